@@ -1,0 +1,1 @@
+"""Devices, workers, and how a batch is shared among them."""

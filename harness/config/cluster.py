@@ -1,0 +1,24 @@
+"""The `cluster:` section."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from harness.config.section import Section
+
+
+class ClusterSection(Section):
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = "auto"
+    """`auto`: multi_worker where the environment names a cluster, else mirrored over several GPUs, else single."""
+    gpus: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    """The numbers of the GPUs to use; null for all."""
+    logical_cpus: int | None = Field(default=None, ge=1, le=64)
+    """Split the CPU into this many devices, so that multi-replica code runs without GPUs."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_device(self) -> Self:
+        if self.gpus is not None and self.logical_cpus is not None:
+            raise ValueError("give gpus or logical_cpus, not both")
+        if self.gpus is not None and len(set(self.gpus)) < len(self.gpus):
+            raise ValueError(f"a GPU is named twice in gpus: {self.gpus}")
+        return self

@@ -1,0 +1,63 @@
+"""The whole config: one section per stage."""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from harness.config.checkpoint import CheckpointSection
+from harness.config.cluster import ClusterSection
+from harness.config.data import DataSection
+from harness.config.evaluate import EvaluateSection
+from harness.config.insight import InsightSection
+from harness.config.model import ModelSection
+from harness.config.optimizer import Adam, OptimizerSection
+from harness.config.schedule import ScheduleSection
+from harness.config.section import Section
+from harness.config.tensorboard import TensorBoardSection
+from harness.config.train import TrainSection
+
+
+class Config(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "run"
+    """Begins the run directory's name."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Sets the initial weights, the order of the data and the random shifts."""
+    data: DataSection = DataSection()
+    model: ModelSection = ModelSection()
+    cluster: ClusterSection = ClusterSection()
+    train: TrainSection = TrainSection()
+    optimizer: OptimizerSection = Adam()
+    schedule: ScheduleSection = ScheduleSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+    tensorboard: TensorBoardSection = TensorBoardSection()
+    insight: InsightSection = InsightSection()
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the trained weights, as flat `section.key` → value: a resumed run must not change it.
+
+        The length counts where the learning rate falls towards it; under a constant rate a run may be made longer.
+        """
+        whole = self.model_dump(mode="json")
+        kept: dict[str, Any] = {
+            section: whole[section] for section in ("seed", "data", "model", "optimizer", "schedule")
+        }
+        free = {"micro_batch"} | ({"length"} if self.schedule.name == "constant" else set())
+        kept["train"] = {key: value for key, value in whole["train"].items() if key not in free}
+        return _flatten(kept)
+
+    def identity_hash(self) -> str:
+        """SHA-256 of `identity()`, in hex."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

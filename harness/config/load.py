@@ -1,0 +1,160 @@
+"""A YAML file, or a shipped config's name, and `--set` assignments → a checked Config; every mistake is one line."""
+
+import difflib
+import re
+from collections.abc import Hashable, Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.config.config import Config
+from harness.errors import ConfigError
+
+
+def load(config: str | Path, assignments: Iterable[str] = ()) -> Config:
+    """Read the file `config` (or the shipped config of that bare name), apply `key=value` assignments, check.
+
+    Raises ConfigError for a file that can't be read, is no YAML mapping, or holds a wrong key or value.
+    """
+    path = find(config)
+    return resolve(parse(path.read_bytes(), str(config)), assignments, str(config))
+
+
+def resolve(tree: dict[str, Any], assignments: Iterable[str] = (), source: str = "config") -> Config:
+    """Check a config given as nested dicts, after applying `key=value` assignments. Raises ConfigError."""
+    for assignment in assignments:
+        _assign(tree, assignment)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_in_one_line(error)}") from None
+
+
+def dump(config: Config) -> str:
+    """The config as YAML text that `load` reads back to an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def shipped() -> list[str]:
+    """The names of the configs that come with the package."""
+    folder = resources.files("harness.configs")
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def find(config: str | Path) -> Path:
+    """The path of a config file, or of the shipped config of that bare name."""
+    path = Path(config)
+    if path.is_file():
+        return path
+    if str(config) in shipped():
+        return Path(str(resources.files("harness.configs") / f"{config}.yaml"))
+    if path.is_dir():
+        raise ConfigError(f"{config} is a folder: name a YAML file in it")
+    raise ConfigError(f"{config}: no such config file; shipped configs: {', '.join(shipped())}")
+
+
+def parse(text: bytes, source: str) -> dict[str, Any]:
+    """YAML text → nested dicts. Raises ConfigError, with the line, where it is no YAML or no mapping."""
+    try:
+        tree = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{source}{place}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigError(f"{source}: not a YAML text file") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: expected 'key: value' lines, found {_described(tree)}")
+    return tree
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 numbers (`1e-3`), and no key twice in a mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                mark = node.value[index][0].start_mark
+                raise yaml.MarkedYAMLError(problem=f"the key '{key}' stands twice", problem_mark=mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _assign(tree: dict[str, Any], assignment: str) -> None:
+    key, equals, text = assignment.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set {assignment}: write key=value, such as train.global_batch=256")
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {assignment}: the value is not valid YAML") from None
+    *sections, last = key.split(".")
+    for depth, section in enumerate(sections, 1):
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {assignment}: {'.'.join(sections[:depth])} holds no keys")
+    tree[last] = value
+
+
+def _in_one_line(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    location = [str(part) for part in first["loc"]]
+    if location[:1] == ["optimizer"] and len(location) > 2:
+        del location[1]  # the tag of the union, which is no key of the file
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{'.'.join(location)}: {_problem(first)}{more}".removeprefix(": ")
+
+
+def _problem(error: Any) -> str:
+    kind, given, context = error["type"], error["input"], error.get("ctx", {})
+    location = [str(part) for part in error["loc"]]
+    if kind == "extra_forbidden":
+        return f"unknown key{_did_you_mean(location[-1], _keys(location[:-1]))}"
+    if kind == "literal_error":
+        names = re.findall(r"'([^']+)'", context["expected"])
+        return f"{given!r} is not one of {', '.join(names)}{_did_you_mean(str(given), names)}"
+    if kind == "union_tag_invalid":
+        names = re.findall(r"'([^']+)'", context["expected_tags"])
+        return f"name {context['tag']!r} is not one of {', '.join(names)}{_did_you_mean(context['tag'], names)}"
+    if kind == "union_tag_not_found":
+        return "the key 'name' is missing"
+    if kind in ("model_type", "model_attributes_type"):
+        return f"expected a section with keys, got {_described(given)}"
+    message = str(context["error"]) if kind == "value_error" else error["msg"].removeprefix("Input ")
+    return message if isinstance(given, dict) else f"{message}, got {_described(given)}"
+
+
+def _described(value: object) -> str:
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _keys(location: list[str]) -> list[str]:
+    """The keys allowed in the section at `location`, for "did you mean"."""
+    models: list[type[BaseModel]] = [Config]
+    for part in location:
+        models = [found for model in models for found in _sections(model.model_fields, part)] or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _sections(fields: dict[str, Any], part: str) -> list[type[BaseModel]]:
+    if part not in fields:
+        return []
+    annotation = fields[part].annotation
+    return [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _did_you_mean(given: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(given, names, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(names)}"

@@ -1,0 +1,13 @@
+"""The `schedule:` section."""
+
+from typing import Literal
+
+from harness.config.duration import Duration, TrainingLength
+from harness.config.section import Section
+
+
+class ScheduleSection(Section):
+    name: Literal["constant", "linear", "cosine"] = "linear"
+    """What the learning rate does after warm-up: stay, or fall to zero at the end of training."""
+    warmup: TrainingLength = Duration.parse("1 epochs")
+    """How long the learning rate rises linearly from zero first."""

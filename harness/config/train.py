@@ -1,0 +1,23 @@
+"""The `train:` section."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.config.duration import Duration, TrainingInterval
+from harness.config.section import Section
+
+
+class TrainSection(Section):
+    length: TrainingInterval = Duration.parse("5 epochs")
+    """How long to train; the last step is the first one at or past it."""
+    global_batch: int = Field(default=128, ge=1)
+    """Examples per step, over all replicas of all workers."""
+    micro_batch: int | None = Field(default=None, ge=1)
+    """At most so many examples at a time on a replica, their gradients accumulated; null for all at once."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Scale the reduced gradient down to this global norm where it is longer; null for never."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target spread evenly over all classes."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of the weights, which is then what is evaluated and exported."""

@@ -1,0 +1,54 @@
+"""The training set as an endless `tf.data` stream of the batches one worker's replicas need."""
+
+import tensorflow as tf
+
+from harness.cluster.batch import BatchPlan
+from harness.data.order import rows
+from harness.data.sources import Split
+
+
+def training_batches(
+    split: Split, seed: int, plan: BatchPlan, first_step: int, context: tf.distribute.InputContext
+) -> tf.data.Dataset:
+    """Batches in the order in which this worker's replicas take them, from `first_step` on, without end.
+
+    Endless, because after a finite set TensorFlow asks all workers at each step whether they have data left.
+
+    Each element is for one replica and one step, with n = plan.padded_rows rows:
+        images (n, height, width, channels) uint8, labels (n,) int32, weights (n,) float32 (0 for padding),
+        positions (n,) int64 in the endless stream of examples (see order.py).
+    """
+    local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
+    first_replica = context.input_pipeline_id * local_replicas
+    images, labels = tf.constant(split.images), tf.constant(split.labels)  # uint8: this copy is the cache
+    in_replica = tf.range(plan.padded_rows, dtype=tf.int64)
+
+    def batch(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        step, replica = first_step + count // local_replicas, first_replica + count % local_replicas
+        in_batch = replica * plan.replica_rows + in_replica
+        real = (in_replica < plan.replica_rows) & (in_batch < plan.global_batch)
+        position = step * plan.global_batch + tf.where(real, in_batch, 0)
+        row = rows(position, seed, len(split))
+        return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32), position
+
+    return tf.data.Dataset.counter().map(batch, deterministic=True, num_parallel_calls=2).prefetch(2 * local_replicas)
+
+
+def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
+    """Every row of `split` once, in order, shared among all replicas; each element as in `training_batches` but
+    without positions, and the same number of elements for every replica."""
+    local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
+    first_replica = context.input_pipeline_id * local_replicas
+    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    batch_rows = rows_per_replica * context.num_replicas_in_sync
+    batches = -(-len(split) // batch_rows)
+    in_replica = tf.range(rows_per_replica, dtype=tf.int64)
+
+    def batch(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        index, replica = count // local_replicas, first_replica + count % local_replicas
+        row = index * batch_rows + replica * rows_per_replica + in_replica
+        real = row < len(split)
+        row = tf.where(real, row, 0)
+        return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32)
+
+    return tf.data.Dataset.range(batches * local_replicas).map(batch, deterministic=True).prefetch(local_replicas)

@@ -1,0 +1,98 @@
+"""A data set's name or path → arrays."""
+
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import DataError
+
+NAMES = ("mnist",)
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (n, height, width, channels) uint8 and labels (n,) int32."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images (n, height, width, channels) uint8, labels (n,) int32 from 0 to classes - 1."""
+
+    x_train: NDArray[np.uint8]
+    y_train: NDArray[np.int32]
+    x_test: NDArray[np.uint8]
+    y_test: NDArray[np.int32]
+
+    @property
+    def classes(self) -> int:
+        return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        _, height, width, channels = self.x_train.shape
+        return height, width, channels
+
+    def splits(self, validation: int) -> tuple[Split, Split, Split]:
+        """Train, validation (the last `validation` training rows) and test. Raises DataError if none is left."""
+        count = len(self.x_train) - validation
+        if count < 1:
+            raise DataError(
+                f"data.validation: {validation} leaves no training rows of the {len(self.x_train)} there are"
+            )
+        return (
+            Split(self.x_train[:count], self.y_train[:count]),
+            Split(self.x_train[count:], self.y_train[count:]),
+            Split(self.x_test, self.y_test),
+        )
+
+
+def load(source: str) -> DataSet:
+    """The data set of that name, or of the .npz file at that path (Keras's own layout: x_train, y_train, x_test,
+    y_test; images uint8, (n, height, width) or with channels). Raises DataError where it can't be used."""
+    if source in NAMES:
+        path = Path(str(resources.files("harness.data") / f"{source}.npz"))
+    elif Path(source).is_file():
+        path = Path(source)
+    else:
+        raise DataError(f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = [file[name] for name in _ARRAYS]
+    except KeyError:
+        raise DataError(f"data.source: {source} must hold the arrays {', '.join(_ARRAYS)}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError):
+        raise DataError(f"data.source: {source} can't be read as an .npz file of arrays") from None
+    x_train, y_train, x_test, y_test = arrays
+    _check(source, x_train, y_train)
+    _check(source, x_test, y_test)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise DataError(f"data.source: {source}: train images {x_train.shape[1:]}, test images {x_test.shape[1:]}")
+    return DataSet(_with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32))
+
+
+def _check(source: str, images: NDArray, labels: NDArray) -> None:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
+        raise DataError(
+            f"data.source: {source}: images must be uint8 pixels (n, height, width[, channels]), "
+            f"not {images.dtype} {images.shape}"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise DataError(
+            f"data.source: {source}: labels must be {len(images)} integers from 0 up, not {labels.dtype} {labels.shape}"
+        )
+
+
+def _with_channels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return images if images.ndim == 4 else images[..., np.newaxis]

@@ -1,0 +1,47 @@
+"""The exceptions a user meets, and the exit code each ends the program with.
+
+    HarnessError                  1
+    ├── UserError                 2    a mistake the user can mend, told in one line: the value, the limit, the fix
+    │   ├── ConfigError
+    │   ├── DataError
+    │   ├── DeviceError
+    │   └── RunError                   a run directory that is missing, taken, in use, or of another config
+    ├── NonFiniteLoss             1    training diverged; the update was not applied
+    └── Stopped             130, 143   SIGINT or SIGTERM, after a checkpoint
+"""
+
+
+class HarnessError(Exception):
+    exit_code = 1
+
+
+class UserError(HarnessError):
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    pass
+
+
+class DataError(UserError):
+    pass
+
+
+class DeviceError(UserError):
+    pass
+
+
+class RunError(UserError):
+    pass
+
+
+class NonFiniteLoss(HarnessError):
+    pass
+
+
+class Stopped(HarnessError):
+    """Raised once the checkpoint of a stopped run is safe; `signal_number` says what asked for the stop."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

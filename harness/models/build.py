@@ -1,0 +1,47 @@
+"""A model's name → a Functional Keras model from raw pixels to logits."""
+
+import keras
+import numpy as np
+
+NAMES = ("cnn", "cnn_two_pools")
+
+
+def build(
+    name: str, image_shape: tuple[int, int, int], classes: int, seed: int, dtype: str = "float32"
+) -> keras.Model:
+    """The CNN with its last pooling (`cnn`) or without (`cnn_two_pools`).
+
+    Args:
+        name: one of NAMES.
+        image_shape: height, width, channels.
+        classes: how many logits.
+        seed: decides the initial weights, together with nothing else.
+        dtype: of weights and computation.
+
+    Returns:
+        A model from pixels (n, height, width, channels), 0 to 255, to logits (n, classes).
+    """
+    weight_seeds = iter(np.random.SeedSequence(seed).generate_state(5))
+
+    def initial() -> keras.initializers.Initializer:
+        return keras.initializers.GlorotUniform(seed=int(next(weight_seeds)))
+
+    def conv(filters: int, number: int) -> keras.layers.Layer:
+        return keras.layers.Conv2D(
+            filters, 3, activation="relu", kernel_initializer=initial(), dtype=dtype, name=f"conv_{number}"
+        )
+
+    def pool(number: int) -> keras.layers.Layer:
+        return keras.layers.MaxPooling2D(2, dtype=dtype, name=f"pool_{number}")
+
+    pixels = keras.Input(image_shape, dtype=dtype, name="pixels")
+    x = keras.layers.Rescaling(1 / 255, dtype=dtype, name="scale")(pixels)
+    x = pool(1)(conv(32, 1)(x))
+    x = pool(2)(conv(64, 2)(x))
+    x = conv(64, 3)(x)
+    if name == "cnn":
+        x = pool(3)(x)
+    x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
+    x = keras.layers.Dense(64, activation="relu", kernel_initializer=initial(), dtype=dtype, name="dense")(x)
+    logits = keras.layers.Dense(classes, kernel_initializer=initial(), dtype=dtype, name="logits")(x)
+    return keras.Model(pixels, logits, name=name)

@@ -1,0 +1,22 @@
+"""The trained logits model → `model.keras`, which takes raw pixels, gives probabilities and needs only Keras."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import keras
+
+
+def export(logits_model: keras.Model, path: Path) -> None:
+    """Save the model with a softmax behind it at `path`, replacing the file there at once."""
+    probabilities = keras.layers.Softmax(name="probabilities")(logits_model.output)
+    model = keras.Model(logits_model.input, probabilities, name=logits_model.name)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        temporary = Path(folder) / path.name
+        model.save(temporary)
+        os.replace(temporary, path)
+
+
+def logits_of(exported: keras.Model) -> keras.Model:
+    """The part of an exported model before its softmax."""
+    return keras.Model([exported.input], exported.get_layer("logits").output, name=exported.name)

@@ -1,0 +1,52 @@
+"""What the user reads while a command runs: the terminal's lines, and the same lines in the run's log.txt."""
+
+import sys
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+
+
+class Terminal:
+    """Prints lines to standard output unless `quiet`, and keeps them for the log in any case."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True, quiet=quiet, markup=False)
+        self.quiet = quiet
+        self._before_log: list[str] = []
+        self._log: IO[str] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a progress bar can be drawn."""
+        return self.console.is_terminal and not self.quiet
+
+    def line(self, text: str) -> None:
+        """Print one or more whole lines."""
+        self.console.print(text)
+        self.log(text)
+
+    def warning(self, text: str) -> None:
+        """Print a line to standard error, quiet or not."""
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+        self.log(f"warning: {text}")
+
+    def log(self, text: str) -> None:
+        """Keep a line for the log only."""
+        if self._log is None:
+            self._before_log.append(text)
+        else:
+            self._log.write(text + "\n")
+            self._log.flush()
+
+    def log_to(self, path: Path) -> None:
+        """Append to the log at `path` from now on, what was printed before first."""
+        self._log = path.open("a", encoding="utf-8")
+        for text in self._before_log:
+            self.log(text)
+        self._before_log.clear()
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None

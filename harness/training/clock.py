@@ -1,0 +1,33 @@
+"""Where the time goes: compiling, training, or neither (evaluation, checkpoints, pictures)."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Clock:
+    """Seconds compiled and trained, over all sittings of a run, and the pace of the newest chunk."""
+
+    def __init__(self) -> None:
+        self.compile_seconds = 0.0
+        self.train_seconds = 0.0
+        self.step_seconds: float | None = None
+        """Seconds per step in the newest chunk."""
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.compile_seconds += time.perf_counter() - start
+
+    @contextmanager
+    def training(self, steps: int) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        self.train_seconds += seconds
+        self.step_seconds = seconds / steps
+
+    def steps_in(self, seconds: float) -> int:
+        """How many steps take about `seconds`; few before the pace is known."""
+        return 10 if self.step_seconds is None else max(1, round(seconds / self.step_seconds))

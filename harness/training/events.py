@@ -1,0 +1,73 @@
+"""When things happen: durations of the config turned, once, into steps."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from harness.config import Config
+from harness.config.duration import Duration
+
+
+@dataclass(frozen=True)
+class Every:
+    """The steps at which k · interval examples have been trained on, k = 1, 2, …; each the first at or past it."""
+
+    interval: Fraction
+    global_batch: int
+
+    def next_after(self, step: int) -> int:
+        """The first such step behind `step`."""
+        passed = math.floor(step * self.global_batch / self.interval)
+        return math.ceil((passed + 1) * self.interval / self.global_batch)
+
+    def includes(self, step: int) -> bool:
+        return self.next_after(step - 1) == step
+
+
+@dataclass(frozen=True)
+class Events:
+    """The steps at which training ends, evaluates, saves and writes histograms; None for never."""
+
+    total_steps: int
+    warmup_steps: int
+    evaluate: Every
+    checkpoint: Every | None
+    checkpoint_seconds: float | None
+    histograms: Every | None
+
+    @classmethod
+    def of(cls, config: Config, epoch_examples: int) -> "Events":
+        """The events of `config` over a training set of `epoch_examples` rows."""
+        global_batch = config.train.global_batch
+
+        def steps(length: Duration) -> int:
+            return math.ceil(length.examples(epoch_examples, global_batch) / global_batch)
+
+        def every(interval: Duration) -> Every:
+            return Every(interval.examples(epoch_examples, global_batch), global_batch)
+
+        by_time = config.checkpoint.every.unit == "minutes"
+        histograms = config.tensorboard.histograms
+        return cls(
+            total_steps=steps(config.train.length),
+            warmup_steps=steps(config.schedule.warmup),
+            evaluate=every(config.evaluate.every),
+            checkpoint=None if by_time else every(config.checkpoint.every),
+            checkpoint_seconds=config.checkpoint.every.seconds if by_time else None,
+            histograms=every(histograms) if histograms else None,
+        )
+
+    def next_after(self, step: int) -> int:
+        """The next step behind `step` at which Python has something to do."""
+        pending = [self.evaluate, self.checkpoint, self.histograms]
+        return min(self.total_steps, *(event.next_after(step) for event in pending if event))
+
+    def evaluates(self, step: int) -> bool:
+        return step == self.total_steps or self.evaluate.includes(step)
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint is due at `step`; those due by time are the clock's business."""
+        return step == self.total_steps or bool(self.checkpoint and self.checkpoint.includes(step))
+
+    def writes_histograms(self, step: int) -> bool:
+        return bool(self.histograms and self.histograms.includes(step))
