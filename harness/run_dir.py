@@ -14,7 +14,7 @@ from harness.errors import RunError
 
 
 class RunDir:
-    """The files of one run. `create` makes a new one, `open` takes an existing one."""
+    """The files of one run, whether it exists yet or not."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,18 +37,15 @@ class RunDir:
             raise RunError(f"{path} is no run directory: it has no config.yaml and summary.json")
         return run
 
-    @classmethod
-    def create(cls, path: Path, config: Config) -> Self:
-        """Make the directory with its config and a summary that says "running", and lock it."""
-        run = cls(path)
+    def create(self, config: Config) -> None:
+        """Make and lock the directory, with its config and a summary that says "running". Raises RunError."""
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            run.lock()
-            run.write_config(config)
-            run.write_summary({"status": "running"})
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock()
+            self.write_config(config)
+            self.write_summary({"status": "running"})
         except OSError as error:
-            raise RunError(f"can't write the run directory {path}: {error.strerror}") from None
-        return run
+            raise RunError(f"can't write the run directory {self.path}: {error.strerror}") from None
 
     def exists(self) -> bool:
         return self.config_file.is_file() and self.summary_file.is_file()
@@ -95,8 +92,9 @@ class RunDir:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def rewind_metrics(self, step: int) -> None:
-        """Drop the rows after `step`: the run goes on from there."""
-        kept = [json.dumps(row) + "\n" for row in self.read_metrics() if row["step"] <= step]
+        """Drop the rows that come behind the checkpoint of `step`, those of the test among them."""
+        rows = self.read_metrics()
+        kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step and row["split"] != "test"]
         write_atomically(self.metrics_file, "".join(kept).encode())
 
 

@@ -1,6 +1,7 @@
 """Devices → a `tf.distribute` strategy, and why that one."""
 
 import os
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -71,6 +72,14 @@ def describe_device() -> str:
         names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
         return ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
     return f"{_processor()} ({len(os.sched_getaffinity(0))} cores)"
+
+
+def peak_memory_bytes() -> int:
+    """The most memory used so far: of the fullest GPU, or of this process where there is none."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if gpus:
+        return max(int(tf.config.experimental.get_memory_info(gpu.name)["peak"]) for gpu in gpus)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""What the convolutional filters are: their kernels, the images that excite them, what they make of an image."""
+"""What the convolutional filters are: their kernels, the patches that excite them, what they make of an image."""
 
 from typing import Any
 
@@ -10,13 +10,15 @@ from tf_keras_vis.activation_maximization import ActivationMaximization
 from tf_keras_vis.activation_maximization.regularizers import TotalVariation2D
 from tf_keras_vis.utils.model_modifiers import ExtractIntermediateLayer, ReplaceToLinear
 
-from harness.insight.layers import convolutions
+from harness.insight.layers import centre_unit, convolutions, receptive_field
 
 _PIXEL_RANGE = (0.0, 255.0)
+_SMOOTHNESS = 0.3
+"""Weight of the total variation, as a share of the mean gradient of a unit by a pixel, so that it fits any layer."""
 
 
 def first_kernels(model: keras.Model) -> NDArray[np.float32]:
-    """The kernels of the first convolutional layer, (filters, height, width, channels) float32, signed.
+    """The kernels of the first convolutional layer: (filters, height, width, channels) float32, signed.
 
     Raises:
         UserError: the model has no Conv2D layer.
@@ -26,43 +28,70 @@ def first_kernels(model: keras.Model) -> NDArray[np.float32]:
 
 
 def activation_maximization(
-    model: keras.Model, layer: str, *, steps: int = 100, seed: int = 0
+    model: keras.Model, layer: str, *, steps: int = 60, seed: int = 0
 ) -> NDArray[np.float32]:
-    """For each filter of a layer an image that excites it: (filters, height, width, channels) float32, 0 to 255."""
+    """For each filter of a convolutional layer the patch of image that excites its middle unit most.
+
+    Gradient ascent by Adam from grey with a little noise, all filters at once, on
+
+        activation before the nonlinearity − smoothness · total variation
+
+    clipped to 0 to 255 at each step's end; what the unit doesn't see stays grey and is cut off. The middle unit and
+    not the mean over the feature map, because an image that suits a whole map is one flat shade for a linear layer.
+    Erhan et al. 2009, "Visualizing Higher-Layer Features of a Deep Network", section 3; total variation as in
+    Mahendran and Vedaldi 2015 (arXiv 1412.0035).
+
+    Args:
+        model: functional, from raw pixels.
+        layer: the name of a Conv2D layer.
+
+    Returns:
+        (filters, height, width, channels) float32 pixels, 0 to 255; height and width of the receptive field.
+    """
     filters = model.get_layer(layer).filters
-    random = np.random.default_rng(seed)
-    start = random.uniform(110.0, 145.0, (filters, *model.input_shape[1:])).astype(np.float32)
-
-    def jitter(images: tf.Tensor) -> tf.Tensor:
-        return tf.roll(images, shift=random.integers(-2, 3, 2), axis=(1, 2))
-
+    noise = np.random.default_rng(seed).uniform(-10, 10, (filters, *model.input_shape[1:]))
+    start = tf.constant(127.5 + noise, tf.float32)
     engine = ActivationMaximization(model, [ExtractIntermediateLayer(layer), ReplaceToLinear()])
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(start)
+        units = _unit_of_each_image(engine.model([start]))
+    gradient = np.abs(tape.gradient(units, start).numpy())
+    pull = gradient.sum() / max(np.count_nonzero(gradient), 1)
+    # The engine divides the total variation by the number of values in an image.
+    smoothness = TotalVariation2D(_SMOOTHNESS * pull * noise[0].size)
     images = engine(
-        lambda maps: tf.linalg.diag_part(tf.reduce_mean(maps, axis=(1, 2))),
+        _unit_of_each_image,
         seed_input=start,
         input_range=_PIXEL_RANGE,
-        input_modifiers=[jitter],
-        regularizers=[TotalVariation2D(weight=0.01)],
+        input_modifiers=[],
+        regularizers=[smoothness],
         optimizer=keras.optimizers.Adam(8.0),
         steps=steps,
     )
-    return np.asarray(images, np.float32)
+    rows, columns = receptive_field(model, layer)
+    return np.asarray(images, np.float32)[:, rows, columns]
+
+
+def _unit_of_each_image(maps: tf.Tensor) -> tf.Tensor:
+    """The middle unit of filter i for image i, (n,), from feature maps (n, height, width, n)."""
+    return tf.linalg.diag_part(centre_unit(maps))
 
 
 def feature_maps(model: keras.Model, image: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """What each convolutional layer makes of one image, after its activation.
+    """What each convolutional layer makes of one image, after its nonlinearity.
 
     Args:
+        model: functional, from raw pixels.
         image: (height, width, channels), raw pixels.
 
     Returns:
-        layer's name -> (filters, height, width) float32, from the pixels upwards.
+        Layer's name -> (filters, height, width) float32, from the pixels upwards.
 
     Raises:
         UserError: the model has no Conv2D layer.
     """
     layers = convolutions(model)
-    outputs = keras.Model([model.input], [layer.output for layer in layers])(image[np.newaxis].astype(np.float32))
+    outputs = keras.Model(model.inputs, [layer.output for layer in layers])([image[np.newaxis].astype(np.float32)])
     return {
         layer.name: np.moveaxis(output[0].numpy().astype(np.float32), -1, 0)
         for layer, output in zip(layers, outputs, strict=True)

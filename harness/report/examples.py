@@ -1,0 +1,36 @@
+"""Which test images are shown. All functions return row numbers of the test set."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.intp]
+
+
+def correct(labels: NDArray[np.int32], predicted: NDArray[np.int32], count: int, seed: int) -> Rows:
+    """Up to `count` correctly classified images, as evenly over the classes as there are, drawn by `seed`.
+
+    They come in turns: one of each class, then a second of each, and so on.
+    """
+    random = np.random.default_rng(seed)
+    right = random.permutation(np.flatnonzero(labels == predicted))
+    turn = np.zeros(len(right), np.int64)
+    for label in np.unique(labels[right]):
+        of_class = labels[right] == label
+        turn[of_class] = np.arange(of_class.sum())
+    return right[np.lexsort((labels[right], turn))][:count]
+
+
+def confident_mistakes(labels: NDArray[np.int32], probabilities: NDArray[np.float32], count: int) -> Rows:
+    """Up to `count` misclassified images, the one with the highest predicted probability first."""
+    wrong = np.flatnonzero(labels != probabilities.argmax(axis=1))
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:count]
+
+
+def clearest(labels: NDArray[np.int32], probabilities: NDArray[np.float32]) -> Rows:
+    """For each class that has a correctly classified image, the one of highest probability; classes in order."""
+    best = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero((labels == label) & (probabilities.argmax(axis=1) == label))
+        if len(rows):
+            best.append(rows[probabilities[rows, label].argmax()])
+    return np.array(best, np.intp)

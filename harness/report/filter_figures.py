@@ -1,0 +1,112 @@
+"""Kernels, patches that excite filters, and feature maps."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from harness.report.picture import (
+    INK,
+    MUTED,
+    SIGNED,
+    UNSIGNED,
+    Picture,
+    blank,
+    colour_bar,
+    displayable,
+    mosaic,
+    place,
+    png,
+)
+
+_COLUMNS = 16
+_WIDTH = 8.6
+_LEFT, _RIGHT = 0.55, 0.1
+_HEADING = 0.58
+
+
+def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
+    """The first layer's kernels, (filters, height, width, channels): the mean over channels, signed."""
+    values = kernels.mean(axis=-1)
+    limit = max(float(np.abs(values).max()), 1e-12)
+    canvas = mosaic(values, _COLUMNS)
+    figure, axes = blank(_WIDTH, _height_of(canvas) + 0.95)
+    bottom = _numbered(axes, canvas, len(values), 0.3, cmap=SIGNED, vmin=-limit, vmax=limit)
+    colour_bar(figure, _LEFT, bottom + 0.12, 2.6, SIGNED, -limit, limit, "weight, one scale for all filters")
+    size = f"{values.shape[1]}×{values.shape[2]}"
+    return Picture(
+        name="filters-kernels",
+        title=f"Kernels of {layer}",
+        caption=f"The {len(values)} kernels of the first layer, {size} weights each. Red adds where the image is bright, "
+        "blue subtracts, white does not care. Red beside blue is an edge detector; all one colour, a blur.",
+        alt=f"{len(values)} kernels of {size} weights from layer {layer}, red for positive and blue for negative, "
+        f"up to ±{limit:.2g}.",
+        png=png(figure),
+    )
+
+
+def excitation_picture(layer: str, patches: NDArray[np.float32]) -> Picture:
+    """The patch that excites each filter most, (filters, height, width, channels) pixels."""
+    canvas = mosaic(displayable(patches), _COLUMNS)
+    figure, axes = blank(_WIDTH, _height_of(canvas) + 0.95)
+    bottom = _numbered(axes, canvas, len(patches), 0.3, cmap="gray", vmin=0, vmax=1)
+    colour_bar(figure, _LEFT, bottom + 0.12, 2.6, "gray", 0, 255, "pixel, one scale for all filters")
+    size = f"{patches.shape[1]}×{patches.shape[2]}"
+    return Picture(
+        name=f"filters-{layer}",
+        title=f"What excites the filters of {layer}",
+        caption=f"For each of the {len(patches)} filters the patch of {size} pixels that raises its activation most, "
+        "found by activation maximization. White is ink the filter wants, black is ink it wants absent, grey does "
+        "not matter to it. A patch that is grey or black all over belongs to a filter that hardly responds.",
+        alt=f"{len(patches)} patches of {size} pixels, one for each filter of layer {layer}.",
+        png=png(figure),
+    )
+
+
+def feature_maps_picture(
+    label: int, row: int, image: NDArray[np.uint8], maps: dict[str, NDArray[np.float32]]
+) -> Picture:
+    """One test image and what every convolutional layer makes of it, layer's name -> (filters, height, width)."""
+    canvases = {layer: mosaic(values, _COLUMNS) for layer, values in maps.items()}
+    top = 1.15
+    height = top + sum(_height_of(canvas) + _HEADING + 0.3 for canvas in canvases.values())
+    figure, axes = blank(_WIDTH, height)
+    place(axes, displayable(image), _LEFT, 0.1, 0.9, 0.9, cmap="gray", vmin=0, vmax=1)
+    axes.text(_LEFT + 1.05, 0.45, f"a {label}", fontsize=13, color=INK, va="center")
+    axes.text(_LEFT + 1.05, 0.7, f"test #{row}", fontsize=8.5, color=MUTED, va="center")
+    for layer, canvas in canvases.items():
+        values = maps[layer]
+        limit = max(float(values.max()), 1e-12)
+        heading = f"{layer}: {len(values)} maps of {values.shape[1]}×{values.shape[2]}"
+        axes.text(_LEFT, top + 0.08, heading, fontsize=10, color=INK, va="center")
+        bottom = _numbered(axes, canvas, len(values), top + _HEADING, cmap=UNSIGNED, vmin=0, vmax=limit)
+        bar = _WIDTH - _RIGHT - 2.0
+        colour_bar(figure, bar, top + 0.02, 2.0, UNSIGNED, 0, limit, "")
+        top = bottom + 0.3
+    return Picture(
+        name=f"features-{label}",
+        title=f"Feature maps of a {label}",
+        caption="What each filter answers at each position, after the relu; one scale a layer, from 0 to the layer's "
+        "largest value. Early layers trace strokes and edges, the last one keeps only a few positions.",
+        alt=f"Test image {row}, a {label}, and its feature maps: "
+        + ", ".join(f"{layer} has {len(values)}" for layer, values in maps.items())
+        + ".",
+        png=png(figure),
+    )
+
+
+def _height_of(canvas: NDArray[np.float32]) -> float:
+    return (_WIDTH - _LEFT - _RIGHT) * canvas.shape[0] / canvas.shape[1]
+
+
+def _numbered(axes: Axes, canvas: NDArray[np.float32], count: int, top: float, **colours: object) -> float:
+    """Draw a mosaic whose filter number is the row's number plus the column's; returns where it ends."""
+    width, height = _WIDTH - _LEFT - _RIGHT, _height_of(canvas)
+    place(axes, canvas, _LEFT, top, width, height, **colours)
+    rows = -(-count // _COLUMNS)
+    for column in range(_COLUMNS):
+        x = _LEFT + width * (column + 0.5) / _COLUMNS
+        axes.text(x, top - 0.03, f"+{column}", fontsize=7.5, color=MUTED, ha="center", va="bottom")
+    for row in range(rows):
+        y = top + height * (row + 0.5) / rows
+        axes.text(_LEFT - 0.08, y, str(row * _COLUMNS), fontsize=7.5, color=MUTED, ha="right", va="center")
+    return top + height

@@ -1,0 +1,88 @@
+"""One picture of the report, and the drawing that all of them share. Every PNG depends on its data alone."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+UNSIGNED = "magma"
+"""Perceptually uniform, for what is never negative."""
+SIGNED = "RdBu_r"
+"""Diverging, for what has a sign; always drawn with limits symmetric about zero."""
+INK, MUTED = "#1a1a1a", "#666666"
+_DPI = 96
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with the words that go with it."""
+
+    name: str
+    """`kind-detail`: the file is `kind-detail.png`, the TensorBoard tag `kind/detail`."""
+    title: str
+    caption: str
+    alt: str
+    png: bytes
+
+
+def blank(width: float, height: float) -> tuple[Figure, Axes]:
+    """A white figure of that many inches, and axes over all of it: x in inches from the left, y from the top."""
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    return figure, axes
+
+
+def place(axes: Axes, image: NDArray[Any], x: float, y: float, width: float, height: float, **colours: Any) -> None:
+    """Draw an image, (height, width) or RGB, into axes made by `blank`; pixels stay squares with sharp edges."""
+    axes.imshow(
+        image, extent=(x, x + width, y + height, y), aspect="auto", interpolation="nearest", origin="upper", **colours
+    )
+
+
+def colour_bar(
+    figure: Figure, x: float, y: float, length: float, map_name: str, low: float, high: float, label: str
+) -> None:
+    """A horizontal colour bar of that many inches, x and y as in `blank`, its label under it."""
+    width, height = figure.get_size_inches()
+    thickness = 0.12
+    bar = figure.add_axes((x / width, 1 - (y + thickness) / height, length / width, thickness / height))
+    figure.colorbar(ScalarMappable(Normalize(low, high), map_name), cax=bar, orientation="horizontal")
+    bar.set_xlabel(label, fontsize=9, color=INK, labelpad=2)
+    bar.tick_params(labelsize=8, colors=INK, length=2)
+
+
+def mosaic(tiles: NDArray[Any], columns: int) -> NDArray[Any]:
+    """Tiles (n, height, width[, 3]) side by side, a gap between them: NaN, which is drawn as nothing."""
+    count, height, width = tiles.shape[:3]
+    rows = -(-count // columns)
+    magnified = max(1, round(24 / height))
+    tiles = tiles.astype(np.float32).repeat(magnified, axis=1).repeat(magnified, axis=2)
+    gap = max(1, tiles.shape[1] // 12)
+    height, width = tiles.shape[1] + gap, tiles.shape[2] + gap
+    canvas = np.full((rows * height + gap, columns * width + gap, *tiles.shape[3:]), np.nan, np.float32)
+    for index, tile in enumerate(tiles):
+        top, left = gap + index // columns * height, gap + index % columns * width
+        canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return canvas
+
+
+def displayable(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Pixels (..., channels) from 0 to 255 → (...) grey or (..., 3) colour from 0 to 1."""
+    scaled: NDArray[np.float32] = image.astype(np.float32) / 255
+    return scaled if image.shape[-1] == 3 else scaled.mean(axis=-1)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure's PNG; no time and no program version is written into it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+    return buffer.getvalue()

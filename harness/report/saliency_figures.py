@@ -1,0 +1,107 @@
+"""Saliency maps beside the images they explain."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.picture import INK, MUTED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
+
+METHOD_TITLES = {"gradient": "Gradient", "smoothgrad": "SmoothGrad", "gradcam": "Grad-CAM"}
+METHOD_NOTES = {
+    "gradient": "the gradient answers which pixels, changed a little, would move the logit most",
+    "smoothgrad": "SmoothGrad is the mean of that over noisy copies of the image, which calms it",
+    "gradcam": "Grad-CAM shows where the last convolutional layer's features speak for the class, coarsely",
+}
+_TILE, _GAP, _LABEL = 0.86, 0.05, 1.0
+_TOP, _BOTTOM = 0.5, 0.62
+
+
+def saliency_picture(
+    name: str,
+    title: str,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.intp],
+    labels: NDArray[np.int32],
+    probabilities: NDArray[np.float32],
+    maps: dict[str, NDArray[np.float32]],
+) -> Picture:
+    """The images, one a row in two blocks of rows, and beside each its map by every method.
+
+    Args:
+        name, title: of the picture.
+        images: (n, height, width, channels), n of at least 1.
+        rows: (n,) where they stand in the test set.
+        labels: (n,) the true classes.
+        probabilities: (n, classes) what the model says; the maps explain the most probable class.
+        maps: method's name -> (n, height, width), not negative.
+    """
+    blocks = 2 if len(images) > 4 else 1
+    per_block = -(-len(images) // blocks)
+    step = _TILE + _GAP
+    block_width = _LABEL + (1 + len(maps)) * step + 0.25
+    width, height = blocks * block_width, _TOP + per_block * step + _BOTTOM
+    figure, axes = blank(width, height)
+    for block in range(blocks):
+        for column, heading in enumerate(["Image", *(METHOD_TITLES[method] for method in maps)]):
+            centre = block * block_width + _LABEL + column * step + _TILE / 2
+            axes.text(centre, _TOP - 0.1, heading, ha="center", va="bottom", fontsize=9.5, color=INK)
+    predicted = probabilities.argmax(axis=1)
+    for index, image in enumerate(images):
+        left, top = index // per_block * block_width, _TOP + index % per_block * step
+        _label(axes, left + _LABEL - 0.1, top, int(labels[index]), int(predicted[index]), probabilities[index])
+        axes.text(
+            left + _LABEL - 0.1, top + 0.71, f"test #{rows[index]}", ha="right", va="center", fontsize=7.5, color=MUTED
+        )
+        left += _LABEL
+        place(axes, displayable(image), left, top, _TILE, _TILE, cmap="gray", vmin=0, vmax=1)
+        for method_maps in maps.values():
+            left += step
+            values = method_maps[index]
+            place(axes, values, left, top, _TILE, _TILE, cmap=UNSIGNED, vmin=0, vmax=max(float(values.max()), 1e-12))
+            _outline(axes, image, left, top)
+    colour_bar(
+        figure, _LABEL, height - 0.5, 2.6, UNSIGNED, 0, 1, "colour: share of the map's own largest value"
+    )
+    notes = "; ".join(METHOD_NOTES[method] for method in maps)
+    return Picture(
+        name=name,
+        title=title,
+        caption=f"Maps explain the logit of the predicted class, the image's outline drawn over them: {notes}. "
+        "Each map is scaled to its own largest value, so brightness compares pixels of one map, not maps.",
+        alt=f"{title}: {len(images)} images, each with {', '.join(METHOD_TITLES[method] for method in maps)}. "
+        + "; ".join(
+            f"test image {row}: true {label}, predicted {guess}"
+            for row, label, guess in zip(rows, labels, predicted, strict=True)
+        )
+        + ".",
+        png=png(figure),
+    )
+
+
+def _label(axes: Any, right: float, top: float, label: int, guess: int, probabilities: NDArray[np.float32]) -> None:
+    axes.text(right, top + 0.17, f"true {label}", ha="right", va="center", fontsize=9.5, color=INK)
+    axes.text(
+        right,
+        top + 0.35,
+        f"predicted {guess}",
+        ha="right",
+        va="center",
+        fontsize=9.5,
+        color=INK if guess == label else "#b3261e",
+        fontweight="normal" if guess == label else "bold",
+    )
+    axes.text(right, top + 0.53, _percent(probabilities[guess]), ha="right", va="center", fontsize=8, color=MUTED)
+
+
+def _percent(probability: float) -> str:
+    """A probability in per cent that never rounds up to certainty."""
+    return "> 99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
+
+
+def _outline(axes: Any, image: NDArray[np.uint8], left: float, top: float) -> None:
+    grey = image.mean(axis=-1)
+    if grey.min() < 127.5 < grey.max():
+        x = left + _TILE * (np.arange(grey.shape[1]) + 0.5) / grey.shape[1]
+        y = top + _TILE * (np.arange(grey.shape[0]) + 0.5) / grey.shape[0]
+        axes.contour(x, y, grey, levels=[127.5], colors="white", linewidths=0.7, alpha=0.75)

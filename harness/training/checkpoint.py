@@ -1,0 +1,123 @@
+"""Checkpoints: one file each, `step-N.safetensors`, with its SHA-256 beside it.
+
+The header holds the step, the config's identity hash, versions, what the clock said, and the validation result at that
+step if there is one. The digest is written first, so a checkpoint that is there has its digest.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from harness.errors import RunError
+from harness.run_dir import write_atomically
+from harness.training.state import State
+from harness.training.writers import Writer
+
+_NAME = re.compile(r"step-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: arrays by variable path, and the header."""
+
+    step: int
+    arrays: dict[str, NDArray[Any]]
+    header: dict[str, Any]
+
+
+class Checkpoints(Writer):
+    """Saves the state, and keeps the newest `keep` checkpoints and the best by validation accuracy."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder = folder
+        self._keep = keep
+
+    def save(self, step: int, state: State, header: dict[str, Any]) -> None:
+        arrays = {path: np.asarray(variable.numpy()) for path, variable in state.variables().items()}
+        save(self._folder, step, arrays, header, self._keep)
+
+
+def save(folder: Path, step: int, arrays: dict[str, NDArray[Any]], header: dict[str, Any], keep: int) -> None:
+    """Write the checkpoint of `step` durably, then drop all but the newest `keep` and the best one.
+
+    The best has the highest header["validation"]["accuracy"], the newest of those that are equal.
+    """
+    folder.mkdir(exist_ok=True)
+    data = safetensors.numpy.save(arrays, metadata={"harness": json.dumps({"step": step, **header})})
+    path = _path(folder, step)
+    write_atomically(path.with_suffix(".sha256"), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
+    write_atomically(path, data)
+    _prune(folder, keep)
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in `folder`, ascending."""
+    matches = (_NAME.fullmatch(path.name) for path in folder.glob("step-*"))
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def load_newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None where none was ever written.
+
+    A damaged one is told to `warn` and passed over. Raises RunError, with what was tried, if all are damaged.
+    """
+    tried = []
+    for step in reversed(steps(folder)):
+        try:
+            return _load(_path(folder, step))
+        except ValueError as error:
+            tried.append(f"{_path(folder, step).name} ({error})")
+            warn(f"checkpoint {tried[-1]}: using the one before it")
+    if tried:
+        raise RunError(f"{folder}: no usable checkpoint; tried {', '.join(tried)}")
+    return None
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step}.safetensors"
+
+
+def _load(path: Path) -> Checkpoint:
+    """Raises ValueError, saying why, where the file is damaged."""
+    digest_file = path.with_suffix(".sha256")
+    try:
+        data, digest = path.read_bytes(), digest_file.read_text().split()[0]
+    except (OSError, IndexError, UnicodeDecodeError):
+        raise ValueError(f"unreadable, or its {digest_file.name} is") from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError(f"damaged: its SHA-256 is not that in {digest_file.name}")
+    header = _header(path)
+    return Checkpoint(header["step"], safetensors.numpy.load(data), header)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with safetensors.safe_open(path, "numpy") as file:
+        header: dict[str, Any] = json.loads(file.metadata()["harness"])
+    return header
+
+
+def _accuracy(path: Path) -> float:
+    """The validation accuracy in a checkpoint's header; below all others where there is none or it is damaged."""
+    try:
+        validation = _header(path).get("validation")
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return -np.inf
+    return float(validation["accuracy"]) if validation else -np.inf
+
+
+def _prune(folder: Path, keep: int) -> None:
+    present = steps(folder)
+    best = max(present, key=lambda step: (_accuracy(_path(folder, step)), step))
+    for step in present[:-keep]:
+        if step != best:
+            _path(folder, step).unlink()
+            _path(folder, step).with_suffix(".sha256").unlink()

@@ -1,0 +1,25 @@
+"""The loop, the same for one device, many replicas and many workers."""
+
+from harness.training.session import Session
+
+
+def train(session: Session) -> int:
+    """Train to the end, or to a signal. Returns the signal's number, 0 at the end.
+
+    Python runs only between chunks, and a chunk never crosses an event. Every worker runs every line: what one of
+    them alone does, such as writing, was decided when the session was made.
+
+    Raises NonFiniteLoss where a loss or gradient is not finite; the update of that step was not applied.
+    """
+    events = session.events
+    signal = session.agree()
+    while session.step < events.total_steps and not signal:
+        session.train_chunk()
+        if events.writes_histograms(session.step):
+            session.write_histograms()
+        if events.evaluates(session.step):
+            session.evaluate()
+        signal = session.agree()
+        if events.saves(session.step) or session.save_is_due() or signal:
+            session.save()
+    return signal

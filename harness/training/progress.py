@@ -1,0 +1,67 @@
+"""Rows as lines of text, and a live bar where the output is a terminal."""
+
+import time
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from harness.terminal import Terminal
+from harness.training.writers import Row, Writer
+
+_SECONDS_BETWEEN_LINES = 10
+
+
+class ProgressLines(Writer):
+    """Tells a person how far training is."""
+
+    def __init__(self, terminal: Terminal, step: int, total_steps: int, steps_per_epoch: float) -> None:
+        self._terminal = terminal
+        self._total = total_steps
+        self._steps_per_epoch = steps_per_epoch
+        self._start = (time.monotonic(), step)
+        self._last_line = 0.0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=terminal.console,
+            disable=not terminal.is_live,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=total_steps, completed=step, numbers="")
+        self._bar.start()
+
+    def write(self, row: Row) -> None:
+        if row["split"] != "train":
+            self._terminal.line(
+                f"{self._position(row['step'])}  {row['split']:10}  "
+                f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
+            )
+            return
+        numbers = (
+            f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  {row['images_per_second']:,.0f} images/s"
+        )
+        self._bar.update(
+            self._task, description=self._position(row["step"]), completed=row["step"], numbers=numbers
+        )
+        line = f"{self._position(row['step'])}  train       {numbers}  {self._time_left(row['step'])} left"
+        now = time.monotonic()
+        if now - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        if self._terminal.is_live:
+            self._terminal.log(line)
+        else:
+            self._terminal.line(line)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+    def _position(self, step: int) -> str:
+        width = len(f"{self._total:,}")
+        return f"epoch {step / self._steps_per_epoch:5.2f}  step {step:>{width},}/{self._total:,}"
+
+    def _time_left(self, step: int) -> str:
+        start_time, start_step = self._start
+        seconds = (time.monotonic() - start_time) * (self._total - step) / max(1, step - start_step)
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

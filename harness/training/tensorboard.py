@@ -1,0 +1,85 @@
+"""Rows and weights as TensorBoard event files, one sub-run a split so that TensorBoard overlays their curves.
+
+Each checkpoint begins new files, named by its step. A resume at step S deletes those begun at or after S, which hold
+exactly what came behind S, so the curves never fork.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from harness.data.sources import Split
+from harness.training.state import State
+from harness.training.writers import Row, Writer
+
+_SUFFIX = re.compile(r"\.from-step-(\d+)\.v2$")
+
+
+def rewind(folder: Path, step: int) -> None:
+    """Delete what was written behind `step`."""
+    for path in folder.rglob("*tfevents*"):
+        begun = _SUFFIX.search(path.name)
+        if begun and int(begun[1]) >= step:
+            path.unlink()
+
+
+class TensorBoard(Writer):
+    """Scalars and histograms, and what describes a run once at its start."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._folder = folder
+        self._begun = step
+        self._files: dict[str, Any] = {}
+
+    def write(self, row: Row) -> None:
+        with self._file(row["split"]).as_default(row["step"]):
+            for name, value in row.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(name, value)
+        self._file(row["split"]).flush()
+
+    def save(self, step: int, state: State, header: dict[str, Any]) -> None:
+        self.close()
+        self._begun = step
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def describe(self, model: keras.Model, config_text: str, train: Split, images: int) -> None:
+        """Write the model's graph and summary, the config, and the first training images under their labels."""
+        forward = tf.function(lambda pixels: model(pixels, training=False), autograph=False)
+        pixels = tf.TensorSpec((None, *model.input.shape[1:]), model.compute_dtype)
+        with self._file("train").as_default(0):
+            tf.summary.graph(forward.get_concrete_function(pixels).graph)
+            tf.summary.text("model", _preformatted(summary_text(model)))
+            tf.summary.text("config", _preformatted(config_text))
+            for index, (image, label) in enumerate(zip(train.images[:images], train.labels[:images], strict=True)):
+                tf.summary.image(f"inputs/{index:02d}_label_{label}", image[None])
+
+    def histograms(self, step: int, model: keras.Model) -> None:
+        with self._file("train").as_default(step):
+            for weight in model.trainable_variables:
+                tf.summary.histogram(f"weights/{weight.path}", weight.numpy())
+
+    def _file(self, split: str) -> Any:
+        if split not in self._files:
+            self._files[split] = tf.summary.create_file_writer(
+                str(self._folder / split), filename_suffix=f".from-step-{self._begun}.v2"
+            )
+        return self._files[split]
+
+
+def summary_text(model: keras.Model) -> str:
+    """What `model.summary()` prints."""
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=80)
+    return "\n".join(lines)
+
+
+def _preformatted(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())

@@ -1,0 +1,42 @@
+"""What training writes: the session hands everything to each writer, and only the chief has any."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from harness.training.state import State
+
+Row = dict[str, Any]
+"""One line of metrics.jsonl: {"step", "split", "loss", "accuracy", …}."""
+
+
+class Writer:
+    """A writer of nothing: each writer overrides what it has use for."""
+
+    def write(self, row: Row) -> None:
+        """Take the result of a chunk or of an evaluation."""
+
+    def histograms(self, step: int, model: keras.Model) -> None:
+        """Take the weights of `step`."""
+
+    def save(self, step: int, state: State, header: dict[str, Any]) -> None:
+        """Make the state of `step` safe: a resume begins there or later."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class MetricsFile(Writer):
+    """Rows as JSON lines, handed to the operating system as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, row: Row) -> None:
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
