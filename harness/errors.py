@@ -1,13 +1,13 @@
 """The exceptions a user meets, and the exit code each ends the program with.
 
-    HarnessError                  1
-    ├── UserError                 2    a mistake the user can mend, told in one line: the value, the limit, the fix
-    │   ├── ConfigError
-    │   ├── DataError
-    │   ├── DeviceError
-    │   └── RunError                   a run directory that is missing, taken, in use, or of another config
-    ├── NonFiniteLoss             1    training diverged; the update was not applied
-    └── Stopped             130, 143   SIGINT or SIGTERM, after a checkpoint
+HarnessError                  1
+├── UserError                 2    a mistake the user can mend, told in one line: the value, the limit, the fix
+│   ├── ConfigError
+│   ├── DataError
+│   ├── DeviceError
+│   └── RunError                   a run directory that is missing, taken, in use, or of another config
+├── NonFiniteLoss             1    training diverged; the update was not applied
+└── Stopped             130, 143   SIGINT or SIGTERM, after a checkpoint
 """
 
 

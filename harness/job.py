@@ -1,26 +1,28 @@
 """The main job: train → evaluate → export → picture."""
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from harness import provenance, report
 from harness.cluster.batch import BatchPlan
-from harness.cluster.environment import detect
+from harness.cluster.environment import is_chief
 from harness.cluster.strategy import Cluster, connect, describe_device, peak_memory_bytes
 from harness.config import Config, dump, load, resolve
 from harness.data import sources
 from harness.data.sources import DataSet, Split
-from harness.errors import ConfigError, RunError, Stopped
-from harness.models.export import export
+from harness.errors import ConfigError, DataError, Stopped
+from harness.models.export import export, logits_of
 from harness.models.memory import estimate_bytes
-from harness.run_dir import RunDir, check_new, new_path
+from harness.run_dir import RunDir, locate
 from harness.terminal import Terminal
 from harness.training import loop, tensorboard
 from harness.training.checkpoint import Checkpoint, Checkpoints, load_newest
+from harness.training.evaluate import Evaluator
 from harness.training.events import Events
 from harness.training.progress import ProgressLines
 from harness.training.session import Session
@@ -55,27 +57,46 @@ def train(
     """
     config = as_config(config)
     terminal = Terminal(quiet)
-    run = _locate(config, run_dir, resume)
-    is_chief = _is_chief(config)
-    if is_chief and _is_complete(run, config):
-        terminal.line(f"{run.path} is complete: nothing to do")
-        return run
+    chief = is_chief(config.cluster.strategy, os.environ)
+    run = locate(config.name, run_dir, resume) if chief else RunDir(Path("nowhere"))
+    if run.exists():
+        run.check_same(config)
+        if run.is_complete(config):
+            terminal.line(f"{run.path} is complete: nothing to do")
+            return run
 
     cluster, data, splits, events = prepare(config)
     describe(config, cluster, splits, events, terminal)
-    with _opened(run, config, terminal) if is_chief else nullcontext() as checkpoint:
+    with _opened(run, config, terminal) if chief else nullcontext() as checkpoint:
         with StopSignals() as signals:
             state = State(config, cluster, events, data.image_shape, data.classes)
             terminal.line(summary_text(state.model))
             session = Session(config, cluster, events, state, splits, checkpoint, signals)
-            with _writing(session, run, splits[0], terminal) if is_chief else nullcontext():
+            with _writing(session, run, splits[0], terminal) if chief else nullcontext():
                 stop_signal = loop.train(session)
                 if stop_signal:
-                    raise Stopped(f"stopped at step {session.step:,}; go on with: {_resume_command(run)}", stop_signal)
+                    raise Stopped(
+                        f"stopped at step {session.step:,}; go on with: {run.resume_command()}", stop_signal
+                    )
                 session.test()
-        if is_chief:
+        if chief:
             _finish(run, session, terminal)
     return run
+
+
+def evaluate(run: RunDir, split: str) -> dict[str, float | int]:
+    """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}.
+
+    Raises UserError where the split is empty, or the run's devices or data can't be had.
+    """
+    config = run.read_config()
+    cluster, _, (_, validation, test), _ = prepare(config)
+    rows = {"validation": validation, "test": test}[split]
+    if not len(rows):
+        raise DataError(f"{run.path} has no {split} rows: data.validation is 0")
+    with cluster.strategy.scope():
+        model = logits_of(keras.saving.load_model(run.model_file))
+    return Evaluator(cluster, model, config.evaluate.batch)(rows)
 
 
 def as_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
@@ -127,37 +148,6 @@ def dry_run(config: Config, terminal: Terminal) -> None:
     terminal.line(summary_text(state.model))
     terminal.line(f"memory    about {needed / 2**20:,.0f} MiB a replica, beside TensorFlow itself (estimate)")
     terminal.line("dry run: nothing trained, nothing written")
-
-
-def _locate(config: Config, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:
-    if resume is None:
-        return RunDir(Path(run_dir) if run_dir else new_path(config.name))
-    if str(resume) == "auto":
-        if run_dir is None:
-            raise RunError("--resume auto needs --run-dir: the directory to start in or to go on with")
-        return RunDir(Path(run_dir))
-    if run_dir is not None and Path(run_dir).resolve() != Path(resume).resolve():
-        raise RunError(f"--resume {resume} and --run-dir {run_dir} name two directories: give one")
-    return RunDir.open(resume)
-
-
-def _is_chief(config: Config) -> bool:
-    membership = detect(os.environ) if config.cluster.strategy in ("auto", "multi_worker") else None
-    return membership is None or membership.is_chief
-
-
-def _is_complete(run: RunDir, config: Config) -> bool:
-    """Whether there is nothing left to do; raises where the run can't be begun or gone on with."""
-    if not run.exists():
-        check_new(run.path)
-        return False
-    then, now = run.read_config().identity(), config.identity()
-    different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-    if different:
-        changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
-        raise RunError(f"can't resume {run.path} with another config: {changes}; start a new run for that")
-    same_length = run.read_config().train.length == config.train.length
-    return same_length and run.read_summary().get("status") == "completed"
 
 
 @contextmanager
@@ -243,7 +233,3 @@ def _summary(session: Session) -> dict[str, Any]:
         "git": provenance.git(),
         "device": describe_device(),
     }
-
-
-def _resume_command(run: RunDir) -> str:
-    return shlex.join(["harness", "train", str(run.config_file), "--resume", str(run.path)])

@@ -17,7 +17,9 @@ def git() -> str | None:
     folder = Path(__file__).resolve().parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        if subprocess.run(["git", "-C", str(folder), "ls-files", "--error-unmatch", __file__], capture_output=True).returncode:
+        if subprocess.run(
+            ["git", "-C", str(folder), "ls-files", "--error-unmatch", __file__], capture_output=True
+        ).returncode:
             return None
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -62,6 +63,40 @@ class RunDir:
     def unlock(self) -> None:
         self._lock.release()
 
+    def check_same(self, config: Config) -> None:
+        """Raise RunError, naming the keys, where `config` would train other weights than this run's own."""
+        then, now = self.read_config().identity(), config.identity()
+        different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        if different:
+            changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
+            raise RunError(
+                f"can't resume {self.path} with another config: {changes}; start a new run for that"
+            )
+
+    def is_complete(self, config: Config) -> bool:
+        """Whether `config` asks for nothing that this run has not done."""
+        same_length = self.read_config().train.length == config.train.length
+        return same_length and self.read_summary().get("status") == "completed"
+
+    def is_running(self) -> bool:
+        """Whether a live process holds the run."""
+        if not Path(self._lock.lock_file).exists():
+            return False
+        try:
+            with self._lock.acquire(blocking=False):
+                return False
+        except (filelock.Timeout, OSError):
+            return True
+
+    def with_model(self) -> Self:
+        """This run, if it has a trained model. Raises RunError, with the command that makes one, where it has none."""
+        if not self.model_file.is_file():
+            raise RunError(f"{self.path} has no trained model yet; go on with: {self.resume_command()}")
+        return self
+
+    def resume_command(self) -> str:
+        return shlex.join(["harness", "train", str(self.config_file), "--resume", str(self.path)])
+
     def read_config(self) -> Config:
         return load(self.config_file)
 
@@ -98,22 +133,45 @@ class RunDir:
         write_atomically(self.metrics_file, "".join(kept).encode())
 
 
-def new_path(name: str, parent: Path = Path("runs")) -> Path:
+def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:
+    """The directory that the options mean: a new one, or that of a run to go on with. Nothing is created.
+
+    Args:
+        name: begins the name of a new run's directory under `runs/`.
+        run_dir: the directory to use instead.
+        resume: a run to go on with, or "auto" for the one in `run_dir` if there is one there.
+
+    Raises RunError where the options contradict each other, there is no run at `resume`, or the place for a new run
+    is taken or can't be written.
+    """
+    if resume is not None and str(resume) != "auto":
+        if run_dir is not None and Path(run_dir).resolve() != Path(resume).resolve():
+            raise RunError(f"--resume {resume} and --run-dir {run_dir} name two directories: give one")
+        return RunDir.open(resume)
+    if resume is not None and run_dir is None:
+        raise RunError("--resume auto needs --run-dir: the directory to start in or to go on with")
+    run = RunDir(Path(run_dir) if run_dir is not None else _new_path(name))
+    if not (resume and run.exists()):
+        _check_new(run.path)
+    return run
+
+
+def _new_path(name: str, parent: Path = Path("runs")) -> Path:
     """`runs/<name>-<YYYYmmdd-HHMMSS>`, with a number behind it where that is taken."""
-    path = parent / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    number = 2
+    first = parent / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    path, number = first, 2
     while path.exists():
-        path = path.with_name(f"{path.name.split('_')[0]}_{number}")
-        number += 1
+        path, number = Path(f"{first}-{number}"), number + 1
     return path
 
 
-def check_new(path: Path) -> None:
-    """Raise RunError where no new run can be made at `path`; nothing is created."""
+def _check_new(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is no directory")
-    if path.is_dir() and any(path.iterdir()):
-        raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to go on with the run in it")
+    if path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()):
+        raise RunError(
+            f"{path} isn't empty: give another --run-dir, or --resume auto to go on with a run in it"
+        )
     existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise RunError(f"can't write the run directory {path}: {existing} is not a writable directory")

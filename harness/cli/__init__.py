@@ -1,0 +1,30 @@
+"""The command line: arguments → one call. Nothing heavy is imported before a command runs."""
+
+import sys
+
+import click
+
+from harness.cli.inspect import config, doctor, runs, tensorboard
+from harness.cli.measure import bench
+from harness.cli.run import evaluate, train, visualize
+from harness.errors import HarnessError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="harness")
+def cli() -> None:
+    """Train a CNN with TensorFlow on one device, all GPUs of a machine or many machines, and look inside it."""
+
+
+for command in (train, evaluate, visualize, runs, config, bench, doctor, tensorboard):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's is one line on standard error and an exit code, no traceback."""
+    try:
+        cli()
+    except HarnessError as error:
+        sys.stdout.flush()
+        print(f"error: {error}" if error.exit_code <= 2 else str(error), file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -42,3 +42,9 @@ def detect(environment: Mapping[str, str]) -> Membership | None:
     if not 0 <= index < len(workers):
         raise DeviceError(f"TF_CONFIG: task index {index} is not one of the {len(workers)} workers")
     return Membership(workers, index, "TF_CONFIG")
+
+
+def is_chief(strategy: str, environment: Mapping[str, str]) -> bool:
+    """Whether we are the worker that reads and writes the disk, under that `cluster.strategy`."""
+    membership = detect(environment) if strategy in ("auto", "multi_worker") else None
+    return membership is None or membership.is_chief

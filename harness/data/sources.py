@@ -66,7 +66,9 @@ def load(source: str) -> DataSet:
     elif Path(source).is_file():
         path = Path(source)
     else:
-        raise DataError(f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file")
+        raise DataError(
+            f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [file[name] for name in _ARRAYS]
@@ -78,8 +80,12 @@ def load(source: str) -> DataSet:
     _check(source, x_train, y_train)
     _check(source, x_test, y_test)
     if x_train.shape[1:] != x_test.shape[1:]:
-        raise DataError(f"data.source: {source}: train images {x_train.shape[1:]}, test images {x_test.shape[1:]}")
-    return DataSet(_with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32))
+        raise DataError(
+            f"data.source: {source}: train images {x_train.shape[1:]}, test images {x_test.shape[1:]}"
+        )
+    return DataSet(
+        _with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32)
+    )
 
 
 def _check(source: str, images: NDArray, labels: NDArray) -> None:

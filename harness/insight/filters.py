@@ -1,4 +1,4 @@
-"""What the convolutional filters are: their kernels, the patches that excite them, what they make of an image."""
+"""What the convolutional filters are: kernels, the patches that excite them, what they make of an image."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from harness.insight.layers import centre_unit, convolutions, receptive_field
 
 _PIXEL_RANGE = (0.0, 255.0)
 _SMOOTHNESS = 0.3
-"""Weight of the total variation, as a share of the mean gradient of a unit by a pixel, so that it fits any layer."""
+"""Weight of the total variation, in mean gradients of a unit by a pixel, so that it fits any layer."""
 
 
 def first_kernels(model: keras.Model) -> NDArray[np.float32]:
@@ -34,10 +34,10 @@ def activation_maximization(
 
     Gradient ascent by Adam from grey with a little noise, all filters at once, on
 
-        activation before the nonlinearity − smoothness · total variation
+        activation before the nonlinearity - smoothness · total variation
 
-    clipped to 0 to 255 at each step's end; what the unit doesn't see stays grey and is cut off. The middle unit and
-    not the mean over the feature map, because an image that suits a whole map is one flat shade for a linear layer.
+    clipped to 0 to 255 at each step; what the unit doesn't see stays grey and is cut off. The middle unit, not
+    the mean over the feature map: an image that suits a whole map is one flat shade where the layer is linear.
     Erhan et al. 2009, "Visualizing Higher-Layer Features of a Deep Network", section 3; total variation as in
     Mahendran and Vedaldi 2015 (arXiv 1412.0035).
 
@@ -77,22 +77,23 @@ def _unit_of_each_image(maps: tf.Tensor) -> tf.Tensor:
     return tf.linalg.diag_part(centre_unit(maps))
 
 
-def feature_maps(model: keras.Model, image: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """What each convolutional layer makes of one image, after its nonlinearity.
+def feature_maps(model: keras.Model, images: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    """What each convolutional layer makes of the images, after its nonlinearity.
 
     Args:
         model: functional, from raw pixels.
-        image: (height, width, channels), raw pixels.
+        images: (n, height, width, channels), raw pixels.
 
     Returns:
-        Layer's name -> (filters, height, width) float32, from the pixels upwards.
+        Layer's name -> (n, filters, height, width) float32, from the pixels upwards.
 
     Raises:
         UserError: the model has no Conv2D layer.
     """
     layers = convolutions(model)
-    outputs = keras.Model(model.inputs, [layer.output for layer in layers])([image[np.newaxis].astype(np.float32)])
+    through = keras.Model(model.inputs, [layer.output for layer in layers])
+    outputs = through([images.astype(np.float32)])
     return {
-        layer.name: np.moveaxis(output[0].numpy().astype(np.float32), -1, 0)
+        layer.name: np.moveaxis(output.numpy().astype(np.float32), -1, 1)
         for layer, output in zip(layers, outputs, strict=True)
     }

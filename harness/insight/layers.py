@@ -27,8 +27,8 @@ def centre_unit(maps: tf.Tensor) -> tf.Tensor:
 def receptive_field(model: keras.Model, layer: str) -> tuple[slice, slice]:
     """Rows and columns of the image that the middle unit of a layer's feature maps depends on.
 
-    Found as the pixels that have a gradient in some of 64 random images, so that it holds for any layers between;
-    the whole image for a layer that answers to nothing.
+    Found as the pixels that have a gradient in some of 64 random images, so that it holds for any layers
+    between; the whole image for a layer that answers to nothing.
     """
     part = keras.Model(model.inputs, model.get_layer(layer).output)
     images = tf.random.stateless_uniform((64, *model.input_shape[1:]), seed=(0, 0), maxval=255.0)

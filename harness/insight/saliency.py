@@ -2,12 +2,13 @@
 
 Every function here has the form `method(logits, images, labels) -> maps`:
 
-    logits  the model, images -> logits (n, classes); a functional Keras model where tf-keras-vis does the work
+    logits  the model, images -> logits (n, classes); a functional one where tf-keras-vis does the work
     images  (n, height, width, channels), any real dtype, in the units the model takes (raw pixels)
     labels  (n,), integers: the logit to explain, image by image
     maps    (n, height, width) float32, not negative and not normalised
 
-and raises `UserError` where the labels do not fit the images. An image's map does not depend on the images beside it.
+and raises `UserError` where the labels do not fit the images. An image's map does not depend on the images
+beside it.
 """
 
 from collections.abc import Callable
@@ -53,13 +54,13 @@ def smoothgrad(
     noise: float = 0.2,
     seed: int = 0,
 ) -> Maps:
-    """SmoothGrad: the mean of the vanilla gradient over noisy copies of the image, in logits per unit of pixel.
+    """SmoothGrad: the mean of the vanilla gradient over noisy copies, in logits per unit of pixel.
 
         1/samples · Σ_k |∂ logit / ∂ pixel| at (image + N(0, (noise · 255)²)),  then max over channels
 
-    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise" (arXiv 1706.03825), section 2. As there, `noise`
-    is a share of the pixel range (0 to 255), and the noisy copies are not clipped. The k-th copy of every image gets
-    the same noise, drawn from (`seed`, k).
+    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise" (arXiv 1706.03825), section 2, there for
+    the absolute value. As there, `noise` is a share of the pixel range (0 to 255), and the noisy copies are not
+    clipped. The k-th copy of every image gets the same noise, drawn from (`seed`, k).
     """
     deviation = tf.constant(noise * _PIXEL_RANGE, tf.float32)
 
@@ -80,10 +81,10 @@ def smoothgrad(
 def gradcam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
     """Grad-CAM at the last convolutional layer: where its feature maps speak for the logit.
 
-        relu(Σ_k α_k A^k),  α_k = mean over positions of ∂ logit / ∂ A^k
+        relu(Σ_k w_k A^k),  w_k = mean over positions of ∂ logit / ∂ A^k
 
-    Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2. The map has that layer's few positions and
-    is stretched to the image by linear interpolation, corner on corner.
+    Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2. The map has that layer's few
+    positions and is stretched to the image by linear interpolation, corner on corner.
     """
     engine = Gradcam(logits)
 

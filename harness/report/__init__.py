@@ -1,0 +1,5 @@
+"""A run's directory → its pictures and its page."""
+
+from harness.report.visualization import visualize
+
+__all__ = ["visualize"]

@@ -27,7 +27,7 @@ def confident_mistakes(labels: NDArray[np.int32], probabilities: NDArray[np.floa
 
 
 def clearest(labels: NDArray[np.int32], probabilities: NDArray[np.float32]) -> Rows:
-    """For each class that has a correctly classified image, the one of highest probability; classes in order."""
+    """For each class that has a correctly classified image, the one of highest probability, in order."""
     best = []
     for label in np.unique(labels):
         rows = np.flatnonzero((labels == label) & (probabilities.argmax(axis=1) == label))

@@ -36,10 +36,10 @@ def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
     return Picture(
         name="filters-kernels",
         title=f"Kernels of {layer}",
-        caption=f"The {len(values)} kernels of the first layer, {size} weights each. Red adds where the image is bright, "
-        "blue subtracts, white does not care. Red beside blue is an edge detector; all one colour, a blur.",
-        alt=f"{len(values)} kernels of {size} weights from layer {layer}, red for positive and blue for negative, "
-        f"up to ±{limit:.2g}.",
+        caption=f"The {len(values)} kernels of the first layer, {size} weights each. Red adds where the image is "
+        "bright, blue subtracts, white does not care. Red beside blue finds edges; one colour all over, brightness.",
+        alt=f"{len(values)} kernels of {size} weights from layer {layer}, red for positive and blue for "
+        f"negative, up to ±{limit:.2g}.",
         png=png(figure),
     )
 
@@ -54,9 +54,9 @@ def excitation_picture(layer: str, patches: NDArray[np.float32]) -> Picture:
     return Picture(
         name=f"filters-{layer}",
         title=f"What excites the filters of {layer}",
-        caption=f"For each of the {len(patches)} filters the patch of {size} pixels that raises its activation most, "
-        "found by activation maximization. White is ink the filter wants, black is ink it wants absent, grey does "
-        "not matter to it. A patch that is grey or black all over belongs to a filter that hardly responds.",
+        caption=f"For each of the {len(patches)} filters the patch of {size} pixels that raises its activation "
+        "most, found by activation maximization. Where the patch is white the filter wants brightness, where it "
+        "is black it wants none, and grey does not matter to it.",
         alt=f"{len(patches)} patches of {size} pixels, one for each filter of layer {layer}.",
         png=png(figure),
     )
@@ -65,7 +65,7 @@ def excitation_picture(layer: str, patches: NDArray[np.float32]) -> Picture:
 def feature_maps_picture(
     label: int, row: int, image: NDArray[np.uint8], maps: dict[str, NDArray[np.float32]]
 ) -> Picture:
-    """One test image and what every convolutional layer makes of it, layer's name -> (filters, height, width)."""
+    """A test image and what every convolutional layer makes of it: name -> (filters, height, width)."""
     canvases = {layer: mosaic(values, _COLUMNS) for layer, values in maps.items()}
     top = 1.15
     height = top + sum(_height_of(canvas) + _HEADING + 0.3 for canvas in canvases.values())
@@ -85,8 +85,8 @@ def feature_maps_picture(
     return Picture(
         name=f"features-{label}",
         title=f"Feature maps of a {label}",
-        caption="What each filter answers at each position, after the relu; one scale a layer, from 0 to the layer's "
-        "largest value. Early layers trace strokes and edges, the last one keeps only a few positions.",
+        caption="What each filter answers at each position of the image, after the relu; one scale a layer, from "
+        "0 to the layer's largest value. The first layer traces strokes and edges, the last says what is where.",
         alt=f"Test image {row}, a {label}, and its feature maps: "
         + ", ".join(f"{layer} has {len(values)}" for layer, values in maps.items())
         + ".",
@@ -95,7 +95,7 @@ def feature_maps_picture(
 
 
 def _height_of(canvas: NDArray[np.float32]) -> float:
-    return (_WIDTH - _LEFT - _RIGHT) * canvas.shape[0] / canvas.shape[1]
+    return (_WIDTH - _LEFT - _RIGHT) * (canvas.shape[0] / canvas.shape[1])
 
 
 def _numbered(axes: Axes, canvas: NDArray[np.float32], count: int, top: float, **colours: object) -> float:

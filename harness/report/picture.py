@@ -33,7 +33,7 @@ class Picture:
 
 
 def blank(width: float, height: float) -> tuple[Figure, Axes]:
-    """A white figure of that many inches, and axes over all of it: x in inches from the left, y from the top."""
+    """A white figure of that many inches, and axes all over it: x inches from the left, y from the top."""
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
@@ -41,10 +41,17 @@ def blank(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def place(axes: Axes, image: NDArray[Any], x: float, y: float, width: float, height: float, **colours: Any) -> None:
+def place(
+    axes: Axes, image: NDArray[Any], x: float, y: float, width: float, height: float, **colours: Any
+) -> None:
     """Draw an image, (height, width) or RGB, into axes made by `blank`; pixels stay squares with sharp edges."""
     axes.imshow(
-        image, extent=(x, x + width, y + height, y), aspect="auto", interpolation="nearest", origin="upper", **colours
+        image,
+        extent=(x, x + width, y + height, y),
+        aspect="auto",
+        interpolation="nearest",
+        origin="upper",
+        **colours,
     )
 
 
@@ -77,12 +84,12 @@ def mosaic(tiles: NDArray[Any], columns: int) -> NDArray[Any]:
 
 def displayable(image: NDArray[Any]) -> NDArray[np.float32]:
     """Pixels (..., channels) from 0 to 255 → (...) grey or (..., 3) colour from 0 to 1."""
-    scaled: NDArray[np.float32] = image.astype(np.float32) / 255
-    return scaled if image.shape[-1] == 3 else scaled.mean(axis=-1)
+    scaled = image.astype(np.float32) / np.float32(255)
+    return scaled if image.shape[-1] == 3 else scaled.mean(axis=-1, dtype=np.float32)
 
 
 def png(figure: Figure) -> bytes:
     """The figure's PNG; no time and no program version is written into it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+    figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

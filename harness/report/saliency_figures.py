@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from harness.report.picture import INK, MUTED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
@@ -10,7 +11,7 @@ from harness.report.picture import INK, MUTED, UNSIGNED, Picture, blank, colour_
 METHOD_TITLES = {"gradient": "Gradient", "smoothgrad": "SmoothGrad", "gradcam": "Grad-CAM"}
 METHOD_NOTES = {
     "gradient": "the gradient answers which pixels, changed a little, would move the logit most",
-    "smoothgrad": "SmoothGrad is the mean of that over noisy copies of the image, which calms it",
+    "smoothgrad": "SmoothGrad is the mean of the gradient over noisy copies of the image, which is calmer",
     "gradcam": "Grad-CAM shows where the last convolutional layer's features speak for the class, coarsely",
 }
 _TILE, _GAP, _LABEL = 0.86, 0.05, 1.0
@@ -46,52 +47,48 @@ def saliency_picture(
         for column, heading in enumerate(["Image", *(METHOD_TITLES[method] for method in maps)]):
             centre = block * block_width + _LABEL + column * step + _TILE / 2
             axes.text(centre, _TOP - 0.1, heading, ha="center", va="bottom", fontsize=9.5, color=INK)
-    predicted = probabilities.argmax(axis=1)
     for index, image in enumerate(images):
-        left, top = index // per_block * block_width, _TOP + index % per_block * step
-        _label(axes, left + _LABEL - 0.1, top, int(labels[index]), int(predicted[index]), probabilities[index])
-        axes.text(
-            left + _LABEL - 0.1, top + 0.71, f"test #{rows[index]}", ha="right", va="center", fontsize=7.5, color=MUTED
-        )
-        left += _LABEL
+        left, top = index // per_block * block_width + _LABEL, _TOP + index % per_block * step
+        _label(axes, left - 0.1, top, int(labels[index]), probabilities[index], int(rows[index]))
         place(axes, displayable(image), left, top, _TILE, _TILE, cmap="gray", vmin=0, vmax=1)
         for method_maps in maps.values():
             left += step
-            values = method_maps[index]
-            place(axes, values, left, top, _TILE, _TILE, cmap=UNSIGNED, vmin=0, vmax=max(float(values.max()), 1e-12))
+            limit = max(float(method_maps[index].max()), 1e-12)
+            place(axes, method_maps[index], left, top, _TILE, _TILE, cmap=UNSIGNED, vmin=0, vmax=limit)
             _outline(axes, image, left, top)
     colour_bar(
         figure, _LABEL, height - 0.5, 2.6, UNSIGNED, 0, 1, "colour: share of the map's own largest value"
     )
+    predicted = probabilities.argmax(axis=1)
     notes = "; ".join(METHOD_NOTES[method] for method in maps)
+    shown = "; ".join(
+        f"test image {row}: true {label}, predicted {guess}"
+        for row, label, guess in zip(rows, labels, predicted, strict=True)
+    )
     return Picture(
         name=name,
         title=title,
-        caption=f"Maps explain the logit of the predicted class, the image's outline drawn over them: {notes}. "
-        "Each map is scaled to its own largest value, so brightness compares pixels of one map, not maps.",
-        alt=f"{title}: {len(images)} images, each with {', '.join(METHOD_TITLES[method] for method in maps)}. "
-        + "; ".join(
-            f"test image {row}: true {label}, predicted {guess}"
-            for row, label, guess in zip(rows, labels, predicted, strict=True)
-        )
-        + ".",
+        caption="Each map explains the logit of the predicted class; the white line is the image's outline. "
+        f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own largest value: brightness compares the "
+        "pixels of one map, not two maps.",
+        alt=f"{title}, each with {', '.join(METHOD_TITLES[method] for method in maps)}. {shown}.",
         png=png(figure),
     )
 
 
-def _label(axes: Any, right: float, top: float, label: int, guess: int, probabilities: NDArray[np.float32]) -> None:
-    axes.text(right, top + 0.17, f"true {label}", ha="right", va="center", fontsize=9.5, color=INK)
-    axes.text(
-        right,
-        top + 0.35,
-        f"predicted {guess}",
-        ha="right",
-        va="center",
-        fontsize=9.5,
-        color=INK if guess == label else "#b3261e",
-        fontweight="normal" if guess == label else "bold",
-    )
-    axes.text(right, top + 0.53, _percent(probabilities[guess]), ha="right", va="center", fontsize=8, color=MUTED)
+def _label(
+    axes: Axes, right: float, top: float, label: int, probabilities: NDArray[np.float32], row: int
+) -> None:
+    guess = int(probabilities.argmax())
+    emphasis = {"color": INK} if guess == label else {"color": "#b3261e", "fontweight": "bold"}
+    lines: list[tuple[float, str, dict[str, Any]]] = [
+        (0.17, f"true {label}", {"color": INK, "fontsize": 9.5}),
+        (0.35, f"predicted {guess}", {"fontsize": 9.5, **emphasis}),
+        (0.53, _percent(float(probabilities[guess])), {"color": MUTED, "fontsize": 8}),
+        (0.70, f"test #{row}", {"color": MUTED, "fontsize": 7.5}),
+    ]
+    for y, text, style in lines:
+        axes.text(right, top + y, text, ha="right", va="center", **style)
 
 
 def _percent(probability: float) -> str:
@@ -99,7 +96,7 @@ def _percent(probability: float) -> str:
     return "> 99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
 
 
-def _outline(axes: Any, image: NDArray[np.uint8], left: float, top: float) -> None:
+def _outline(axes: Axes, image: NDArray[np.uint8], left: float, top: float) -> None:
     grey = image.mean(axis=-1)
     if grey.min() < 127.5 < grey.max():
         x = left + _TILE * (np.arange(grey.shape[1]) + 0.5) / grey.shape[1]

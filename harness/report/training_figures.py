@@ -40,15 +40,17 @@ def curves_picture(rows: list[dict[str, Any]]) -> Picture:
     return Picture(
         name="training-curves",
         title="Training curves",
-        caption="Training values are means over the steps between two log lines, with the model as it was then and "
-        "shifted images; validation and test use the model at that step and plain images. Validation that turns "
-        "upwards in loss while training falls is overfitting.",
+        caption="Training values are means over the steps since the point before, with the augmentation on; "
+        "validation and test are measured at that step, on the images as they are. A validation loss that "
+        "rises while the training loss falls is overfitting.",
         alt="Loss, accuracy and learning rate over the steps of training. " + _last_values(rows),
         png=png(figure),
     )
 
 
-def confusion_matrix(labels: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
+def confusion_matrix(
+    labels: NDArray[np.int32], predicted: NDArray[np.int32], classes: int
+) -> NDArray[np.int64]:
     """Counts (classes, classes): a row a true class, a column a predicted one."""
     pairs = labels.astype(np.int64) * classes + predicted
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
@@ -72,7 +74,11 @@ def confusion_picture(counts: NDArray[np.int64]) -> Picture:
             if row == column:
                 style: dict[str, Any] = {"color": MUTED, "fontsize": 8.5}
             else:
-                style = {"color": "white" if value > 0.5 * worst else INK, "fontsize": 10, "fontweight": "bold"}
+                style = {
+                    "color": "white" if value > 0.5 * worst else INK,
+                    "fontsize": 10,
+                    "fontweight": "bold",
+                }
             axes.text(column, row, f"{value:,}", ha="center", va="center", **style)
     axes.set_xlabel("predicted", fontsize=10)
     axes.set_ylabel("true", fontsize=10)
@@ -86,9 +92,10 @@ def confusion_picture(counts: NDArray[np.int64]) -> Picture:
     return Picture(
         name="confusion-matrix",
         title="Confusion matrix",
-        caption=f"{right:,} of {total:,} test images are right (grey, on the diagonal). A coloured number counts the "
-        f"images of the class on its left that were taken for the class below.",
-        alt=f"Confusion matrix: {right} of {total} test images right. Most frequent mistakes: {_frequent(mistakes)}.",
+        caption=f"{right:,} of {total:,} test images are right (grey, on the diagonal). A coloured number counts "
+        f"the images of the class on its left that were taken for the class below.",
+        alt=f"Confusion matrix: {right} of {total} test images right. "
+        f"Most frequent mistakes: {_frequent(mistakes)}.",
         png=png(figure),
     )
 

@@ -28,7 +28,11 @@ class Evaluator:
     def __call__(self, split: Split) -> dict[str, float | int]:
         batches = -(-len(split) // (self._rows_per_replica * self._cluster.replicas))
         loss, correct, examples = self._sums(iter(self._dataset(split)), tf.constant(batches)).numpy()
-        return {"loss": float(loss / examples), "accuracy": float(correct / examples), "examples": int(examples)}
+        return {
+            "loss": float(loss / examples),
+            "accuracy": float(correct / examples),
+            "examples": int(examples),
+        }
 
     def _dataset(self, split: Split) -> Any:
         if id(split) not in self._datasets:

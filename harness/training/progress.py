@@ -38,9 +38,7 @@ class ProgressLines(Writer):
                 f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
             )
             return
-        numbers = (
-            f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  {row['images_per_second']:,.0f} images/s"
-        )
+        numbers = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  {row['images_per_second']:,.0f} images/s"
         self._bar.update(
             self._task, description=self._position(row["step"]), completed=row["step"], numbers=numbers
         )

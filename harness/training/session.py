@@ -129,8 +129,12 @@ class Session:
     def _restore(self, checkpoint: Checkpoint | None) -> int:
         """Give every worker the chief's checkpoint; returns its step, 0 without one."""
         header = checkpoint.header if checkpoint else {"compile_seconds": 0.0, "train_seconds": 0.0}
-        numbers = np.array([checkpoint.step if checkpoint else 0, header["compile_seconds"], header["train_seconds"]])
-        step, self.clock.compile_seconds, self.clock.train_seconds = from_chief(self.cluster, numbers).tolist()
+        numbers = np.array(
+            [checkpoint.step if checkpoint else 0, header["compile_seconds"], header["train_seconds"]]
+        )
+        step, self.clock.compile_seconds, self.clock.train_seconds = from_chief(
+            self.cluster, numbers
+        ).tolist()
         if step:
             arrays = checkpoint.arrays if checkpoint else {}
             for path, variable in self.state.variables().items():

@@ -18,7 +18,12 @@ class State:
     """The model under training and what belongs to it; all its variables live in the strategy's scope."""
 
     def __init__(
-        self, config: Config, cluster: Cluster, events: Events, image_shape: tuple[int, int, int], classes: int
+        self,
+        config: Config,
+        cluster: Cluster,
+        events: Events,
+        image_shape: tuple[int, int, int],
+        classes: int,
     ) -> None:
         def new_model() -> keras.Model:
             return build(config.model.name, image_shape, classes, config.seed)
@@ -55,7 +60,9 @@ class State:
         assert self.average is not None
         t = tf.cast(self.optimizer.iterations.value, tf.float32)
         decay_now = tf.minimum(decay, (1 + t) / (10 + t))
-        for average, weight in zip(self.average.trainable_variables, self.model.trainable_variables, strict=True):
+        for average, weight in zip(
+            self.average.trainable_variables, self.model.trainable_variables, strict=True
+        ):
             strategy.extended.update(
                 average.value,
                 lambda a, w, d: a.assign_add((1 - tf.cast(d, a.dtype)) * (w - a)),

@@ -1,0 +1,61 @@
+"""The commands that look: runs, config, doctor, tensorboard."""
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.cli.startup import import_tensorflow
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default="runs", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def runs(folder: Path, as_json: bool) -> None:
+    """List the runs in DIR (runs, if none is given)."""
+    from harness.run_list import find_runs, print_table
+
+    found = find_runs(folder)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        print_table(found, folder)
+
+
+@click.command()
+@click.argument("config", required=False)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace a value: train.length='2 epochs'.",
+)
+@click.option("--schema", is_flag=True, help="Print the JSON schema of configs, for editors.")
+def config(config: str | None, assignments: tuple[str, ...], schema: bool) -> None:
+    """Print CONFIG, checked and with all defaults filled in."""
+    from harness.config import Config, dump, load
+
+    if schema:
+        click.echo(json.dumps(Config.model_json_schema(), indent=2))
+    elif config is None:
+        raise click.UsageError("name a CONFIG, or give --schema")
+    else:
+        click.echo(dump(load(config, assignments)), nl=False)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def doctor(as_json: bool) -> None:
+    """Say what is installed, which devices are seen, and what is missing."""
+    import_tensorflow()
+
+
+@click.command()
+@click.argument("folder", metavar="[RUN|DIR]", default="runs", type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 6006 on]")
+def tensorboard(folder: Path, port: int | None) -> None:
+    """Show one run, or all runs in a folder, in TensorBoard on this machine alone."""
+    from harness.tensorboard_server import serve
+
+    serve(folder, port)

@@ -1,0 +1,96 @@
+"""The commands that compute: train, evaluate, visualize."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from harness.cli.startup import import_tensorflow
+
+
+@click.command()
+@click.argument("config")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace a value: train.length='2 epochs'.",
+)
+@click.option(
+    "--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write the run here.  [runs/NAME-TIME]"
+)
+@click.option("--run-name", metavar="NAME", help="Begin the run directory's name with this.")
+@click.option(
+    "--resume", metavar="auto|RUN", help="Go on with RUN; auto: with --run-dir, if there is a run in it."
+)
+@click.option("--dry-run", is_flag=True, help="Check and print everything, train and write nothing.")
+@click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
+def train(
+    config: str,
+    assignments: tuple[str, ...],
+    run_dir: Path | None,
+    run_name: str | None,
+    resume: str | None,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Train, evaluate, export and picture one model.
+
+    CONFIG is a YAML file, or the name of a shipped one such as mnist.
+    """
+    from harness.cluster.environment import is_chief
+    from harness.config import load
+    from harness.run_dir import locate
+
+    if run_name is not None:
+        assignments = (*assignments, f"name={json.dumps(run_name)}")
+    checked = load(config, assignments)
+    if is_chief(checked.cluster.strategy, os.environ):
+        locate(checked.name, run_dir, resume)  # what is wrong here needs no TensorFlow to be told
+    import_tensorflow()
+    from harness import job
+    from harness.terminal import Terminal
+
+    if dry_run:
+        job.dry_run(checked, Terminal(quiet))
+        return
+    run = job.train(checked, run_dir, resume, quiet)
+    if quiet:
+        click.echo(run.path)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(run: Path, split: str, as_json: bool) -> None:
+    """Evaluate the exported model of RUN on one split."""
+    from harness.run_dir import RunDir
+
+    opened = RunDir.open(run).with_model()
+    import_tensorflow()
+    from harness.job import evaluate as evaluate_run
+
+    result = evaluate_run(opened, split)
+    if as_json:
+        click.echo(json.dumps({"split": split, **result}))
+    else:
+        click.echo(
+            f"{split}: loss {result['loss']:.4f}  accuracy {result['accuracy']:.4f}  of {result['examples']:,}"
+        )
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def visualize(run: Path) -> None:
+    """Make the figures and report.html of RUN again."""
+    from harness.run_dir import RunDir
+
+    opened = RunDir.open(run).with_model()
+    import_tensorflow()
+    from harness import report
+
+    report.visualize(opened, click.echo)
+    click.echo(opened.report_file)

@@ -1,0 +1,106 @@
+"""The report's page: summary, pictures and config in one self-contained HTML file."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.report.picture import Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    intro: str
+    pictures: Sequence[Picture]
+    folded: bool = False
+    """Whether each picture is behind its title until one opens it."""
+
+
+def page(name: str, summary: dict[str, Any], config: str, sections: Sequence[Section]) -> str:
+    """The page's HTML; the same arguments give the same text.
+
+    Args:
+        name: of the run.
+        summary: as in summary.json; what it lacks is left out.
+        config: the resolved config's YAML.
+        sections: in the order of the page.
+    """
+    environment = Environment(
+        loader=PackageLoader("harness.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    return environment.get_template("page.html.jinja").render(
+        name=name,
+        status=summary.get("status", "unknown"),
+        headlines=headlines(summary),
+        facts=facts(summary),
+        config=config,
+        sections=sections,
+    )
+
+
+def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """The few numbers one looks for first, as (what, value)."""
+    test = summary.get("test") or {}
+    shown = [
+        ("test accuracy", _number(test.get("accuracy"), ".2%")),
+        ("test loss", _number(test.get("loss"), ".4f")),
+        ("images per second", _number(summary.get("images_per_second"), ",.0f")),
+        ("training time", _duration(summary.get("train_seconds"))),
+    ]
+    return [(what, value) for what, value in shown if value]
+
+
+def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """The rest of the summary, as (what, value) in words and units."""
+    validation, test = summary.get("validation") or {}, summary.get("test") or {}
+    memory = summary.get("peak_memory_bytes")
+    shown = [
+        ("test", _result(test)),
+        ("validation", _result(validation)),
+        ("steps", _number(summary.get("steps"), ",")),
+        ("epochs", _number(summary.get("epochs"), ".4g")),
+        ("examples seen", _number(summary.get("examples"), ",")),
+        ("global batch", _number(summary.get("global_batch"), ",")),
+        ("replicas", _number(summary.get("replicas"), ",")),
+        ("workers", _number(summary.get("workers"), ",")),
+        ("device", str(summary.get("device") or "")),
+        ("compile time", _duration(summary.get("compile_seconds"))),
+        ("peak memory", f"{memory / 2**20:,.0f} MiB" if memory else ""),
+        ("weights SHA-256", str(summary.get("weights_sha256") or "")),
+        ("versions", _pairs(summary.get("versions"))),
+        ("git", _pairs(summary.get("git"))),
+    ]
+    return [(what, value) for what, value in shown if value]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _result(split: dict[str, Any]) -> str:
+    if not split:
+        return ""
+    return f"accuracy {split['accuracy']:.4f}, loss {split['loss']:.4f}, on {split['examples']:,} images"
+
+
+def _pairs(values: Any) -> str:
+    if isinstance(values, dict):
+        return ", ".join(f"{key} {value}" for key, value in values.items())
+    return str(values or "")

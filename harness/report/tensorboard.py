@@ -1,0 +1,21 @@
+"""The report's pictures under TensorBoard's Images."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow as tf
+
+from harness.report.picture import Picture
+
+
+def write_images(directory: Path, pictures: Iterable[Picture], step: int) -> None:
+    """Write the pictures into a sub-run of their own at `directory`, in place of what stood there."""
+    shutil.rmtree(directory, ignore_errors=True)
+    writer = tf.summary.create_file_writer(str(directory))
+    with writer.as_default(step=step):
+        for picture in pictures:
+            tf.summary.image(
+                picture.name.replace("-", "/", 1), tf.io.decode_png(picture.png, channels=3)[None]
+            )
+    writer.close()

@@ -1,0 +1,63 @@
+"""The runs in a folder, as a table."""
+
+from datetime import timedelta
+from pathlib import Path
+from time import time
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import RunError
+from harness.run_dir import RunDir
+
+
+def find_runs(folder: Path) -> list[dict[str, Any]]:
+    """Name, path, status, test accuracy, images/s and age in seconds of each run in `folder`, newest last.
+
+    Raises RunError where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no folder; runs are written to ./runs unless --run-dir says otherwise")
+    found = [run for run in map(RunDir, folder.iterdir()) if run.exists()]
+    return sorted((_row(run) for run in found), key=lambda row: (-row["age_seconds"], row["name"]))
+
+
+def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Print `rows` of `find_runs`."""
+    console = Console()
+    if not rows:
+        console.print(f"no runs in {folder}")
+        return
+    table = Table("name", "status", box=None, pad_edge=False)
+    for heading in ("accuracy", "images/s", "age"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        accuracy, speed = row["accuracy"], row["images_per_second"]
+        table.add_row(
+            row["name"],
+            row["status"],
+            "-" if accuracy is None else f"{accuracy:.4f}",
+            "-" if speed is None else f"{speed:,.0f}",
+            str(timedelta(seconds=int(row["age_seconds"]))),
+        )
+    console.print(table)
+
+
+def _row(run: RunDir) -> dict[str, Any]:
+    try:
+        summary = run.read_summary()
+    except RunError:
+        summary = {"status": "unreadable"}
+    status = summary.get("status", "unreadable")
+    if status == "running" and not run.is_running():
+        status = "interrupted"  # killed: nobody was left to say so
+    test = summary.get("test")
+    return {
+        "name": run.path.name,
+        "path": str(run.path),
+        "status": status,
+        "accuracy": test["accuracy"] if test else None,
+        "images_per_second": summary.get("images_per_second"),
+        "age_seconds": time() - run.config_file.stat().st_mtime,
+    }
