@@ -67,6 +67,7 @@ def train(
 
     cluster, data, splits, events = prepare(config)
     describe(config, cluster, splits, events, terminal)
+    terminal.line(f"run       {run.path}")
     with _opened(run, config, terminal) if chief else nullcontext() as checkpoint:
         with StopSignals() as signals:
             state = State(config, cluster, events, data.image_shape, data.classes)
@@ -75,9 +76,7 @@ def train(
             with _writing(session, run, splits[0], terminal) if chief else nullcontext():
                 stop_signal = loop.train(session)
                 if stop_signal:
-                    raise Stopped(
-                        f"stopped at step {session.step:,}; go on with: {run.resume_command()}", stop_signal
-                    )
+                    raise Stopped(f"stopped at step {session.step:,}; go on with: {run.resume_command()}", stop_signal)
                 session.test()
         if chief:
             _finish(run, session, terminal)
@@ -153,30 +152,30 @@ def dry_run(config: Config, terminal: Terminal) -> None:
 @contextmanager
 def _opened(run: RunDir, config: Config, terminal: Terminal) -> Iterator[Checkpoint | None]:
     """Hold the run's directory, made new or taken up where its newest checkpoint is, and leave its status right."""
-    if run.exists():
-        run.lock()
-        newest = load_newest(run.checkpoints_dir, terminal.warning)
-        step = newest.step if newest else 0
-        run.write_config(config)
-        run.update_summary(status="running")
-        run.rewind_metrics(step)
-        tensorboard.rewind(run.tensorboard_dir, step)
-        terminal.line(f"resume    {run.path} at step {step:,}")
-    else:
-        run.create(config)
-        newest = None
-        terminal.line(f"run       {run.path}")
-    terminal.log_to(run.log_file)
+    run.lock()
     try:
+        newest = _take_up(run, terminal) if run.exists() else None
+        run.begin(config)
+        terminal.log_to(run.log_file)
         yield newest
     except BaseException as error:
-        if run.read_summary()["status"] == "running":
-            run.update_summary(status="stopped" if isinstance(error, Stopped) else "failed")
         terminal.log(f"{type(error).__name__}: {error}")
+        if run.exists() and run.read_summary()["status"] == "running":
+            run.update_summary(status="stopped" if isinstance(error, Stopped) else "failed")
         raise
     finally:
         terminal.close()
         run.unlock()
+
+
+def _take_up(run: RunDir, terminal: Terminal) -> Checkpoint | None:
+    """Rewind the run's records to its newest checkpoint; None where it died before it had one."""
+    newest = load_newest(run.checkpoints_dir, terminal.warning)
+    step = newest.step if newest else 0
+    run.rewind_metrics(step)
+    tensorboard.rewind(run.tensorboard_dir, step)
+    terminal.line(f"resume    {run.path} at step {step:,}")
+    return newest
 
 
 @contextmanager

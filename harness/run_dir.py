@@ -38,12 +38,10 @@ class RunDir:
             raise RunError(f"{path} is no run directory: it has no config.yaml and summary.json")
         return run
 
-    def create(self, config: Config) -> None:
-        """Make and lock the directory, with its config and a summary that says "running". Raises RunError."""
+    def begin(self, config: Config) -> None:
+        """Write the config and a summary that says "running", which make the directory a run. Raises RunError."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.lock()
-            self.write_config(config)
+            write_atomically(self.config_file, dump(config).encode())
             self.write_summary({"status": "running"})
         except OSError as error:
             raise RunError(f"can't write the run directory {self.path}: {error.strerror}") from None
@@ -52,8 +50,12 @@ class RunDir:
         return self.config_file.is_file() and self.summary_file.is_file()
 
     def lock(self) -> None:
-        """Hold the run until this process ends, however it ends. Raises RunError where another one holds it."""
+        """Make the directory where there is none, and hold it until `unlock` or this process ends, however it ends.
+
+        Raises RunError where another process holds it or it can't be written.
+        """
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
         except filelock.Timeout:
             raise RunError(f"{self.path} is in use by another running process") from None
@@ -69,9 +71,7 @@ class RunDir:
         different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
         if different:
             changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
-            raise RunError(
-                f"can't resume {self.path} with another config: {changes}; start a new run for that"
-            )
+            raise RunError(f"can't resume {self.path} with another config: {changes}; start a new run for that")
 
     def is_complete(self, config: Config) -> bool:
         """Whether `config` asks for nothing that this run has not done."""
@@ -99,9 +99,6 @@ class RunDir:
 
     def read_config(self) -> Config:
         return load(self.config_file)
-
-    def write_config(self, config: Config) -> None:
-        write_atomically(self.config_file, dump(config).encode())
 
     def read_summary(self) -> dict[str, Any]:
         try:
@@ -169,9 +166,7 @@ def _check_new(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is no directory")
     if path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()):
-        raise RunError(
-            f"{path} isn't empty: give another --run-dir, or --resume auto to go on with a run in it"
-        )
+        raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to go on with a run in it")
     existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise RunError(f"can't write the run directory {path}: {existing} is not a writable directory")

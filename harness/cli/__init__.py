@@ -1,5 +1,6 @@
 """The command line: arguments → one call. Nothing heavy is imported before a command runs."""
 
+import signal
 import sys
 
 import click
@@ -7,7 +8,7 @@ import click
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.measure import bench
 from harness.cli.run import evaluate, train, visualize
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Stopped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,8 +24,15 @@ for command in (train, evaluate, visualize, runs, config, bench, doctor, tensorb
 def main() -> None:
     """Run the command line; a mistake of the user's is one line on standard error and an exit code, no traceback."""
     try:
-        cli()
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(128 + signal.SIGINT)
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.exit_code)
     except HarnessError as error:
-        sys.stdout.flush()
-        print(f"error: {error}" if error.exit_code <= 2 else str(error), file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

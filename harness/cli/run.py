@@ -18,13 +18,9 @@ from harness.cli.startup import import_tensorflow
     metavar="KEY=VALUE",
     help="Replace a value: train.length='2 epochs'.",
 )
-@click.option(
-    "--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write the run here.  [runs/NAME-TIME]"
-)
+@click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write the run here.  [runs/NAME-TIME]")
 @click.option("--run-name", metavar="NAME", help="Begin the run directory's name with this.")
-@click.option(
-    "--resume", metavar="auto|RUN", help="Go on with RUN; auto: with --run-dir, if there is a run in it."
-)
+@click.option("--resume", metavar="auto|RUN", help="Go on with RUN; auto: with --run-dir, if there is a run in it.")
 @click.option("--dry-run", is_flag=True, help="Check and print everything, train and write nothing.")
 @click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
 def train(
@@ -77,9 +73,7 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"split": split, **result}))
     else:
-        click.echo(
-            f"{split}: loss {result['loss']:.4f}  accuracy {result['accuracy']:.4f}  of {result['examples']:,}"
-        )
+        click.echo(f"{split}: loss {result['loss']:.4f}  accuracy {result['accuracy']:.4f}  of {result['examples']:,}")
 
 
 @click.command()

@@ -52,9 +52,7 @@ def connect(section: ClusterSection, environment: Mapping[str, str] = os.environ
         devices = [f"CPU:{index}" for index in range(section.logical_cpus)]
     if section.strategy == "mirrored" or (section.strategy == "auto" and len(devices) > 1):
         if not devices:
-            raise DeviceError(
-                f"cluster.strategy: mirrored needs GPUs or cluster.logical_cpus; {_available(gpus)}"
-            )
+            raise DeviceError(f"cluster.strategy: mirrored needs GPUs or cluster.logical_cpus; {_available(gpus)}")
         strategy = tf.distribute.MirroredStrategy(devices)
         asked = "asked for" if section.strategy == "mirrored" else f"{len(devices)} devices"
         return Cluster(strategy, f"mirrored over {', '.join(devices)} ({asked})")

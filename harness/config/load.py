@@ -124,9 +124,7 @@ def _problem(error: Any) -> str:
         return f"{given!r} is not one of {', '.join(names)}{_did_you_mean(str(given), names)}"
     if kind == "union_tag_invalid":
         names = re.findall(r"'([^']+)'", context["expected_tags"])
-        return (
-            f"name {context['tag']!r} is not one of {', '.join(names)}{_did_you_mean(context['tag'], names)}"
-        )
+        return f"name {context['tag']!r} is not one of {', '.join(names)}{_did_you_mean(context['tag'], names)}"
     if kind == "union_tag_not_found":
         return "the key 'name' is missing"
     if kind in ("model_type", "model_attributes_type"):
@@ -155,9 +153,7 @@ def _sections(fields: dict[str, Any], part: str) -> list[type[BaseModel]]:
         return []
     annotation = fields[part].annotation
     return [
-        kind
-        for kind in (annotation, *get_args(annotation))
-        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
     ]
 
 

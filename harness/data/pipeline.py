@@ -31,16 +31,10 @@ def training_batches(
         row = rows(position, seed, len(split))
         return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32), position
 
-    return (
-        tf.data.Dataset.counter()
-        .map(batch, deterministic=True, num_parallel_calls=2)
-        .prefetch(2 * local_replicas)
-    )
+    return tf.data.Dataset.counter().map(batch, deterministic=True, num_parallel_calls=2).prefetch(2 * local_replicas)
 
 
-def evaluation_batches(
-    split: Split, rows_per_replica: int, context: tf.distribute.InputContext
-) -> tf.data.Dataset:
+def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
     """Every row of `split` once, in order, shared among all replicas; each element as in `training_batches` but
     without positions, and the same number of elements for every replica."""
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines

@@ -20,9 +20,7 @@ def bits(seed: int, stream: int, counter: tf.Tensor) -> tf.Tensor:
         uint64 tensor of the same shape.
     """
     start = _mix_int(_mix_int(seed * _GOLDEN_GAMMA) + stream * _GOLDEN_GAMMA)
-    return _mix(
-        tf.constant(start, tf.uint64) + tf.cast(counter, tf.uint64) * tf.constant(_GOLDEN_GAMMA, tf.uint64)
-    )
+    return _mix(tf.constant(start, tf.uint64) + tf.cast(counter, tf.uint64) * tf.constant(_GOLDEN_GAMMA, tf.uint64))
 
 
 def _mix(z: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +67,7 @@ def load(source: str) -> DataSet:
     elif Path(source).is_file():
         path = Path(source)
     else:
-        raise DataError(
-            f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file"
-        )
+        raise DataError(f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [file[name] for name in _ARRAYS]
@@ -80,15 +79,11 @@ def load(source: str) -> DataSet:
     _check(source, x_train, y_train)
     _check(source, x_test, y_test)
     if x_train.shape[1:] != x_test.shape[1:]:
-        raise DataError(
-            f"data.source: {source}: train images {x_train.shape[1:]}, test images {x_test.shape[1:]}"
-        )
-    return DataSet(
-        _with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32)
-    )
+        raise DataError(f"data.source: {source}: train images {x_train.shape[1:]}, test images {x_test.shape[1:]}")
+    return DataSet(_with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32))
 
 
-def _check(source: str, images: NDArray, labels: NDArray) -> None:
+def _check(source: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
         raise DataError(
             f"data.source: {source}: images must be uint8 pixels (n, height, width[, channels]), "

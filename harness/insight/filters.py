@@ -14,7 +14,7 @@ from harness.insight.layers import centre_unit, convolutions, receptive_field
 
 _PIXEL_RANGE = (0.0, 255.0)
 _SMOOTHNESS = 0.3
-"""Weight of the total variation, in mean gradients of a unit by a pixel, so that it fits any layer."""
+"""Weight of the total variation, in mean gradients of the unit by a pixel, so that it fits any filter."""
 
 
 def first_kernels(model: keras.Model) -> NDArray[np.float32]:
@@ -27,17 +27,15 @@ def first_kernels(model: keras.Model) -> NDArray[np.float32]:
     return np.moveaxis(kernel, -1, 0)
 
 
-def activation_maximization(
-    model: keras.Model, layer: str, *, steps: int = 60, seed: int = 0
-) -> NDArray[np.float32]:
+def activation_maximization(model: keras.Model, layer: str, *, steps: int = 60, seed: int = 0) -> NDArray[np.float32]:
     """For each filter of a convolutional layer the patch of image that excites its middle unit most.
 
     Gradient ascent by Adam from grey with a little noise, all filters at once, on
 
         activation before the nonlinearity - smoothness · total variation
 
-    clipped to 0 to 255 at each step; what the unit doesn't see stays grey and is cut off. The middle unit, not
-    the mean over the feature map: an image that suits a whole map is one flat shade where the layer is linear.
+    clipped to 0 to 255 at each step; what the unit doesn't see stays grey and is cut off. The middle unit,
+    not the mean over the feature map: what suits a whole map is one flat shade where the layer is linear.
     Erhan et al. 2009, "Visualizing Higher-Layer Features of a Deep Network", section 3; total variation as in
     Mahendran and Vedaldi 2015 (arXiv 1412.0035).
 
@@ -55,16 +53,16 @@ def activation_maximization(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(start)
         units = _unit_of_each_image(engine.model([start]))
-    gradient = np.abs(tape.gradient(units, start).numpy())
-    pull = gradient.sum() / max(np.count_nonzero(gradient), 1)
-    # The engine divides the total variation by the number of values in an image.
-    smoothness = TotalVariation2D(_SMOOTHNESS * pull * noise[0].size)
+    gradient = np.abs(tape.gradient(units, start).numpy()).reshape(filters, -1)
+    scale = gradient.sum(axis=1) / np.maximum(np.count_nonzero(gradient, axis=1), 1)
+    scale = np.where(scale > 0, scale, 1).astype(np.float32)
     images = engine(
-        _unit_of_each_image,
+        lambda maps: _unit_of_each_image(maps) / scale,
         seed_input=start,
         input_range=_PIXEL_RANGE,
         input_modifiers=[],
-        regularizers=[smoothness],
+        # The engine divides the total variation by the number of values in an image.
+        regularizers=[TotalVariation2D(_SMOOTHNESS * noise[0].size)],
         optimizer=keras.optimizers.Adam(8.0),
         steps=steps,
     )

@@ -58,9 +58,9 @@ def smoothgrad(
 
         1/samples · Σ_k |∂ logit / ∂ pixel| at (image + N(0, (noise · 255)²)),  then max over channels
 
-    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise" (arXiv 1706.03825), section 2, there for
-    the absolute value. As there, `noise` is a share of the pixel range (0 to 255), and the noisy copies are not
-    clipped. The k-th copy of every image gets the same noise, drawn from (`seed`, k).
+    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise" (arXiv 1706.03825), section 2. As there,
+    `noise` is a share of the pixel range (0 to 255), and the noisy copies are not clipped. The k-th copy of
+    every image gets the same noise, drawn from (`seed`, k).
     """
     deviation = tf.constant(noise * _PIXEL_RANGE, tf.float32)
 

@@ -6,9 +6,7 @@ import numpy as np
 NAMES = ("cnn", "cnn_two_pools")
 
 
-def build(
-    name: str, image_shape: tuple[int, int, int], classes: int, seed: int, dtype: str = "float32"
-) -> keras.Model:
+def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int, dtype: str = "float32") -> keras.Model:
     """The CNN with its last pooling (`cnn`) or without (`cnn_two_pools`).
 
     Args:

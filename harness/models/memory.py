@@ -18,4 +18,4 @@ def estimate_bytes(model: keras.Model, optimizer_slots: int, rows: int) -> int:
     size = {"float64": 8, "float32": 4, "bfloat16": 2}[element]
     weights = sum(math.prod(weight.shape) for weight in model.weights) * size
     activations = sum(math.prod(layer.output.shape[1:]) for layer in model.layers) * rows * size
-    return weights * (2 + optimizer_slots) + 2 * activations
+    return int(weights * (2 + optimizer_slots) + 2 * activations)

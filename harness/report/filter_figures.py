@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from harness.report.picture import (
+    GAP,
     INK,
     MUTED,
     SIGNED,
@@ -36,8 +37,9 @@ def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
     return Picture(
         name="filters-kernels",
         title=f"Kernels of {layer}",
-        caption=f"The {len(values)} kernels of the first layer, {size} weights each. Red adds where the image is "
-        "bright, blue subtracts, white does not care. Red beside blue finds edges; one colour all over, brightness.",
+        caption=f"The {len(values)} kernels of the first layer, {size} weights each. Red adds where the image "
+        "is bright, blue subtracts, white does not care. Red beside blue finds edges; one colour alone finds "
+        "bright or dark areas.",
         alt=f"{len(values)} kernels of {size} weights from layer {layer}, red for positive and blue for "
         f"negative, up to ±{limit:.2g}.",
         png=png(figure),
@@ -46,17 +48,17 @@ def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
 
 def excitation_picture(layer: str, patches: NDArray[np.float32]) -> Picture:
     """The patch that excites each filter most, (filters, height, width, channels) pixels."""
-    canvas = mosaic(displayable(patches), _COLUMNS)
+    canvas = mosaic(displayable(patches), _COLUMNS, GAP)
     figure, axes = blank(_WIDTH, _height_of(canvas) + 0.95)
-    bottom = _numbered(axes, canvas, len(patches), 0.3, cmap="gray", vmin=0, vmax=1)
+    bottom = _numbered(axes, canvas, len(patches), 0.3)
     colour_bar(figure, _LEFT, bottom + 0.12, 2.6, "gray", 0, 255, "pixel, one scale for all filters")
     size = f"{patches.shape[1]}×{patches.shape[2]}"
     return Picture(
         name=f"filters-{layer}",
         title=f"What excites the filters of {layer}",
-        caption=f"For each of the {len(patches)} filters the patch of {size} pixels that raises its activation "
-        "most, found by activation maximization. Where the patch is white the filter wants brightness, where it "
-        "is black it wants none, and grey does not matter to it.",
+        caption=f"For each of the {len(patches)} filters the patch of {size} pixels that raises its "
+        "activation most, found by activation maximization. Where the patch is white the filter wants "
+        "brightness, where it is black it wants none, and grey does not matter to it.",
         alt=f"{len(patches)} patches of {size} pixels, one for each filter of layer {layer}.",
         png=png(figure),
     )
@@ -70,8 +72,8 @@ def feature_maps_picture(
     top = 1.15
     height = top + sum(_height_of(canvas) + _HEADING + 0.3 for canvas in canvases.values())
     figure, axes = blank(_WIDTH, height)
-    place(axes, displayable(image), _LEFT, 0.1, 0.9, 0.9, cmap="gray", vmin=0, vmax=1)
-    axes.text(_LEFT + 1.05, 0.45, f"a {label}", fontsize=13, color=INK, va="center")
+    place(axes, displayable(image), _LEFT, 0.1, 0.9, 0.9)
+    axes.text(_LEFT + 1.05, 0.45, f"class {label}", fontsize=13, color=INK, va="center")
     axes.text(_LEFT + 1.05, 0.7, f"test #{row}", fontsize=8.5, color=MUTED, va="center")
     for layer, canvas in canvases.items():
         values = maps[layer]
@@ -84,10 +86,11 @@ def feature_maps_picture(
         top = bottom + 0.3
     return Picture(
         name=f"features-{label}",
-        title=f"Feature maps of a {label}",
-        caption="What each filter answers at each position of the image, after the relu; one scale a layer, from "
-        "0 to the layer's largest value. The first layer traces strokes and edges, the last says what is where.",
-        alt=f"Test image {row}, a {label}, and its feature maps: "
+        title=f"Feature maps of class {label}",
+        caption="What each filter answers at each position of the image, after the relu; one scale a layer, "
+        "from 0 to the layer's largest value. The first layer traces strokes and edges, the last says what is "
+        "where.",
+        alt=f"Test image {row}, of class {label}, and its feature maps: "
         + ", ".join(f"{layer} has {len(values)}" for layer, values in maps.items())
         + ".",
         png=png(figure),
@@ -95,7 +98,8 @@ def feature_maps_picture(
 
 
 def _height_of(canvas: NDArray[np.float32]) -> float:
-    return (_WIDTH - _LEFT - _RIGHT) * (canvas.shape[0] / canvas.shape[1])
+    rows, columns = canvas.shape[:2]
+    return (_WIDTH - _LEFT - _RIGHT) * rows / columns
 
 
 def _numbered(axes: Axes, canvas: NDArray[np.float32], count: int, top: float, **colours: object) -> float:

@@ -17,6 +17,8 @@ UNSIGNED = "magma"
 SIGNED = "RdBu_r"
 """Diverging, for what has a sign; always drawn with limits symmetric about zero."""
 INK, MUTED = "#1a1a1a", "#666666"
+GAP = (0.55, 0.66, 0.78)
+"""Between pictures that are black, white and grey themselves."""
 _DPI = 96
 
 
@@ -41,10 +43,8 @@ def blank(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def place(
-    axes: Axes, image: NDArray[Any], x: float, y: float, width: float, height: float, **colours: Any
-) -> None:
-    """Draw an image, (height, width) or RGB, into axes made by `blank`; pixels stay squares with sharp edges."""
+def place(axes: Axes, image: NDArray[Any], x: float, y: float, width: float, height: float, **colours: Any) -> None:
+    """Draw an image, (height, width) or RGB, into axes made by `blank`; pixels keep sharp edges."""
     axes.imshow(
         image,
         extent=(x, x + width, y + height, y),
@@ -67,15 +67,15 @@ def colour_bar(
     bar.tick_params(labelsize=8, colors=INK, length=2)
 
 
-def mosaic(tiles: NDArray[Any], columns: int) -> NDArray[Any]:
-    """Tiles (n, height, width[, 3]) side by side, a gap between them: NaN, which is drawn as nothing."""
+def mosaic(tiles: NDArray[Any], columns: int, gap_colour: float | tuple[float, ...] = np.nan) -> NDArray[np.float32]:
+    """Tiles (n, height, width[, 3]) side by side, with gaps between; NaN is drawn as nothing."""
     count, height, width = tiles.shape[:3]
     rows = -(-count // columns)
     magnified = max(1, round(24 / height))
     tiles = tiles.astype(np.float32).repeat(magnified, axis=1).repeat(magnified, axis=2)
     gap = max(1, tiles.shape[1] // 12)
     height, width = tiles.shape[1] + gap, tiles.shape[2] + gap
-    canvas = np.full((rows * height + gap, columns * width + gap, *tiles.shape[3:]), np.nan, np.float32)
+    canvas = np.full((rows * height + gap, columns * width + gap, *tiles.shape[3:]), gap_colour, np.float32)
     for index, tile in enumerate(tiles):
         top, left = gap + index // columns * height, gap + index % columns * width
         canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
@@ -83,9 +83,11 @@ def mosaic(tiles: NDArray[Any], columns: int) -> NDArray[Any]:
 
 
 def displayable(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Pixels (..., channels) from 0 to 255 → (...) grey or (..., 3) colour from 0 to 1."""
+    """Pixels (..., channels) from 0 to 255 → (..., 3) from 0 to 1; grey unless they have three."""
     scaled = image.astype(np.float32) / np.float32(255)
-    return scaled if image.shape[-1] == 3 else scaled.mean(axis=-1, dtype=np.float32)
+    if scaled.shape[-1] == 3:
+        return scaled
+    return np.repeat(scaled.mean(axis=-1, keepdims=True, dtype=np.float32), 3, axis=-1)
 
 
 def png(figure: Figure) -> bytes:

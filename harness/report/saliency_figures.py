@@ -14,7 +14,7 @@ METHOD_NOTES = {
     "smoothgrad": "SmoothGrad is the mean of the gradient over noisy copies of the image, which is calmer",
     "gradcam": "Grad-CAM shows where the last convolutional layer's features speak for the class, coarsely",
 }
-_TILE, _GAP, _LABEL = 0.86, 0.05, 1.0
+_TILE, _GAP, _LABEL = 0.86, 0.05, 1.12
 _TOP, _BOTTOM = 0.5, 0.62
 
 
@@ -50,15 +50,13 @@ def saliency_picture(
     for index, image in enumerate(images):
         left, top = index // per_block * block_width + _LABEL, _TOP + index % per_block * step
         _label(axes, left - 0.1, top, int(labels[index]), probabilities[index], int(rows[index]))
-        place(axes, displayable(image), left, top, _TILE, _TILE, cmap="gray", vmin=0, vmax=1)
+        place(axes, displayable(image), left, top, _TILE, _TILE)
         for method_maps in maps.values():
             left += step
             limit = max(float(method_maps[index].max()), 1e-12)
             place(axes, method_maps[index], left, top, _TILE, _TILE, cmap=UNSIGNED, vmin=0, vmax=limit)
             _outline(axes, image, left, top)
-    colour_bar(
-        figure, _LABEL, height - 0.5, 2.6, UNSIGNED, 0, 1, "colour: share of the map's own largest value"
-    )
+    colour_bar(figure, _LABEL, height - 0.5, 2.6, UNSIGNED, 0, 1, "colour: share of the map's own largest value")
     predicted = probabilities.argmax(axis=1)
     notes = "; ".join(METHOD_NOTES[method] for method in maps)
     shown = "; ".join(
@@ -69,16 +67,14 @@ def saliency_picture(
         name=name,
         title=title,
         caption="Each map explains the logit of the predicted class; the white line is the image's outline. "
-        f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own largest value: brightness compares the "
-        "pixels of one map, not two maps.",
+        f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own largest value: brightness compares "
+        "the pixels of one map, not two maps.",
         alt=f"{title}, each with {', '.join(METHOD_TITLES[method] for method in maps)}. {shown}.",
         png=png(figure),
     )
 
 
-def _label(
-    axes: Axes, right: float, top: float, label: int, probabilities: NDArray[np.float32], row: int
-) -> None:
+def _label(axes: Axes, right: float, top: float, label: int, probabilities: NDArray[np.float32], row: int) -> None:
     guess = int(probabilities.argmax())
     emphasis = {"color": INK} if guess == label else {"color": "#b3261e", "fontweight": "bold"}
     lines: list[tuple[float, str, dict[str, Any]]] = [

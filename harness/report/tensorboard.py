@@ -15,7 +15,5 @@ def write_images(directory: Path, pictures: Iterable[Picture], step: int) -> Non
     writer = tf.summary.create_file_writer(str(directory))
     with writer.as_default(step=step):
         for picture in pictures:
-            tf.summary.image(
-                picture.name.replace("-", "/", 1), tf.io.decode_png(picture.png, channels=3)[None]
-            )
+            tf.summary.image(picture.name.replace("-", "/", 1), tf.io.decode_png(picture.png, channels=3)[None])
     writer.close()

@@ -48,9 +48,7 @@ def curves_picture(rows: list[dict[str, Any]]) -> Picture:
     )
 
 
-def confusion_matrix(
-    labels: NDArray[np.int32], predicted: NDArray[np.int32], classes: int
-) -> NDArray[np.int64]:
+def confusion_matrix(labels: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
     """Counts (classes, classes): a row a true class, a column a predicted one."""
     pairs = labels.astype(np.int64) * classes + predicted
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
@@ -92,10 +90,9 @@ def confusion_picture(counts: NDArray[np.int64]) -> Picture:
     return Picture(
         name="confusion-matrix",
         title="Confusion matrix",
-        caption=f"{right:,} of {total:,} test images are right (grey, on the diagonal). A coloured number counts "
-        f"the images of the class on its left that were taken for the class below.",
-        alt=f"Confusion matrix: {right} of {total} test images right. "
-        f"Most frequent mistakes: {_frequent(mistakes)}.",
+        caption=f"{right:,} of {total:,} test images are right (grey, on the diagonal). A coloured number "
+        "counts the images of the class on its left that were taken for the class below.",
+        alt=f"Confusion matrix: {right} of {total} test images right. Most frequent mistakes: {_frequent(mistakes)}.",
         png=png(figure),
     )
 

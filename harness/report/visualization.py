@@ -85,9 +85,7 @@ def _training(rows: list[dict[str, Any]], data: DataSet, probabilities: NDArray[
     )
 
 
-def _saliency(
-    logits: keras.Model, data: DataSet, probabilities: NDArray[np.float32], config: Config
-) -> Section:
+def _saliency(logits: keras.Model, data: DataSet, probabilities: NDArray[np.float32], config: Config) -> Section:
     count, labels, predicted = config.insight.images, data.y_test, probabilities.argmax(axis=1)
     chosen = {
         "correct": examples.correct(labels, predicted, count, config.seed),
@@ -102,14 +100,12 @@ def _saliency(
             }
             title = f"Saliency maps of {kind} test images"
             pictures.append(
-                saliency_picture(
-                    f"saliency-{kind}", title, images, rows, labels[rows], probabilities[rows], maps
-                )
+                saliency_picture(f"saliency-{kind}", title, images, rows, labels[rows], probabilities[rows], maps)
             )
     wrong = int((labels != predicted).sum())
     intro = (
-        f"What the model looks at. {len(chosen['correct'])} correctly classified test images, drawn by the run's "
-        "seed, evenly over the classes; "
+        f"What the model looks at. {len(chosen['correct'])} correctly classified test images, drawn by the "
+        "run's seed, evenly over the classes; "
     )
     intro += (
         f"and {len(chosen['misclassified'])} of the {wrong:,} misclassified ones: those it is surest of."
@@ -145,7 +141,7 @@ def _features(logits: keras.Model, data: DataSet, probabilities: NDArray[np.floa
     ]
     return Section(
         "Feature maps",
-        "What the filters make of one image of each class, the one it is surest of among those it gets right.",
+        "What the filters make of one image of each class: the one the model is surest of and right about.",
         pictures,
         folded=True,
     )

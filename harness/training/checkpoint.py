@@ -54,9 +54,7 @@ def save(folder: Path, step: int, arrays: dict[str, NDArray[Any]], header: dict[
     folder.mkdir(exist_ok=True)
     data = safetensors.numpy.save(arrays, metadata={"harness": json.dumps({"step": step, **header})})
     path = _path(folder, step)
-    write_atomically(
-        path.with_suffix(".sha256"), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode()
-    )
+    write_atomically(path.with_suffix(".sha256"), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
     write_atomically(path, data)
     _prune(folder, keep)
 

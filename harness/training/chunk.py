@@ -38,9 +38,7 @@ class Chunk:
         self._smoothing = config.train.label_smoothing
         self._clip_norm = config.train.clip_norm
         self._ema = config.train.ema
-        self._augment = (
-            partial(_shifted, seed=config.seed, pixels=config.data.shift) if config.data.shift else None
-        )
+        self._augment = partial(_shifted, seed=config.seed, pixels=config.data.shift) if config.data.shift else None
         self._batches: Iterator[Any] = iter(
             cluster.strategy.distribute_datasets_from_function(
                 lambda context: training_batches(train, config.seed, self._plan, first_step, context)

@@ -11,8 +11,8 @@ class Clock:
     def __init__(self) -> None:
         self.compile_seconds = 0.0
         self.train_seconds = 0.0
-        self.step_seconds: float | None = None
-        """Seconds per step in the newest chunk."""
+        self.step_seconds = 0.0
+        """Seconds per step in the newest chunk; 0 before the first."""
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
@@ -30,4 +30,4 @@ class Clock:
 
     def steps_in(self, seconds: float) -> int:
         """How many steps take about `seconds`; few before the pace is known."""
-        return 10 if self.step_seconds is None else max(1, round(seconds / self.step_seconds))
+        return 10 if not self.step_seconds else max(1, round(seconds / self.step_seconds))

@@ -36,9 +36,7 @@ def all_reduce(gradients: Sequence[tf.Tensor], scalars: tf.Tensor) -> tuple[list
     flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in (*gradients, scalars)], axis=0)
     summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, flat)
     *parts, scalars = tf.split(summed, sizes)
-    return [
-        tf.reshape(part, gradient.shape) for part, gradient in zip(parts, gradients, strict=True)
-    ], scalars
+    return [tf.reshape(part, gradient.shape) for part, gradient in zip(parts, gradients, strict=True)], scalars
 
 
 def clip(gradients: Sequence[tf.Tensor], norm: tf.Tensor, limit: float) -> list[tf.Tensor]:

@@ -39,9 +39,7 @@ class ProgressLines(Writer):
             )
             return
         numbers = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  {row['images_per_second']:,.0f} images/s"
-        self._bar.update(
-            self._task, description=self._position(row["step"]), completed=row["step"], numbers=numbers
-        )
+        self._bar.update(self._task, description=self._position(row["step"]), completed=row["step"], numbers=numbers)
         line = f"{self._position(row['step'])}  train       {numbers}  {self._time_left(row['step'])} left"
         now = time.monotonic()
         if now - self._last_line < _SECONDS_BETWEEN_LINES:

@@ -27,18 +27,14 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):  # type:
         self.total_steps = total_steps
 
     @classmethod
-    def of(
-        cls, section: ScheduleSection, peak: float, warmup_steps: int, total_steps: int
-    ) -> "WarmupThenDecay":
+    def of(cls, section: ScheduleSection, peak: float, warmup_steps: int, total_steps: int) -> "WarmupThenDecay":
         return cls(section.name, peak, warmup_steps, total_steps)
 
     def __call__(self, step: Any) -> tf.Tensor:
         """The learning rate, a float32 scalar, of 0-based `step`."""
         step = tf.cast(step, tf.float32)
         rising = (step + 1) / (self.warmup_steps + 1)
-        t = tf.clip_by_value(
-            (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps), 0.0, 1.0
-        )
+        t = tf.clip_by_value((step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps), 0.0, 1.0)
         after = {
             "constant": tf.ones_like(t),
             "linear": 1 - t,

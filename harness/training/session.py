@@ -68,10 +68,9 @@ class Session:
         if result.steps < steps:
             raise NonFiniteLoss(
                 f"loss or gradient is not finite at step {self.step + 1:,} (examples {self._examples(self.step):,} to "
-                f"{self._examples(self.step + 1):,}, learning rate {self._learning_rate(self.step):.3g}); its update was "
-                "not applied: try a lower optimizer.learning_rate or a train.clip_norm"
+                f"{self._examples(self.step + 1):,}, learning rate {self._learning_rate(self.step):.3g}); its update "
+                "was not applied: try a lower optimizer.learning_rate or a train.clip_norm"
             )
-        step_seconds = self.clock.step_seconds
         self._write(
             step=self.step,
             split="train",
@@ -79,8 +78,8 @@ class Session:
             accuracy=result.accuracy,
             learning_rate=self._learning_rate(self.step - 1),
             gradient_norm=result.gradient_norm,
-            images_per_second=self.config.train.global_batch / step_seconds,
-            step_seconds=step_seconds,
+            images_per_second=self.config.train.global_batch / self.clock.step_seconds,
+            step_seconds=self.clock.step_seconds,
         )
 
     def evaluate(self) -> None:
@@ -129,12 +128,8 @@ class Session:
     def _restore(self, checkpoint: Checkpoint | None) -> int:
         """Give every worker the chief's checkpoint; returns its step, 0 without one."""
         header = checkpoint.header if checkpoint else {"compile_seconds": 0.0, "train_seconds": 0.0}
-        numbers = np.array(
-            [checkpoint.step if checkpoint else 0, header["compile_seconds"], header["train_seconds"]]
-        )
-        step, self.clock.compile_seconds, self.clock.train_seconds = from_chief(
-            self.cluster, numbers
-        ).tolist()
+        numbers = np.array([checkpoint.step if checkpoint else 0, header["compile_seconds"], header["train_seconds"]])
+        step, self.clock.compile_seconds, self.clock.train_seconds = from_chief(self.cluster, numbers).tolist()
         if step:
             arrays = checkpoint.arrays if checkpoint else {}
             for path, variable in self.state.variables().items():

@@ -24,9 +24,10 @@ class State:
         events: Events,
         image_shape: tuple[int, int, int],
         classes: int,
+        dtype: str = "float32",
     ) -> None:
         def new_model() -> keras.Model:
-            return build(config.model.name, image_shape, classes, config.seed)
+            return build(config.model.name, image_shape, classes, config.seed, dtype)
 
         with cluster.strategy.scope():
             self.model = new_model()
@@ -60,9 +61,7 @@ class State:
         assert self.average is not None
         t = tf.cast(self.optimizer.iterations.value, tf.float32)
         decay_now = tf.minimum(decay, (1 + t) / (10 + t))
-        for average, weight in zip(
-            self.average.trainable_variables, self.model.trainable_variables, strict=True
-        ):
+        for average, weight in zip(self.average.trainable_variables, self.model.trainable_variables, strict=True):
             strategy.extended.update(
                 average.value,
                 lambda a, w, d: a.assign_add((1 - tf.cast(d, a.dtype)) * (w - a)),

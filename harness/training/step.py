@@ -21,9 +21,7 @@ class Batch(NamedTuple):
 def losses(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
     """Softmax cross-entropy of each example, (n,), with label smoothing (Szegedy et al. 2016, arXiv 1512.00567, §7)."""
     classes = logits.shape[-1]
-    targets = tf.one_hot(
-        labels, classes, 1 - smoothing + smoothing / classes, smoothing / classes, dtype=logits.dtype
-    )
+    targets = tf.one_hot(labels, classes, 1 - smoothing + smoothing / classes, smoothing / classes, dtype=logits.dtype)
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
 
 
@@ -45,9 +43,7 @@ def gradients(
     """
     if plan.micro_batches == 1:
         return _micro_gradients(model, batch, plan.global_batch, smoothing, augment)
-    micro = Batch(
-        *(tf.reshape(part, [plan.micro_batches, plan.micro_rows, *part.shape[1:]]) for part in batch)
-    )
+    micro = Batch(*(tf.reshape(part, [plan.micro_batches, plan.micro_rows, *part.shape[1:]]) for part in batch))
     total = [tf.zeros(variable.shape, variable.dtype) for variable in model.trainable_variables]
     sums = tf.zeros([2], model.compute_dtype)
     for index in tf.range(plan.micro_batches):

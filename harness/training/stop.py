@@ -15,9 +15,7 @@ class StopSignals:
         self.received = 0
 
     def __enter__(self) -> Self:
-        self._previous = {
-            number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(

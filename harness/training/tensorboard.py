@@ -58,9 +58,7 @@ class TensorBoard(Writer):
             tf.summary.graph(forward.get_concrete_function(pixels).graph)
             tf.summary.text("model", _preformatted(summary_text(model)))
             tf.summary.text("config", _preformatted(config_text))
-            for index, (image, label) in enumerate(
-                zip(train.images[:images], train.labels[:images], strict=True)
-            ):
+            for index, (image, label) in enumerate(zip(train.images[:images], train.labels[:images], strict=True)):
                 tf.summary.image(f"inputs/{index:02d}_label_{label}", image[None])
 
     def histograms(self, step: int, model: keras.Model) -> None:
