@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from harness import provenance, report
+from harness import provenance
 from harness.cluster.batch import BatchPlan
 from harness.cluster.environment import is_chief
 from harness.cluster.strategy import Cluster, connect, describe_device, peak_memory_bytes
@@ -204,6 +204,8 @@ def _finish(run: RunDir, session: Session, terminal: Terminal) -> None:
     export(session.state.result, run.model_file)
     run.write_summary(_summary(session))
     terminal.line(f"model     {run.model_file}")
+    from harness import report  # the libraries that draw need not be loaded before the first step
+
     report.visualize(run, terminal.line)
     terminal.line(f"report    {run.report_file}")
 

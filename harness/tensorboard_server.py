@@ -1,9 +1,7 @@
 """TensorBoard for a run or a folder of runs, on this machine alone."""
 
 import getpass
-import os
 import socket
-import sys
 from pathlib import Path
 
 from harness.errors import RunError, UserError
@@ -13,8 +11,8 @@ _HOST = "127.0.0.1"
 _FIRST_PORT = 6006
 
 
-def serve(folder: Path, port: int | None) -> None:
-    """Become TensorBoard's process, showing `folder`; on `port`, or the first free one from 6006 on.
+def find(folder: Path, port: int | None) -> tuple[Path, int]:
+    """The event files' folder for a run or a folder of runs, and `port` or the first free one from 6006 on.
 
     Raises UserError where there is nothing to show or the port is taken.
     """
@@ -23,13 +21,19 @@ def serve(folder: Path, port: int | None) -> None:
     if not any(folder.rglob("*tfevents*")):
         raise RunError(f"{folder} holds no TensorBoard event files")
     run = RunDir(folder)
-    logdir = run.tensorboard_dir if run.exists() else folder
-    port = _free_port(port)
+    return (run.tensorboard_dir if run.exists() else folder), _free_port(port)
+
+
+def serve(logdir: Path, port: int) -> None:
+    """Show `logdir` until interrupted."""
+    from tensorboard.program import TensorBoard
+
     tunnel = f"ssh -N -L {port}:{_HOST}:{port} {getpass.getuser()}@{socket.gethostname()}"
-    print(f"TensorBoard of {folder}: http://{_HOST}:{port}/  (Ctrl-C ends it)")
-    print(f"from another machine: {tunnel}  then open the same address there", flush=True)
-    command = ["-m", "tensorboard.main", "--logdir", str(logdir), "--host", _HOST, "--port", str(port)]
-    os.execv(sys.executable, [sys.executable, *command])
+    print(f"TensorBoard of {logdir}: http://{_HOST}:{port}/  (Ctrl-C ends it)")
+    print(f"from another machine: {tunnel}  and open the same address there", flush=True)
+    server = TensorBoard()
+    server.configure(["tensorboard", "--logdir", str(logdir), "--host", _HOST, "--port", str(port)])
+    server.main()
 
 
 def _free_port(wanted: int | None) -> int:

@@ -56,6 +56,8 @@ def doctor(as_json: bool) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 6006 on]")
 def tensorboard(folder: Path, port: int | None) -> None:
     """Show one run, or all runs in a folder, in TensorBoard on this machine alone."""
-    from harness.tensorboard_server import serve
+    from harness.tensorboard_server import find, serve
 
-    serve(folder, port)
+    logdir, free_port = find(folder, port)
+    import_tensorflow()  # TensorBoard would import it too, but not in silence
+    serve(logdir, free_port)

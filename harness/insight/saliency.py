@@ -36,7 +36,8 @@ def gradient(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) ->
 
     Simonyan et al. 2013, "Deep Inside Convolutional Networks" (arXiv 1312.6034), section 3.
     """
-    engine = Saliency(logits)
+    # Keras warns at each call where the engine's way of passing the input differs from how the model was built.
+    engine = Saliency(keras.Model(logits.inputs, logits.outputs[0]))
 
     def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
         result: NDArray[Any] = engine(_logit_of(labels), images, normalize_map=False)

@@ -27,10 +27,9 @@ def confident_mistakes(labels: NDArray[np.int32], probabilities: NDArray[np.floa
 
 
 def clearest(labels: NDArray[np.int32], probabilities: NDArray[np.float32]) -> Rows:
-    """For each class that has a correctly classified image, the one of highest probability, in order."""
-    best = []
+    """For each class that has images the one with the highest probability of it; classes in order."""
+    rows = []
     for label in np.unique(labels):
-        rows = np.flatnonzero((labels == label) & (probabilities.argmax(axis=1) == label))
-        if len(rows):
-            best.append(rows[probabilities[rows, label].argmax()])
-    return np.array(best, np.intp)
+        of_class = np.flatnonzero(labels == label)
+        rows.append(of_class[probabilities[of_class, label].argmax()])
+    return np.array(rows, np.intp)

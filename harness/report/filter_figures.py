@@ -98,8 +98,8 @@ def feature_maps_picture(
 
 
 def _height_of(canvas: NDArray[np.float32]) -> float:
-    rows, columns = canvas.shape[:2]
-    return (_WIDTH - _LEFT - _RIGHT) * rows / columns
+    height: float = (_WIDTH - _LEFT - _RIGHT) * canvas.shape[0] / canvas.shape[1]
+    return height
 
 
 def _numbered(axes: Axes, canvas: NDArray[np.float32], count: int, top: float, **colours: object) -> float:

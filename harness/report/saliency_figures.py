@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from harness.report.picture import INK, MUTED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
 
-METHOD_TITLES = {"gradient": "Gradient", "smoothgrad": "SmoothGrad", "gradcam": "Grad-CAM"}
-METHOD_NOTES = {
+_TITLES = {"gradient": "Gradient", "smoothgrad": "SmoothGrad", "gradcam": "Grad-CAM"}
+_NOTES = {
     "gradient": "the gradient answers which pixels, changed a little, would move the logit most",
     "smoothgrad": "SmoothGrad is the mean of the gradient over noisy copies of the image, which is calmer",
     "gradcam": "Grad-CAM shows where the last convolutional layer's features speak for the class, coarsely",
@@ -44,7 +44,7 @@ def saliency_picture(
     width, height = blocks * block_width, _TOP + per_block * step + _BOTTOM
     figure, axes = blank(width, height)
     for block in range(blocks):
-        for column, heading in enumerate(["Image", *(METHOD_TITLES[method] for method in maps)]):
+        for column, heading in enumerate(["Image", *(_TITLES[method] for method in maps)]):
             centre = block * block_width + _LABEL + column * step + _TILE / 2
             axes.text(centre, _TOP - 0.1, heading, ha="center", va="bottom", fontsize=9.5, color=INK)
     for index, image in enumerate(images):
@@ -58,7 +58,7 @@ def saliency_picture(
             _outline(axes, image, left, top)
     colour_bar(figure, _LABEL, height - 0.5, 2.6, UNSIGNED, 0, 1, "colour: share of the map's own largest value")
     predicted = probabilities.argmax(axis=1)
-    notes = "; ".join(METHOD_NOTES[method] for method in maps)
+    notes = "; ".join(_NOTES[method] for method in maps)
     shown = "; ".join(
         f"test image {row}: true {label}, predicted {guess}"
         for row, label, guess in zip(rows, labels, predicted, strict=True)
@@ -69,7 +69,7 @@ def saliency_picture(
         caption="Each map explains the logit of the predicted class; the white line is the image's outline. "
         f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own largest value: brightness compares "
         "the pixels of one map, not two maps.",
-        alt=f"{title}, each with {', '.join(METHOD_TITLES[method] for method in maps)}. {shown}.",
+        alt=f"{title}, each with {', '.join(_TITLES[method] for method in maps)}. {shown}.",
         png=png(figure),
     )
 

@@ -39,7 +39,7 @@ def visualize(run: RunDir, progress: Callable[[str], None] = lambda line: None) 
         DataError: the run's data set can't be read.
     """
     config, summary = run.read_config(), run.read_summary()
-    model = _load(run)
+    model = _load(run.with_model())
     data = sources.load(config.data.source)
     probabilities = model.predict(data.x_test, batch_size=config.evaluate.batch, verbose=0)
     logits = logits_of(model)
@@ -63,12 +63,6 @@ def visualize(run: RunDir, progress: Callable[[str], None] = lambda line: None) 
 
 
 def _load(run: RunDir) -> keras.Model:
-    if not run.model_file.is_file():
-        status = run.read_summary().get("status")
-        raise RunError(
-            f"{run.path} has no {run.model_file.name} (status {status}): it was not trained to its end; "
-            f"go on with: harness train {run.config_file} --resume {run.path}"
-        )
     try:
         return keras.saving.load_model(run.model_file)
     except (OSError, ValueError, TypeError) as error:
@@ -77,7 +71,8 @@ def _load(run: RunDir) -> keras.Model:
 
 
 def _training(rows: list[dict[str, Any]], data: DataSet, probabilities: NDArray[np.float32]) -> Section:
-    counts = confusion_matrix(data.y_test, probabilities.argmax(axis=1), data.classes)
+    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+    counts = confusion_matrix(data.y_test, predicted, classes)
     return Section(
         "Training",
         "How the model came to its result, and which classes it takes for which.",
@@ -141,7 +136,7 @@ def _features(logits: keras.Model, data: DataSet, probabilities: NDArray[np.floa
     ]
     return Section(
         "Feature maps",
-        "What the filters make of one image of each class: the one the model is surest of and right about.",
+        "What the filters make of one image of each class: the one that the model is surest of.",
         pictures,
         folded=True,
     )

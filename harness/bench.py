@@ -1,0 +1,126 @@
+"""How fast a config trains here: the compiled loop with nothing around it, and the input pipeline alone."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from harness import provenance
+from harness.cluster.batch import BatchPlan
+from harness.cluster.collective import from_chief
+from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
+from harness.config import Config
+from harness.data.pipeline import training_batches
+from harness.data.sources import Split
+from harness.errors import NonFiniteLoss
+from harness.job import prepare
+from harness.keras_fit import process_seconds, spread
+from harness.training.chunk import Chunk
+from harness.training.clock import Clock
+from harness.training.state import State
+
+_WARM_UP_CHUNKS = 2
+"""The first is ten steps, from which the pace is known; the second is of full length."""
+
+
+def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0) -> dict[str, Any]:
+    """Train `config` for `repeats` timed chunks of about `chunk_seconds` each; nothing is written.
+
+    Every worker must call it. Returns the following, where a spread is {"median", "min", "max"} over the chunks:
+        device, replicas, workers, global_batch, versions,
+        first_step: {"seconds" since the process began, "peak_memory_bytes" so far},
+        compile_seconds, images_per_second and step_seconds (spreads), peak_memory_bytes,
+        pipeline_images_per_second (a spread): the input pipeline with no training behind it, measured last.
+
+    Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges.
+    """
+    cluster, data, (train, _, _), events = prepare(config)
+    state = State(config, cluster, events, data.image_shape, data.classes)
+    clock = Clock()
+    with clock.compiling():
+        chunk = Chunk(config, cluster, state, train, first_step=0)
+        chunk(0)
+
+    def train_for(steps: int) -> None:
+        if chunk(steps).steps < steps:
+            raise NonFiniteLoss("loss or gradient is not finite: try a lower optimizer.learning_rate")
+
+    train_for(1)
+    first_step = {"seconds": process_seconds(), "peak_memory_bytes": peak_memory_bytes()}
+    training = _step_seconds(train_for, cluster, repeats, chunk_seconds)
+    peak = peak_memory_bytes()  # before the pipeline alone is set up, with its own copy of the data
+    pipeline = _step_seconds(_consumer(config, cluster, train), cluster, repeats, chunk_seconds / 2)
+    batch = config.train.global_batch
+    return {
+        "device": describe_device(),
+        "replicas": cluster.replicas,
+        "workers": cluster.workers,
+        "global_batch": batch,
+        "versions": provenance.versions(),
+        "first_step": first_step,
+        "compile_seconds": clock.compile_seconds,
+        "images_per_second": spread([batch / seconds for seconds in training]),
+        "step_seconds": spread(training),
+        "peak_memory_bytes": peak,
+        "pipeline_images_per_second": spread([batch / seconds for seconds in pipeline]),
+    }
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """What `measure` gave, for a person."""
+    first_step = result["first_step"]
+    replicas = f"{result['replicas']} replica{'s' if result['replicas'] > 1 else ''}"
+    lines = {
+        "device": f"{result['device']}; {replicas}, global batch {result['global_batch']:,}",
+        "training": _with_range(result["images_per_second"], "images/s", ",.0f"),
+        "step": _with_range(result["step_seconds"], "ms", ",.2f", 1000),
+        "input pipeline": _with_range(result["pipeline_images_per_second"], "images/s", ",.0f"),
+        "compile": f"{result['compile_seconds']:.1f} s",
+        "first step": f"{first_step['seconds']:.1f} s after the start of the process",
+        "peak memory": f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB "
+        f"({first_step['peak_memory_bytes'] / 2**20:,.0f} at the first step)",
+        "versions": ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
+    }
+    return "\n".join(f"{name:15} {text}" for name, text in lines.items())
+
+
+def _with_range(values: dict[str, float], unit: str, form: str, scale: float = 1) -> str:
+    median, low, high = (format(values[key] * scale, form) for key in ("median", "min", "max"))
+    return f"{median} {unit} (median; {low} to {high})"
+
+
+def _step_seconds(run: Callable[[int], None], cluster: Cluster, repeats: int, chunk_seconds: float) -> list[float]:
+    """Seconds per step in each of `repeats` chunks, after the warm-up; `run` is given a chunk's number of steps."""
+    clock, seconds = Clock(), []
+    for _ in range(_WARM_UP_CHUNKS + repeats):
+        # All workers must take the same number of steps, so the chief's pace counts.
+        steps = int(from_chief(cluster, np.array(clock.steps_in(chunk_seconds))))
+        with clock.training(steps):
+            run(steps)
+        seconds.append(clock.step_seconds)
+    return seconds[_WARM_UP_CHUNKS:]
+
+
+def _consumer(config: Config, cluster: Cluster, train: Split) -> Callable[[int], None]:
+    """Takes a number of steps' batches from the input pipeline, in one compiled loop as in training."""
+    plan = BatchPlan(config.train.global_batch, cluster.replicas, config.train.micro_batch)
+    strategy = cluster.strategy
+    batches = iter(
+        strategy.distribute_datasets_from_function(
+            lambda context: training_batches(train, config.seed, plan, 0, context)
+        )
+    )
+
+    def touch(batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        # A batch is whole when it arrives, so one number of each array is use enough for it not to be left out.
+        return tf.add_n([tf.cast(tf.reshape(part, [-1])[0], tf.float32) for part in batch])
+
+    def consume(batches: Iterator[Any], steps: tf.Tensor) -> tf.Tensor:
+        total = tf.constant(0.0)
+        for _ in tf.range(steps):
+            total += tf.add_n(strategy.experimental_local_results(strategy.run(touch, args=(next(batches),))))
+        return total
+
+    compiled = tf.function(consume)
+    return lambda steps: compiled(batches, tf.constant(steps, tf.int64)).numpy()  # reading it waits for the end

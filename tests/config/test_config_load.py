@@ -1,0 +1,134 @@
+"""YAML text and `--set` assignments → a checked Config, and back."""
+
+import pytest
+
+from harness.config import Config, dump, load, resolve
+from harness.config.load import parse
+from harness.errors import ConfigError
+
+FULL = """\
+name: full-1.2_x
+seed: 7
+data: {source: somewhere.npz, validation: 12, shift: 2}
+model: {name: cnn_two_pools}
+cluster: {strategy: mirrored, gpus: [0, 3]}
+train: {length: 0.1 epochs, global_batch: 96, micro_batch: 7, clip_norm: 1.0, label_smoothing: 0.1, ema: 0.999}
+optimizer: {name: sgd, learning_rate: 1e-3, momentum: 0.8}
+schedule: {name: cosine, warmup: 0 steps}
+evaluate: {every: 300 steps, batch: 17}
+checkpoint: {every: 2.5 minutes, keep: 1}
+tensorboard: {histograms: 20000 examples, images: 0}
+insight: {images: 3, methods: [gradcam]}
+"""
+
+
+def from_text(text, *assignments):
+    return resolve(parse(text.encode(), "a.yaml"), assignments, "a.yaml")
+
+
+def test_the_defaults_are_those_of_the_documentation():
+    assert Config().model_dump(mode="json") == {
+        "name": "run",
+        "seed": 0,
+        "data": {"source": "mnist", "validation": 5000, "shift": 0},
+        "model": {"name": "cnn"},
+        "cluster": {"strategy": "auto", "gpus": None, "logical_cpus": None},
+        "train": {
+            "length": "5 epochs",
+            "global_batch": 128,
+            "micro_batch": None,
+            "clip_norm": None,
+            "label_smoothing": 0.0,
+            "ema": None,
+        },
+        "optimizer": {"name": "adam", "learning_rate": 0.003},
+        "schedule": {"name": "linear", "warmup": "1 epochs"},
+        "evaluate": {"every": "1 epochs", "batch": 1000},
+        "checkpoint": {"every": "1 epochs", "keep": 3},
+        "tensorboard": {"histograms": None, "images": 16},
+        "insight": {"images": 20, "methods": ["gradient", "smoothgrad", "gradcam"]},
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["name: x", FULL, "train: {length: 0.00001 epochs}", "optimizer: {name: adamw}"]
+)
+def test_what_is_dumped_reads_back_equal(text, tmp_path):
+    config = from_text(text)
+    (tmp_path / "again.yaml").write_text(dump(config))
+    assert load(tmp_path / "again.yaml") == config
+
+
+def test_a_config_can_not_be_changed_afterwards():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().seed = 1
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.e-3", "+1.0e-3", ".1e-2", "0.001"])
+def test_numbers_with_an_exponent_are_numbers_with_or_without_a_point(text):
+    assert from_text(f"optimizer: {{name: adam, learning_rate: {text}}}").optimizer.learning_rate == 0.001
+
+
+def test_whole_numbers_will_do_where_a_fraction_is_meant():
+    assert from_text("train: {clip_norm: 1}").train.clip_norm == 1.0
+
+
+@pytest.mark.parametrize("text", ["name: a\nname: b", "train: {length: 1 epochs,\n  length: 2 epochs}"])
+def test_a_key_that_stands_twice_is_refused_with_its_line(text):
+    with pytest.raises(ConfigError, match=r"a\.yaml:2: .*the key '(name|length)' stands twice"):
+        from_text(text)
+
+
+class TestSet:
+    def test_reads_the_value_as_yaml(self):
+        assert from_text("name: x", "train.global_batch=256").train.global_batch == 256
+        assert from_text("name: x", "train.clip_norm=1e-1").train.clip_norm == 0.1
+        assert from_text(FULL, "cluster.gpus=null").cluster.gpus is None
+        assert from_text(FULL, "cluster.gpus=[1]").cluster.gpus == [1]
+        assert str(from_text(FULL, "train.length='2 epochs'").train.length) == "2 epochs"
+        assert str(from_text(FULL, "train.length=2 epochs").train.length) == "2 epochs"
+
+    def test_the_value_may_hold_equals_signs(self):
+        assert from_text("name: x", "data.source=a=b.npz").data.source == "a=b.npz"
+
+    def test_the_last_one_counts(self):
+        assert from_text("seed: 1", "seed=2", "seed=3").seed == 3
+
+    def test_makes_a_section_that_the_file_lacks(self):
+        assert from_text("name: x", "schedule.name=cosine").schedule.name == "cosine"
+
+    def test_leaves_the_other_keys_of_a_section_alone(self):
+        config = from_text(FULL, "train.global_batch=8")
+        assert (config.train.global_batch, config.train.micro_batch) == (8, 7)
+
+    def test_a_whole_section_replaces_what_stood_there(self):
+        config = from_text(FULL, "optimizer={name: adam, learning_rate: 0.5}", "train={global_batch: 8}")
+        assert config.optimizer.model_dump() == {"name": "adam", "learning_rate": 0.5}
+        assert (config.train.global_batch, config.train.micro_batch) == (8, None)
+
+    def test_a_list_is_replaced_not_added_to(self):
+        assert from_text(FULL, "insight.methods=[gradient]").insight.methods == ["gradient"]
+
+    def test_an_empty_value_is_null(self):
+        assert from_text(FULL, "train.ema=").train.ema is None
+
+
+class TestLoad:
+    def test_a_file_stands_before_a_shipped_config_of_the_same_name(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "mnist").write_text("name: mine")
+        assert load("mnist").name == "mine"
+
+    def test_a_bare_name_finds_the_shipped_config(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert load("mnist").name == "mnist"
+
+    def test_bytes_with_a_byte_order_mark_are_text(self, tmp_path):
+        (tmp_path / "bom.yaml").write_bytes("name: x".encode("utf-8-sig"))
+        (tmp_path / "utf16.yaml").write_bytes("name: x".encode("utf-16"))
+        assert load(tmp_path / "bom.yaml").name == "x"
+        assert load(tmp_path / "utf16.yaml").name == "x"
+
+    def test_windows_line_ends_are_no_matter(self, tmp_path):
+        (tmp_path / "crlf.yaml").write_bytes(FULL.replace("\n", "\r\n").encode())
+        assert load(tmp_path / "crlf.yaml") == from_text(FULL)

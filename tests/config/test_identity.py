@@ -1,0 +1,86 @@
+"""What a resumed run must share with the run it goes on with, and what it may change."""
+
+import pytest
+
+from harness.config import resolve
+
+DECIDES_THE_WEIGHTS = [
+    "seed=1",
+    "data.source=other.npz",
+    "data.validation=100",
+    "data.shift=1",
+    "model.name=cnn_two_pools",
+    "train.length=6 epochs",
+    "train.global_batch=64",
+    "train.clip_norm=1.0",
+    "train.label_smoothing=0.1",
+    "train.ema=0.99",
+    "optimizer.learning_rate=0.1",
+    "optimizer={name: sgd, learning_rate: 0.003}",
+    "optimizer={name: adamw, learning_rate: 0.003}",
+    "schedule.name=cosine",
+    "schedule.warmup=2 epochs",
+]
+MAY_CHANGE = [
+    "name=other",
+    "cluster.strategy=single",
+    "cluster.gpus=[0]",
+    "cluster.logical_cpus=2",
+    "train.micro_batch=32",
+    "evaluate.every=10 steps",
+    "evaluate.batch=7",
+    "checkpoint.every=1 minutes",
+    "checkpoint.keep=9",
+    "tensorboard.histograms=100 steps",
+    "tensorboard.images=0",
+    "insight.images=1",
+    "insight.methods=[gradient]",
+]
+
+
+def config(*assignments):
+    return resolve({"optimizer": {"name": "adam", "learning_rate": 0.003}}, assignments)
+
+
+@pytest.mark.parametrize("assignment", DECIDES_THE_WEIGHTS)
+def test_changes_with_what_decides_the_weights(assignment):
+    changed = config(assignment)
+    assert changed.identity_hash() != config().identity_hash()
+    key = assignment.partition("=")[0]
+    before, after = config().identity(), changed.identity()
+    different = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert all(name == key or name.startswith(f"{key}.") for name in different)
+
+
+@pytest.mark.parametrize("assignment", MAY_CHANGE)
+def test_stays_where_devices_logging_checkpoints_or_pictures_change(assignment):
+    assert config(assignment).identity_hash() == config().identity_hash()
+
+
+def test_every_key_of_the_config_is_judged_above():
+    def leaves(tree, prefix=""):
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                yield from leaves(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key
+
+    judged = {assignment.partition("=")[0] for assignment in DECIDES_THE_WEIGHTS + MAY_CHANGE}
+    assert set(leaves(config().model_dump(mode="json"))) - judged == {
+        "optimizer.name"
+    }  # set by a whole section
+
+
+def test_a_constant_rate_lets_a_run_be_made_longer():
+    short = config("schedule.name=constant")
+    assert config("schedule.name=constant", "train.length=50 epochs").identity_hash() == short.identity_hash()
+
+
+def test_the_order_of_the_keys_does_not_matter():
+    one = resolve({"seed": 1, "train": {"ema": 0.5, "clip_norm": 1.0}})
+    other = resolve({"train": {"clip_norm": 1, "ema": 0.5}, "seed": 1})
+    assert one.identity_hash() == other.identity_hash()
+
+
+def test_the_same_length_in_other_words_is_the_same():
+    assert config("train.length=5.0 epoch").identity_hash() == config("train.length=5 epochs").identity_hash()

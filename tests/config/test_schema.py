@@ -1,0 +1,66 @@
+"""The JSON schema that editors use: the same keys, limits and words as the config itself."""
+
+import re
+
+import pytest
+
+from harness.config import Config
+from harness.config.duration import Duration
+
+SCHEMA = Config.model_json_schema()
+SECTIONS = {"Config": SCHEMA} | SCHEMA["$defs"]
+
+
+def keys():
+    return [(name, key) for name, section in SECTIONS.items() for key in section["properties"]]
+
+
+def test_has_every_key_of_the_config():
+    assert list(SCHEMA["properties"]) == list(Config.model_fields)
+    assert {"Adam", "AdamW", "SGD", "TrainSection", "DataSection"} <= SCHEMA["$defs"].keys()
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_no_section_takes_unknown_keys(name):
+    assert SECTIONS[name]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(("section", "key"), keys())
+def test_every_key_is_described(section, key):
+    entry = SECTIONS[section]["properties"][key]
+    reference = entry.get("$ref") or entry.get("discriminator")
+    if not reference:  # a section of its own is described by its keys
+        assert len(entry.get("description", "")) > 5
+
+
+def test_says_limits_choices_and_defaults():
+    train = SCHEMA["$defs"]["TrainSection"]["properties"]
+    assert train["global_batch"]["minimum"] == 1
+    assert train["label_smoothing"]["exclusiveMaximum"] == 1
+    assert train["length"]["default"] == "5 epochs"
+    assert SCHEMA["$defs"]["ModelSection"]["properties"]["name"]["enum"] == ["cnn", "cnn_two_pools"]
+    assert SCHEMA["properties"]["optimizer"]["discriminator"]["propertyName"] == "name"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5 epochs",
+        "1 epoch",
+        "0.5 steps",
+        "300steps",
+        "7 examples",
+        "10 minutes",
+        "5",
+        "5 parsecs",
+        "-1 steps",
+    ],
+)
+def test_takes_and_refuses_the_durations_that_the_config_does(text):
+    pattern = SCHEMA["$defs"]["TrainSection"]["properties"]["length"]["pattern"]
+    try:
+        Duration.parse(text)
+        good = True
+    except ValueError:
+        good = False
+    assert bool(re.search(pattern, text)) == good

@@ -1,0 +1,126 @@
+"""What several test folders share: a small real data set, real runs of it, and the command line in this process."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than 10 seconds, or needs a run that does")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command line ended with."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class KilledRun:
+    """A run killed by SIGKILL after several checkpoints, and what `harness runs` called it while it lived."""
+
+    path: Path
+    status_while_alive: str
+    refusal_while_alive: Result
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run `harness` with the given arguments in this process. Anything but an exit is a traceback: our bug."""
+    from harness.cli import main
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        sys.stdout.flush()
+        return Result(ended.value.code or 0, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def script() -> Path:
+    """The console script of the environment that runs the tests."""
+    return Path(sys.executable).with_name("harness")
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 2,000 training and 500 test images of MNIST, as an .npz file."""
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    rows = {"x_train": 2000, "y_train": 2000, "x_test": 500, "y_test": 500}
+    with resources.files("harness.data").joinpath("mnist.npz").open("rb") as file, np.load(file) as arrays:
+        np.savez(path, **{name: arrays[name][:count] for name, count in rows.items()})
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_config(small_data: Path) -> Path:
+    """A config that trains for a moment on `small_data`."""
+    path = small_data.with_name("small.yaml")
+    path.write_text(
+        f"name: small\n"
+        f"data: {{source: {small_data}, validation: 200}}\n"
+        "train: {length: 30 steps, global_batch: 32}\n"
+        "schedule: {warmup: 3 steps}\n"
+        "evaluate: {every: 15 steps}\n"
+        "checkpoint: {every: 15 steps}\n"
+        "insight: {images: 2, methods: [gradient]}\n"
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def completed_run(
+    script: Path, small_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:
+    """A run trained to its end by the console script, and what that printed."""
+    path = tmp_path_factory.mktemp("completed") / "runs" / "small"
+    command = [script, "train", small_config, "--run-dir", path]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return path, Result(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture(scope="session")
+def killed_run(script: Path, small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> KilledRun:
+    """A run killed in the middle, and what another process was told while it lived."""
+    path = tmp_path_factory.mktemp("killed") / "runs" / "small"
+    settings = [
+        "train.length=1000000 steps",
+        "evaluate.every=5 steps",
+        "checkpoint.every=5 steps",
+        "schedule.name=constant",
+    ]
+    command = [script, "train", small_config, "--run-dir", path]
+    command += [word for setting in settings for word in ("--set", setting)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        validations = 0
+        for line in process.stdout:
+            validations += "  validation  " in line
+            if validations == 4:  # each but the newest has its checkpoint
+                break
+        listed = subprocess.run(
+            [script, "runs", path.parent, "--json"], capture_output=True, text=True, check=True
+        )
+        resume = [script, "train", path / "config.yaml", "--resume", path]
+        resumed = subprocess.run(resume, capture_output=True, text=True)
+    finally:
+        process.kill()
+        process.communicate()
+    (row,) = json.loads(listed.stdout)
+    return KilledRun(path, row["status"], Result(resumed.returncode, resumed.stdout, resumed.stderr))

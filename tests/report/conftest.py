@@ -1,0 +1,65 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from harness.config import resolve
+from harness.data import sources
+from harness.models.export import export
+from harness.report import visualize
+from harness.run_dir import RunDir
+
+ROWS = [
+    {"step": 4, "split": "train", "loss": 2.2, "accuracy": 0.2, "learning_rate": 0.001},
+    {"step": 8, "split": "train", "loss": 1.1, "accuracy": 0.6, "learning_rate": 0.002},
+    {"step": 8, "split": "validation", "loss": 1.2, "accuracy": 0.5},
+    {"step": 8, "split": "test", "loss": 1.3, "accuracy": 0.4},
+]
+
+
+def small_model(channels: int) -> keras.Model:
+    keras.utils.set_random_seed(3)
+    x = pixels = keras.Input((28, 28, channels), name="pixels")
+    x = keras.layers.Rescaling(1 / 255)(x)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="conv_1")(x)
+    x = keras.layers.MaxPooling2D(4)(x)
+    x = keras.layers.Conv2D(20, 3, activation="relu", name="conv_2")(x)
+    return keras.Model(pixels, keras.layers.Dense(10, name="logits")(keras.layers.Flatten()(x)))
+
+
+def finished_run(folder: Path, channels: int = 1, mistaken: bool | None = None) -> RunDir:
+    """A finished run's directory, of an untrained small model on 60 real digits.
+
+    `mistaken` relabels the digits so that the model is wrong about all of them, or about none.
+    """
+    mnist = sources.load("mnist")
+    images = np.repeat(mnist.x_test[:60], channels, axis=-1)
+    labels = mnist.y_test[:60]
+    model = small_model(channels)
+    if mistaken is not None:
+        labels = (model.predict(images, verbose=0).argmax(axis=1) + mistaken) % 10
+    run = RunDir(folder / "small-run")
+    run.path.mkdir(parents=True)
+    data = folder / "digits.npz"
+    np.savez(data, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    run.begin(resolve({"data": {"source": str(data)}, "insight": {"images": 6}}))
+    run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    run.write_summary({"status": "completed", "steps": 8, "validation": None, "weights_sha256": "ab" * 32})
+    export(model, run.model_file)
+    return run
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., RunDir]:
+    return finished_run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run that has been pictured; tests only read it."""
+    run = finished_run(tmp_path_factory.mktemp("pictured") / "runs")
+    visualize(run)
+    return run

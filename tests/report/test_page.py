@@ -1,0 +1,44 @@
+from harness.report.page import Section, facts, headlines, page
+from harness.report.picture import Picture
+
+SUMMARY = {
+    "status": "completed",
+    "steps": 2149,
+    "train_seconds": 5400.0,
+    "images_per_second": 6663.4,
+    "peak_memory_bytes": 1024 * 2**20,
+    "validation": None,
+    "test": {"loss": 0.03121, "accuracy": 0.99084, "examples": 10000},
+    "versions": {"python": "3.12.1", "keras": "3.15.1"},
+    "git": None,
+}
+
+
+def test_headlines_and_facts_are_in_words_and_units() -> None:
+    assert headlines(SUMMARY) == [
+        ("test accuracy", "99.08%"),
+        ("test loss", "0.0312"),
+        ("images per second", "6,663"),
+        ("training time", "90 min"),
+    ]
+    assert facts(SUMMARY) == [
+        ("test", "accuracy 0.9908, loss 0.0312, on 10,000 images"),
+        ("steps", "2,149"),
+        ("peak memory", "1,024 MiB"),
+        ("versions", "python 3.12.1, keras 3.15.1"),
+    ]
+
+
+def test_names_and_config_are_escaped() -> None:
+    html = page("<i>run</i>", {"status": "<b>"}, "name: </pre><script>", [])
+    assert "<i>" not in html
+    assert "<b>" not in html
+    assert "<script>" not in html
+    assert "name: &lt;/pre&gt;&lt;script&gt;" in html
+
+
+def test_folded_pictures_are_behind_their_titles() -> None:
+    pictures = [Picture(f"features-{n}", f"Class {n}", "words", "alt", b"png") for n in range(2)]
+    html = page("run", SUMMARY, "", [Section("Feature maps", "intro", pictures, folded=True)])
+    assert '<details class="folded" open>\n<summary>Class 0' in html
+    assert '<details class="folded">\n<summary>Class 1' in html

@@ -1,0 +1,119 @@
+import base64
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
+
+from harness.errors import RunError
+from harness.report import visualize
+from harness.run_dir import RunDir
+
+NAMES = {
+    "training-curves",
+    "confusion-matrix",
+    "saliency-correct",
+    "saliency-misclassified",
+    "filters-kernels",
+    "filters-conv_1",
+    "filters-conv_2",
+}
+
+
+class Images(HTMLParser):
+    """Collects the page's images, and everything it would load or link to."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.addresses: list[str | None] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        if tag == "img":
+            self.images.append(values)
+        self.addresses += [values[key] for key in ("src", "href", "srcset", "action") if key in values]
+
+
+def figures(run: RunDir) -> dict[str, bytes]:
+    return {path.stem: path.read_bytes() for path in run.figures_dir.iterdir()}
+
+
+def tensorboard_images(run: RunDir) -> dict[str, list[Any]]:
+    events = EventAccumulator(str(run.tensorboard_dir / "figures"), size_guidance={TENSORS: 0})
+    events.Reload()
+    return {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
+
+
+def test_every_figure_is_written(run: RunDir) -> None:
+    features = {name for name in figures(run) if name.startswith("features-")}
+    assert features
+    assert set(figures(run)) == NAMES | features
+
+
+def test_the_page_holds_every_figure_and_loads_nothing(run: RunDir) -> None:
+    page = Images(run.report_file.read_text())
+    embedded = [base64.b64decode((image["src"] or "").partition("base64,")[2]) for image in page.images]
+    assert sorted(embedded) == sorted(figures(run).values())
+    assert all(image["alt"] for image in page.images)
+    assert all((address or "").startswith(("data:image/png;base64,", "#")) for address in page.addresses)
+    assert "url(" not in run.report_file.read_text()
+
+
+def test_tensorboard_shows_the_same_images_at_the_last_step(run: RunDir) -> None:
+    images = tensorboard_images(run)
+    assert set(images) == {name.replace("-", "/", 1) for name in figures(run)}
+    assert {image.step for shown in images.values() for image in shown} == {8}
+
+
+def test_again_gives_the_same_bytes_and_no_second_set_in_tensorboard(run: RunDir, tmp_path: Path) -> None:
+    copy = RunDir(tmp_path / run.path.name)
+    shutil.copytree(run.path, copy.path)
+    copy.report_file.unlink()
+    visualize(copy)
+    assert copy.report_file.read_bytes() == run.report_file.read_bytes()
+    assert figures(copy) == figures(run)
+    assert {len(shown) for shown in tensorboard_images(copy).values()} == {1}
+
+
+def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
+    run = make_run(tmp_path / "runs", channels=3, mistaken=False)
+    lines: list[str] = []
+    visualize(run, lines.append)
+    assert "saliency-correct" in figures(run)
+    assert "saliency-misclassified" not in figures(run)
+    assert "no test image was misclassified" in run.report_file.read_text()
+    assert lines
+
+
+def test_a_model_that_is_always_wrong(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
+    run = make_run(tmp_path / "runs", mistaken=True)
+    visualize(run)
+    assert "saliency-correct" not in figures(run)
+    assert "saliency-misclassified" in figures(run)
+    assert "6 of the 60 misclassified" in run.report_file.read_text()
+
+
+def test_a_run_without_a_model_is_refused_in_one_line(run: RunDir, tmp_path: Path) -> None:
+    stopped = RunDir(tmp_path / "stopped")
+    stopped.path.mkdir()
+    stopped.begin(run.read_config())
+    with pytest.raises(RunError, match="no trained model") as error:
+        visualize(stopped)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+    assert not stopped.figures_dir.exists()
+
+
+def test_a_damaged_model_is_refused_in_one_line(run: RunDir, tmp_path: Path) -> None:
+    damaged = RunDir(tmp_path / "damaged")
+    damaged.path.mkdir()
+    damaged.begin(run.read_config())
+    damaged.model_file.write_bytes(run.model_file.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"model\.keras can't be loaded") as error:
+        visualize(damaged)
+    assert "\n" not in str(error.value)

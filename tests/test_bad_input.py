@@ -1,0 +1,579 @@
+"""A user's mistake is one or two lines on standard error and exit code 2: no traceback, nothing created or changed."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    """Everything below `folder`: path → content, None for what is no file."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+
+
+@pytest.fixture
+def refused(call, tmp_path: Path) -> Callable[..., str]:
+    """Run `harness` and demand a refusal that leaves everything as it was; gives what was said."""
+
+    def run(*arguments: object) -> str:
+        before = listing(tmp_path)
+        result = call(*arguments)
+        assert result.exit_code == 2, result
+        assert_short(result.stderr)
+        assert listing(tmp_path) == before
+        return result.stderr
+
+    return run
+
+
+def assert_short(said: str) -> None:
+    lines = said.splitlines()
+    assert lines
+    assert len(lines) <= 2, said
+    assert lines[0].startswith("error: "), said
+    assert "Traceback" not in said
+
+
+class TestConfigFile:
+    @pytest.mark.parametrize("command", ["train", "config", "bench"])
+    def test_missing(self, refused, command):
+        said = refused(command, "nowhere.yaml")
+        assert "nowhere.yaml" in said
+        assert "mnist" in said, "names the shipped ones"
+
+    def test_folder(self, refused, tmp_path):
+        assert "is a folder" in refused("train", tmp_path)
+
+    def test_no_name(self, refused):
+        refused("train", "")
+
+    def test_unreadable_by_anyone(self, refused):
+        assert "/proc/self/mem" in refused("config", "/proc/self/mem")
+
+    def test_name_longer_than_the_system_takes(self, refused):
+        refused("config", "x" * 300)
+
+    def test_link_to_itself(self, refused, tmp_path):
+        (tmp_path / "loop").symlink_to("loop")
+        assert "loop" in refused("config", "loop")
+
+    @pytest.mark.parametrize("data", [b"\xff\xfe\x00\x01\x80", b"\x89PNG\r\n\x1a\n\x00", bytes(range(256))])
+    def test_binary(self, refused, tmp_path, data):
+        (tmp_path / "a.yaml").write_bytes(data)
+        assert "a.yaml" in refused("config", "a.yaml")
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            ("name: a\ntrain: {length: 5 epochs\n", 3),
+            ("name: a\nseed: 1: 2\n", 2),
+            ("name: a\n\tseed: 1\n", 2),
+            ("name: a\nseed: *nothing\n", 2),
+            ("name: a\nseed: !!python/name:os.system x\n", 2),
+            ("name: a\nseed: 1\nname: b\n", 3),
+            ("name: a\n---\nname: b\n", 2),
+        ],
+    )
+    def test_no_yaml(self, refused, tmp_path, text, line):
+        (tmp_path / "a.yaml").write_text(text)
+        assert f"a.yaml:{line}: " in refused("config", "a.yaml")
+
+    @pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n- b\n", "hello", "42", "null"])
+    def test_no_mapping(self, refused, tmp_path, text):
+        (tmp_path / "a.yaml").write_text(text)
+        assert "expected 'key: value' lines" in refused("config", "a.yaml")
+
+    def test_nested_without_end(self, refused, tmp_path):
+        (tmp_path / "a.yaml").write_text("name: " + "[" * 5000)
+        assert "a.yaml" in refused("config", "a.yaml")
+        refused("config", "mnist", "--set", "name=" + "[" * 5000)
+
+
+# What stands in the config, then what the message must name: the key, the value, the limit or the valid names.
+WRONG = [
+    ("nmae: x", "nmae: unknown key", "'name'"),
+    ("trian: {}", "trian: unknown key", "'train'"),
+    ("train: {lenght: 5 epochs}", "train.lenght: unknown key", "'length'"),
+    ("optimizer: {name: adam, learning_rat: 1}", "optimizer.learning_rat: unknown key", "'learning_rate'"),
+    ("optimizer: {name: adam, momentum: 0.9}", "optimizer.momentum: unknown key", "name, learning_rate"),
+    (
+        "optimizer: {name: sgd, weight_decay: 0.9}",
+        "optimizer.weight_decay: unknown key",
+        "learning_rate, momentum",
+    ),
+    ("optimizer: {learning_rate: 0.1}", "optimizer", "name", "adam, adamw, sgd"),
+    ("optimizer: {name: adma}", "optimizer", "'adma'", "adam, adamw, sgd", "did you mean 'adam'"),
+    ("optimizer: {name: 3}", "optimizer", "3", "adam, adamw, sgd"),
+    ("optimizer: {name: [a]}", "optimizer", "adam, adamw, sgd"),
+    ("optimizer: {name: null}", "optimizer", "adam, adamw, sgd"),
+    ("optimizer: adam", "optimizer", "section", "'adam'"),
+    ("model: {name: resnet}", "model.name", "'resnet'", "cnn, cnn_two_pools"),
+    ("model: cnn", "model", "section", "'cnn'"),
+    ("schedule: {name: step}", "schedule.name", "'step'", "constant, linear, cosine"),
+    ("schedule: {name: Linear}", "schedule.name", "'Linear'", "did you mean 'linear'"),
+    (
+        "cluster: {strategy: mirored}",
+        "cluster.strategy",
+        "auto, single, mirrored, multi_worker",
+        "did you mean",
+    ),
+    ("insight: {methods: [grad]}", "insight.methods", "gradient, smoothgrad, gradcam"),
+    ("insight: {methods: gradient}", "insight.methods", "'gradient'"),
+    ("insight: {methods: []}", "insight.methods", "at least 1"),
+    ("insight: {images: 0}", "insight.images", "1", "0"),
+    ("seed: true", "seed", "integer", "True"),
+    ("seed: 1.5", "seed", "integer", "1.5"),
+    ("seed: '1'", "seed", "integer", "'1'"),
+    ("seed: -1", "seed", "0", "-1"),
+    ("seed: 2147483648", "seed", "less than 2147483648"),
+    ("seed: null", "seed", "integer"),
+    ("train: {global_batch: true}", "train.global_batch", "integer", "True"),
+    ("train: {global_batch: 0}", "train.global_batch", "1", "got 0"),
+    ("train: {global_batch: 128.0}", "train.global_batch", "integer", "128.0"),
+    ("train: {global_batch: many}", "train.global_batch", "integer", "'many'"),
+    ("train: {global_batch: 99999999999999999999}", "train.global_batch", "99999999999999999999"),
+    ("train: {micro_batch: 0}", "train.micro_batch", "got 0"),
+    ("train: {clip_norm: .nan}", "train.clip_norm", "finite", "nan"),
+    ("train: {clip_norm: .inf}", "train.clip_norm", "finite", "inf"),
+    ("train: {clip_norm: 0}", "train.clip_norm", "greater than 0"),
+    ("train: {label_smoothing: 1}", "train.label_smoothing", "less than 1"),
+    ("train: {ema: 1}", "train.ema", "less than 1"),
+    ("train: [1]", "train", "section", "[1]"),
+    ("train:", "train", "section", "nothing"),
+    ("optimizer: {name: adam, learning_rate: .nan}", "optimizer.learning_rate", "finite", "nan"),
+    ("optimizer: {name: adam, learning_rate: -.inf}", "optimizer.learning_rate", "finite", "-inf"),
+    ("optimizer: {name: adam, learning_rate: 1e400}", "optimizer.learning_rate", "finite", "inf"),
+    ("optimizer: {name: adam, learning_rate: 0}", "optimizer.learning_rate", "greater than 0"),
+    ("optimizer: {name: adam, learning_rate: true}", "optimizer.learning_rate", "number", "True"),
+    ("optimizer: {name: sgd, momentum: 1}", "optimizer.momentum", "less than 1"),
+    ("train: {length: 5}", "train.length", "'5 epochs'", "epochs, steps, examples", "got 5"),
+    ("train: {length: epochs}", "train.length", "'5 epochs'", "'epochs'"),
+    ("train: {length: 5 parsecs}", "train.length", "'parsecs'", "epochs, steps, examples"),
+    ("train: {length: -5 epochs}", "train.length", "'-5 epochs'"),
+    ("train: {length: 0 epochs}", "train.length", "more than zero", "'0 epochs'"),
+    ("train: {length: 5 minutes}", "train.length", "epochs, steps or examples", "'5 minutes'"),
+    ("train: {length: '5,000 steps'}", "train.length", "'5,000 steps'"),
+    ("train: {length: .nan}", "train.length", "nan"),
+    ("schedule: {warmup: -1 steps}", "schedule.warmup", "'-1 steps'"),
+    ("evaluate: {every: 10 minutes}", "evaluate.every", "'10 minutes'"),
+    ("evaluate: {batch: 0}", "evaluate.batch", "got 0"),
+    ("checkpoint: {every: 0 minutes}", "checkpoint.every", "more than zero"),
+    ("checkpoint: {keep: 0}", "checkpoint.keep", "1", "got 0"),
+    ("tensorboard: {histograms: 0 steps}", "tensorboard.histograms", "more than zero"),
+    ("tensorboard: {images: -1}", "tensorboard.images", "got -1"),
+    ("data: {validation: -1}", "data.validation", "got -1"),
+    ("data: {shift: 1.5}", "data.shift", "integer", "1.5"),
+    ("data: {source: 3}", "data.source", "string"),
+    ("cluster: {gpus: []}", "cluster.gpus", "at least 1"),
+    ("cluster: {gpus: 2}", "cluster.gpus", "list", "got 2"),
+    ("cluster: {gpus: [0, 0]}", "cluster", "twice", "[0, 0]"),
+    ("cluster: {gpus: [0], logical_cpus: 2}", "cluster", "gpus or logical_cpus, not both"),
+    ("cluster: {logical_cpus: 65}", "cluster.logical_cpus", "64", "65"),
+    ("name: ../x", "name", "'../x'", "letters"),
+    ("name: ''", "name", "''"),
+    ("name: 5", "name", "string", "got 5"),
+    ("1: 2", "1", "string"),
+    ("train: {1: 2}", "train.1", "string"),
+    ("seed: -1\nnmae: x", "seed", "(and 1 more)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [(wrong[0], wrong[1:]) for wrong in WRONG], ids=[w[0] for w in WRONG]
+)
+def test_wrong_key_or_value(refused, tmp_path, text, named):
+    (tmp_path / "a.yaml").write_text(text + "\n")
+    said = refused("train", "a.yaml")
+    assert said.startswith("error: a.yaml: ")
+    for part in named:
+        assert part in said
+
+
+def test_a_key_of_another_optimizer_is_not_proposed_for_itself(refused):
+    said = refused("config", "mnist", "--set", "optimizer={name: adam, momentum: 0.9}")
+    assert "did you mean 'momentum'" not in said
+
+
+@pytest.mark.parametrize(
+    ("assignment", "named"),
+    [
+        ("train.global_batch", "key=value"),
+        ("=5", "key=value"),
+        ("train..length=5 epochs", "key=value"),
+        ("train={length: 5 epochs", "YAML"),
+        ("train={length: 1 epochs, length: 2 epochs}", "YAML"),
+        ("name.x=3", "name holds no keys"),
+        ("trian.length=5 epochs", "'train'"),
+        ("train.global_batch=", "integer"),
+        ("train.length=2", "'5 epochs'"),
+        ("train.length =2 epochs", "'length'"),
+    ],
+)
+def test_wrong_assignment(refused, assignment, named):
+    assert named in refused("train", "mnist", "--set", assignment)
+
+
+class TestRunDirectory:
+    def test_taken(self, refused, tmp_path):
+        (tmp_path / "taken").mkdir()
+        (tmp_path / "taken" / "thesis.tex").write_text("\\section{}")
+        said = refused("train", "mnist", "--run-dir", "taken")
+        assert "taken isn't empty" in said
+        assert "--resume auto" in said
+
+    def test_taken_by_no_run_and_to_be_resumed(self, refused, tmp_path):
+        (tmp_path / "taken").mkdir()
+        (tmp_path / "taken" / "thesis.tex").write_text("\\section{}")
+        assert "taken" in refused("train", "mnist", "--run-dir", "taken", "--resume", "auto")
+
+    @pytest.mark.parametrize(
+        "place", ["file", "file/below", "file/far/below", "loop", "loop/below", "x" * 300, "/dev/null"]
+    )
+    def test_not_a_folder(self, refused, tmp_path, place):
+        (tmp_path / "file").write_text("")
+        (tmp_path / "loop").symlink_to("loop")
+        assert place in refused("train", "mnist", "--run-dir", place)
+
+    @pytest.mark.parametrize("place", ["/proc/run", "/proc/1/run"])
+    def test_not_writable(self, refused, place):
+        assert f"can't write the run directory {place}" in refused("train", "mnist", "--run-dir", place)
+
+    def test_default_place_taken_by_a_file(self, refused, tmp_path):
+        (tmp_path / "runs").write_text("")
+        assert "runs" in refused("train", "mnist")
+
+    @pytest.mark.parametrize("name", ["a/b", "", "..", "../x", "a b", "é", "x" * 101])
+    def test_run_name_that_is_no_name(self, refused, name):
+        assert "name" in refused("train", "mnist", "--run-name", name)
+
+    def test_folder_that_was_deleted_below_us(self, call, tmp_path, monkeypatch):
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        result = call("train", "mnist")
+        assert result.exit_code == 2
+        assert_short(result.stderr)
+
+
+class TestResume:
+    @pytest.mark.parametrize("command", [("train", "mnist", "--resume"), ("evaluate",), ("visualize",)])
+    @pytest.mark.parametrize("place", ["nowhere", "empty", "file", "", "x" * 300])
+    def test_no_run(self, refused, tmp_path, command, place):
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "file").write_text("")
+        assert "is no run directory" in refused(*command, place)
+
+    def test_auto_without_a_directory(self, refused):
+        assert "--resume auto needs --run-dir" in refused("train", "mnist", "--resume", "auto")
+
+    def test_two_directories(self, refused):
+        said = refused("train", "mnist", "--run-dir", "a", "--resume", "b")
+        assert "--resume b" in said
+        assert "--run-dir a" in said
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [
+            (["trian", "mnist"], "'train'"),
+            (["train"], "CONFIG"),
+            (["train", "mnist", "--bogus"], "--bogus"),
+            (["train", "mnist", "--resmue", "auto"], "--resume"),
+            (["train", "mnist", "more"], "more"),
+            (["train", "mnist", "--set"], "--set"),
+            (["--bogus"], "--bogus"),
+            (["config"], "CONFIG"),
+            (["evaluate"], "RUN"),
+            (["evaluate", "run", "--split", "eval"], "'validation'"),
+            (["tensorboard", ".", "--port", "0"], "65535"),
+            (["tensorboard", ".", "--port", "http"], "http"),
+            (["runs", "nowhere"], "nowhere"),
+            (["runs", "x" * 300], "is no folder"),
+            (["tensorboard", "nowhere"], "nowhere"),
+            (["tensorboard", "x" * 300], "is no folder"),
+        ],
+    )
+    def test_misused(self, refused, arguments, named):
+        assert named in refused(*arguments)
+
+    def test_tensorboard_of_an_empty_folder(self, script, tmp_path):
+        (tmp_path / "empty").mkdir()
+        ended = subprocess.run([script, "tensorboard", "empty"], capture_output=True, text=True)
+        assert ended.returncode == 2
+        assert_short(ended.stderr)
+        assert "empty holds no TensorBoard event files" in ended.stderr
+
+    def test_tensorboard_on_a_taken_port(self, script, tmp_path):
+        (tmp_path / "events.out.tfevents.1.host").write_bytes(b"")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            ended = subprocess.run(
+                [script, "tensorboard", ".", "--port", port], capture_output=True, text=True
+            )
+        assert ended.returncode == 2
+        assert_short(ended.stderr)
+        assert f"--port {port}: in use" in ended.stderr
+
+
+@pytest.fixture(scope="module")
+def arrays(small_data: Path) -> dict[str, np.ndarray]:
+    with np.load(small_data) as file:
+        return {name: file[name] for name in file.files}
+
+
+class TestData:
+    """These need TensorFlow, which this process imports once."""
+
+    @pytest.fixture
+    def refused_with(self, refused, tmp_path, arrays):
+        def run(**changed: np.ndarray) -> str:
+            np.savez(tmp_path / "data.npz", **{**arrays, **changed})
+            return refused("train", "mnist", "--set", "data={source: data.npz, validation: 100}")
+
+        return run
+
+    def test_unknown_name(self, refused):
+        said = refused("train", "mnist", "--set", "data.source=minst")
+        assert "data.source: 'minst'" in said
+        assert "mnist" in said.replace("minst", "")
+
+    @pytest.mark.parametrize("name", ["mnsit.npz", ".", "''"])
+    def test_no_file(self, refused, name):
+        assert "data.source" in refused("train", "mnist", "--set", f"data.source={name}")
+
+    def test_name_longer_than_the_system_takes(self, refused):
+        assert "data.source" in refused("train", "mnist", "--set", f"data.source={'x' * 300}")
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 and no more"])
+    def test_not_an_npz_file(self, refused, tmp_path, content):
+        (tmp_path / "a.npz").write_bytes(content)
+        assert "data.source: a.npz" in refused("train", "mnist", "--set", "data.source=a.npz")
+
+    def test_one_array_instead_of_four(self, refused, tmp_path, arrays):
+        np.save(tmp_path / "a.npy", arrays["x_train"])
+        np.savez(tmp_path / "b.npz", x_train=arrays["x_train"])
+        assert "a.npy" in refused("train", "mnist", "--set", "data.source=a.npy")
+        assert "x_train, y_train, x_test, y_test" in refused("train", "mnist", "--set", "data.source=b.npz")
+
+    @pytest.mark.parametrize("compressed", [False, True])
+    @pytest.mark.parametrize("damage", ["truncated", "flipped"])
+    def test_damaged(self, refused, tmp_path, arrays, compressed, damage):
+        path = tmp_path / "a.npz"
+        (np.savez_compressed if compressed else np.savez)(path, **arrays)
+        data = bytearray(path.read_bytes())
+        if damage == "truncated":
+            del data[len(data) // 2 :]
+        else:
+            for place in range(2000, 10_000, 100):
+                data[place] ^= 0xFF
+        path.write_bytes(data)
+        assert "data.source: a.npz" in refused("train", "mnist", "--set", "data.source=a.npz")
+
+    def test_pixels_that_are_no_bytes(self, refused_with, arrays):
+        assert "uint8" in refused_with(x_train=arrays["x_train"] / 255)
+
+    def test_no_images(self, refused_with, arrays):
+        assert "data.source" in refused_with(x_test=arrays["x_test"][:0], y_test=arrays["y_test"][:0])
+
+    def test_train_and_test_images_of_two_sizes(self, refused_with, arrays):
+        said = refused_with(x_test=arrays["x_test"][:, :20, :20])
+        assert "28, 28" in said
+        assert "20, 20" in said
+
+    def test_images_too_small_for_the_model(self, refused_with, arrays):
+        said = refused_with(x_train=arrays["x_train"][:, :8, :8], x_test=arrays["x_test"][:, :8, :8])
+        assert "8" in said
+        assert "cnn" in said
+
+    @pytest.mark.parametrize(
+        ("labels", "named"),
+        [
+            (lambda y: y[:10], "(10,)"),
+            (lambda y: y.astype(np.int32) - 1, "-1"),
+            (lambda y: y.astype(np.float32), "float32"),
+            (lambda y: np.eye(10, dtype=np.int32)[y], "(2000, 10)"),
+            (lambda y: y > 4, "bool"),
+            (lambda y: np.array([str(label) for label in y]), "data.source"),
+            (lambda y: np.array([{}] * len(y), dtype=object), "data.source"),
+            (lambda y: y.astype(np.int64) * 10**9, "9000000000"),
+            (lambda y: y.astype(np.uint64) + 2**40, str(2**40 + 9)),
+        ],
+        ids=[
+            "too few",
+            "negative",
+            "fractions",
+            "one-hot",
+            "booleans",
+            "text",
+            "objects",
+            "huge",
+            "beyond int32",
+        ],
+    )
+    def test_labels_wrong(self, refused_with, arrays, labels, named):
+        said = refused_with(y_train=labels(arrays["y_train"]))
+        assert "labels" in said or "read" in said
+        assert named in said
+
+    @pytest.mark.parametrize("count", [2000, 5000, 10**30])
+    def test_validation_as_large_as_the_training_set(self, refused, small_config, count):
+        said = refused("train", small_config, "--set", f"data.validation={count}")
+        assert f"data.validation: {count}" in said
+        assert "2000" in said
+
+    @pytest.mark.parametrize("pixels", [28, 1000, 10**20])
+    def test_shift_that_leaves_no_image(self, refused, small_config, pixels):
+        assert "data.shift" in refused("train", small_config, "--set", f"data.shift={pixels}")
+
+    @pytest.mark.parametrize("warmup", ["30 steps", "1 epochs", "960 examples"])
+    def test_warmup_as_long_as_training(self, refused, small_config, warmup):
+        said = refused("train", small_config, "--set", f"schedule.warmup={warmup}")
+        assert f"schedule.warmup: {warmup}" in said
+        assert "train.length, 30 steps" in said
+
+
+class TestDevices:
+    def test_more_gpus_than_exist(self, refused, small_config):
+        said = refused("train", small_config, "--set", "cluster.gpus=[63]")
+        assert "no GPU 63" in said
+        assert "CPU:0" in said
+
+    def test_workers_without_a_cluster(self, refused, small_config):
+        assert "TF_CONFIG" in refused("train", small_config, "--set", "cluster.strategy=multi_worker")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{",
+            "[]",
+            '{"cluster": {}}',
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        ],
+    )
+    def test_cluster_that_is_not_understood(self, refused, small_config, monkeypatch, text):
+        monkeypatch.setenv("TF_CONFIG", text)
+        assert "TF_CONFIG" in refused("train", small_config)
+
+    @pytest.mark.parametrize("key", ["train.global_batch", "evaluate.batch"])
+    def test_batch_larger_than_the_memory(self, refused, small_config, key):
+        assert key in refused("train", small_config, "--set", f"{key}={10**12}")
+
+
+@pytest.mark.slow
+class TestRealRuns:
+    """Mistakes with a run that was killed in the middle, or with one that is complete."""
+
+    @pytest.fixture
+    def killed(self, killed_run, tmp_path) -> Path:
+        return Path(shutil.copytree(killed_run.path, tmp_path / "killed"))
+
+    @pytest.fixture
+    def locked(self, killed) -> Iterator[Path]:
+        program = (
+            "import sys; from pathlib import Path; from harness.run_dir import RunDir\n"
+            "RunDir(Path(sys.argv[1])).lock(); print('locked', flush=True); sys.stdin.read()"
+        )
+        command = [sys.executable, "-c", program, killed]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "locked\n"
+            yield killed
+            holder.kill()
+
+    def test_in_use(self, refused, locked):
+        assert "killed is in use" in refused("train", locked / "config.yaml", "--resume", "killed")
+
+    def test_in_use_by_training(self, killed_run):
+        refusal = killed_run.refusal_while_alive
+        assert refusal.exit_code == 2
+        assert_short(refusal.stderr)
+        assert "in use" in refusal.stderr
+
+    def test_another_config(self, refused, killed):
+        changes = ["--set", "train.global_batch=64", "--set", "seed=3", "--set", "model.name=cnn_two_pools"]
+        said = refused("train", killed / "config.yaml", "--resume", killed, *changes)
+        assert "train.global_batch (32 → 64)" in said
+        assert "seed (0 → 3)" in said
+        assert "model.name (cnn → cnn_two_pools)" in said
+        assert "insight" not in said
+
+    def test_another_config_in_a_dry_run(self, refused, killed):
+        said = refused("train", killed / "config.yaml", "--resume", killed, "--set", "seed=3", "--dry-run")
+        assert "seed (0 → 3)" in said
+
+    def test_another_optimizer(self, refused, killed):
+        said = refused("train", killed / "config.yaml", "--resume", killed, "--set", "optimizer={name: sgd}")
+        assert "optimizer.name (adam → sgd)" in said
+
+    @pytest.mark.parametrize("damage", ["truncated", "flipped", "no digest"])
+    def test_no_usable_checkpoint(self, refused, killed, damage):
+        paths = sorted((killed / "checkpoints").glob("*.safetensors"))
+        assert len(paths) > 1
+        for path in paths:
+            data = path.read_bytes()
+            if damage == "truncated":
+                path.write_bytes(data[: len(data) // 2])
+            elif damage == "flipped":
+                path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+            else:
+                path.with_suffix(".sha256").unlink()
+        said = refused("train", killed / "config.yaml", "--resume", killed)
+        assert all(path.name in said for path in paths)
+        assert "using the one before it" not in said
+
+    @pytest.mark.parametrize("command", ["evaluate", "visualize"])
+    def test_no_model_yet(self, refused, killed, command):
+        said = refused(command, killed)
+        assert "no trained model" in said
+        assert f"harness train {killed}/config.yaml --resume {killed}" in said
+
+    def test_no_validation_rows(self, refused, completed_run, tmp_path):
+        path = shutil.copytree(completed_run[0], tmp_path / "complete")
+        text = (path / "config.yaml").read_text()
+        (path / "config.yaml").write_text(text.replace("validation: 200", "validation: 0"))
+        assert "validation" in refused("evaluate", path, "--split", "validation")
+
+    @pytest.mark.parametrize("command", ["evaluate", "visualize"])
+    @pytest.mark.parametrize("content", [b"", b"hello", None])
+    def test_damaged_model(self, refused, completed_run, tmp_path, command, content):
+        path = shutil.copytree(completed_run[0], tmp_path / "complete")
+        model = path / "model.keras"
+        model.write_bytes(model.read_bytes()[:5000] if content is None else content)
+        assert "model.keras" in refused(command, path)
+
+    @pytest.mark.parametrize("command", ["evaluate", "visualize"])
+    def test_data_moved_away(self, refused, completed_run, tmp_path, small_data, command):
+        path = shutil.copytree(completed_run[0], tmp_path / "complete")
+        text = (path / "config.yaml").read_text()
+        (path / "config.yaml").write_text(text.replace(str(small_data), "moved.npz"))
+        assert "moved.npz" in refused(command, path)
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", "null", '"completed"', "{}"])
+    @pytest.mark.parametrize("command", ["visualize", "train"])
+    def test_damaged_summary(self, refused, completed_run, tmp_path, command, content):
+        path = shutil.copytree(completed_run[0], tmp_path / "complete")
+        (path / "summary.json").write_text(content)
+        arguments = [path] if command == "visualize" else [path / "config.yaml", "--resume", path]
+        assert "summary.json" in refused(command, *arguments)
+
+    def test_damaged_metrics(self, refused, completed_run, tmp_path):
+        path = shutil.copytree(completed_run[0], tmp_path / "complete")
+        (path / "metrics.jsonl").write_text("no json\n" + (path / "metrics.jsonl").read_text())
+        assert "metrics.jsonl" in refused("visualize", path)
