@@ -1,6 +1,7 @@
 """The commands that look: runs, config, doctor, tensorboard."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -49,6 +50,15 @@ def config(config: str | None, assignments: tuple[str, ...], schema: bool) -> No
 def doctor(as_json: bool) -> None:
     """Say what is installed, which devices are seen, and what is missing."""
     import_tensorflow()
+    from harness.doctor import as_dict, examine, print_table
+
+    findings = examine()
+    result = as_dict(findings)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    else:
+        print_table(findings)
+    sys.exit(0 if result["ok"] else 1)
 
 
 @click.command()
