@@ -13,10 +13,7 @@ import pytest
 
 def listing(folder: Path) -> dict[str, bytes | None]:
     """Everything below `folder`: path → content, None for what is no file."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in folder.rglob("*")
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.fixture(autouse=True)
@@ -192,12 +189,10 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "named"), [(wrong[0], wrong[1:]) for wrong in WRONG], ids=[w[0] for w in WRONG]
-)
+@pytest.mark.parametrize(("text", "named"), [(wrong[0], wrong[1:]) for wrong in WRONG], ids=[w[0] for w in WRONG])
 def test_wrong_key_or_value(refused, tmp_path, text, named):
     (tmp_path / "a.yaml").write_text(text + "\n")
-    said = refused("train", "a.yaml")
+    said = refused("train", "a.yaml", "--dry-run")
     assert said.startswith("error: a.yaml: ")
     for part in named:
         assert part in said
@@ -324,9 +319,7 @@ class TestCommandLine:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = str(taken.getsockname()[1])
-            ended = subprocess.run(
-                [script, "tensorboard", ".", "--port", port], capture_output=True, text=True
-            )
+            ended = subprocess.run([script, "tensorboard", ".", "--port", port], capture_output=True, text=True)
         assert ended.returncode == 2
         assert_short(ended.stderr)
         assert f"--port {port}: in use" in ended.stderr

@@ -50,9 +50,7 @@ def test_the_defaults_are_those_of_the_documentation():
     }
 
 
-@pytest.mark.parametrize(
-    "text", ["name: x", FULL, "train: {length: 0.00001 epochs}", "optimizer: {name: adamw}"]
-)
+@pytest.mark.parametrize("text", ["name: x", FULL, "train: {length: 0.00001 epochs}", "optimizer: {name: adamw}"])
 def test_what_is_dumped_reads_back_equal(text, tmp_path):
     config = from_text(text)
     (tmp_path / "again.yaml").write_text(dump(config))

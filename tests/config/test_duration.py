@@ -53,7 +53,7 @@ def test_reads_a_number_and_a_unit(text, amount, unit):
     ],
 )
 def test_refuses_what_is_not_a_number_and_a_unit_and_shows_how_to_write_one(value):
-    with pytest.raises(ValueError, match="'5 epochs'.*epochs, steps, examples, minutes"):
+    with pytest.raises(ValueError, match=r"'5 epochs'.*epochs, steps, examples, minutes"):
         Duration.parse(value)
 
 

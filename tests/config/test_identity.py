@@ -66,9 +66,7 @@ def test_every_key_of_the_config_is_judged_above():
                 yield prefix + key
 
     judged = {assignment.partition("=")[0] for assignment in DECIDES_THE_WEIGHTS + MAY_CHANGE}
-    assert set(leaves(config().model_dump(mode="json"))) - judged == {
-        "optimizer.name"
-    }  # set by a whole section
+    assert set(leaves(config().model_dump(mode="json"))) - judged == {"optimizer.name"}  # set by a whole section
 
 
 def test_a_constant_rate_lets_a_run_be_made_longer():

@@ -1,0 +1,245 @@
+"""A run's files: atomic writes, a lock that dies with its process, metrics rows and the summary."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.config import Config
+from harness.errors import RunError
+from harness.run_dir import RunDir, locate, write_atomically
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    """A new, locked run."""
+    made = RunDir(tmp_path / "run")
+    made.lock()
+    made.begin(Config(seed=5))
+    yield made
+    made.unlock()
+
+
+def in_a_new_process(program: str, *arguments: object) -> subprocess.Popen[str]:
+    """A Python process that runs `program`, its streams connected to us."""
+    lines = "import sys; from pathlib import Path; from harness.run_dir import RunDir, write_atomically\n" + program
+    return subprocess.Popen(
+        [sys.executable, "-c", lines, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def hold_lock(path: Path) -> subprocess.Popen[str]:
+    """Another process that holds the lock of the run at `path` until it is killed."""
+    holder = in_a_new_process("RunDir(Path(sys.argv[1])).lock(); print('locked', flush=True); sys.stdin.read()", path)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "locked\n"
+    return holder
+
+
+class TestAtomicWrite:
+    def test_replaces_and_leaves_nothing_beside(self, tmp_path):
+        write_atomically(tmp_path / "a", b"old")
+        write_atomically(tmp_path / "a", b"new")
+        assert (tmp_path / "a").read_bytes() == b"new"
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+    def test_is_readable_by_others_as_other_files_are(self, tmp_path):
+        write_atomically(tmp_path / "a", b"")
+        (tmp_path / "b").write_bytes(b"")
+        assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+    def test_a_full_disk_leaves_the_old_file_and_nothing_beside(self, tmp_path):
+        (tmp_path / "a").write_bytes(b"old")
+        program = (
+            f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))\n"
+            "write_atomically(Path(sys.argv[1]), bytes(100_000))"
+        )
+        with in_a_new_process(program, tmp_path / "a") as writer:
+            _, said = writer.communicate()
+        assert writer.returncode == 1
+        assert "File too large" in said
+        assert (tmp_path / "a").read_bytes() == b"old"
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+    def test_killed_while_it_writes_leaves_the_old_file(self, tmp_path):
+        (tmp_path / "a").write_bytes(b"old")
+        program = (
+            "import os, signal\n"
+            "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"  # dies with all written, not renamed
+            "write_atomically(Path(sys.argv[1]), b'new')"
+        )
+        with in_a_new_process(program, tmp_path / "a") as writer:
+            writer.communicate()
+        assert writer.returncode == -9
+        assert (tmp_path / "a").read_bytes() == b"old"
+
+
+class TestLock:
+    def test_a_second_process_is_refused(self, tmp_path):
+        with hold_lock(tmp_path / "run") as holder:
+            try:
+                with pytest.raises(RunError, match="is in use by another running process"):
+                    RunDir(tmp_path / "run").lock()
+            finally:
+                holder.kill()
+
+    def test_a_killed_process_leaves_none_behind(self, tmp_path):
+        with hold_lock(tmp_path / "run") as holder:
+            holder.kill()
+        run = RunDir(tmp_path / "run")
+        run.lock()
+        run.unlock()
+
+    def test_is_free_after_unlock(self, run):
+        run.unlock()
+        with hold_lock(run.path) as holder:
+            holder.kill()
+
+    def test_is_running_tells_a_live_process_from_a_dead_one(self, run):
+        run.unlock()
+        assert not run.is_running()
+        with hold_lock(run.path) as holder:
+            try:
+                assert run.is_running()
+            finally:
+                holder.kill()
+        assert not run.is_running()
+
+    def test_asking_whether_a_run_is_running_leaves_it_alone(self, tmp_path):
+        run = RunDir(tmp_path / "run")
+        run.path.mkdir()
+        assert not run.is_running()
+        assert not list(run.path.iterdir())
+
+    def test_a_new_run_may_be_made_where_only_a_lock_was_left(self, tmp_path):
+        with hold_lock(tmp_path / "run") as holder:
+            holder.kill()
+        assert locate("name", tmp_path / "run", None).path == tmp_path / "run"
+
+
+class TestFiles:
+    def test_begin_makes_a_run(self, run):
+        assert run.exists()
+        assert RunDir.open(run.path).read_config() == Config(seed=5)
+        assert run.read_summary() == {"status": "running"}
+
+    def test_a_disk_full_at_the_start_is_told_in_a_line(self, tmp_path):
+        program = (
+            f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, {resource.RLIM_INFINITY}))\n"
+            "from harness.config import Config; from harness.errors import RunError\n"
+            "run = RunDir(Path(sys.argv[1])); run.lock()\n"
+            "try: run.begin(Config())\n"
+            "except RunError as error: print(error)"
+        )
+        with in_a_new_process(program, tmp_path / "run") as process:
+            said, _ = process.communicate()
+        assert said == f"can't write the run directory {tmp_path}/run: File too large\n"
+
+    def test_update_summary_replaces_some_keys_and_keeps_the_rest(self, run):
+        run.write_summary({"status": "running", "steps": 3})
+        run.update_summary(status="stopped", epochs=0.5)
+        assert run.read_summary() == {"status": "stopped", "steps": 3, "epochs": 0.5}
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+    def test_a_damaged_summary_is_told_with_its_name(self, run, content):
+        run.summary_file.write_text(content)
+        with pytest.raises(RunError, match=r"summary\.json"):
+            run.read_summary()
+
+    def test_the_resume_command_survives_a_shell(self, tmp_path):
+        run = RunDir(tmp_path / "it's a run")
+        words = subprocess.run(
+            ["sh", "-c", f'printf "%s\\n" {run.resume_command()}'], capture_output=True, text=True, check=True
+        )
+        assert words.stdout.splitlines() == [
+            "harness",
+            "train",
+            str(run.path / "config.yaml"),
+            "--resume",
+            str(run.path),
+        ]
+
+
+class TestMetrics:
+    ROWS = (
+        {"step": 10, "split": "train", "loss": 2.0},
+        {"step": 10, "split": "validation", "loss": 1.9},
+        {"step": 20, "split": "train", "loss": 1.5},
+        {"step": 20, "split": "validation", "loss": 1.4},
+        {"step": 20, "split": "test", "loss": 1.3},
+    )
+
+    @pytest.fixture
+    def written(self, run) -> RunDir:
+        run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in self.ROWS))
+        return run
+
+    def test_there_may_be_none(self, run):
+        assert run.read_metrics() == []
+        run.rewind_metrics(0)
+        assert run.read_metrics() == []
+
+    def test_are_read_as_they_were_written(self, written):
+        assert written.read_metrics() == list(self.ROWS)
+
+    @pytest.mark.parametrize("torn", ['{"step": 30, "sp', '{"step": 30, "split": "train"}', "\0\0\0\0"])
+    def test_a_torn_last_line_is_left_out(self, written, torn):
+        with written.metrics_file.open("a") as file:
+            file.write(torn)
+        assert written.read_metrics() == list(self.ROWS)
+        written.rewind_metrics(20)
+        assert written.read_metrics() == list(self.ROWS[:4])
+        assert written.metrics_file.read_text().endswith("}\n")
+
+    @pytest.mark.parametrize(("step", "kept"), [(0, 0), (9, 0), (10, 2), (19, 2), (20, 4), (99, 4)])
+    def test_rewinding_drops_what_came_later_and_the_test_row(self, written, step, kept):
+        written.rewind_metrics(step)
+        assert written.read_metrics() == list(self.ROWS[:kept])
+
+
+class TestCheckSame:
+    def test_names_each_key_with_both_values(self, run):
+        with pytest.raises(RunError, match=r"seed \(5 → 6\), train\.global_batch \(128 → 64\)"):
+            run.check_same(Config.model_validate({"seed": 6, "train": {"global_batch": 64}}))
+
+    def test_lets_what_does_not_decide_the_weights_change(self, run):
+        run.check_same(
+            Config.model_validate({"seed": 5, "cluster": {"logical_cpus": 2}, "train": {"micro_batch": 3}, "name": "x"})
+        )
+
+
+class TestLocate:
+    def test_a_new_run_gets_a_name_and_a_time_below_runs(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        path = locate("digits", None, None).path
+        assert path.parent == Path("runs")
+        assert path.name.startswith("digits-2")
+        assert not list(tmp_path.iterdir())
+
+    def test_two_runs_of_one_second_get_two_names(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        seconds = set()
+        for _ in range(3):
+            path = locate("digits", None, None).path
+            path.mkdir(parents=True)
+            seconds.add(path.name)
+        assert len(seconds) == 3
+
+    def test_auto_starts_where_nothing_is(self, tmp_path):
+        assert not locate("x", tmp_path / "new", "auto").exists()
+
+    def test_auto_and_a_path_go_on_with_the_run_that_is_there(self, run):
+        assert locate("x", run.path, "auto").path == run.path
+        assert locate("x", None, run.path).path == run.path
+        assert locate("x", run.path, str(run.path) + "/.").exists()
+
+    def test_a_run_that_is_there_is_not_begun_again(self, run):
+        with pytest.raises(RunError, match="isn't empty: .*--resume auto"):
+            locate("x", run.path, None)
