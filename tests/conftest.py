@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -24,6 +25,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.skipped and os.environ.get("CI") == "true":
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _four_logical_cpus() -> None:
+    """Room for real replicas; TensorFlow takes this only before its first operation."""
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+    assert len(tf.config.list_logical_devices("CPU")) == 4  # asking also makes it final
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +129,7 @@ def killed_run(script: Path, small_config: Path, tmp_path_factory: pytest.TempPa
     """A run killed in the middle, and what another process was told while it lived."""
     path = tmp_path_factory.mktemp("killed") / "runs" / "small"
     settings = [
-        "train.length=1000000 steps",
+        "train.length=5000 steps",
         "evaluate.every=5 steps",
         "checkpoint.every=5 steps",
         "schedule.name=constant",

@@ -37,7 +37,9 @@ def in_a_new_process(program: str, *arguments: object) -> subprocess.Popen[str]:
 
 def hold_lock(path: Path) -> subprocess.Popen[str]:
     """Another process that holds the lock of the run at `path` until it is killed."""
-    holder = in_a_new_process("RunDir(Path(sys.argv[1])).lock(); print('locked', flush=True); sys.stdin.read()", path)
+    holder = in_a_new_process(
+        "run = RunDir(Path(sys.argv[1])); run.lock(); print('locked', flush=True); sys.stdin.read()", path
+    )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "locked\n"
     return holder
@@ -49,6 +51,12 @@ class TestAtomicWrite:
         write_atomically(tmp_path / "a", b"new")
         assert (tmp_path / "a").read_bytes() == b"new"
         assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+    def test_who_reads_meanwhile_sees_the_old_file_whole(self, tmp_path):
+        (tmp_path / "a").write_bytes(b"old")
+        with (tmp_path / "a").open("rb", buffering=0) as reader:
+            write_atomically(tmp_path / "a", b"new")
+            assert reader.read() == b"old"
 
     def test_is_readable_by_others_as_other_files_are(self, tmp_path):
         write_atomically(tmp_path / "a", b"")
@@ -241,5 +249,5 @@ class TestLocate:
         assert locate("x", run.path, str(run.path) + "/.").exists()
 
     def test_a_run_that_is_there_is_not_begun_again(self, run):
-        with pytest.raises(RunError, match="isn't empty: .*--resume auto"):
+        with pytest.raises(RunError, match=r"isn't empty: .*--resume auto"):
             locate("x", run.path, None)

@@ -50,8 +50,11 @@ def test_quiet_prints_nothing_but_warnings_and_logs_everything(capsys, log):
     assert log.read_text() == "a line\nwarning: take care\n"
 
 
-def test_text_is_printed_as_it_is(capsys):
-    text = "x" * 500 + " [bold]not markup[/bold] :smile: 1,234 https://example.org [1, 2]"
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 500, "[bold]no markup[/bold] [/]", "runs/:smile:/a", "1,234 https://example.org [1, 2]"],
+)
+def test_text_is_printed_as_it_is(capsys, text):
     Terminal().line(text)
     assert capsys.readouterr().out == text + "\n"
 

@@ -1,9 +1,10 @@
 """Devices → a `tf.distribute` strategy, and why that one."""
 
 import os
-import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -53,7 +54,7 @@ def connect(section: ClusterSection, environment: Mapping[str, str] = os.environ
     if section.strategy == "mirrored" or (section.strategy == "auto" and len(devices) > 1):
         if not devices:
             raise DeviceError(f"cluster.strategy: mirrored needs GPUs or cluster.logical_cpus; {_available(gpus)}")
-        strategy = tf.distribute.MirroredStrategy(devices)
+        strategy = _mirrored(tuple(devices))
         asked = "asked for" if section.strategy == "mirrored" else f"{len(devices)} devices"
         return Cluster(strategy, f"mirrored over {', '.join(devices)} ({asked})")
     device = (devices or ["CPU:0"])[0]
@@ -77,7 +78,9 @@ def peak_memory_bytes() -> int:
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
         return max(int(tf.config.experimental.get_memory_info(gpu.name)["peak"]) for gpu in gpus)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage: its peak survives fork and exec, so a child would report its parent's.
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def _processor() -> str:
@@ -113,6 +116,15 @@ def _split_cpu(count: int) -> None:
                 f"cluster.logical_cpus: {count}, but TensorFlow already runs in this process with "
                 f"{len(tf.config.list_logical_devices('CPU'))}: choose before its first operation"
             ) from None
+
+
+@cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One strategy a process for the same devices: two would number their collectives alike, and mix them up."""
+    on_cpu = devices[0].startswith("CPU")
+    # Logical CPUs share their memory, and collectives of two sets of them would get in each other's way.
+    reduction = tf.distribute.ReductionToOneDevice() if on_cpu else None
+    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
 
 
 def _multi_worker(membership: Membership | None, gpus: list[tf.config.PhysicalDevice]) -> Cluster:

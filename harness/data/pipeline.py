@@ -31,7 +31,8 @@ def training_batches(
         row = rows(position, seed, len(split))
         return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32), position
 
-    return tf.data.Dataset.counter().map(batch, deterministic=True, num_parallel_calls=2).prefetch(2 * local_replicas)
+    batches = tf.data.Dataset.counter().map(_plain(batch), deterministic=True, num_parallel_calls=2)
+    return batches.prefetch(2 * local_replicas)
 
 
 def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -51,4 +52,8 @@ def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribu
         row = tf.where(real, row, 0)
         return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32)
 
-    return tf.data.Dataset.range(batches * local_replicas).map(batch).prefetch(local_replicas)
+    return tf.data.Dataset.range(batches * local_replicas).map(_plain(batch)).prefetch(local_replicas)
+
+
+# There is no Python control flow to convert in these functions, and looking for some takes a third of a second.
+_plain = tf.autograph.experimental.do_not_convert

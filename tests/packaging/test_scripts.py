@@ -1,47 +1,65 @@
-"""scripts/harness makes its environment, keeps it, and repairs it."""
+"""scripts/harness makes its environment, keeps it, and repairs it; scripts/test says what failed."""
 
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-
-
-def call(script: Path, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [str(script), *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600
-    )
+SMALL_PACKAGE = """\
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "harness"
+version = "0"
+optional-dependencies = {test = [], cuda = []}
+[project.scripts]
+harness = "small:main"
+[tool.setuptools]
+py-modules = ["small"]
+"""
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A clone in a folder with a space in its name, whose package is small: no dependencies, one command."""
+    """The scripts in a folder with a space in its name, and a package that needs no other: it prints its arguments."""
     path = tmp_path / "a checkout"
-    subprocess.run(["git", "clone", "--quiet", ROOT, path], check=True)
-    shutil.copytree(ROOT / "scripts", path / "scripts", dirs_exist_ok=True)
-    (path / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[project]\nname = "harness"\nversion = "0"\noptional-dependencies = {test = [], cuda = []}\n'
-        '[project.scripts]\nharness = "small:main"\n[tool.setuptools]\npy-modules = ["small"]\n'
-    )
+    shutil.copytree(ROOT / "scripts", path / "scripts")
+    shutil.copy(ROOT / "constraints.txt", path)
+    (path / "pyproject.toml").write_text(SMALL_PACKAGE)
     (path / "small.py").write_text("import os, sys\ndef main():\n    print(os.getcwd(), *sys.argv[1:])\n")
     return path
 
 
+def call(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Call `script` from a folder that is not the checkout."""
+    command = [script, *arguments]
+    env = {**os.environ, **environment}
+    cwd = script.parents[2]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
+
+
 @pytest.mark.slow
 def test_first_call_installs_and_says_so_and_the_second_starts_at_once(checkout: Path, tmp_path: Path) -> None:
-    link = tmp_path / "link"
+    link = tmp_path / "bin" / "nested" / "link"
+    link.parent.mkdir(parents=True)
     link.symlink_to(checkout / "scripts" / "harness")
-    first = call(link, "--flag", "a value", cwd=tmp_path)
+    first = call(link, "--flag", "a value")
     assert first.stdout == f"{tmp_path} --flag a value\n", first.stderr
     assert "installing harness" in first.stderr
-    second = call(checkout / "scripts" / "harness", cwd=tmp_path)
+    second = call(checkout / "scripts" / "harness")
     assert (second.stdout, second.stderr) == (f"{tmp_path}\n", "")
+
+    (checkout / "pyproject.toml").write_text(SMALL_PACKAGE + "# changed by a git pull\n")
+    third = call(checkout / "scripts" / "harness")
+    assert third.returncode == 0
+    assert "installing harness" in third.stderr
+    assert "making" not in third.stderr
 
 
 @pytest.mark.slow
@@ -54,29 +72,28 @@ def test_an_installation_killed_in_the_middle_is_repaired(checkout: Path, tmp_pa
             break
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not (checkout / ".venv" / "installed").exists()
-    (checkout / ".venv" / "bin" / "python").unlink()
-    repaired = call(script, cwd=tmp_path)
+    (checkout / ".venv" / "bin" / "pip").unlink()
+    repaired = call(script)
     assert (repaired.returncode, repaired.stdout) == (0, f"{tmp_path}\n"), repaired.stderr
+    assert (checkout / ".venv" / "bin" / "pip").exists()
 
 
 @pytest.mark.slow
-def test_a_failed_installation_is_one_line_and_the_next_call_tries_again(checkout: Path, tmp_path: Path) -> None:
+def test_a_failed_installation_is_one_line_and_the_next_call_tries_again(checkout: Path) -> None:
     script = checkout / "scripts" / "harness"
-    whole = (checkout / "pyproject.toml").read_text()
-    (checkout / "pyproject.toml").write_text(whole.replace('"setuptools.build_meta"', '"no_such_backend"'))
-    failed = call(script, cwd=tmp_path)
+    (checkout / "pyproject.toml").write_text(SMALL_PACKAGE.replace("setuptools.build_meta", "no_such_backend"))
+    failed = call(script)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("error: the installation failed")
-    (checkout / "pyproject.toml").write_text(whole)
-    assert call(script, cwd=tmp_path).returncode == 0
+    (checkout / "pyproject.toml").write_text(SMALL_PACKAGE)
+    assert call(script).returncode == 0
 
 
 @pytest.mark.slow
 def test_two_first_calls_at_once_both_succeed(checkout: Path, tmp_path: Path) -> None:
-    script = checkout / "scripts" / "harness"
+    command = [checkout / "scripts" / "harness"]
     both = [
-        subprocess.Popen([script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     ended = [process.communicate(timeout=600) for process in both]
@@ -84,8 +101,38 @@ def test_two_first_calls_at_once_both_succeed(checkout: Path, tmp_path: Path) ->
     assert sum("installing harness" in stderr for _, stderr in ended) == 1
 
 
-def test_without_a_suitable_python_it_says_what_is_needed(checkout: Path, tmp_path: Path) -> None:
-    ended = call(checkout / "scripts" / "harness", cwd=tmp_path, PYTHON="no-such-python")
+@pytest.mark.slow
+def test_an_environment_made_by_hand_is_used_and_not_deleted(checkout: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", checkout / ".venv"], check=True)
+    mine = checkout / ".venv" / "mine"
+    mine.touch()
+    ended = call(checkout / "scripts" / "harness")
+    assert (ended.returncode, ended.stdout) == (0, f"{tmp_path}\n"), ended.stderr
+    assert mine.exists()
+
+
+@pytest.mark.slow
+def test_scripts_test_runs_every_check_and_names_those_that_failed(checkout: Path) -> None:
+    # The small package's test extra is empty, so that each check's command is missing.
+    ended = call(checkout / "scripts" / "test", PATH="/usr/bin:/bin", PYTHON=sys.executable)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("error: Python 3.11 or newer is needed")
+    assert ended.stderr.splitlines()[-1] == "failed: lint format types imports tests"
+
+
+def test_without_a_suitable_python_it_says_what_is_needed(checkout: Path) -> None:
+    ended = call(checkout / "scripts" / "harness", PYTHON="no such python")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: Python 3.11, 3.12 or 3.13 is needed")
+    assert ended.stderr.count("\n") == 1
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_without_venv_is_told_with_the_package_to_install(checkout: Path) -> None:
+    python = checkout / "python"
+    python.write_text(f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1 ;; esac\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    ended = call(checkout / "scripts" / "harness", PYTHON=str(python))
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(f"apt install python3.{sys.version_info.minor}-venv\n")
+    assert ended.stderr.count("\n") == 1
     assert not (checkout / ".venv").exists()

@@ -1,0 +1,95 @@
+import json
+import os
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from harness.cluster.strategy import connect, describe_device, peak_memory_bytes
+from harness.config.cluster import ClusterSection
+from harness.errors import DeviceError
+
+HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
+without_gpu = pytest.mark.skipif(HAS_GPU and os.environ.get("CI") != "true", reason="needs a machine without a GPU")
+
+
+def refusal(environment: dict[str, str] | None = None, **section: Any) -> str:
+    with pytest.raises(DeviceError) as refused:
+        connect(ClusterSection(**section), environment or {})
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@without_gpu
+@pytest.mark.parametrize(
+    ("section", "replicas", "kind", "description"),
+    [
+        ({}, 1, "OneDeviceStrategy", "single device CPU:0 (no GPU found)"),
+        ({"strategy": "single"}, 1, "OneDeviceStrategy", "single device CPU:0 (asked for)"),
+        ({"strategy": "single", "logical_cpus": 2}, 1, "OneDeviceStrategy", "single device CPU:0 (asked for)"),
+        ({"logical_cpus": 1}, 1, "OneDeviceStrategy", "single device CPU:0 (one logical CPU)"),
+        ({"logical_cpus": 2}, 2, "MirroredStrategy", "mirrored over CPU:0, CPU:1 (2 devices)"),
+        (
+            {"strategy": "mirrored", "logical_cpus": 3},
+            3,
+            "MirroredStrategy",
+            "mirrored over CPU:0, CPU:1, CPU:2 (asked for)",
+        ),
+    ],
+)
+def test_devices_and_choice(section: dict[str, Any], replicas: int, kind: str, description: str) -> None:
+    cluster = connect(ClusterSection(**section), {})
+    assert type(cluster.strategy).__name__ == kind
+    assert cluster.replicas == replicas
+    assert cluster.description == description
+    assert (cluster.worker, cluster.workers, cluster.is_chief) == (0, 1, True)
+
+
+def test_replicas_lie_on_the_logical_cpus() -> None:
+    cluster = connect(ClusterSection(logical_cpus=4), {})
+    devices = [tf.DeviceSpec.from_string(device) for device in cluster.strategy.extended.worker_devices]
+    assert [(device.device_type, device.device_index) for device in devices] == [("CPU", index) for index in range(4)]
+
+
+@without_gpu
+def test_mirrored_needs_devices() -> None:
+    told = refusal(strategy="mirrored")
+    assert "cluster.strategy: mirrored needs GPUs or cluster.logical_cpus" in told
+    assert "devices here: CPU:0" in told
+
+
+@without_gpu
+@pytest.mark.parametrize("strategy", ["auto", "single", "mirrored"])
+def test_a_gpu_that_is_not_there_is_named(strategy: str) -> None:
+    told = refusal(strategy=strategy, gpus=[3])
+    assert "cluster.gpus: there is no GPU 3" in told
+    assert "devices here: CPU:0" in told
+
+
+def test_multi_worker_needs_a_cluster() -> None:
+    told = refusal(strategy="multi_worker")
+    assert "cluster.strategy: multi_worker needs a cluster in the environment (TF_CONFIG)" in told
+    assert "devices here: CPU:0" in told
+
+
+@pytest.mark.parametrize("strategy", ["auto", "multi_worker"])
+def test_a_bad_cluster_is_refused_before_anything_is_built(strategy: str) -> None:
+    bad = {"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 5}})}
+    assert "task index 5" in refusal(bad, strategy=strategy)
+
+
+def test_more_logical_cpus_than_tensorflow_was_started_with_are_refused() -> None:
+    tf.zeros([1])  # TensorFlow runs
+    there = len(tf.config.list_logical_devices("CPU"))
+    told = refusal(logical_cpus=there + 1)
+    assert f"cluster.logical_cpus: {there + 1}" in told
+    assert f"with {there}: choose before its first operation" in told
+
+
+@without_gpu
+def test_the_processor_is_described_with_its_cores() -> None:
+    assert describe_device().endswith(f" ({len(os.sched_getaffinity(0))} cores)")
+
+
+def test_peak_memory_is_that_of_this_process() -> None:
+    assert 100 * 2**20 < peak_memory_bytes() < 2**40

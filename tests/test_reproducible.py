@@ -1,0 +1,39 @@
+"""One config trains one set of weights, whichever process does it."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.run_dir import RunDir
+
+pytestmark = pytest.mark.slow
+
+
+def trained(script: Path, config: Path, run_dir: Path, **settings: object) -> dict[str, Any]:
+    """The summary of a run in a new process, with `settings` changed (`section__key=value`)."""
+    sets = [word for key, value in settings.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
+    ended = subprocess.run([script, "train", config, "--run-dir", run_dir, *sets], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return RunDir.open(run_dir).read_summary()
+
+
+def test_the_same_config_gives_the_same_weights_and_results(
+    script: Path, small_config: Path, completed_run: tuple[Path, Any], tmp_path: Path
+) -> None:
+    first = RunDir.open(completed_run[0])
+    # What does not decide the weights may differ; here it also cuts the chunks of steps elsewhere.
+    second = trained(script, small_config, tmp_path / "run", evaluate__every="7 steps", checkpoint__every="4 steps")
+    for key in ("weights_sha256", "validation", "test", "steps", "examples"):
+        assert second[key] == first.read_summary()[key], key
+    third = trained(script, small_config, tmp_path / "other-seed", seed=1)
+    assert third["weights_sha256"] != second["weights_sha256"]
+
+
+def test_replicas_are_reproducible_too(script: Path, small_config: Path, tmp_path: Path) -> None:
+    four = {"cluster__logical_cpus": 4, "train__global_batch": 30, "data__shift": 2}
+    first, second = (trained(script, small_config, tmp_path / name, **four) for name in ("first", "second"))
+    assert first["replicas"] == 4
+    assert first["weights_sha256"] == second["weights_sha256"]
+    assert first["test"] == second["test"]

@@ -1,0 +1,258 @@
+"""A run that was interrupted goes on as if nothing had happened: real processes, real signals."""
+
+import json
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util.tensor_util import make_ndarray
+
+from harness.run_dir import RunDir
+from harness.training.checkpoint import steps
+
+pytestmark = pytest.mark.slow
+
+STEPS = 200
+SETTINGS = [
+    "data.shift=1",
+    f"train.length={STEPS} steps",
+    "train.ema=0.9",
+    "evaluate.every=4 steps",
+    "checkpoint.every=4 steps",
+    "insight.images=1",
+]
+
+
+@pytest.fixture(scope="module")
+def command(script: Path, small_config: Path) -> list[str]:
+    """Trains the run of this module, in the directory that the arguments behind it name."""
+    return [str(script), "train", str(small_config), *(word for value in SETTINGS for word in ("--set", value))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("resume")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(command: list[str], folder: Path) -> RunDir:
+    """The run that nobody interrupts."""
+    return finished([*command, "--run-dir", str(folder / "undisturbed")])
+
+
+@pytest.fixture(scope="module")
+def killed(command: list[str], folder: Path) -> Path:
+    """The run after a SIGKILL in the middle. To be copied before use."""
+    path = folder / "killed"
+    kill([*command, "--run-dir", str(path)], validations=8, delay=0.0)
+    return path
+
+
+@contextmanager
+def training(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(process: "subprocess.Popen[str]", split: str, times: int = 1) -> None:
+    """Read what the run prints up to the line of an evaluation on `split`, for the `times`-th time."""
+    assert process.stdout
+    for line in process.stdout:
+        times -= f"  {split}  " in line
+        if not times:
+            return
+    raise AssertionError(f"ended too early: {process.stderr.read() if process.stderr else ''}")
+
+
+def kill(command: list[str], validations: int, delay: float) -> None:
+    """Start, and kill `delay` seconds behind so many validations."""
+    with training(command) as process:
+        wait_for(process, "validation", validations)
+        time.sleep(delay)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
+def finished(command: list[str]) -> RunDir:
+    """Run to the end; the run's directory is the last word of the command."""
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    run = RunDir.open(command[-1])
+    assert run.read_summary()["status"] == "completed"
+    return run
+
+
+def interrupted(command: list[str], number: signal.Signals, validations: int) -> tuple[int, str]:
+    """Send a signal behind so many validations: the exit code, and what stands on standard error."""
+    with training(command) as process:
+        wait_for(process, "validation", validations)
+        process.send_signal(number)
+        _, error = process.communicate()
+        return process.returncode, error
+
+
+def resume_command(error: str, script: str) -> list[str]:
+    """The command that a stopped run names on standard error."""
+    (line,) = [line for line in error.splitlines() if "go on with: " in line]
+    program, *arguments = shlex.split(line.split("go on with: ")[1])
+    assert program == "harness"
+    return [script, *arguments]
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def weights(run: Path, step: int) -> dict[str, Any]:
+    return safetensors.numpy.load_file(run / "checkpoints" / f"step-{step}.safetensors")
+
+
+def scalars(run: RunDir, split: str) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar event of `split` by tag, file by file: nothing that TensorBoard would drop is dropped."""
+    found = defaultdict(list)
+    files = (run.tensorboard_dir / split).iterdir()
+    for path in sorted(files, key=lambda path: int(path.name.split("from-step-")[1].removesuffix(".v2"))):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    found[value.tag].append((event.step, float(make_ndarray(value.tensor))))
+    return found
+
+
+def assert_one_clean_curve(run: RunDir) -> None:
+    """Steps rise within each split, evaluations are where they belong, and TensorBoard shows the same numbers."""
+    rows = run.read_metrics()
+    for split in ("train", "validation", "test"):
+        of_split = [row for row in rows if row["split"] == split]
+        at = [row["step"] for row in of_split]
+        assert at == sorted(set(at))
+        assert at[-1] == STEPS
+        if split == "validation":
+            assert at == list(range(4, STEPS + 1, 4))
+        written = scalars(run, split)
+        assert "loss" in written
+        for tag, points in written.items():
+            assert points == [(row["step"], float(np.float32(row[tag]))) for row in of_split], (split, tag)
+
+
+def evaluations(run: RunDir) -> list[dict[str, Any]]:
+    return [row for row in run.read_metrics() if row["split"] != "train"]
+
+
+def test_killed_twice_it_ends_as_if_never_killed(command: list[str], folder: Path, undisturbed: RunDir) -> None:
+    moments = random.Random(3)
+    path = folder / "killed-twice"
+    same_line = [*command, "--resume", "auto", "--run-dir", str(path)]
+    reached = [0]
+    for _ in range(2):
+        kill(same_line, moments.randint(2, 9), moments.uniform(0, 0.05))
+        assert json.loads((path / "summary.json").read_text()) == {"status": "running"}
+        reached.append(steps(path / "checkpoints")[-1])
+    assert reached == sorted(set(reached))  # each sitting got further
+    assert reached[-1] < STEPS
+    run = finished(same_line)
+    assert run.read_summary()["weights_sha256"] == undisturbed.read_summary()["weights_sha256"]
+    assert evaluations(run) == evaluations(undisturbed)
+    assert_one_clean_curve(run)
+    assert run.log_file.read_text().count("resume  ") == 2
+
+
+def test_one_that_nobody_interrupts_has_one_clean_curve(undisturbed: RunDir) -> None:
+    assert_one_clean_curve(undisturbed)
+
+
+def test_a_complete_run_is_left_alone(command: list[str], undisturbed: RunDir) -> None:
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.path.rglob("*") if path.is_file()}
+    finished([*command, "--resume", "auto", "--run-dir", str(undisturbed.path)])
+    assert {path: path.stat().st_mtime_ns for path in undisturbed.path.rglob("*") if path.is_file()} == before
+
+
+def test_stopped_by_signals_it_names_the_command_that_ends_it_the_same(
+    command: list[str], folder: Path, undisturbed: RunDir
+) -> None:
+    path = folder / "stopped"
+    code, error = interrupted([*command, "--run-dir", str(path)], signal.SIGTERM, 3)
+    assert code == 143, error
+    assert "Traceback" not in error
+    at_first_stop = steps(path / "checkpoints")[-1]
+    assert f"stopped at step {at_first_stop:,}" in error
+    assert RunDir.open(path).read_summary()["status"] == "stopped"
+
+    code, error = interrupted(resume_command(error, command[0]), signal.SIGINT, 3)
+    assert code == 130, error
+    assert "Traceback" not in error
+    assert at_first_stop < steps(path / "checkpoints")[-1] < STEPS
+
+    run = finished(resume_command(error, command[0]))
+    assert run.read_summary()["weights_sha256"] == undisturbed.read_summary()["weights_sha256"]
+    assert_one_clean_curve(run)
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(
+    command: list[str], killed: Path, folder: Path, undisturbed: RunDir
+) -> None:
+    path = folder / "damaged"
+    shutil.copytree(killed, path)
+    *_, before, newest = steps(path / "checkpoints")
+    flip_a_bit(path / "checkpoints" / f"step-{newest}.safetensors")
+    with training([*command, "--resume", str(path)]) as process:
+        wait_for(process, "test")
+        process.kill()
+        warnings = process.stderr.read().splitlines() if process.stderr else []
+    assert [line for line in warnings if f"step-{newest}.safetensors" in line and "SHA-256" in line]
+    assert f"resume    {path} at step {before:,}\n" in (path / "log.txt").read_text()
+    expected, actual = weights(undisturbed.path, STEPS), weights(path, STEPS)
+    assert expected.keys() == actual.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(actual[name], value, err_msg=name)
+
+
+def test_it_goes_on_with_another_number_of_replicas(
+    command: list[str], killed: Path, folder: Path, undisturbed: RunDir
+) -> None:
+    path = folder / "two-replicas"
+    shutil.copytree(killed, path)
+    resumed_at = steps(path / "checkpoints")[-1]
+    two = ["--set", "cluster.logical_cpus=2", "--set", "train.micro_batch=5"]
+    with training([*command, *two, "--resume", str(path)]) as process:
+        wait_for(process, "test")
+    assert "2 replicas × 16, each in 4 micro-batches of 4" in (path / "log.txt").read_text()
+    # Rounding differs from here on, and Adam makes more of it at each step: look at the first steps, which would be
+    # quite different with other examples or without the optimizer's state.
+    at = slice(resumed_at // 4, resumed_at // 4 + 4)
+    for name in ("loss", "gradient_norm", "learning_rate"):
+        expected, actual = (
+            [(row["step"], row[name]) for row in run.read_metrics() if row["split"] == "train"][at]
+            for run in (undisturbed, RunDir.open(path))
+        )
+        np.testing.assert_allclose(actual, expected, rtol=1e-3, err_msg=name)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(
+    command: list[str], killed: Path, folder: Path, undisturbed: RunDir
+) -> None:
+    path = folder / "no-checkpoint"
+    shutil.copytree(killed, path)
+    shutil.rmtree(path / "checkpoints")
+    with training([*command, "--resume", str(path)]) as process:
+        wait_for(process, "test")
+    np.testing.assert_equal(weights(path, STEPS), weights(undisturbed.path, STEPS))
+    rows = RunDir.open(path).read_metrics()
+    assert [row["step"] for row in rows if row["split"] == "validation"] == list(range(4, STEPS + 1, 4))

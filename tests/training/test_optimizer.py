@@ -1,0 +1,133 @@
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from harness.cluster.strategy import Cluster
+from harness.config import Config
+from harness.config.optimizer import SGD, Adam, AdamW
+from harness.training import optimizer
+from harness.training.chunk import Chunk
+from harness.training.state import State
+
+Begin = Callable[..., tuple[State, Chunk]]
+
+
+@pytest.fixture(scope="module")
+def everything_on(small_training: Callable[..., Config]) -> Config:
+    """All that may touch gradients and weights in a step."""
+    return small_training(
+        data={"shift": 1},
+        train={"global_batch": 9, "micro_batch": 3, "clip_norm": 0.5, "ema": 0.9, "label_smoothing": 0.1},
+    )
+
+
+@pytest.fixture(scope="module")
+def on_two_replicas(begin: Begin, everything_on: Config) -> tuple[State, Chunk]:
+    state, chunk = begin(everything_on, 2)
+    chunk(3)
+    return state, chunk
+
+
+def reductions(chunk: Chunk) -> int:
+    """How many sums over replicas stand in everything that a chunk runs: one for each, however many steps it makes.
+
+    Over logical CPUs a sum is an AddN of the replicas' tensors on one device; over other devices it is a collective, of
+    which every device holds a part.
+    """
+    traced = chunk.compiled.get_concrete_function(chunk._batches, tf.constant(1, tf.int64))
+    graph = traced.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    collectives = Counter(node.device for node in nodes if "Collective" in node.op or "Nccl" in node.op)
+    return sum(node.op == "AddN" for node in nodes) + max(collectives.values(), default=0)
+
+
+def test_a_step_makes_one_all_reduce(on_two_replicas: tuple[State, Chunk]) -> None:
+    _, chunk = on_two_replicas
+    assert reductions(chunk) == 1
+
+
+def test_a_single_replica_makes_none(begin: Begin, everything_on: Config) -> None:
+    _, chunk = begin(everything_on)
+    chunk(0)
+    assert reductions(chunk) == 0
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        SGD(learning_rate=0.05),
+        pytest.param(Adam(learning_rate=0.001), marks=pytest.mark.slow),
+        pytest.param(AdamW(learning_rate=0.001, weight_decay=0.1), marks=pytest.mark.slow),
+    ],
+    ids=lambda section: section.name,
+)
+def test_two_replicas_update_as_one_does(begin: Begin, everything_on: Config, section: Any) -> None:
+    config = everything_on.model_copy(update={"optimizer": section})
+    (one, chunk_of_one), (two, chunk_of_two) = begin(config, 1), begin(config, 2)
+    result_of_one, result_of_two = chunk_of_one(3), chunk_of_two(3)
+    for expected, actual in zip(one.model.trainable_variables, two.model.trainable_variables, strict=True):
+        np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(result_of_two.loss, result_of_one.loss, rtol=1e-5)
+    np.testing.assert_allclose(result_of_two.gradient_norm, result_of_one.gradient_norm, rtol=1e-4)
+    assert result_of_two.accuracy == result_of_one.accuracy
+
+
+def test_all_reduce_sums_every_tensor_and_the_scalars(replicas: Callable[[int], Cluster]) -> None:
+    def in_replica() -> Any:
+        mine = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group + 1, tf.float32)
+        grads = [mine * tf.ones([2, 3]), mine * tf.constant([1.0, 10.0]), mine * tf.constant(7.0)]
+        return optimizer.all_reduce(grads, mine * tf.constant([100.0, 200.0]))
+
+    strategy = replicas(4).strategy
+    results = strategy.run(tf.function(in_replica))
+    for replica in range(4):
+        grads, scalars = tf.nest.map_structure(
+            lambda value, replica=replica: strategy.experimental_local_results(value)[replica], results
+        )
+        np.testing.assert_array_equal(grads[0], np.full([2, 3], 10))
+        np.testing.assert_array_equal(grads[1], [10, 100])
+        np.testing.assert_array_equal(grads[2], 70)
+        np.testing.assert_array_equal(scalars, [1000, 2000])
+
+
+@pytest.mark.parametrize("limit", [0.5, 4.9999])
+def test_clipping_scales_a_long_gradient_to_the_limit(limit: float) -> None:
+    clipped = optimizer.clip([tf.constant([3.0, 0.0]), tf.constant([[4.0]])], tf.constant(5.0), limit)
+    assert float(tf.linalg.global_norm(clipped)) == pytest.approx(limit)
+    np.testing.assert_allclose(clipped[0][0] / clipped[1][0, 0], 3 / 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [5.0, 5.1, 1e30])
+def test_clipping_leaves_a_short_gradient(limit: float) -> None:
+    grads = [tf.constant([3.0, 0.0]), tf.constant([[4.0]])]
+    clipped = optimizer.clip(grads, tf.constant(5.0), limit)
+    for before, after in zip(grads, clipped, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_clipping_leaves_a_gradient_of_zero() -> None:
+    (clipped,) = optimizer.clip([tf.zeros([3])], tf.constant(0.0), 1.0)
+    np.testing.assert_array_equal(clipped, np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "settings"),
+    [
+        (Adam(learning_rate=0.5), keras.optimizers.Adam, {}),
+        (AdamW(learning_rate=0.5, weight_decay=0.125), keras.optimizers.AdamW, {"weight_decay": 0.125}),
+        (SGD(learning_rate=0.5, momentum=0.75), keras.optimizers.SGD, {"momentum": 0.75, "nesterov": False}),
+    ],
+)
+def test_each_section_builds_keras_update_rule(section: Any, kind: type, settings: dict[str, Any]) -> None:
+    built = optimizer.build(section, section.learning_rate)
+    assert isinstance(built, kind)
+    assert float(built.learning_rate) == 0.5
+    assert {name: getattr(built, name) for name in settings} == settings
+    # What Keras could do beside the rule is done by our own loop or not at all.
+    nothing = [built.clipnorm, built.global_clipnorm, built.clipvalue, built.gradient_accumulation_steps, built.use_ema]
+    assert not any(nothing)

@@ -1,0 +1,69 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.terminal import Terminal
+from harness.training.progress import ProgressLines
+
+
+def train_row(step: int, **values: Any) -> dict[str, Any]:
+    row = {"step": step, "split": "train", "loss": 0.5, "accuracy": 0.75, "images_per_second": 12345.6}
+    return row | values
+
+
+def test_the_first_chunk_and_every_evaluation_are_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    terminal = Terminal()
+    terminal.log_to(tmp_path / "log.txt")
+    progress = ProgressLines(terminal, step=0, total_steps=2000, steps_per_epoch=400.0)
+    progress.write(train_row(100))
+    progress.write(train_row(200))  # within ten seconds of the last: no line
+    progress.write({"step": 200, "split": "validation", "loss": 0.25, "accuracy": 0.9, "examples": 500})
+    progress.write({"step": 2000, "split": "test", "loss": 0.125, "accuracy": 0.95, "examples": 500})
+    progress.close()
+    terminal.close()
+    train, *others = capsys.readouterr().out.splitlines()
+    begin = "epoch  0.25  step   100/2,000  train       loss 0.5000  accuracy 0.7500  12,346 images/s  "
+    assert re.fullmatch(re.escape(begin) + r"\d+:\d\d left", train)
+    assert others == [
+        "epoch  0.50  step   200/2,000  validation  loss 0.2500  accuracy 0.9000",
+        "epoch  5.00  step 2,000/2,000  test        loss 0.1250  accuracy 0.9500",
+    ]
+    assert (tmp_path / "log.txt").read_text().splitlines() == [train, *others]
+
+
+def test_lines_of_training_are_ten_seconds_apart(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = ProgressLines(Terminal(), step=0, total_steps=100, steps_per_epoch=10.0)
+    for step in range(1, 31):
+        now += 1
+        progress.write(train_row(step))
+    lines = capsys.readouterr().out.splitlines()
+    assert [int(line.split("step")[1].split("/")[0]) for line in lines] == [1, 11, 21]
+    assert [line.split("  ")[-1] for line in lines] == ["1:39 left", "1:29 left", "1:19 left"]
+
+
+def test_the_time_left_is_that_of_this_sitting(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = ProgressLines(Terminal(), step=900, total_steps=1000, steps_per_epoch=10.0)
+    now += 20
+    progress.write(train_row(910))  # 10 steps in 20 s, 90 to go
+    assert capsys.readouterr().out.endswith("3:00 left\n")
+
+
+def test_a_quiet_terminal_prints_nothing_but_keeps_the_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    terminal = Terminal(quiet=True)
+    terminal.log_to(tmp_path / "log.txt")
+    progress = ProgressLines(terminal, step=0, total_steps=20, steps_per_epoch=4.0)
+    progress.write(train_row(10))
+    progress.close()
+    terminal.close()
+    assert capsys.readouterr().out == ""
+    assert "step 10/20  train" in (tmp_path / "log.txt").read_text()

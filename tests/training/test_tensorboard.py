@@ -1,0 +1,152 @@
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event
+
+from harness.data.sources import Split
+from harness.models.build import build
+from harness.training.tensorboard import TensorBoard, rewind, summary_text
+
+
+def events(folder: Path) -> list[Event]:
+    """Every event in the files of `folder`, older files first."""
+    files = sorted(folder.glob("*tfevents*"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return [
+        Event.FromString(record) for file in files for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+    ]
+
+
+def scalars(folder: Path) -> dict[tuple[str, int], float]:
+    """(name, step) → value; a point written twice fails."""
+    found: dict[tuple[str, int], float] = {}
+    for event in events(folder):
+        for value in event.summary.value:
+            if value.metadata.plugin_data.plugin_name == "scalars":
+                assert (value.tag, event.step) not in found
+                found[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    return found
+
+
+def row(step: int, split: str = "train", **values: Any) -> dict[str, Any]:
+    return {"step": step, "split": split, "loss": 1 / step, "accuracy": 0.5, **values}
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return build("cnn", (28, 28, 1), 10, seed=0)
+
+
+def test_event_files_hold_the_rows(tmp_path: Path) -> None:
+    rows = [
+        row(10, learning_rate=1e-3, images_per_second=np.float64(123.5)),
+        row(10, "validation", examples=200),
+        row(20, learning_rate=2e-3, images_per_second=np.float64(7.0)),
+    ]
+    board = TensorBoard(tmp_path, 0)
+    for each in rows:
+        board.write(each)
+    board.close()
+    for split in ("train", "validation"):
+        expected = {
+            (name, each["step"]): np.float32(value)
+            for each in rows
+            if each["split"] == split
+            for name, value in each.items()
+            if name not in ("step", "split", "examples")
+        }
+        assert scalars(tmp_path / split) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train", "validation"]
+
+
+def test_rows_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path, 0)
+    for step in (1, 2, 3):
+        board.write(row(step))
+        assert len(scalars(tmp_path / "train")) == 2 * step
+    board.close()
+
+
+@pytest.mark.parametrize("checkpoint", [0, 20, 40])
+def test_rewinding_deletes_exactly_what_came_behind_the_checkpoint(tmp_path: Path, checkpoint: int) -> None:
+    board = TensorBoard(tmp_path, 0)
+    for step in (10, 20, 30, 40, 50):
+        board.write(row(step))
+        if step % 20 == 0:
+            board.write(row(step, "validation"))
+            board.save(step, None, {})
+    board.close()
+    kept = {
+        path for path in tmp_path.rglob("*tfevents*") if int(path.name.split("-step-")[1].split(".")[0]) < checkpoint
+    }
+    rewind(tmp_path, checkpoint)
+    assert set(tmp_path.rglob("*tfevents*")) == kept
+    assert {step for _, step in scalars(tmp_path / "train")} == set(range(10, checkpoint + 1, 10))
+    assert {step for _, step in scalars(tmp_path / "validation")} == set(range(20, checkpoint + 1, 20))
+
+
+def test_a_run_rewound_and_gone_on_with_makes_one_curve(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path, 0)
+    for step in (10, 20, 30):  # killed at 30, 10 steps behind its checkpoint
+        board.write(row(step))
+        if step == 20:
+            board.save(step, None, {})
+    rewind(tmp_path, 20)
+    board.close()
+    resumed = TensorBoard(tmp_path, 20)
+    for step in (30, 40):
+        resumed.write(row(step, loss=9.0))
+    resumed.close()
+    losses = {step: value for (name, step), value in scalars(tmp_path / "train").items() if name == "loss"}
+    assert losses == {10: np.float32(0.1), 20: np.float32(0.05), 30: 9.0, 40: 9.0}
+
+
+def test_rewinding_leaves_files_of_other_origin(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "events.out.tfevents.1.host.own").write_text("another tool's")
+    rewind(tmp_path, 0)
+    rewind(tmp_path / "missing", 0)
+    assert (tmp_path / "plugins" / "events.out.tfevents.1.host.own").exists()
+
+
+def test_a_run_is_described_at_its_start(tmp_path: Path, model: keras.Model, train_rows: Split) -> None:
+    board = TensorBoard(tmp_path, 0)
+    board.describe(model, "name: own\nseed: 3\n", train_rows, images=3)
+    board.close()
+    written = events(tmp_path / "train")
+    assert any(event.graph_def for event in written)
+    values = {value.tag: value for event in written for value in event.summary.value}
+    assert {event.step for event in written} == {0}
+    assert tf.make_ndarray(values["config"].tensor).item().decode() == "    name: own\n    seed: 3\n"
+    assert "conv_1" in tf.make_ndarray(values["model"].tensor).item().decode()
+    images = [tag for tag in values if tag.startswith("inputs/")]
+    assert images == [f"inputs/{index:02d}_label_{label}" for index, label in enumerate(train_rows.labels[:3])]
+    for index, tag in enumerate(images):
+        _, _, png = tf.make_ndarray(values[tag].tensor)
+        np.testing.assert_array_equal(tf.io.decode_png(png).numpy(), train_rows.images[index])
+
+
+def test_histograms_are_those_of_the_weights(tmp_path: Path, model: keras.Model) -> None:
+    board = TensorBoard(tmp_path, 0)
+    board.histograms(7, model)
+    board.close()
+    found = {
+        value.tag: tf.make_ndarray(value.tensor)
+        for event in events(tmp_path / "train")
+        for value in event.summary.value
+        if event.step == 7
+    }
+    assert found.keys() == {f"weights/{weight.path}" for weight in model.trainable_variables}
+    for weight in model.trainable_variables:
+        buckets = found[f"weights/{weight.path}"]
+        assert buckets[:, 2].sum() == np.prod(weight.shape)
+        np.testing.assert_allclose([buckets[0, 0], buckets[-1, 1]], [weight.numpy().min(), weight.numpy().max()])
+
+
+def test_the_summary_is_what_keras_prints(model: keras.Model, capsys: pytest.CaptureFixture[str]) -> None:
+    text = summary_text(model)
+    for name in ("conv_1", "conv_2", "conv_3", "dense", "logits", "60,554"):
+        assert name in text
