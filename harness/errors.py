@@ -7,6 +7,8 @@ HarnessError                  1
 │   ├── DeviceError
 │   └── RunError                   a run directory that is missing, taken, in use, or of another config
 ├── NonFiniteLoss             1    training diverged; the update was not applied
+├── OutOfMemory               1
+├── WriteFailed               1    a disk that is full, or a run directory that has become read-only
 └── Stopped             130, 143   SIGINT or SIGTERM, after a checkpoint
 """
 
@@ -36,6 +38,14 @@ class RunError(UserError):
 
 
 class NonFiniteLoss(HarnessError):
+    pass
+
+
+class OutOfMemory(HarnessError):
+    pass
+
+
+class WriteFailed(HarnessError):
     pass
 
 

@@ -2,21 +2,23 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import keras
+import tensorflow as tf
 
+from harness import config as configs
 from harness import provenance
 from harness.cluster.batch import BatchPlan
 from harness.cluster.environment import is_chief
 from harness.cluster.strategy import Cluster, connect, describe_device, peak_memory_bytes
-from harness.config import Config, dump, load, resolve
+from harness.config import Config, dump, resolve
 from harness.data import sources
 from harness.data.sources import DataSet, Split
-from harness.errors import ConfigError, DataError, Stopped
-from harness.models.export import export, logits_of
+from harness.errors import ConfigError, DataError, OutOfMemory, Stopped, WriteFailed
+from harness.models.build import check_image_shape
+from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
 from harness.run_dir import RunDir, locate
 from harness.terminal import Terminal
@@ -94,7 +96,7 @@ def evaluate(run: RunDir, split: str) -> dict[str, float | int]:
     if not len(rows):
         raise DataError(f"{run.path} has no {split} rows: data.validation is 0")
     with cluster.strategy.scope():
-        model = logits_of(keras.saving.load_model(run.model_file))
+        model = logits_of(load(run.model_file))
     return Evaluator(cluster, model, config.evaluate.batch)(rows)
 
 
@@ -102,7 +104,7 @@ def as_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
     """A checked Config from whatever names one."""
     if isinstance(config, Config):
         return config
-    return resolve(dict(config)) if isinstance(config, Mapping) else load(config)
+    return resolve(dict(config)) if isinstance(config, Mapping) else configs.load(config)
 
 
 def prepare(config: Config) -> tuple[Cluster, DataSet, tuple[Split, Split, Split], Events]:
@@ -110,6 +112,12 @@ def prepare(config: Config) -> tuple[Cluster, DataSet, tuple[Split, Split, Split
     cluster = connect(config.cluster)
     data = sources.load(config.data.source)
     splits = data.splits(config.data.validation)
+    check_image_shape(config.model.name, data.image_shape)
+    side = min(data.image_shape[:2])
+    if config.data.shift >= side:
+        raise ConfigError(
+            f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
+        )
     events = Events.of(config, len(splits[0]))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
@@ -157,15 +165,30 @@ def _opened(run: RunDir, config: Config, terminal: Terminal) -> Iterator[Checkpo
         newest = _take_up(run, terminal) if run.exists() else None
         run.begin(config)
         terminal.log_to(run.log_file)
-        yield newest
-    except BaseException as error:
-        terminal.log(f"{type(error).__name__}: {error}")
-        if run.exists() and run.read_summary()["status"] == "running":
-            run.update_summary(status="stopped" if isinstance(error, Stopped) else "failed")
-        raise
+        with _failures_recorded(run, terminal):
+            yield newest
     finally:
         terminal.close()
         run.unlock()
+
+
+@contextmanager
+def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):  # a full disk must not hide what went wrong first
+            terminal.log(f"{type(error).__name__}: {error}")
+            if run.read_summary()["status"] == "running":
+                run.update_summary(status="stopped" if isinstance(error, Stopped) else "failed")
+        if isinstance(error, OSError):
+            raise WriteFailed(
+                f"can't write {error.filename or run.path}: {error.strerror}; once that is mended, go on with: "
+                f"{run.resume_command()}"
+            ) from None
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise OutOfMemory("out of memory: lower train.micro_batch, train.global_batch or evaluate.batch") from None
+        raise
 
 
 def _take_up(run: RunDir, terminal: Terminal) -> Checkpoint | None:

@@ -47,7 +47,7 @@ class RunDir:
             raise RunError(f"can't write the run directory {self.path}: {error.strerror}") from None
 
     def exists(self) -> bool:
-        return self.config_file.is_file() and self.summary_file.is_file()
+        return os.path.isfile(self.config_file) and os.path.isfile(self.summary_file)
 
     def lock(self) -> None:
         """Make the directory where there is none, and hold it until `unlock` or this process ends, however it ends.
@@ -74,9 +74,9 @@ class RunDir:
             raise RunError(f"can't resume {self.path} with another config: {changes}; start a new run for that")
 
     def is_complete(self, config: Config) -> bool:
-        """Whether `config` asks for nothing that this run has not done."""
+        """Whether `config` asks for nothing that this run has not done, up to the report."""
         same_length = self.read_config().train.length == config.train.length
-        return same_length and self.read_summary().get("status") == "completed"
+        return same_length and self.read_summary().get("status") == "completed" and self.report_file.exists()
 
     def is_running(self) -> bool:
         """Whether a live process holds the run."""
@@ -90,7 +90,7 @@ class RunDir:
 
     def with_model(self) -> Self:
         """This run, if it has a trained model. Raises RunError, with the command that makes one, where it has none."""
-        if not self.model_file.is_file():
+        if not self.model_file.is_file() or "steps" not in self.read_summary():
             raise RunError(f"{self.path} has no trained model yet; go on with: {self.resume_command()}")
         return self
 
@@ -121,7 +121,10 @@ class RunDir:
         if not self.metrics_file.exists():
             return []
         lines = self.metrics_file.read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        try:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+        except ValueError:
+            raise RunError(f"{self.metrics_file} holds a line that is no JSON object") from None
 
     def rewind_metrics(self, step: int) -> None:
         """Drop the rows that come behind the checkpoint of `step`, those of the test among them."""

@@ -1,5 +1,7 @@
 """The runs in a folder, as a table."""
 
+import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 from time import time
@@ -11,13 +13,15 @@ from rich.table import Table
 from harness.errors import RunError
 from harness.run_dir import RunDir
 
+_WIDE = 10_000  # what goes into a pipe or a file is not cut
+
 
 def find_runs(folder: Path) -> list[dict[str, Any]]:
     """Name, path, status, test accuracy, images/s and age in seconds of each run in `folder`, newest last.
 
     Raises RunError where there is no such folder.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise RunError(f"{folder} is no folder; runs are written to ./runs unless --run-dir says otherwise")
     found = [run for run in map(RunDir, folder.iterdir()) if run.exists()]
     return sorted((_row(run) for run in found), key=lambda row: (-row["age_seconds"], row["name"]))
@@ -25,7 +29,7 @@ def find_runs(folder: Path) -> list[dict[str, Any]]:
 
 def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
     """Print `rows` of `find_runs`."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
     if not rows:
         console.print(f"no runs in {folder}")
         return
@@ -53,11 +57,12 @@ def _row(run: RunDir) -> dict[str, Any]:
     if status == "running" and not run.is_running():
         status = "interrupted"  # killed: nobody was left to say so
     test = summary.get("test")
+    test = test if isinstance(test, dict) else {}
     return {
         "name": run.path.name,
         "path": str(run.path),
         "status": status,
-        "accuracy": test["accuracy"] if test else None,
+        "accuracy": test.get("accuracy"),
         "images_per_second": summary.get("images_per_second"),
         "age_seconds": time() - run.config_file.stat().st_mtime,
     }

@@ -1,6 +1,7 @@
 """TensorBoard for a run or a folder of runs, on this machine alone."""
 
 import getpass
+import os
 import socket
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def find(folder: Path, port: int | None) -> tuple[Path, int]:
 
     Raises UserError where there is nothing to show or the port is taken.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise RunError(f"{folder} is no folder: name a run, or a folder of runs")
     if not any(folder.rglob("*tfevents*")):
         raise RunError(f"{folder} holds no TensorBoard event files")

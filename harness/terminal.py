@@ -1,5 +1,6 @@
 """What the user reads while a command runs: the terminal's lines, and the same lines in the run's log.txt."""
 
+import io
 import sys
 from pathlib import Path
 from typing import IO
@@ -11,7 +12,9 @@ class Terminal:
     """Prints lines to standard output unless `quiet`, and keeps them for the log in any case."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True, quiet=quiet, markup=False)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal that can't show × gets a question mark
+        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True, quiet=quiet, markup=False, emoji=False)
         self.quiet = quiet
         self._before_log: list[str] = []
         self._log: IO[str] | None = None

@@ -8,7 +8,7 @@ import click
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.measure import bench
 from harness.cli.run import evaluate, train, visualize
-from harness.errors import HarnessError, Stopped
+from harness.errors import HarnessError, Stopped, UserError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,9 +24,14 @@ for command in (train, evaluate, visualize, runs, config, bench, doctor, tensorb
 def main() -> None:
     """Run the command line; a mistake of the user's is one line on standard error and an exit code, no traceback."""
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        exit_code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(exit_code)
+    except click.exceptions.NoArgsIsHelpError as help_text:
+        help_text.show()
+        sys.exit(help_text.exit_code)
     except click.ClickException as error:
-        error.show()
+        print(f"error: {error.format_message()}", file=sys.stderr)
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
@@ -36,3 +41,7 @@ def main() -> None:
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a name too long, a file that can't be read, a folder that is gone
+        where = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror}{where}", file=sys.stderr)
+        sys.exit(UserError.exit_code)

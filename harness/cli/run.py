@@ -44,7 +44,9 @@ def train(
         assignments = (*assignments, f"name={json.dumps(run_name)}")
     checked = load(config, assignments)
     if is_chief(checked.cluster.strategy, os.environ):
-        locate(checked.name, run_dir, resume)  # what is wrong here needs no TensorFlow to be told
+        run = locate(checked.name, run_dir, resume)  # what is wrong here needs no TensorFlow to be told
+        if run.exists():
+            run.check_same(checked)
     import_tensorflow()
     from harness import job
     from harness.terminal import Terminal

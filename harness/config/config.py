@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from harness.config.checkpoint import CheckpointSection
 from harness.config.cluster import ClusterSection
@@ -19,8 +20,14 @@ from harness.config.tensorboard import TensorBoardSection
 from harness.config.train import TrainSection
 
 
+def _file_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError("use up to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    return name
+
+
 class Config(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "run"
+    name: Annotated[str, AfterValidator(_file_name)] = "run"
     """Begins the run directory's name."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Sets the initial weights, the order of the data and the random shifts."""

@@ -1,9 +1,9 @@
 """A length of training with its unit: `5 epochs`, `300 steps`, `20000 examples`, `10 minutes`."""
 
 import re
-from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -12,8 +12,7 @@ UNITS = ("epochs", "steps", "examples", "minutes")
 _PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 
 
-@dataclass(frozen=True)
-class Duration:
+class Duration(NamedTuple):
     """A non-negative amount of one unit. Fractions are exact, so `0.1 epochs` ten times is one epoch."""
 
     amount: Fraction
@@ -34,9 +33,8 @@ class Duration:
         return cls(Fraction(amount), plural)
 
     def __str__(self) -> str:
-        amount = self.amount
-        number = str(amount.numerator) if amount.denominator == 1 else repr(float(amount))
-        return f"{number} {self.unit}"
+        number = Decimal(self.amount.numerator) / Decimal(self.amount.denominator)
+        return f"{number:f} {self.unit}"
 
     def examples(self, epoch_examples: int, global_batch: int) -> Fraction:
         """The duration in training examples, for a training set of `epoch_examples` rows."""

@@ -13,3 +13,4 @@ class InsightSection(Section):
     images: int = Field(default=20, ge=1, le=200)
     """How many test images are explained: so many correct ones, and as many misclassified ones at the most."""
     methods: list[Method] = Field(default=["gradient", "smoothgrad", "gradcam"], min_length=1)
+    """The kinds of saliency map: vanilla gradient, SmoothGrad, Grad-CAM."""

@@ -1,6 +1,7 @@
 """A YAML file, or a shipped config's name, and `--set` assignments → a checked Config; every mistake is one line."""
 
 import difflib
+import os
 import re
 from collections.abc import Hashable, Iterable
 from importlib import resources
@@ -20,7 +21,11 @@ def load(config: str | Path, assignments: Iterable[str] = ()) -> Config:
     Raises ConfigError for a file that can't be read, is no YAML mapping, or holds a wrong key or value.
     """
     path = find(config)
-    return resolve(parse(path.read_bytes(), str(config)), assignments, str(config))
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{config} can't be read: {error.strerror}") from None
+    return resolve(parse(text, str(config)), assignments, str(config))
 
 
 def resolve(tree: dict[str, Any], assignments: Iterable[str] = (), source: str = "config") -> Config:
@@ -47,11 +52,11 @@ def shipped() -> list[str]:
 def find(config: str | Path) -> Path:
     """The path of a config file, or of the shipped config of that bare name."""
     path = Path(config)
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, it has an answer for a name that is too long
         return path
     if str(config) in shipped():
         return Path(str(resources.files("harness.configs") / f"{config}.yaml"))
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ConfigError(f"{config} is a folder: name a YAML file in it")
     raise ConfigError(f"{config}: no such config file; shipped configs: {', '.join(shipped())}")
 
@@ -66,13 +71,15 @@ def parse(text: bytes, source: str) -> dict[str, Any]:
         raise ConfigError(f"{source}{place}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ConfigError(f"{source}: not a YAML text file") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: nested too deeply") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: expected 'key: value' lines, found {_described(tree)}")
     return tree
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 numbers (`1e-3`), and no key twice in a mapping."""
+    """YAML with `1e-3` as a number, and without a key twice in a mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -94,8 +101,8 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"--set {assignment}: write key=value, such as train.global_batch=256")
     try:
         value = yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {assignment}: the value is not valid YAML") from None
+    except (yaml.YAMLError, RecursionError):
+        raise ConfigError(f"--set {_shortened(assignment)}: the value is not valid YAML") from None
     *sections, last = key.split(".")
     for depth, section in enumerate(sections, 1):
         tree = tree.setdefault(section, {})
@@ -118,7 +125,8 @@ def _problem(error: Any) -> str:
     kind, given, context = error["type"], error["input"], error.get("ctx", {})
     location = [str(part) for part in error["loc"]]
     if kind == "extra_forbidden":
-        return f"unknown key{_did_you_mean(location[-1], _keys(location[:-1]))}"
+        keys = _keys(location[:-1])
+        return f"unknown key{_did_you_mean(location[-1], keys) or '; known: ' + ', '.join(keys)}"
     if kind == "literal_error":
         names = re.findall(r"'([^']+)'", context["expected"])
         return f"{given!r} is not one of {', '.join(names)}{_did_you_mean(str(given), names)}"
@@ -126,7 +134,8 @@ def _problem(error: Any) -> str:
         names = re.findall(r"'([^']+)'", context["expected_tags"])
         return f"name {context['tag']!r} is not one of {', '.join(names)}{_did_you_mean(context['tag'], names)}"
     if kind == "union_tag_not_found":
-        return "the key 'name' is missing"
+        names = [str(model.model_fields["name"].default) for model in _models(location)]
+        return f"the key 'name' is missing: one of {', '.join(names)}"
     if kind in ("model_type", "model_attributes_type"):
         return f"expected a section with keys, got {_described(given)}"
     message = str(context["error"]) if kind == "value_error" else error["msg"].removeprefix("Input ")
@@ -136,16 +145,25 @@ def _problem(error: Any) -> str:
 def _described(value: object) -> str:
     if value is None:
         return "nothing"
-    text = repr(value)
+    return _shortened(repr(value))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _keys(location: list[str]) -> list[str]:
-    """The keys allowed in the section at `location`, for "did you mean"."""
+    """The keys allowed in the section at `location`."""
+    return list(dict.fromkeys(name for model in _models(location) for name in model.model_fields))
+
+
+def _models(location: list[str]) -> list[type[BaseModel]]:
+    """The models that the section at `location` may be; several where its name is still to choose one."""
     models: list[type[BaseModel]] = [Config]
     for part in location:
-        models = [found for model in models for found in _sections(model.model_fields, part)] or models
-    return sorted({name for model in models for name in model.model_fields})
+        inner = [found for model in models for found in _sections(model.model_fields, part)]
+        models = inner or [model for model in models if model.model_fields["name"].default == part]
+    return models
 
 
 def _sections(fields: dict[str, Any], part: str) -> list[type[BaseModel]]:
@@ -159,4 +177,4 @@ def _sections(fields: dict[str, Any], part: str) -> list[type[BaseModel]]:
 
 def _did_you_mean(given: str, names: list[str]) -> str:
     close = difflib.get_close_matches(given, names, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(names)}"
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -11,7 +11,7 @@ from harness.config.section import Section
 class TrainSection(Section):
     length: TrainingInterval = Duration.parse("5 epochs")
     """How long to train; the last step is the first one at or past it."""
-    global_batch: int = Field(default=128, ge=1)
+    global_batch: int = Field(default=128, ge=1, le=2**24)
     """Examples per step, over all replicas of all workers."""
     micro_batch: int | None = Field(default=None, ge=1)
     """At most so many examples at a time on a replica, their gradients accumulated; null for all at once."""

@@ -1,6 +1,8 @@
 """A data set's name or path → arrays."""
 
+import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import DataError
 
 NAMES = ("mnist",)
+_MOST_CLASSES = 100_000
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -64,16 +67,16 @@ def load(source: str) -> DataSet:
     y_test; images uint8, (n, height, width) or with channels). Raises DataError where it can't be used."""
     if source in NAMES:
         path = Path(str(resources.files("harness.data") / f"{source}.npz"))
-    elif Path(source).is_file():
+    elif os.path.isfile(source):
         path = Path(source)
     else:
         raise DataError(f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = [file[name] for name in _ARRAYS]
     except KeyError:
         raise DataError(f"data.source: {source} must hold the arrays {', '.join(_ARRAYS)}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError, AttributeError):
         raise DataError(f"data.source: {source} can't be read as an .npz file of arrays") from None
     x_train, y_train, x_test, y_test = arrays
     _check(source, x_train, y_train)
@@ -89,10 +92,13 @@ def _check(source: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
             f"data.source: {source}: images must be uint8 pixels (n, height, width[, channels]), "
             f"not {images.dtype} {images.shape}"
         )
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise DataError(
-            f"data.source: {source}: labels must be {len(images)} integers from 0 up, not {labels.dtype} {labels.shape}"
+            f"data.source: {source}: labels must be {len(images)} integers, not {labels.dtype} {labels.shape}"
         )
+    if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise DataError(f"data.source: {source}: labels must be from 0 to {_MOST_CLASSES - 1:,}, found {wrong}")
 
 
 def _with_channels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,7 +3,22 @@
 import keras
 import numpy as np
 
+from harness.errors import DataError
+
 NAMES = ("cnn", "cnn_two_pools")
+
+# Below these sides nothing is left behind the last convolution or pooling.
+_SMALLEST_SIDE = {"cnn": 22, "cnn_two_pools": 18}
+
+
+def check_image_shape(name: str, image_shape: tuple[int, int, int]) -> None:
+    """Raise DataError where images of that height, width and channels are too small for the model."""
+    height, width, _ = image_shape
+    smallest = _SMALLEST_SIDE[name]
+    if min(height, width) < smallest:
+        raise DataError(
+            f"images of {height}×{width} pixels are too small for the model {name}: at least {smallest}×{smallest}"
+        )
 
 
 def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int, dtype: str = "float32") -> keras.Model:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import keras
 
+from harness.errors import RunError
+
 
 def export(logits_model: keras.Model, path: Path) -> None:
     """Save the model with a softmax behind it at `path`, replacing the file there at once."""
@@ -15,6 +17,15 @@ def export(logits_model: keras.Model, path: Path) -> None:
         temporary = Path(folder) / path.name
         model.save(temporary)
         os.replace(temporary, path)
+
+
+def load(path: Path) -> keras.Model:
+    """The exported model at `path`, in safe mode. Raises RunError where it can't be loaded."""
+    try:
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RunError(f"{path} can't be loaded as a Keras model in safe mode: {reason}") from None
 
 
 def logits_of(exported: keras.Model) -> keras.Model:

@@ -14,7 +14,7 @@ def estimate_bytes(model: keras.Model, optimizer_slots: int, rows: int) -> int:
         optimizer_slots: arrays of the weights' size that the optimizer (and an average) keeps.
         rows: examples in a micro-batch.
     """
-    element = keras.backend.standardize_dtype(model.input.dtype)
+    element = keras.backend.standardize_dtype(model.inputs[0].dtype)
     size = {"float64": 8, "float32": 4, "bfloat16": 2}[element]
     weights = sum(math.prod(weight.shape) for weight in model.weights) * size
     activations = sum(math.prod(layer.output.shape[1:]) for layer in model.layers) * rows * size

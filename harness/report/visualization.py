@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from harness.config import Config
 from harness.data import sources
 from harness.data.sources import DataSet
-from harness.errors import RunError
 from harness.insight.filters import activation_maximization, feature_maps, first_kernels
 from harness.insight.layers import convolutions
 from harness.insight.saliency import METHODS
-from harness.models.export import logits_of
+from harness.models.export import load, logits_of
 from harness.report import examples
 from harness.report.filter_figures import excitation_picture, feature_maps_picture, kernels_picture
 from harness.report.page import Section, page
@@ -39,7 +38,7 @@ def visualize(run: RunDir, progress: Callable[[str], None] = lambda line: None) 
         DataError: the run's data set can't be read.
     """
     config, summary = run.read_config(), run.read_summary()
-    model = _load(run.with_model())
+    model = load(run.with_model().model_file)
     data = sources.load(config.data.source)
     probabilities = model.predict(data.x_test, batch_size=config.evaluate.batch, verbose=0)
     logits = logits_of(model)
@@ -60,14 +59,6 @@ def visualize(run: RunDir, progress: Callable[[str], None] = lambda line: None) 
     write_images(run.tensorboard_dir / "figures", pictures, summary["steps"])
     html = page(run.path.resolve().name, summary, run.config_file.read_text(), sections)
     write_atomically(run.report_file, html.encode())
-
-
-def _load(run: RunDir) -> keras.Model:
-    try:
-        return keras.saving.load_model(run.model_file)
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RunError(f"{run.model_file} can't be loaded as a Keras model in safe mode: {reason}") from None
 
 
 def _training(rows: list[dict[str, Any]], data: DataSet, probabilities: NDArray[np.float32]) -> Section:

@@ -73,10 +73,13 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     tried = []
     for step in reversed(steps(folder)):
         try:
-            return _load(_path(folder, step))
+            loaded = _load(_path(folder, step))
         except ValueError as error:
             tried.append(f"{_path(folder, step).name} ({error})")
-            warn(f"checkpoint {tried[-1]}: using the one before it")
+            continue
+        if tried:
+            warn(f"checkpoint {', '.join(tried)}: going on from {_path(folder, step).name}")
+        return loaded
     if tried:
         raise RunError(f"{folder}: no usable checkpoint; tried {', '.join(tried)}")
     return None

@@ -49,7 +49,7 @@ class Evaluator:
         return totals
 
     def _batch_sums(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        logits = self._model(tf.cast(images, self._model.input.dtype), training=False)
+        logits = self._model(tf.cast(images, self._model.inputs[0].dtype), training=False)
         weights = tf.cast(weights, tf.float64)
         loss = tf.reduce_sum(weights * tf.cast(losses(logits, labels), tf.float64))
         correct = tf.reduce_sum(weights * tf.cast(is_correct(logits, labels), tf.float64))

@@ -45,7 +45,7 @@ def gradients(
         return _micro_gradients(model, batch, plan.global_batch, smoothing, augment)
     micro = Batch(*(tf.reshape(part, [plan.micro_batches, plan.micro_rows, *part.shape[1:]]) for part in batch))
     total = [tf.zeros(variable.shape, variable.dtype) for variable in model.trainable_variables]
-    sums = tf.zeros([2], model.output.dtype)
+    sums = tf.zeros([2], model.outputs[0].dtype)
     for index in tf.range(plan.micro_batches):
         part = Batch(*(tensor[index] for tensor in micro))
         grads, part_sums = _micro_gradients(model, part, plan.global_batch, smoothing, augment)
@@ -63,7 +63,7 @@ def _micro_gradients(
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
     images = augment(batch.images, batch.positions) if augment else batch.images
     with tf.GradientTape() as tape:
-        logits = model(tf.cast(images, model.input.dtype), training=True)
+        logits = model(tf.cast(images, model.inputs[0].dtype), training=True)
         weights = tf.cast(batch.weights, logits.dtype)
         loss_sum = tf.reduce_sum(weights * losses(logits, batch.labels, smoothing))
         loss = loss_sum / global_batch

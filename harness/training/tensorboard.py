@@ -53,7 +53,7 @@ class TensorBoard(Writer):
     def describe(self, model: keras.Model, config_text: str, train: Split, images: int) -> None:
         """Write the model's graph and summary, the config, and the first training images under their labels."""
         forward = tf.function(lambda pixels: model(pixels, training=False), autograph=False)
-        pixels = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
+        pixels = tf.TensorSpec((None, *model.input.shape[1:]), model.inputs[0].dtype)
         with self._file("train").as_default(0):
             tf.summary.graph(forward.get_concrete_function(pixels).graph)
             tf.summary.text("model", _preformatted(summary_text(model)))

@@ -43,7 +43,7 @@ def test_the_defaults_are_those_of_the_documentation():
         },
         "optimizer": {"name": "adam", "learning_rate": 0.003},
         "schedule": {"name": "linear", "warmup": "1 epochs"},
-        "evaluate": {"every": "1 epochs", "batch": 1000},
+        "evaluate": {"every": "1 epochs", "batch": 250},
         "checkpoint": {"every": "1 epochs", "keep": 3},
         "tensorboard": {"histograms": None, "images": 16},
         "insight": {"images": 20, "methods": ["gradient", "smoothgrad", "gradcam"]},

@@ -35,5 +35,3 @@ def test_the_handlers_from_before_come_back() -> None:
     with pytest.raises(ZeroDivisionError), StopSignals():
         _ = 1 / (signal.getsignal(signal.SIGINT) in before)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-    with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
