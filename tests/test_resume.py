@@ -218,10 +218,24 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
         warnings = process.stderr.read().splitlines() if process.stderr else []
     assert [line for line in warnings if f"step-{newest}.safetensors" in line and "SHA-256" in line]
     assert f"resume    {path} at step {before:,}\n" in (path / "log.txt").read_text()
-    expected, actual = weights(undisturbed.path, STEPS), weights(path, STEPS)
+    np.testing.assert_equal(weights(path, STEPS), weights(undisturbed.path, STEPS))
+
+
+def test_killed_behind_its_last_step_it_is_completed(command: list[str], folder: Path, undisturbed: RunDir) -> None:
+    path = folder / "killed-at-the-end"
+    shutil.copytree(undisturbed.path, path)
+    run = RunDir.open(path)
+    run.write_summary({"status": "running"})  # all that tells such a run from a complete one
+    for made_later in (run.model_file, run.report_file):
+        made_later.unlink()
+    shutil.rmtree(run.figures_dir)
+    finished([*command, "--resume", str(path)])
+    expected, actual = undisturbed.read_summary(), run.read_summary()
     assert expected.keys() == actual.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(actual[name], value, err_msg=name)
+    for key in ("steps", "epochs", "examples", "validation", "test", "weights_sha256", "train_seconds"):
+        assert actual[key] == expected[key], key
+    assert_one_clean_curve(run)
+    assert {entry.name for entry in path.iterdir()} == {entry.name for entry in undisturbed.path.iterdir()}
 
 
 def test_it_goes_on_with_another_number_of_replicas(

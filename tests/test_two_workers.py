@@ -2,16 +2,20 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from harness.run_dir import RunDir
+from harness.training.checkpoint import steps
 
 pytestmark = pytest.mark.slow
 
@@ -47,51 +51,94 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def workers(command: list[str], folders: list[Path]) -> list[subprocess.CompletedProcess[str]]:
-    """Run a worker in each folder, with `--run-dir run` there, to the end of all."""
+@contextmanager
+def workers(command: list[str], folders: list[Path]) -> Iterator[list["subprocess.Popen[str]"]]:
+    """A worker in each folder, the first of them the chief."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(folders))]
-    processes = []
-    try:
+    with ExitStack() as stack:
+        processes = []
         for index, folder in enumerate(folders):
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            processes.append(
-                subprocess.Popen(
-                    [*command, "--run-dir", "run"],
-                    cwd=folder,
-                    env={**os.environ, "TF_CONFIG": json.dumps(task)},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, "TF_CONFIG": json.dumps(task)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
             )
-        outputs = [process.communicate(timeout=300) for process in processes]
-        return [
-            subprocess.CompletedProcess(process.args, process.returncode, *output)
-            for process, output in zip(processes, outputs, strict=True)
-        ]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+            processes.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        yield processes
 
 
-def test_two_workers_train_what_one_process_trains(command: list[str], alone: RunDir, tmp_path: Path) -> None:
-    chief, other = tmp_path / "chief", tmp_path / "other"
-    chief.mkdir()
-    other.mkdir()
-    for ended in workers(command, [chief, other]):
-        assert ended.returncode == 0, ended.stderr
-    assert not list(other.iterdir())  # only the chief writes
+def ended(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
+    """Exit code and standard error of each."""
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
 
-    together = RunDir.open(chief / "run")
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Where the chief and the other worker stand."""
+    return [tmp_path_factory.mktemp("chief"), tmp_path_factory.mktemp("other")]
+
+
+@pytest.fixture(scope="module")
+def together(command: list[str], folders: list[Path]) -> RunDir:
+    """The run of two workers."""
+    with workers([*command, "--run-dir", "run"], folders) as processes:
+        for code, error in ended(processes):
+            assert code == 0, error
+    return RunDir.open(folders[0] / "run")
+
+
+def weights(run: RunDir) -> dict[str, Any]:
+    return safetensors.numpy.load_file(run.checkpoints_dir / "step-50.safetensors")
+
+
+def test_two_workers_train_what_one_process_trains(alone: RunDir, together: RunDir) -> None:
     summary, expected = together.read_summary(), alone.read_summary()
     assert (summary["workers"], summary["replicas"], summary["steps"]) == (2, 2, 50)
     for split in ("validation", "test"):
         assert summary[split]["accuracy"] == expected[split]["accuracy"]
         assert summary[split]["examples"] == expected[split]["examples"]
         assert summary[split]["loss"] == pytest.approx(expected[split]["loss"], rel=1e-4)
-    one, two = (safetensors.numpy.load_file(run.checkpoints_dir / "step-50.safetensors") for run in (alone, together))
+    one, two = weights(alone), weights(together)
     assert one.keys() == two.keys()
     for name in one:
         if name.startswith("model/"):
             assert np.linalg.norm(two[name] - one[name]) < 1e-5 * np.linalg.norm(one[name]), name
+
+
+def test_only_the_chief_writes(together: RunDir, folders: list[Path]) -> None:
+    assert [entry.name for entry in folders[0].iterdir()] == ["run"]
+    assert together.report_file.is_file()
+    assert not list(folders[1].iterdir())
+
+
+def test_a_signal_to_one_worker_stops_both_and_a_resume_needs_the_chiefs_disk_only(
+    command: list[str], together: RunDir, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "chief", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    either = [*command, "--run-dir", "run", "--resume", "auto"]
+    with workers(either, folders) as (chief, other):
+        assert chief.stdout
+        next(line for line in chief.stdout if "  validation  " in line)
+        other.send_signal(signal.SIGTERM)
+        (code, error), (other_code, other_error) = ended([chief, other])
+    assert (code, other_code) == (143, 143), error + other_error
+    run = RunDir.open(folders[0] / "run")
+    assert run.read_summary()["status"] == "stopped"
+    stopped_at = steps(run.checkpoints_dir)[-1]
+    assert 20 <= stopped_at < 50
+    assert f"stopped at step {stopped_at}" in error
+    assert f"stopped at step {stopped_at}" in other_error
+    assert "nowhere" not in other_error  # it has no run directory to name
+
+    with workers(either, folders) as processes:
+        assert [code for code, _ in ended(processes)] == [0, 0]
+    assert not list(folders[1].iterdir())
+    assert run.read_summary()["weights_sha256"] == together.read_summary()["weights_sha256"]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -49,7 +50,8 @@ def config(config: str | None, assignments: tuple[str, ...], schema: bool) -> No
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def doctor(as_json: bool) -> None:
     """Say what is installed, which devices are seen, and what is missing."""
-    import_tensorflow()
+    with suppress(ImportError):  # to be examined like the rest
+        import_tensorflow()
     from harness.doctor import as_dict, examine, print_table
 
     findings = examine()

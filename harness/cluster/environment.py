@@ -29,7 +29,9 @@ def detect(environment: Mapping[str, str]) -> Membership | None:
         config = json.loads(text)
         if not config:
             return None
-        workers = tuple(config["cluster"]["worker"])
+        workers = config["cluster"]["worker"]
+        if not isinstance(workers, list) or not all(isinstance(w, str) and ":" in w for w in workers):
+            raise ValueError(f"worker is {workers!r}")
         task = config["task"]
         kind, index = task["type"], int(task["index"])
     except (ValueError, KeyError, TypeError) as error:
@@ -41,7 +43,7 @@ def detect(environment: Mapping[str, str]) -> Membership | None:
         raise DeviceError("TF_CONFIG names tasks other than 'worker': only workers are supported")
     if not 0 <= index < len(workers):
         raise DeviceError(f"TF_CONFIG: task index {index} is not one of the {len(workers)} workers")
-    return Membership(workers, index, "TF_CONFIG")
+    return Membership(tuple(workers), index, "TF_CONFIG")
 
 
 def is_chief(strategy: str, environment: Mapping[str, str]) -> bool:

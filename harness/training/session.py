@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from harness import provenance
 from harness.cluster.collective import from_chief, sum_over_workers
 from harness.cluster.strategy import Cluster
 from harness.config import Config
@@ -100,6 +101,7 @@ class Session:
         validation = self.rows.get("validation")
         header = {
             "identity": self.config.identity_hash(),
+            "versions": provenance.versions(),
             "compile_seconds": self.clock.compile_seconds,
             "train_seconds": self.clock.train_seconds,
             "validation": validation if validation and validation["step"] == self.step else None,
@@ -127,7 +129,9 @@ class Session:
 
     def _restore(self, checkpoint: Checkpoint | None) -> int:
         """Give every worker the chief's checkpoint; returns its step, 0 without one."""
-        header = checkpoint.header if checkpoint else {"compile_seconds": 0.0, "train_seconds": 0.0}
+        header: dict[str, Any] = checkpoint.header if checkpoint else {"compile_seconds": 0.0, "train_seconds": 0.0}
+        if header.get("validation"):
+            self.rows["validation"] = header["validation"]
         numbers = np.array([checkpoint.step if checkpoint else 0, header["compile_seconds"], header["train_seconds"]])
         step, self.clock.compile_seconds, self.clock.train_seconds = from_chief(self.cluster, numbers).tolist()
         if step:

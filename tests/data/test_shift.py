@@ -32,6 +32,13 @@ def test_offsets_are_uniform_on_both_axes_and_independent(pixels: int) -> None:
     assert np.sum((pairs - expected) ** 2) / expected < freedom + 5 * np.sqrt(2 * freedom)
 
 
+def test_offsets_of_neighbours_are_independent() -> None:
+    count = 50_000
+    down, right = offsets(tf.range(count, dtype=tf.int64), 4, 2).numpy().T
+    for one, other in [(down, right), (down[1:], down[:-1]), (right[1:], right[:-1]), (down[1:], right[:-1])]:
+        assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(count)
+
+
 def test_golden_offsets() -> None:
     by = offsets(tf.constant([0, 1, 2, 3, 10**12], tf.int64), 0, 2).numpy()
     assert by.tolist() == [[-2, -2], [1, -1], [-1, 0], [2, 2], [2, 0]]

@@ -113,6 +113,7 @@ def test_a_damaged_model_is_refused_in_one_line(run: RunDir, tmp_path: Path) -> 
     damaged = RunDir(tmp_path / "damaged")
     damaged.path.mkdir()
     damaged.begin(run.read_config())
+    damaged.write_summary({"status": "completed", "steps": 8})
     damaged.model_file.write_bytes(run.model_file.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"model\.keras can't be loaded") as error:
         visualize(damaged)

@@ -84,6 +84,12 @@ def test_micro_batches_add_up_in_float64_too(train_rows: Split) -> None:
     np.testing.assert_allclose(sums, whole_sums, rtol=1e-12)
 
 
+def test_padding_that_happens_to_be_right_does_not_count(model: keras.Model, train_rows: Split) -> None:
+    predicted = np.argmax(model(train_rows.images.astype(np.float32)), axis=1).astype(np.int32)
+    _, sums = gradients(model, batch(Split(train_rows.images, predicted), 3, 20), BatchPlan(3, 1, 20))
+    assert sums[1] == 3
+
+
 @pytest.mark.parametrize("micro_batch", [4, 7, 23])
 def test_micro_batches_add_up_to_the_whole(model: keras.Model, train_rows: Split, micro_batch: int) -> None:
     plan = BatchPlan(24, 1, micro_batch)
