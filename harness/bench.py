@@ -9,12 +9,12 @@ import tensorflow as tf
 from harness import provenance
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
-from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
+from harness.cluster.strategy import Cluster, connect, describe_device, peak_memory_bytes
 from harness.config import Config
 from harness.data.pipeline import training_batches
 from harness.data.sources import Split
 from harness.errors import NonFiniteLoss
-from harness.job import prepare
+from harness.job import read
 from harness.keras_fit import process_seconds, spread
 from harness.training.chunk import Chunk
 from harness.training.clock import Clock
@@ -35,7 +35,8 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0) -> dic
 
     Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges.
     """
-    cluster, data, (train, _, _), events = prepare(config)
+    data, (train, _, _), events = read(config)
+    cluster = connect(config.cluster)
     state = State(config, cluster, events, data.image_shape, data.classes)
     clock = Clock()
     with clock.compiling():
@@ -104,7 +105,7 @@ def _step_seconds(run: Callable[[int], None], cluster: Cluster, repeats: int, ch
 
 def _consumer(config: Config, cluster: Cluster, train: Split) -> Callable[[int], None]:
     """Takes a number of steps' batches from the input pipeline, in one compiled loop as in training."""
-    plan = BatchPlan(config.train.global_batch, cluster.replicas, config.train.micro_batch)
+    plan = BatchPlan.of(config.train, cluster.replicas)
     strategy = cluster.strategy
     batches = iter(
         strategy.distribute_datasets_from_function(

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import tempfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -41,8 +42,9 @@ class RunDir:
     def begin(self, config: Config) -> None:
         """Write the config and a summary that says "running", which make the directory a run. Raises RunError."""
         try:
-            write_atomically(self.config_file, dump(config).encode())
+            self.report_file.unlink(missing_ok=True)  # of the time before a resume: a report means completed
             self.write_summary({"status": "running"})
+            write_atomically(self.config_file, dump(config).encode())  # last: this makes it a run
         except OSError as error:
             raise RunError(f"can't write the run directory {self.path}: {error.strerror}") from None
 
@@ -56,7 +58,7 @@ class RunDir:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=2)  # `harness runs` holds it for a moment to see whether we do
         except filelock.Timeout:
             raise RunError(f"{self.path} is in use by another running process") from None
         except OSError as error:
@@ -85,17 +87,20 @@ class RunDir:
         try:
             with self._lock.acquire(blocking=False):
                 return False
-        except (filelock.Timeout, OSError):
+        except filelock.Timeout:
             return True
+        except OSError:
+            return False
 
     def with_model(self) -> Self:
         """This run, if it has a trained model. Raises RunError, with the command that makes one, where it has none."""
-        if not self.model_file.is_file() or "steps" not in self.read_summary():
+        if not self.model_file.is_file() or self.read_summary().get("status") != "completed":
             raise RunError(f"{self.path} has no trained model yet; go on with: {self.resume_command()}")
         return self
 
     def resume_command(self) -> str:
-        return shlex.join(["harness", "train", str(self.config_file), "--resume", str(self.path)])
+        command = os.environ.get("HARNESS_COMMAND", "harness")  # scripts/harness says how it was called
+        return shlex.join([command, "train", str(self.config_file.resolve()), "--resume", str(self.path.resolve())])
 
     def read_config(self) -> Config:
         return load(self.config_file)
@@ -120,8 +125,8 @@ class RunDir:
         """All rows of metrics.jsonl; a last line torn by a crash is left out."""
         if not self.metrics_file.exists():
             return []
-        lines = self.metrics_file.read_text().splitlines(keepends=True)
         try:
+            lines = self.metrics_file.read_text().splitlines(keepends=True)
             return [json.loads(line) for line in lines if line.endswith("\n")]
         except ValueError:
             raise RunError(f"{self.metrics_file} holds a line that is no JSON object") from None
@@ -168,7 +173,9 @@ def _new_path(name: str, parent: Path = Path("runs")) -> Path:
 def _check_new(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is no directory")
-    if path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()):
+    if path.is_dir() and any(
+        not entry.name.startswith(".") and entry.name != "summary.json" for entry in path.iterdir()
+    ):
         raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to go on with a run in it")
     existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -186,7 +193,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):  # gone where the interrupt came behind the replacement
+            os.unlink(temporary)
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:

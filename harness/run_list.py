@@ -29,7 +29,7 @@ def find_runs(folder: Path) -> list[dict[str, Any]]:
 
 def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
     """Print `rows` of `find_runs`."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
     if not rows:
         console.print(f"no runs in {folder}")
         return

@@ -1,6 +1,5 @@
 """TensorBoard for a run or a folder of runs, on this machine alone."""
 
-import getpass
 import os
 import socket
 from pathlib import Path
@@ -29,7 +28,7 @@ def serve(logdir: Path, port: int) -> None:
     """Show `logdir` until interrupted."""
     from tensorboard.program import TensorBoard
 
-    tunnel = f"ssh -N -L {port}:{_HOST}:{port} {getpass.getuser()}@{socket.gethostname()}"
+    tunnel = f"ssh -N -L {port}:{_HOST}:{port} {os.environ.get('USER', 'you')}@{socket.gethostname()}"
     print(f"TensorBoard of {logdir}: http://{_HOST}:{port}/  (Ctrl-C ends it)")
     print(f"from another machine: {tunnel}  and open the same address there", flush=True)
     server = TensorBoard()
@@ -47,4 +46,4 @@ def _free_port(wanted: int | None) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise UserError(f"--port {wanted}: in use; leave it out to take a free one")
+    raise UserError(f"--port {wanted}: in use; leave it out to take a free one" if wanted else "no free port found")

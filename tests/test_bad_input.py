@@ -357,7 +357,7 @@ class TestData:
     @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 and no more"])
     def test_not_an_npz_file(self, refused, tmp_path, content):
         (tmp_path / "a.npz").write_bytes(content)
-        assert "data.source: a.npz" in refused("train", "mnist", "--set", "data.source=a.npz")
+        assert "a.npz can't be read as an .npz file" in refused("train", "mnist", "--set", "data.source=a.npz")
 
     def test_one_array_instead_of_four(self, refused, tmp_path, arrays):
         np.save(tmp_path / "a.npy", arrays["x_train"])
@@ -377,7 +377,7 @@ class TestData:
             for place in range(2000, 10_000, 100):
                 data[place] ^= 0xFF
         path.write_bytes(data)
-        assert "data.source: a.npz" in refused("train", "mnist", "--set", "data.source=a.npz")
+        assert "a.npz can't be read as an .npz file" in refused("train", "mnist", "--set", "data.source=a.npz")
 
     def test_pixels_that_are_no_bytes(self, refused_with, arrays):
         assert "uint8" in refused_with(x_train=arrays["x_train"] / 255)

@@ -44,9 +44,7 @@ def tree(source: Path) -> dict[str, Any]:
     }
 
 
-def test_measurements_fit_together(
-    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_measurements_fit_together(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     result = bench.measure(resolve(tree), repeats=3, chunk_seconds=0.05)
@@ -67,9 +65,7 @@ def test_measurements_fit_together(
     assert "1 replica, global batch 16" in text
 
 
-def test_the_chunk_is_traced_once_and_calls_no_python(
-    tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_chunk_is_traced_once_and_calls_no_python(tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     chunks: list[Chunk] = []
 
     class Kept(Chunk):

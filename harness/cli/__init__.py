@@ -43,5 +43,5 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:  # a name too long, a file that can't be read, a folder that is gone
         where = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror}{where}", file=sys.stderr)
+        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
         sys.exit(UserError.exit_code)

@@ -54,9 +54,9 @@ def train(
     if dry_run:
         job.dry_run(checked, Terminal(quiet))
         return
-    run = job.train(checked, run_dir, resume, quiet)
-    if quiet:
-        click.echo(run.path)
+    trained = job.train(checked, run_dir, resume, quiet)
+    if quiet and trained:
+        click.echo(trained.path)
 
 
 @click.command()
@@ -88,5 +88,9 @@ def visualize(run: Path) -> None:
     import_tensorflow()
     from harness import report
 
-    report.visualize(opened, click.echo)
+    opened.lock()
+    try:
+        report.visualize(opened, click.echo)
+    finally:
+        opened.unlock()
     click.echo(opened.report_file)

@@ -7,6 +7,9 @@ summation and nothing else.
 """
 
 from dataclasses import dataclass
+from typing import Self
+
+from harness.config.train import TrainSection
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,10 @@ class BatchPlan:
     global_batch: int
     replicas: int
     micro_batch: int | None = None
+
+    @classmethod
+    def of(cls, section: TrainSection, replicas: int) -> Self:
+        return cls(section.global_batch, replicas, section.micro_batch)
 
     @property
     def replica_rows(self) -> int:

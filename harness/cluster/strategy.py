@@ -1,6 +1,7 @@
 """Devices → a `tf.distribute` strategy, and why that one."""
 
 import os
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +48,7 @@ def connect(section: ClusterSection, environment: Mapping[str, str] = os.environ
         tf.config.experimental.enable_op_determinism()
 
     if section.strategy == "multi_worker" or (section.strategy == "auto" and membership is not None):
-        return _multi_worker(membership, gpus)
+        return _multi_worker(section, membership, gpus)
     devices = [f"GPU:{index}" for index in range(len(gpus))]
     if section.logical_cpus is not None:
         devices = [f"CPU:{index}" for index in range(section.logical_cpus)]
@@ -78,9 +79,11 @@ def peak_memory_bytes() -> int:
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
         return max(int(tf.config.experimental.get_memory_info(gpu.name)["peak"]) for gpu in gpus)
-    # Not getrusage: its peak survives fork and exec, so a child would report its parent's.
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+    # Not getrusage where it can be helped: its peak survives fork and exec, so a child would report its parent's.
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _processor() -> str:
@@ -127,11 +130,15 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
 
 
-def _multi_worker(membership: Membership | None, gpus: list[tf.config.PhysicalDevice]) -> Cluster:
+def _multi_worker(
+    section: ClusterSection, membership: Membership | None, gpus: list[tf.config.PhysicalDevice]
+) -> Cluster:
     if membership is None:
         raise DeviceError(
             f"cluster.strategy: multi_worker needs a cluster in the environment (TF_CONFIG); {_available(gpus)}"
         )
+    if section.logical_cpus is not None:
+        raise DeviceError("cluster.logical_cpus is not for several workers: leave it out")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     count = len(membership.workers)
     description = f"multi_worker: worker {membership.index} of {count} ({membership.source})"

@@ -1,12 +1,20 @@
 """The `data:` section."""
 
-from pydantic import Field
+import os
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from harness.config.section import Section
 
 
+def _absolute(source: str) -> str:
+    """A path means the same file from every folder; a name stays as it is."""
+    return os.path.abspath(source) if "/" in source or source.endswith(".npz") else source
+
+
 class DataSection(Section):
-    source: str = "mnist"
+    source: Annotated[str, AfterValidator(_absolute)] = "mnist"
     """A data set's name (`mnist`), or the path of an .npz file with x_train, y_train, x_test and y_test."""
     validation: int = Field(default=5000, ge=0)
     """How many of the last training rows are held out for validation; 0 for none."""

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 UNITS = ("epochs", "steps", "examples", "minutes")
-_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
+_PATTERN = re.compile(r"(\d{1,15}(?:\.\d{1,20})?)\s*([a-z]+)")
 
 
 class Duration(NamedTuple):

@@ -69,7 +69,7 @@ def parse(text: bytes, source: str) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{source}{place}: not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError):  # ValueError: PyYAML's own, for a date or a number that is none
         raise ConfigError(f"{source}: not a YAML text file") from None
     except RecursionError:
         raise ConfigError(f"{source}: nested too deeply") from None
@@ -82,10 +82,11 @@ class _Loader(yaml.SafeLoader):
     """YAML with `1e-3` as a number, and without a key twice in a mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in nodes]
         for index, key in enumerate(keys):
             if key in keys[:index]:
-                mark = node.value[index][0].start_mark
+                mark = nodes[index].start_mark
                 raise yaml.MarkedYAMLError(problem=f"the key '{key}' stands twice", problem_mark=mark)
         return super().construct_mapping(node, deep)
 
@@ -101,7 +102,7 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"--set {assignment}: write key=value, such as train.global_batch=256")
     try:
         value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"--set {_shortened(assignment)}: the value is not valid YAML") from None
     *sections, last = key.split(".")
     for depth, section in enumerate(sections, 1):

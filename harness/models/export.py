@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -23,8 +25,8 @@ def load(path: Path) -> keras.Model:
     """The exported model at `path`, in safe mode. Raises RunError where it can't be loaded."""
     try:
         return keras.saving.load_model(path)
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RunError(f"{path} can't be loaded as a Keras model in safe mode: {reason}") from None
 
 

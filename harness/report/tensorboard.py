@@ -6,9 +6,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from harness.event_files import file_errors
 from harness.report.picture import Picture
 
 
+@file_errors
 def write_images(directory: Path, pictures: Iterable[Picture], step: int) -> None:
     """Write the pictures into a sub-run of their own at `directory`, in place of what stood there."""
     shutil.rmtree(directory, ignore_errors=True)

@@ -54,6 +54,8 @@ def visualize(run: RunDir, progress: Callable[[str], None] = lambda line: None) 
 
     pictures = [picture for section in sections for picture in section.pictures]
     run.figures_dir.mkdir(exist_ok=True)
+    for earlier in run.figures_dir.glob("*.png"):
+        earlier.unlink()
     for picture in pictures:
         write_atomically(run.figures_dir / f"{picture.name}.png", picture.png)
     write_images(run.tensorboard_dir / "figures", pictures, summary["steps"])

@@ -85,6 +85,13 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     return None
 
 
+def discard_behind(folder: Path, step: int) -> None:
+    """Drop the checkpoints behind `step`: damaged ones, which would count as the newest."""
+    for later in steps(folder):
+        if later > step:
+            _discard(folder, later)
+
+
 def _path(folder: Path, step: int) -> Path:
     return folder / f"step-{step}.safetensors"
 
@@ -122,5 +129,9 @@ def _prune(folder: Path, keep: int) -> None:
     best = max(present, key=lambda step: (_accuracy(_path(folder, step)), step))
     for step in present[:-keep]:
         if step != best:
-            _path(folder, step).unlink()
-            _path(folder, step).with_suffix(".sha256").unlink()
+            _discard(folder, step)
+
+
+def _discard(folder: Path, step: int) -> None:
+    _path(folder, step).unlink(missing_ok=True)
+    _path(folder, step).with_suffix(".sha256").unlink(missing_ok=True)

@@ -34,7 +34,7 @@ class Chunk:
     def __init__(self, config: Config, cluster: Cluster, state: State, train: Split, first_step: int) -> None:
         self._cluster = cluster
         self._state = state
-        self._plan = BatchPlan(config.train.global_batch, cluster.replicas, config.train.micro_batch)
+        self._plan = BatchPlan.of(config.train, cluster.replicas)
         self._smoothing = config.train.label_smoothing
         self._clip_norm = config.train.clip_norm
         self._ema = config.train.ema

@@ -17,14 +17,20 @@ import tensorflow as tf
 
 from harness.config.optimizer import SGD, Adam, AdamW
 
+SLOTS = {"adam": 2, "adamw": 2, "sgd": 1}
+"""How many arrays of the weights' size each update rule keeps."""
+
 
 def build(section: Adam | AdamW | SGD, learning_rate: Any) -> keras.optimizers.Optimizer:
-    """The update rule, with `learning_rate` a float or a schedule. To be called in the strategy's scope."""
+    """The update rule, with `learning_rate` a float or a schedule. To be called in the strategy's scope.
+
+    Its variables' paths begin with the rule's name, as checkpoints need: Keras would number the rules of a process.
+    """
     if isinstance(section, SGD):
-        return _SGD(learning_rate, momentum=section.momentum)
+        return _SGD(learning_rate, momentum=section.momentum, name=section.name)
     if isinstance(section, AdamW):
-        return _AdamW(learning_rate, weight_decay=section.weight_decay)
-    return _Adam(learning_rate)
+        return _AdamW(learning_rate, weight_decay=section.weight_decay, name=section.name)
+    return _Adam(learning_rate, name=section.name)
 
 
 def all_reduce(gradients: Sequence[tf.Tensor], scalars: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:

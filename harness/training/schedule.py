@@ -6,8 +6,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from harness.config.schedule import ScheduleSection
-
 
 class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """Linear warm-up from zero to `peak`, then constant, or linear or cosine decay to zero at the end.
@@ -25,10 +23,6 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):  # type:
         self.peak = peak
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
-
-    @classmethod
-    def of(cls, section: ScheduleSection, peak: float, warmup_steps: int, total_steps: int) -> "WarmupThenDecay":
-        return cls(section.name, peak, warmup_steps, total_steps)
 
     def __call__(self, step: Any) -> tf.Tensor:
         """The learning rate, a float32 scalar, of 0-based `step`."""

@@ -46,22 +46,17 @@ class Session:
         self.writers: Sequence[Writer] = ()
         self.rows: dict[str, Row] = {}
         """The newest row of each split."""
-        self._train, self._validation, self._test = splits
+        self.train_split, self._validation, self._test = splits
         self._signals = signals
         self.step = self._restore(checkpoint)
         self._last_save = time.monotonic()
         self._evaluator = Evaluator(cluster, state.result, config.evaluate.batch)
         with self.clock.compiling():
-            self._chunk = Chunk(config, cluster, state, self._train, self.step)
+            self._chunk = Chunk(config, cluster, state, self.train_split, self.step)
             self._chunk(0)
 
-    @property
-    def epoch_examples(self) -> int:
-        """Rows in the training set."""
-        return len(self._train)
-
     def train_chunk(self) -> None:
-        """Train to the next event, or about two seconds."""
+        """Train to the next event, or about two seconds. Raises NonFiniteLoss."""
         steps = min(self._steps_per_chunk, self.events.next_after(self.step) - self.step)
         with self.clock.training(steps):
             result = self._chunk(steps)
@@ -137,7 +132,7 @@ class Session:
         if step:
             arrays = checkpoint.arrays if checkpoint else {}
             for path, variable in self.state.variables().items():
-                own = arrays[path] if path in arrays else np.zeros(variable.shape, variable.dtype)
+                own = arrays[path] if self.cluster.is_chief else np.zeros(variable.shape, variable.dtype)
                 variable.assign(from_chief(self.cluster, own))
         return int(step)
 

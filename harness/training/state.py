@@ -32,8 +32,8 @@ class State:
         with cluster.strategy.scope():
             self.model = new_model()
             self.average = new_model() if config.train.ema else None
-            self.learning_rate = WarmupThenDecay.of(
-                config.schedule, config.optimizer.learning_rate, events.warmup_steps, events.total_steps
+            self.learning_rate = WarmupThenDecay(
+                config.schedule.name, config.optimizer.learning_rate, events.warmup_steps, events.total_steps
             )
             self.optimizer = optimizer.build(config.optimizer, self.learning_rate)
             self.optimizer.build(self.model.trainable_variables)
@@ -41,7 +41,7 @@ class State:
     @property
     def result(self) -> keras.Model:
         """What is evaluated and exported: the averaged model where there is one."""
-        return self.average or self.model
+        return self.model if self.average is None else self.average
 
     def variables(self) -> dict[str, Any]:
         """All variables by a path that is the same in every process that builds this config."""

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from harness.data.sources import Split
+from harness.event_files import file_errors
 from harness.training.state import State
 from harness.training.writers import Row, Writer
 
@@ -34,6 +35,7 @@ class TensorBoard(Writer):
         self._begun = step
         self._files: dict[str, Any] = {}
 
+    @file_errors
     def write(self, row: Row) -> None:
         with self._file(row["split"]).as_default(row["step"]):
             for name, value in row.items():
@@ -41,15 +43,18 @@ class TensorBoard(Writer):
                     tf.summary.scalar(name, value)
         self._file(row["split"]).flush()
 
+    @file_errors
     def save(self, step: int, state: State, header: dict[str, Any]) -> None:
         self.close()
         self._begun = step
 
+    @file_errors
     def close(self) -> None:
         for file in self._files.values():
             file.close()
         self._files.clear()
 
+    @file_errors
     def describe(self, model: keras.Model, config_text: str, train: Split, images: int) -> None:
         """Write the model's graph and summary, the config, and the first training images under their labels."""
         forward = tf.function(lambda pixels: model(pixels, training=False), autograph=False)
@@ -61,6 +66,7 @@ class TensorBoard(Writer):
             for index, (image, label) in enumerate(zip(train.images[:images], train.labels[:images], strict=True)):
                 tf.summary.image(f"inputs/{index:02d}_label_{label}", image[None])
 
+    @file_errors
     def histograms(self, step: int, model: keras.Model) -> None:
         with self._file("train").as_default(step):
             for weight in model.trainable_variables:

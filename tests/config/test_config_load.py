@@ -1,5 +1,7 @@
 """YAML text and `--set` assignments → a checked Config, and back."""
 
+import os
+
 import pytest
 
 from harness.config import Config, dump, load, resolve
@@ -87,7 +89,7 @@ class TestSet:
         assert str(from_text(FULL, "train.length=2 epochs").train.length) == "2 epochs"
 
     def test_the_value_may_hold_equals_signs(self):
-        assert from_text("name: x", "data.source=a=b.npz").data.source == "a=b.npz"
+        assert from_text("name: x", "data.source=a=b.npz").data.source == os.path.abspath("a=b.npz")
 
     def test_the_last_one_counts(self):
         assert from_text("seed: 1", "seed=2", "seed=3").seed == 3

@@ -20,6 +20,7 @@ def test_time_is_kept_apart_by_what_it_went_into() -> None:
 def test_the_pace_is_that_of_the_newest_chunk() -> None:
     clock = Clock()
     assert clock.step_seconds == 0
+    clock.train_seconds = 1000.0  # of an earlier sitting
     with clock.training(1):
         time.sleep(0.05)
     assert clock.step_seconds >= 0.05

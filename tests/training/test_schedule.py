@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from harness.config.schedule import ScheduleSection
 from harness.training.schedule import WarmupThenDecay
 
 PEAK, WARMUP, TOTAL = 0.004, 4, 12
@@ -55,7 +54,7 @@ def test_the_rate_past_the_end_stays_where_it_ended() -> None:
 
 
 def test_the_step_may_be_the_optimizers_own_counter() -> None:
-    built = keras.optimizers.SGD(WarmupThenDecay.of(ScheduleSection(name="linear"), 1.0, 4, 12))
+    built = keras.optimizers.SGD(WarmupThenDecay("linear", 1.0, 4, 12))
     weight = keras.Variable([0.0])
     built.build([weight])
     moved = []

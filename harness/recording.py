@@ -1,0 +1,141 @@
+"""What only the chief does: hold the run's directory, and write to it."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import tensorflow as tf
+
+from harness import provenance
+from harness.cluster.strategy import describe_device, peak_memory_bytes
+from harness.config import Config, dump
+from harness.errors import OutOfMemory, RunError, Stopped, WriteFailed
+from harness.run_dir import RunDir
+from harness.terminal import Terminal
+from harness.training import tensorboard
+from harness.training.checkpoint import Checkpoint, Checkpoints, discard_behind, load_newest
+from harness.training.events import Events
+from harness.training.progress import ProgressLines
+from harness.training.session import Session
+from harness.training.state import weights_sha256
+from harness.training.tensorboard import TensorBoard
+from harness.training.writers import MetricsFile
+
+
+@contextmanager
+def opened(
+    run: RunDir, config: Config, events: Events, may_resume: bool, terminal: Terminal
+) -> Iterator[Checkpoint | None]:
+    """Hold the run's directory, made new or taken up where its newest checkpoint is, and leave its status right.
+
+    Gives that checkpoint; None for a run that is new or died before it had one. Raises RunError.
+    """
+    run.lock()
+    try:
+        newest = _taken_up(run, config, events, may_resume, terminal) if run.exists() else None
+        run.begin(config)
+        terminal.log_to(run.log_file)
+        with _failures_recorded(run, terminal):
+            yield newest
+    finally:
+        with suppress(OSError):
+            terminal.close()
+        run.unlock()
+
+
+@contextmanager
+def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]:
+    """Let the session write to the run's directory and the terminal; at the end, however it comes, the summary."""
+    config, step = session.config, session.step
+    with ExitStack() as closing:
+        steps_per_epoch = len(session.train_split) / config.train.global_batch
+        board = TensorBoard(run.tensorboard_dir, step)
+        session.writers = [
+            ProgressLines(terminal, step, session.events.total_steps, steps_per_epoch),
+            MetricsFile(run.metrics_file),
+            Checkpoints(run.checkpoints_dir, config.checkpoint.keep),
+            board,
+        ]
+        for writer in session.writers:
+            closing.callback(writer.close)
+        if step == 0:
+            board.describe(session.state.model, dump(config), session.train_split, config.tensorboard.images)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                run.write_summary(summary(session, "running"))
+
+
+def summary(session: Session, status: str) -> dict[str, Any]:
+    """What a run has come to so far; `test` is null until it has been read."""
+    clock, cluster = session.clock, session.cluster
+    examples = session.step * session.config.train.global_batch
+
+    def result(split: str) -> dict[str, Any] | None:
+        row = session.rows.get(split)
+        return {key: row[key] for key in ("loss", "accuracy", "examples")} if row else None
+
+    return {
+        "status": status,
+        "steps": session.step,
+        "epochs": examples / len(session.train_split),
+        "examples": examples,
+        "replicas": cluster.replicas,
+        "workers": cluster.workers,
+        "global_batch": session.config.train.global_batch,
+        "train_seconds": clock.train_seconds,
+        "compile_seconds": clock.compile_seconds,
+        "images_per_second": examples / clock.train_seconds if clock.train_seconds else None,
+        "validation": result("validation"),
+        "test": result("test"),
+        "weights_sha256": weights_sha256(session.state.result),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "versions": provenance.versions(),
+        "git": provenance.git(),
+        "device": describe_device(),
+    }
+
+
+def _taken_up(run: RunDir, config: Config, events: Events, may_resume: bool, terminal: Terminal) -> Checkpoint | None:
+    """Rewind the run's records to its newest checkpoint."""
+    if not may_resume:
+        raise RunError(f"{run.path} has just become another process's run")
+    run.check_same(config)
+    newest = load_newest(run.checkpoints_dir, terminal.warning)
+    step = newest.step if newest else 0
+    if step > events.total_steps:
+        raise RunError(f"{run.path} is at step {step:,} already, behind the end of {config.train.length}")
+    if newest and newest.header["identity"] != config.identity_hash():
+        raise RunError(f"{run.path}: the checkpoint of step {step:,} was written under another config")
+    discard_behind(run.checkpoints_dir, step)
+    run.rewind_metrics(step)
+    tensorboard.rewind(run.tensorboard_dir, step)
+    terminal.line(f"resume    {run.path} at step {step:,}")
+    return newest
+
+
+@contextmanager
+def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
+    """Leave the right status behind, and turn what the machine does to us into one line."""
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, Stopped | KeyboardInterrupt)
+        # What went wrong first is what the user has to know, not that a full disk doesn't take this either.
+        with suppress(OSError):
+            terminal.log(f"{type(error).__name__}: {error}")
+        with suppress(OSError, RunError):
+            if run.read_summary()["status"] == "running":
+                run.update_summary(status="stopped" if stopped else "failed")
+        if isinstance(error, KeyboardInterrupt):
+            raise Stopped(f"stopped; go on with: {run.resume_command()}", signal.SIGINT) from None
+        if isinstance(error, OSError):
+            raise WriteFailed(
+                f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, go on "
+                f"with: {run.resume_command()}"
+            ) from None
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise OutOfMemory("out of memory: lower train.micro_batch, train.global_batch or evaluate.batch") from None
+        raise
