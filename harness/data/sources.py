@@ -74,7 +74,7 @@ def load(source: str) -> DataSet:
             arrays = [file[name] for name in _ARRAYS]
     except KeyError:
         raise DataError(f"data.source: {source} must hold the arrays {', '.join(_ARRAYS)}") from None
-    except Exception:  # NumPy and zipfile stumble over a damaged file in a dozen ways
+    except Exception:  # noqa: BLE001  NumPy and zipfile stumble over a damaged file in a dozen ways
         raise DataError(f"data.source: {source} can't be read as an .npz file of arrays") from None
     if not all(isinstance(array, np.ndarray) for array in arrays):
         raise DataError(f"data.source: {source} can't be read as an .npz file of arrays")
