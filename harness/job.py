@@ -76,6 +76,7 @@ def train(
         with StopSignals() as signals:
             state = State(config, cluster, events, data.image_shape, data.classes)
             terminal.line(summary_text(state.model))
+            terminal.line("compiling the training step")
             session = Session(config, cluster, events, state, splits, checkpoint, signals)
             with writing(session, run, terminal) if run else nullcontext():
                 stop_signal = loop.train(session)
@@ -127,7 +128,7 @@ def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
     events = Events.of(config, len(splits[0]))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
-            f"schedule.warmup: {config.schedule.warmup} is as long as train.length, {config.train.length}: "
+            f"schedule.warmup: {config.schedule.warmup} leaves nothing of train.length, {config.train.length}: "
             "make it shorter"
         )
     return data, splits, events

@@ -31,6 +31,9 @@ class RunDir:
         self.report_file = path / "report.html"
         self._lock = filelock.FileLock(path / ".lock")
 
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.path)!r})"
+
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """The run at `path`. Raises RunError where there is none."""

@@ -58,7 +58,7 @@ def find(config: str | Path) -> Path:
         return Path(str(resources.files("harness.configs") / f"{config}.yaml"))
     if os.path.isdir(path):
         raise ConfigError(f"{config} is a folder: name a YAML file in it")
-    raise ConfigError(f"{config}: no such config file; shipped configs: {', '.join(shipped())}")
+    raise ConfigError(f"{config}: no such config file in {os.getcwd()}; shipped configs: {', '.join(shipped())}")
 
 
 def parse(text: bytes, source: str) -> dict[str, Any]:

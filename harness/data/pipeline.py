@@ -32,7 +32,7 @@ def training_batches(
         return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32), position
 
     batches = tf.data.Dataset.counter().map(_plain(batch), deterministic=True, num_parallel_calls=2)
-    return batches.prefetch(2 * local_replicas)
+    return batches.prefetch(2 * local_replicas).with_options(_options())
 
 
 def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -52,7 +52,20 @@ def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribu
         row = tf.where(real, row, 0)
         return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32)
 
-    return tf.data.Dataset.range(batches * local_replicas).map(_plain(batch)).prefetch(local_replicas)
+    return (
+        tf.data.Dataset.range(batches * local_replicas)
+        .map(_plain(batch))
+        .prefetch(local_replicas)
+        .with_options(_options())
+    )
+
+
+def _options() -> tf.data.Options:
+    """No tuning of the pipeline at run time: nothing is left to tune, and the end of a process was seen to hang where
+    an iterator waits for the thread that tunes it (TensorFlow 2.21, RootDataset::Iterator's destructor)."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 # There is no Python control flow to convert in these functions, and looking for some takes a third of a second.

@@ -68,7 +68,9 @@ def saliency_picture(
         title=title,
         caption="Each map explains the logit of the predicted class; the white line is the image's outline. "
         f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own largest value: brightness compares "
-        "the pixels of one map, not two maps.",
+        "the pixels of one map, not two maps. Where a pooling cuts off what doesn't fill its window, the pixels "
+        "at the right and lower edge reach no logit: the gradients are zero there, and a coarse Grad-CAM, "
+        "stretched over the whole image, may still light up.",
         alt=f"{title}, each with {', '.join(_TITLES[method] for method in maps)}. {shown}.",
         png=png(figure),
     )

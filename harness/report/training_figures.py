@@ -40,8 +40,9 @@ def curves_picture(rows: list[dict[str, Any]]) -> Picture:
     return Picture(
         name="training-curves",
         title="Training curves",
-        caption="Training values are means over the steps since the point before, with the augmentation on; "
-        "validation and test are measured at that step, on the images as they are. A validation loss that "
+        caption="Training values are means over the steps since the point before, with the augmentation on "
+        "and label smoothing, where there is any, in the loss; validation and test are measured at that step, without "
+        "either, so their loss may lie well below. A validation loss that "
         "rises while the training loss falls is overfitting.",
         alt="Loss, accuracy and learning rate over the steps of training. " + _last_values(rows),
         png=png(figure),
