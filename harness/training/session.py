@@ -12,7 +12,7 @@ from harness.cluster.collective import from_chief, sum_over_workers
 from harness.cluster.strategy import Cluster
 from harness.config import Config
 from harness.data.sources import Split
-from harness.errors import NonFiniteLoss
+from harness.errors import NonFiniteLoss, RunError
 from harness.training.checkpoint import Checkpoint
 from harness.training.chunk import Chunk
 from harness.training.clock import Clock
@@ -131,7 +131,11 @@ class Session:
         step, self.clock.compile_seconds, self.clock.train_seconds = from_chief(self.cluster, numbers).tolist()
         if step:
             arrays = checkpoint.arrays if checkpoint else {}
-            for path, variable in self.state.variables().items():
+            variables = self.state.variables()
+            odd = [p for p, v in variables.items() if checkpoint and getattr(arrays.get(p), "shape", None) != v.shape]
+            if odd:
+                raise RunError(f"the checkpoint of step {int(step):,} has no {odd[0]} that fits this model and data")
+            for path, variable in variables.items():
                 own = arrays[path] if self.cluster.is_chief else np.zeros(variable.shape, variable.dtype)
                 variable.assign(from_chief(self.cluster, own))
         return int(step)
