@@ -107,11 +107,7 @@ def _consumer(config: Config, cluster: Cluster, train: Split) -> Callable[[int],
     """Takes a number of steps' batches from the input pipeline, in one compiled loop as in training."""
     plan = BatchPlan.of(config.train, cluster.replicas)
     strategy = cluster.strategy
-    batches = iter(
-        strategy.distribute_datasets_from_function(
-            lambda context: training_batches(train, config.seed, plan, 0, context)
-        )
-    )
+    batches = iter(cluster.distribute(lambda context: training_batches(train, config.seed, plan, 0, context)))
 
     def touch(batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
         # A batch is whole when it arrives, so one number of each array is use enough for it not to be left out.

@@ -40,9 +40,7 @@ class Chunk:
         self._ema = config.train.ema
         self._augment = partial(_shifted, seed=config.seed, pixels=config.data.shift) if config.data.shift else None
         self._batches: Iterator[Any] = iter(
-            cluster.strategy.distribute_datasets_from_function(
-                lambda context: training_batches(train, config.seed, self._plan, first_step, context)
-            )
+            cluster.distribute(lambda context: training_batches(train, config.seed, self._plan, first_step, context))
         )
         self.compiled = tf.function(self._steps)
 

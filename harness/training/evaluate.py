@@ -36,7 +36,7 @@ class Evaluator:
 
     def _dataset(self, split: Split) -> Any:
         if id(split) not in self._datasets:
-            self._datasets[id(split)] = self._cluster.strategy.distribute_datasets_from_function(
+            self._datasets[id(split)] = self._cluster.distribute(
                 lambda context: evaluation_batches(split, self._rows_per_replica, context)
             )
         return self._datasets[id(split)]
