@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.options import set_option
 from harness.cli.startup import import_tensorflow
 
 
@@ -26,13 +27,7 @@ def runs(folder: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("config", required=False)
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Replace a value: train.length='2 epochs'.",
-)
+@set_option
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configs, for editors.")
 def config(config: str | None, assignments: tuple[str, ...], schema: bool) -> None:
     """Print CONFIG, checked and with all defaults filled in."""

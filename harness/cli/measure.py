@@ -4,14 +4,13 @@ import json
 
 import click
 
+from harness.cli.options import set_option
 from harness.cli.startup import import_tensorflow
 
 
 @click.command()
 @click.argument("config")
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Replace a value: train.global_batch=32."
-)
+@set_option
 @click.option(
     "--against",
     metavar="keras-fit|KEY=VALUE",

@@ -6,18 +6,13 @@ from pathlib import Path
 
 import click
 
+from harness.cli.options import set_option
 from harness.cli.startup import import_tensorflow
 
 
 @click.command()
 @click.argument("config")
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Replace a value: train.length='2 epochs'.",
-)
+@set_option
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write the run here.  [runs/NAME-TIME]")
 @click.option("--run-name", metavar="NAME", help="Begin the run directory's name with this.")
 @click.option("--resume", metavar="auto|RUN", help="Go on with RUN; auto: with --run-dir, if there is a run in it.")
