@@ -1,10 +1,22 @@
-"""Who we are among the workers, read from the environment: pure, no TensorFlow."""
+"""Who we are among the workers, read from the environment: pure, no TensorFlow.
+
+The first of these that is there counts:
+
+1. `TF_CONFIG`, TensorFlow's own; `harness launch` sets it for the workers that it starts.
+2. Slurm, where the job step has several tasks (`srun`): a task is a worker.
+3. Kubernetes, in an Indexed Job of several pods with a headless service: a pod is a worker. Kubernetes sets
+   `JOB_COMPLETION_INDEX`; scripts/kubernetes.yaml sets `HARNESS_WORKERS` and `HARNESS_WORKER_ADDRESS`.
+"""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.errors import DeviceError
+
+# Below the ports that Linux gives to outgoing connections (32768 and up), and clear of well-known services.
+_SLURM_FIRST_PORT, _SLURM_PORTS = 20000, 10000
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,22 @@ class Membership:
 
 
 def detect(environment: Mapping[str, str]) -> Membership | None:
-    """The cluster that `TF_CONFIG` names; None without one. Raises DeviceError where it can't be understood."""
+    """The cluster that the environment names; None without one. Raises DeviceError where it can't be understood."""
+    return _tf_config(environment) or _slurm(environment) or _kubernetes(environment)
+
+
+def membership(strategy: str, environment: Mapping[str, str]) -> Membership | None:
+    """The cluster that counts under that `cluster.strategy`: none where a process is to train by itself."""
+    return detect(environment) if strategy in ("auto", "multi_worker") else None
+
+
+def is_chief(strategy: str, environment: Mapping[str, str]) -> bool:
+    """Whether we are the worker that reads and writes the disk, under that `cluster.strategy`."""
+    found = membership(strategy, environment)
+    return found is None or found.is_chief
+
+
+def _tf_config(environment: Mapping[str, str]) -> Membership | None:
     text = environment.get("TF_CONFIG")
     if not text:
         return None
@@ -46,7 +73,79 @@ def detect(environment: Mapping[str, str]) -> Membership | None:
     return Membership(tuple(workers), index, "TF_CONFIG")
 
 
-def is_chief(strategy: str, environment: Mapping[str, str]) -> bool:
-    """Whether we are the worker that reads and writes the disk, under that `cluster.strategy`."""
-    membership = detect(environment) if strategy in ("auto", "multi_worker") else None
-    return membership is None or membership.is_chief
+def _slurm(environment: Mapping[str, str]) -> Membership | None:
+    """The tasks of our job step, in the order of their ranks, which is by node (Slurm's block distribution)."""
+    count = environment.get("SLURM_STEP_NUM_TASKS") or "1"
+    if count == "1":
+        return None
+    try:
+        nodes = expand_nodes(environment["SLURM_STEP_NODELIST"])
+        tasks = _tasks_per_node(environment["SLURM_STEP_TASKS_PER_NODE"])
+        index = int(environment["SLURM_PROCID"])
+        job = int(environment["SLURM_JOB_ID"])
+        placed = list(zip(nodes, tasks, strict=True))
+        if sum(tasks) != int(count):
+            raise ValueError(f"{sum(tasks)} tasks on {len(nodes)} nodes, but SLURM_STEP_NUM_TASKS={count}")
+    except (ValueError, KeyError) as error:
+        raise DeviceError(f"Slurm's variables are not understood ({type(error).__name__}: {error})") from None
+    # A port per job, so that jobs that share a node don't meet; workers that share one count up from it.
+    first = _SLURM_FIRST_PORT + 16 * job % _SLURM_PORTS
+    workers = [f"{node}:{first + local}" for node, here in placed for local in range(here)]
+    if not 0 <= index < len(workers):
+        raise DeviceError(f"Slurm's variables are not understood: SLURM_PROCID={index} of {len(workers)} tasks")
+    return Membership(tuple(workers), index, "Slurm")
+
+
+def expand_nodes(nodelist: str) -> list[str]:
+    """Slurm's short form of a node list in full: `n[08-10,12],login` → n08, n09, n10, n12, login; the order is kept."""
+    nodes: list[str] = []
+    names = re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", nodelist)
+    for name in names:
+        nodes.extend(_expand(name))
+    if not nodes or ",".join(names) != nodelist or not all(re.fullmatch(r"[\w.-]+", node) for node in nodes):
+        raise ValueError(f"node list {nodelist!r}")
+    return nodes
+
+
+def _expand(name: str) -> list[str]:
+    head, bracket, rest = name.partition("[")
+    if not bracket:
+        return [name]
+    ranges, _, tail = rest.partition("]")
+    numbers: list[str] = []
+    for part in ranges.split(","):
+        low, _, high = part.partition("-")
+        numbers.extend(f"{number:0{len(low)}}" for number in range(int(low), int(high or low) + 1))
+    return [head + number + end for number in numbers for end in _expand(tail)]
+
+
+def _tasks_per_node(text: str) -> list[int]:
+    """`2(x3),1` → 2, 2, 2, 1."""
+    counts: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
+        if not match:
+            raise ValueError(f"tasks per node {text!r}")
+        counts += [int(match[1])] * int(match[2] or 1)
+    return counts
+
+
+def _kubernetes(environment: Mapping[str, str]) -> Membership | None:
+    if not environment.get("HARNESS_WORKERS"):
+        return None
+    try:
+        count = int(environment["HARNESS_WORKERS"])
+        index = int(environment["JOB_COMPLETION_INDEX"])
+        pattern = environment["HARNESS_WORKER_ADDRESS"]
+        if "{index}" not in pattern or not re.fullmatch(r"[\w.-]+:\d+", pattern.replace("{index}", "0")):
+            raise ValueError(f"HARNESS_WORKER_ADDRESS is {pattern!r}")
+    except (ValueError, KeyError) as error:
+        raise DeviceError(
+            f"the variables of the Kubernetes job are not understood ({type(error).__name__}: {error}): expected "
+            "HARNESS_WORKERS=2, HARNESS_WORKER_ADDRESS='JOB-{index}.SERVICE:2222' and JOB_COMPLETION_INDEX"
+        ) from None
+    if not 0 <= index < count:
+        raise DeviceError(f"JOB_COMPLETION_INDEX={index} is not one of the {count} workers of HARNESS_WORKERS")
+    if count == 1:
+        return None
+    return Membership(tuple(pattern.replace("{index}", str(i)) for i in range(count)), index, "Kubernetes")
