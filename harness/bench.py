@@ -36,7 +36,7 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0) -> dic
     Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges.
     """
     data, (train, _, _), events = read(config)
-    cluster = connect(config.cluster)
+    cluster = connect(config.cluster, common=config.common(), tf32=config.train.tf32)
     state = State(config, cluster, events, data.image_shape, data.classes)
     clock = Clock()
     with clock.compiling():
@@ -115,7 +115,7 @@ def _consumer(config: Config, cluster: Cluster, train: Split) -> Callable[[int],
 
     def consume(batches: Iterator[Any], steps: tf.Tensor) -> tf.Tensor:
         total = tf.constant(0.0)
-        for _ in tf.range(steps):
+        for _ in tf.range(steps * plan.micro_batches):
             total += tf.add_n(strategy.experimental_local_results(strategy.run(touch, args=(next(batches),))))
         return total
 

@@ -9,6 +9,8 @@ HarnessError                  1
 ├── NonFiniteLoss             1    training diverged; the update was not applied
 ├── OutOfMemory               1
 ├── WriteFailed               1    a disk that is full, or a run directory that has become read-only
+├── WorkerMissing             1    a worker that never showed up
+├── WorkerLost                1    a worker that died, or failed in a way it has told by itself
 └── Stopped             130, 143   SIGINT or SIGTERM, after a checkpoint
 """
 
@@ -38,7 +40,12 @@ class RunError(UserError):
 
 
 class NonFiniteLoss(HarnessError):
-    pass
+    """At the examples of step `data_step` (from 0) of the stream, after `restores` earlier ones that were skipped."""
+
+    def __init__(self, message: str, data_step: int = 0, restores: int = 0) -> None:
+        super().__init__(message)
+        self.data_step = data_step
+        self.restores = restores
 
 
 class OutOfMemory(HarnessError):
@@ -46,6 +53,14 @@ class OutOfMemory(HarnessError):
 
 
 class WriteFailed(HarnessError):
+    pass
+
+
+class WorkerMissing(HarnessError):
+    pass
+
+
+class WorkerLost(HarnessError):
     pass
 
 

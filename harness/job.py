@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from harness import config as configs
+from harness import failures
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
 from harness.cluster.environment import is_chief
+from harness.cluster.heartbeat import Heartbeat
 from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config, resolve
 from harness.config.cluster import ClusterSection
 from harness.data import sources
 from harness.data.sources import DataSet, Split
-from harness.errors import ConfigError, DataError, HarnessError, Stopped, UserError
+from harness.errors import ConfigError, DataError, HarnessError, NonFiniteLoss, Stopped, UserError
 from harness.models.build import check_image_shape
 from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
@@ -33,6 +35,8 @@ from harness.training.session import Session
 from harness.training.state import State
 from harness.training.stop import StopSignals
 from harness.training.tensorboard import summary_text
+
+_MOST_RESTORES = 3
 
 
 def train(
@@ -57,6 +61,7 @@ def train(
             is made.
         NonFiniteLoss: when training diverges.
         OutOfMemory, WriteFailed: when the machine gives out; the checkpoints so far are safe.
+        WorkerMissing, WorkerLost: when another worker never shows up, or dies.
         Stopped: after SIGINT or SIGTERM, once the state is saved.
     """
     config = as_config(config)
@@ -65,30 +70,44 @@ def train(
     if run and run.exists():
         run.check_same(config)
     data, splits, events = read(config)
-    cluster = connect(config.cluster)
+    cluster = connect(config.cluster, common=config.common(), tf32=config.train.tf32)
     complete = run is not None and run.exists() and run.is_complete(config)
     if from_chief(cluster, np.array([int(complete)])).any():
         terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
         return run
 
     describe(config, cluster, splits, events, terminal)
-    with _begun(run, config, cluster, events, bool(resume), terminal) as checkpoint:
-        with StopSignals() as signals:
-            state = State(config, cluster, events, data.image_shape, data.classes)
-            terminal.line(summary_text(state.model))
-            terminal.line("compiling the training step")
-            session = Session(config, cluster, events, state, splits, checkpoint, signals)
-            with writing(session, run, terminal) if run else nullcontext():
-                stop_signal = loop.train(session)
-                if not stop_signal:
-                    session.test()
-                    stop_signal = session.agree()
-                if stop_signal:
-                    how = f"; go on with: {run.resume_command()}" if run else ""
-                    raise Stopped(f"stopped at step {session.step:,}{how}", stop_signal)
-        if run:
-            _finish(run, session, terminal)
-    return run
+    heartbeat, around = Heartbeat(), None
+    while True:
+        try:
+            with (
+                _begun(run, config, cluster, events, bool(resume or around), terminal) as checkpoint,
+                failures.told(BatchPlan.of(config.train, cluster.replicas), cluster),
+            ):
+                state = State(config, cluster, events, data.image_shape, data.classes)
+                if run:
+                    terminal.line(summary_text(state.model))
+                terminal.line("compiling the training step")
+                with StopSignals() as signals:
+                    session = Session(config, cluster, events, state, splits, checkpoint, around, signals, heartbeat)
+                    with writing(session, run, terminal) if run else nullcontext():
+                        _train_and_test(session, run)
+                weights = session.check_equal_weights()
+                if not run:
+                    terminal.line(f"done at step {session.step:,} with the weights of worker 0, SHA-256 {weights}")
+                heartbeat.end()
+                if run:
+                    _finish(run, session, terminal)
+                session.agree()  # so that all end well, or none
+                return run
+        except NonFiniteLoss as error:
+            if config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
+                raise
+            terminal.warning(
+                f"{error}. Going back to the last checkpoint, and on behind these examples "
+                f"({error.restores + 1} of {_MOST_RESTORES} times)"
+            )
+            around = error
 
 
 def evaluate(run: RunDir, split: str) -> dict[str, float | int]:
@@ -102,7 +121,7 @@ def evaluate(run: RunDir, split: str) -> dict[str, float | int]:
     rows = {"validation": validation, "test": test}[split]
     if not len(rows):
         raise DataError(f"{run.path} has no {split} rows: data.validation is 0")
-    cluster = connect(ClusterSection(), environment={})
+    cluster = connect(ClusterSection(), environment={}, tf32=config.train.tf32)
     with cluster.strategy.scope():
         model = logits_of(load(run.model_file))
     return Evaluator(cluster, model, config.evaluate.batch)(rows)
@@ -154,7 +173,7 @@ def describe(
 def dry_run(config: Config, terminal: Terminal) -> None:
     """Resolve and check everything, print it with a memory estimate, and train nothing."""
     data, splits, events = read(config)
-    cluster = connect(config.cluster)
+    cluster = connect(config.cluster, tf32=config.train.tf32)
     describe(config, cluster, splits, events, terminal)
     state = State(config, cluster, events, data.image_shape, data.classes)
     plan = BatchPlan.of(config.train, cluster.replicas)
@@ -175,12 +194,23 @@ def _begun(
         if run:
             terminal.line(f"run       {run.path}")
             try:
-                checkpoint = stack.enter_context(opened(run, config, events, may_resume, terminal))
+                checkpoint = stack.enter_context(opened(run, config, cluster, events, may_resume, terminal))
             except UserError as error:
                 refusal = error
         if from_chief(cluster, np.array([int(refusal is not None)])).any():
             raise refusal or HarnessError("the first worker could not begin: see its output")
         yield checkpoint
+
+
+def _train_and_test(session: Session, run: RunDir | None) -> None:
+    """Raises Stopped after a signal."""
+    stop_signal = loop.train(session)
+    if not stop_signal:
+        session.test()
+        stop_signal = session.agree()
+    if stop_signal:
+        how = f"; go on with: {run.resume_command()}" if run else ""
+        raise Stopped(f"stopped at step {session.step:,}{how}", stop_signal)
 
 
 def _finish(run: RunDir, session: Session, terminal: Terminal) -> None:

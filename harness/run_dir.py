@@ -29,6 +29,7 @@ class RunDir:
         self.model_file = path / "model.keras"
         self.figures_dir = path / "figures"
         self.report_file = path / "report.html"
+        self.logs_dir = path / "logs"
         self._lock = filelock.FileLock(path / ".lock")
 
     def __repr__(self) -> str:
@@ -158,13 +159,13 @@ def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> 
         return RunDir.open(resume)
     if resume is not None and run_dir is None:
         raise RunError("--resume auto needs --run-dir: the directory to start in or to go on with")
-    run = RunDir(Path(run_dir) if run_dir is not None else _new_path(name))
+    run = RunDir(Path(run_dir) if run_dir is not None else new_path(name))
     if not (resume and run.exists()):
         _check_new(run.path)
     return run
 
 
-def _new_path(name: str, parent: Path = Path("runs")) -> Path:
+def new_path(name: str, parent: Path = Path("runs")) -> Path:
     """`runs/<name>-<YYYYmmdd-HHMMSS>`, with a number behind it where that is taken."""
     first = parent / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = first, 2
@@ -177,7 +178,7 @@ def _check_new(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is no directory")
     if path.is_dir() and any(
-        not entry.name.startswith(".") and entry.name != "summary.json" for entry in path.iterdir()
+        not entry.name.startswith(".") and entry.name not in ("summary.json", "logs") for entry in path.iterdir()
     ):
         raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to go on with a run in it")
     existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())

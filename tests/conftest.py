@@ -15,6 +15,11 @@ import pytest
 import tensorflow as tf
 from playwright.sync_api import Browser, sync_playwright
 
+# The tests' own process, and those it starts, use CPUs on every machine: TensorFlow settles its devices once a process.
+# Tests marked gpu give the cards to processes of their own.
+_CARDS = os.environ.get("CUDA_VISIBLE_DEVICES")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -46,6 +51,13 @@ def browser() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def with_gpus() -> dict[str, str]:
+    """The environment of a process that may use the machine's GPUs."""
+    environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+    return environment if _CARDS is None else {**environment, "CUDA_VISIBLE_DEVICES": _CARDS}
 
 
 @dataclass(frozen=True)

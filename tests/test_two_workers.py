@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from harness.launch import free_ports
 from harness.run_dir import RunDir
 from harness.training.checkpoint import steps
 
@@ -41,14 +41,6 @@ def alone(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunDi
     ended = subprocess.run([*command, "--run-dir", path], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     return RunDir.open(path)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """The command line: arguments → one call. Nothing heavy is imported before a command runs."""
 
+import faulthandler
 import signal
 import sys
 
 import click
 
 from harness.cli.inspect import config, doctor, runs, tensorboard
-from harness.cli.measure import bench
+from harness.cli.launch import launch
+from harness.cli.measure import bench, chaos
 from harness.cli.run import evaluate, train, visualize
 from harness.errors import HarnessError, Stopped, UserError
 
@@ -17,12 +19,16 @@ def cli() -> None:
     """Train a CNN with TensorFlow on one device, all GPUs of a machine or many machines, and look inside it."""
 
 
-for command in (train, evaluate, visualize, runs, config, bench, doctor, tensorboard):
+for command in (train, launch, evaluate, visualize, runs, config, bench, chaos, doctor, tensorboard):
     cli.add_command(command)
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's is one line on standard error and an exit code, no traceback."""
+    """Run the command line; a mistake of the user's is one line on standard error and an exit code, no traceback.
+
+    SIGQUIT (Ctrl-\\) writes the Python stacks to standard error before it ends the process, as it would anyway.
+    """
+    faulthandler.register(signal.SIGQUIT, file=sys.__stderr__ or sys.stderr, all_threads=True, chain=True)
     try:
         exit_code = cli.main(standalone_mode=False)
         sys.stdout.flush()

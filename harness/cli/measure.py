@@ -1,6 +1,8 @@
-"""The commands that measure: bench."""
+"""The commands that measure: bench, chaos."""
 
 import json
+import sys
+from dataclasses import asdict
 
 import click
 
@@ -38,3 +40,36 @@ def bench(
         progress = (lambda line: None) if as_json else click.echo
         result = compare.compare(config, assignments, against, pairs, repeats, progress)
         click.echo(json.dumps(result, indent=2) if as_json else compare.as_text(result))
+
+
+@click.command()
+@click.argument("config")
+@set_option
+@click.option("--faults", metavar="A,B,…", help="Which, separated by commas.  [all of them]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the moments.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: int, as_json: bool) -> None:
+    """Inject faults into runs of CONFIG, and see whether they end as if nothing had happened.
+
+    Faults: kill (SIGKILL), term (SIGTERM), stop (SIGSTOP, under launch), nan (a gradient that is none),
+    torn-checkpoint (killed, and the newest checkpoint cut in half), disk-full (no file may grow).
+    Takes about twice a training for each fault.
+    """
+    from harness.chaos import FAULTS, as_text, run
+    from harness.config import load
+    from harness.errors import ConfigError
+    from harness.run_dir import new_path
+
+    checked = load(config, assignments)
+    chosen = list(FAULTS) if faults is None else faults.split(",")
+    for fault in chosen:
+        if fault not in FAULTS:
+            raise ConfigError(f"--faults: {fault!r} is not one of {', '.join(FAULTS)}")
+    folder = new_path(f"chaos-{checked.name}")
+    outcomes = run(checked, chosen, seed, folder, (lambda line: None) if as_json else click.echo)
+    if as_json:
+        click.echo(json.dumps([{**asdict(outcome), "passed": outcome.passed} for outcome in outcomes], indent=2))
+    else:
+        click.echo(as_text(outcomes))
+        click.echo(f"runs      {folder}")
+    sys.exit(0 if all(outcome.passed for outcome in outcomes) else 1)

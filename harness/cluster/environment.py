@@ -88,9 +88,10 @@ def _slurm(environment: Mapping[str, str]) -> Membership | None:
             raise ValueError(f"{sum(tasks)} tasks on {len(nodes)} nodes, but SLURM_STEP_NUM_TASKS={count}")
     except (ValueError, KeyError) as error:
         raise DeviceError(f"Slurm's variables are not understood ({type(error).__name__}: {error})") from None
-    # A port per job, so that jobs that share a node don't meet; workers that share one count up from it.
+    # Jobs that share a node must not meet, nor tasks of one job that share a machine.
     first = _SLURM_FIRST_PORT + 16 * job % _SLURM_PORTS
-    workers = [f"{node}:{first + local}" for node, here in placed for local in range(here)]
+    places = [node for node, here in placed for _ in range(here)]
+    workers = [f"{node}:{first + rank}" for rank, node in enumerate(places)]
     if not 0 <= index < len(workers):
         raise DeviceError(f"Slurm's variables are not understood: SLURM_PROCID={index} of {len(workers)} tasks")
     return Membership(tuple(workers), index, "Slurm")

@@ -2,15 +2,17 @@
 
 import os
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
 
-from harness.cluster.environment import Membership, detect
+from harness.cluster.environment import Membership, membership
+from harness.cluster.rendezvous import meet
 from harness.config.cluster import ClusterSection
 from harness.errors import DeviceError
 
@@ -45,28 +47,48 @@ class Cluster:
         return int(self.strategy.num_replicas_in_sync)
 
 
-def connect(section: ClusterSection, environment: Mapping[str, str] = os.environ) -> Cluster:
-    """Set up the devices that `section` asks for and build the strategy; once per process.
+def connect(
+    section: ClusterSection,
+    environment: Mapping[str, str] = os.environ,
+    common: Mapping[str, Any] | None = None,
+    tf32: bool = False,
+) -> Cluster:
+    """Set up the devices that `section` asks for, meet the other workers and build the strategy; once per process.
 
-    Raises DeviceError, listing what exists, where the devices are not there.
+    Args:
+        section: the config's.
+        environment: where a cluster may be named.
+        common: flat `section.key` → value, of what all workers must have alike.
+        tf32: let GPUs round the factors of float32 products.
+
+    Raises DeviceError, listing what exists, where the devices are not there; WorkerMissing or ConfigError where
+    another worker is not there or has another config.
     """
-    membership = detect(environment)
+    members = membership(section.strategy, environment)
     gpus = _use_gpus(section)
     if section.logical_cpus is not None:
         _split_cpu(section.logical_cpus)
+    check_all_reduce(section.all_reduce, len(gpus), several_workers=members is not None)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)  # which TensorFlow has on by default
     if gpus:
         # GPU kernels add in any order unless told otherwise, and one config has to give one set of weights.
         tf.config.experimental.enable_op_determinism()
 
-    if section.strategy == "multi_worker" or (section.strategy == "auto" and membership is not None):
-        return _multi_worker(section, membership, gpus)
     devices = [f"GPU:{index}" for index in range(len(gpus))]
     if section.logical_cpus is not None:
         devices = [f"CPU:{index}" for index in range(section.logical_cpus)]
+    if members is not None:
+        meet(members, {**(common or {}), "devices of a worker": len(devices or ["CPU:0"])}, section.start_timeout)
+        return _multi_worker(section, members, devices or ["CPU:0"], gpus)
+    if section.strategy == "multi_worker":
+        raise DeviceError(
+            "cluster.strategy: multi_worker needs a cluster in the environment (TF_CONFIG, Slurm or Kubernetes; "
+            f"`harness launch` makes one on this machine); {_available(gpus)}"
+        )
     if section.strategy == "mirrored" or (section.strategy == "auto" and len(devices) > 1):
         if not devices:
             raise DeviceError(f"cluster.strategy: mirrored needs GPUs or cluster.logical_cpus; {_available(gpus)}")
-        strategy = _mirrored(tuple(devices))
+        strategy = _mirrored(tuple(devices), section.all_reduce)
         asked = "asked for" if section.strategy == "mirrored" else f"{len(devices)} devices"
         return Cluster(strategy, f"mirrored over {', '.join(devices)} ({asked})")
     device = (devices or ["CPU:0"])[0]
@@ -132,28 +154,76 @@ def _split_cpu(count: int) -> None:
             ) from None
 
 
+def check_all_reduce(all_reduce: str, gpus: int, several_workers: bool) -> None:
+    """Raise DeviceError where so many GPUs, of one machine or on each of several, can't add up gradients in that way."""
+    if all_reduce == "auto":
+        return
+    if gpus == 0:
+        raise DeviceError(f"cluster.all_reduce: {all_reduce} is for GPUs, and none is used here: leave it at auto")
+    if all_reduce == "hierarchical" and several_workers:
+        raise DeviceError(
+            "cluster.all_reduce: hierarchical is for the GPUs of one machine, not for several workers: use nccl or auto"
+        )
+    # TensorFlow 2.21 copies within two halves of the GPUs, and silently leaves out the last of an odd number.
+    if all_reduce == "hierarchical" and gpus > 1 and gpus % 2:
+        raise DeviceError(
+            f"cluster.all_reduce: hierarchical needs an even number of GPUs, not {gpus}: use nccl or auto, or name fewer "
+            "in cluster.gpus"
+        )
+
+
 @cache
-def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+def _mirrored(devices: tuple[str, ...], all_reduce: str) -> tf.distribute.Strategy:
     """One strategy a process for the same devices: two would number their collectives alike, and mix them up."""
-    on_cpu = devices[0].startswith("CPU")
-    # Logical CPUs share their memory, and collectives of two sets of them would get in each other's way.
-    reduction = tf.distribute.ReductionToOneDevice() if on_cpu else None
-    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
+    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=cross_device_ops(devices, all_reduce))
+
+
+def cross_device_ops(devices: Sequence[str], all_reduce: str) -> tf.distribute.CrossDeviceOps | None:
+    """How the devices of one machine add up their gradients; None for TensorFlow's choice."""
+    if devices[0].startswith("CPU"):
+        # Logical CPUs share their memory, and collectives of two sets of them would get in each other's way.
+        return tf.distribute.ReductionToOneDevice()
+    if all_reduce == "nccl":
+        return tf.distribute.NcclAllReduce()
+    return tf.distribute.HierarchicalCopyAllReduce() if all_reduce == "hierarchical" else None
+
+
+def communication(
+    section: ClusterSection, gpus: Sequence[tf.config.PhysicalDevice]
+) -> tf.distribute.experimental.CommunicationOptions:
+    """How several workers, with these GPUs each, add up their gradients; raises as check_all_reduce does."""
+    check_all_reduce(section.all_reduce, len(gpus), several_workers=True)
+    implementations = tf.distribute.experimental.CommunicationImplementation
+    implementation = implementations.NCCL if section.all_reduce == "nccl" else implementations.AUTO
+    return tf.distribute.experimental.CommunicationOptions(implementation=implementation)
 
 
 def _multi_worker(
-    section: ClusterSection, membership: Membership | None, gpus: list[tf.config.PhysicalDevice]
+    section: ClusterSection, members: Membership, devices: Sequence[str], gpus: list[tf.config.PhysicalDevice]
 ) -> Cluster:
-    if membership is None:
-        raise DeviceError(
-            f"cluster.strategy: multi_worker needs a cluster in the environment (TF_CONFIG); {_available(gpus)}"
-        )
-    if section.logical_cpus is not None:
-        raise DeviceError("cluster.logical_cpus is not for several workers: leave it out")
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    count = len(membership.workers)
-    description = f"multi_worker: worker {membership.index} of {count} ({membership.source})"
-    return Cluster(strategy, description, membership.index, count)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(members.workers)}),
+        task_type="worker",
+        task_id=members.index,
+        rpc_layer="grpc",
+    )
+    strategy = _OverDevices(resolver, communication(section, gpus), devices)
+    count = len(members.workers)
+    each = f" with {len(devices)} devices each" if len(devices) > 1 else ""
+    description = f"multi_worker: worker {members.index} of {count}{each} ({members.source})"
+    return Cluster(strategy, description, members.index, count)
+
+
+class _OverDevices(tf.distribute.MultiWorkerMirroredStrategy):  # type: ignore[misc]
+    """MultiWorkerMirroredStrategy over devices of our choice: by itself it takes all GPUs, or one CPU device."""
+
+    def __init__(self, resolver: Any, options: Any, devices: Sequence[str]) -> None:
+        class Extended(CollectiveAllReduceExtended):  # type: ignore[misc]
+            def _initialize_local_devices(self, resolver: Any, worker_device: str) -> tuple[tuple[str, ...], str]:
+                return tuple(f"{worker_device}/device:{device}" for device in devices), devices[0].partition(":")[0]
+
+        extended = Extended(self, cluster_resolver=resolver, communication_options=options)
+        tf.distribute.Strategy.__init__(self, extended)
 
 
 def _available(gpus: list[tf.config.PhysicalDevice]) -> str:

@@ -15,6 +15,11 @@ class ClusterSection(Section):
     logical_cpus: int | None = Field(default=None, ge=1, le=64)
     """Split the CPU into this many devices, so that multi-replica code runs without GPUs."""
 
+    all_reduce: Literal["auto", "nccl", "hierarchical"] = "auto"
+    """How GPUs add up their gradients: TensorFlow's choice, NCCL, or copies between the GPUs of one machine."""
+    start_timeout: float = Field(default=300.0, gt=0)
+    """Seconds that the workers wait for each other at the start."""
+
     @model_validator(mode="after")
     def _one_kind_of_device(self) -> Self:
         if self.gpus is not None and self.logical_cpus is not None:

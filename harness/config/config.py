@@ -51,9 +51,15 @@ class Config(Section):
         kept: dict[str, Any] = {
             section: whole[section] for section in ("seed", "data", "model", "optimizer", "schedule")
         }
-        free = {"micro_batch"} | ({"length"} if self.schedule.name == "constant" else set())
+        free = {"micro_batch", "jit", "tf32", "on_nonfinite"}
+        if self.schedule.name == "constant":
+            free.add("length")
         kept["train"] = {key: value for key, value in whole["train"].items() if key not in free}
         return _flatten(kept)
+
+    def common(self) -> dict[str, Any]:
+        """What all workers of a run must have alike, flat; which of its GPUs each uses is its own business."""
+        return _flatten(self.model_dump(mode="json", exclude={"name": True, "cluster": {"gpus", "start_timeout"}}))
 
     def identity_hash(self) -> str:
         """SHA-256 of `identity()`, in hex."""

@@ -1,6 +1,6 @@
 """The `train:` section."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,3 +21,12 @@ class TrainSection(Section):
     """Share of the target spread evenly over all classes."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and exported."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What layers compute in; weights, logits, loss, gradients and sums are float32 in any case."""
+    tf32: bool = False
+    """Let GPUs round the factors of float32 products to TF32: faster, but replicas agree less closely than 1e-5."""
+    jit: Literal["auto", "on", "off"] = "auto"
+    """Compile forward and backward pass with XLA; `auto` does so on GPUs."""
+    on_nonfinite: Literal["stop", "restore"] = "stop"
+    """At a loss or gradient that is not finite: stop, or go back to the last checkpoint and skip the data since, up to
+    three times."""

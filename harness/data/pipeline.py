@@ -14,17 +14,20 @@ def training_batches(
 
     Endless, because after a finite set TensorFlow asks all workers at each step whether they have data left.
 
-    Each element is for one replica and one step, with n = plan.padded_rows rows:
+    Each element is one micro-batch of one replica, so that memory does not grow with the global batch; all replicas'
+    first micro-batches of a step come first, then their second ones. It has n = plan.micro_rows rows:
         images (n, height, width, channels) uint8, labels (n,) int32, weights (n,) float32 (0 for padding),
         positions (n,) int64 in the endless stream of examples (see order.py).
     """
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local_replicas
     images, labels = tf.constant(split.images), tf.constant(split.labels)  # uint8: this copy is the cache
-    in_replica = tf.range(plan.padded_rows, dtype=tf.int64)
+    in_micro_batch = tf.range(plan.micro_rows, dtype=tf.int64)
 
     def batch(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        step, replica = first_step + count // local_replicas, first_replica + count % local_replicas
+        micro_batch, replica = count // local_replicas, first_replica + count % local_replicas
+        step, index = first_step + micro_batch // plan.micro_batches, micro_batch % plan.micro_batches
+        in_replica = index * plan.micro_rows + in_micro_batch
         in_batch = replica * plan.replica_rows + in_replica
         real = (in_replica < plan.replica_rows) & (in_batch < plan.global_batch)
         position = step * plan.global_batch + tf.where(real, in_batch, 0)

@@ -29,11 +29,13 @@ def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int,
         image_shape: height, width, channels.
         classes: how many logits.
         seed: decides the initial weights, together with nothing else.
-        dtype: of weights and computation.
+        dtype: of weights and computation, float32 or float64; with bfloat16 the hidden layers compute in that, while
+            all weights, the scaled pixels and the logits are float32.
 
     Returns:
         A model from pixels (n, height, width, channels), 0 to 255, to logits (n, classes).
     """
+    hidden, outer = ("mixed_bfloat16", "float32") if dtype == "bfloat16" else (dtype, dtype)
     weight_seeds = iter(np.random.SeedSequence(seed).generate_state(5))
 
     def initial() -> keras.initializers.Initializer:
@@ -41,20 +43,20 @@ def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int,
 
     def conv(filters: int, number: int) -> keras.layers.Layer:
         return keras.layers.Conv2D(
-            filters, 3, activation="relu", kernel_initializer=initial(), dtype=dtype, name=f"conv_{number}"
+            filters, 3, activation="relu", kernel_initializer=initial(), dtype=hidden, name=f"conv_{number}"
         )
 
     def pool(number: int) -> keras.layers.Layer:
-        return keras.layers.MaxPooling2D(2, dtype=dtype, name=f"pool_{number}")
+        return keras.layers.MaxPooling2D(2, dtype=hidden, name=f"pool_{number}")
 
-    pixels = keras.Input(image_shape, dtype=dtype, name="pixels")
-    x = keras.layers.Rescaling(1 / 255, dtype=dtype, name="scale")(pixels)
+    pixels = keras.Input(image_shape, dtype=outer, name="pixels")
+    x = keras.layers.Rescaling(1 / 255, dtype=outer, name="scale")(pixels)
     x = pool(1)(conv(32, 1)(x))
     x = pool(2)(conv(64, 2)(x))
     x = conv(64, 3)(x)
     if name == "cnn":
         x = pool(3)(x)
-    x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
-    x = keras.layers.Dense(64, activation="relu", kernel_initializer=initial(), dtype=dtype, name="dense")(x)
-    logits = keras.layers.Dense(classes, kernel_initializer=initial(), dtype=dtype, name="logits")(x)
+    x = keras.layers.Flatten(dtype=hidden, name="flatten")(x)
+    x = keras.layers.Dense(64, activation="relu", kernel_initializer=initial(), dtype=hidden, name="dense")(x)
+    logits = keras.layers.Dense(classes, kernel_initializer=initial(), dtype=outer, name="logits")(x)
     return keras.Model(pixels, logits, name=name)

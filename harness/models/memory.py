@@ -4,6 +4,8 @@ import math
 
 import keras
 
+_SIZE = {"float64": 8, "float32": 4, "bfloat16": 2}
+
 
 def estimate_bytes(model: keras.Model, optimizer_slots: int, rows: int) -> int:
     """Bytes per replica for one micro-batch: weights, gradients, optimizer slots, and activations kept and their
@@ -14,8 +16,7 @@ def estimate_bytes(model: keras.Model, optimizer_slots: int, rows: int) -> int:
         optimizer_slots: arrays of the weights' size that the optimizer (and an average) keeps.
         rows: examples in a micro-batch.
     """
-    element = keras.backend.standardize_dtype(model.inputs[0].dtype)
-    size = {"float64": 8, "float32": 4, "bfloat16": 2}[element]
-    weights = sum(math.prod(weight.shape) for weight in model.weights) * size
-    activations = sum(math.prod(layer.output.shape[1:]) for layer in model.layers) * rows * size
+    weights = sum(math.prod(weight.shape) * _SIZE[weight.dtype] for weight in model.weights)
+    outputs = [layer.output for layer in model.layers]
+    activations = sum(math.prod(output.shape[1:]) * _SIZE[output.dtype] for output in outputs) * rows
     return int(weights * (2 + optimizer_slots) + 2 * activations)

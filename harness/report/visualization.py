@@ -13,7 +13,7 @@ from harness.data.sources import DataSet
 from harness.insight.filters import activation_maximization, feature_maps, first_kernels
 from harness.insight.layers import convolutions
 from harness.insight.saliency import METHODS
-from harness.models.export import load, logits_of
+from harness.models.export import in_float32, load, logits_of
 from harness.report import examples
 from harness.report.filter_figures import excitation_picture, feature_maps_picture, kernels_picture
 from harness.report.page import Section, page
@@ -41,7 +41,7 @@ def visualize(run: RunDir, progress: Callable[[str], None] = lambda line: None) 
     model = load(run.with_model().model_file)
     data = sources.load(config.data.source)
     probabilities = model.predict(data.x_test, batch_size=config.evaluate.batch, verbose=0)
-    logits = logits_of(model)
+    logits = in_float32(logits_of(model))
 
     progress("pictures  training")
     sections = [_training(run.read_metrics(), data, probabilities)]

@@ -1,32 +1,46 @@
 """One sitting of a run, from its start or a checkpoint: what the loop calls, with nothing decided about when."""
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from harness import provenance
 from harness.cluster.collective import from_chief, sum_over_workers
-from harness.cluster.strategy import Cluster
+from harness.cluster.heartbeat import Heartbeat
+from harness.cluster.strategy import Cluster, describe_device
 from harness.config import Config
 from harness.data.sources import Split
-from harness.errors import NonFiniteLoss, RunError
+from harness.errors import HarnessError, NonFiniteLoss, RunError, WorkerLost
 from harness.training.checkpoint import Checkpoint
 from harness.training.chunk import Chunk
 from harness.training.clock import Clock
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
-from harness.training.state import State
+from harness.training.state import State, weights_sha256
 from harness.training.stop import StopSignals
 from harness.training.writers import Row, Writer
 
 _CHUNK_SECONDS = 2.0
 
 
+class Detour(NamedTuple):
+    """How far the data of a run are ahead of its steps, after it went back from losses that were not finite."""
+
+    skipped_steps: int = 0
+    """Step s trains on the examples of step s + skipped_steps."""
+    restores: int = 0
+    """How often it went back."""
+
+
 class Session:
-    """Holds the step, and moves it: trains chunks, evaluates, saves, agrees with the other workers."""
+    """Holds the step, and moves it: trains chunks, evaluates, saves, agrees with the other workers.
+
+    It begins at `checkpoint`, or at step 0; with the data behind that of `around`, a loss that was not finite.
+    """
 
     def __init__(
         self,
@@ -36,7 +50,9 @@ class Session:
         state: State,
         splits: tuple[Split, Split, Split],
         checkpoint: Checkpoint | None,
+        around: NonFiniteLoss | None,
         signals: StopSignals,
+        heartbeat: Heartbeat,
     ) -> None:
         self.config = config
         self.cluster = cluster
@@ -48,12 +64,17 @@ class Session:
         """The newest row of each split."""
         self.train_split, self._validation, self._test = splits
         self._signals = signals
-        self.step = self._restore(checkpoint)
+        self._heartbeat = heartbeat
+        self._failure: OSError | None = None
+        self.step, self.detour = self._restore(checkpoint)
+        if around is not None:
+            self.detour = Detour(around.data_step + 1 - self.step, around.restores + 1)
         self._last_save = time.monotonic()
         self._evaluator = Evaluator(cluster, state.result, config.evaluate.batch)
         with self.clock.compiling():
-            self._chunk = Chunk(config, cluster, state, self.train_split, self.step)
+            self._chunk = Chunk(config, cluster, state, self.train_split, self.step + self.detour.skipped_steps)
             self._chunk(0)
+        heartbeat.beat()
 
     def train_chunk(self) -> None:
         """Train to the next event, or about two seconds. Raises NonFiniteLoss."""
@@ -62,10 +83,14 @@ class Session:
             result = self._chunk(steps)
         self.step += result.steps
         if result.steps < steps:
+            first = (self.step + self.detour.skipped_steps) * self.config.train.global_batch
             raise NonFiniteLoss(
-                f"loss or gradient is not finite at step {self.step + 1:,} (examples {self._examples(self.step):,} to "
-                f"{self._examples(self.step + 1):,}, learning rate {self._learning_rate(self.step):.3g}); its update "
-                "was not applied: try a lower optimizer.learning_rate or a train.clip_norm"
+                f"loss or gradient is not finite at step {self.step + 1:,} (examples {first:,} to "
+                f"{first + self.config.train.global_batch - 1:,} of the stream, learning rate "
+                f"{self._learning_rate(self.step):.3g}); its update was not applied: try a lower "
+                "optimizer.learning_rate or a train.clip_norm",
+                self.step + self.detour.skipped_steps,
+                self.detour.restores,
             )
         self._write(
             step=self.step,
@@ -82,17 +107,22 @@ class Session:
         """Evaluate the validation rows, where there are any."""
         if len(self._validation):
             self._write(step=self.step, split="validation", **self._evaluator(self._validation))
+            self._heartbeat.beat()
 
     def test(self) -> None:
         """Evaluate the test set."""
         self._write(step=self.step, split="test", **self._evaluator(self._test))
 
     def write_histograms(self) -> None:
-        for writer in self.writers:
-            writer.histograms(self.step, self.state.result)
+        with self._failing_later():
+            for writer in self.writers:
+                writer.histograms(self.step, self.state.result)
 
     def save(self) -> None:
-        """Save the state, with what a resume and the choice of the best checkpoint need to know."""
+        """Save the state, with what a resume and the choice of the best checkpoint need to know.
+
+        Raises OSError, or WorkerLost on the other workers, where it can't be written.
+        """
         validation = self.rows.get("validation")
         header = {
             "identity": self.config.identity_hash(),
@@ -100,9 +130,13 @@ class Session:
             "compile_seconds": self.clock.compile_seconds,
             "train_seconds": self.clock.train_seconds,
             "validation": validation if validation and validation["step"] == self.step else None,
+            "devices": devices(self.config, self.cluster),
+            **self.detour._asdict(),
         }
-        for writer in self.writers:
-            writer.save(self.step, self.state, header)
+        with self._failing_later():
+            for writer in self.writers:
+                writer.save(self.step, self.state, header)
+        self._fail_together(sum_over_workers(self.cluster, np.array(self._failure is not None, np.int64)))
         self._last_save = time.monotonic()
 
     def save_is_due(self) -> bool:
@@ -111,24 +145,53 @@ class Session:
         return seconds is not None and time.monotonic() - self._last_save >= seconds
 
     def agree(self) -> int:
-        """Let all workers take the same next chunk, its length at the chief's pace, and stop together.
+        """Let all workers take the same next chunk, its length at the chief's pace, and stop or fail together.
 
-        Returns the number of the signal that any of them received, 0 for none.
+        Returns the number of the signal that any of them received, 0 for none. Where one of them has failed to write,
+        that one raises the OSError and the others WorkerLost.
         """
         pace = self.clock.steps_in(_CHUNK_SECONDS) if self.cluster.is_chief else 0
         received = np.zeros(65, np.int64)
         received[self._signals.received] = 1
-        pace, *counts = sum_over_workers(self.cluster, np.array([pace, *received]))
-        self._steps_per_chunk = int(pace)
+        word = np.array([self._failure is not None, pace, *received], np.int64)
+        failed, pace, *counts = sum_over_workers(self.cluster, word).tolist()
+        self._fail_together(failed)
+        self._heartbeat.beat()
+        self._steps_per_chunk = pace
         return max(number for number, count in enumerate(counts) if count)
 
-    def _restore(self, checkpoint: Checkpoint | None) -> int:
-        """Give every worker the chief's checkpoint; returns its step, 0 without one."""
-        header: dict[str, Any] = checkpoint.header if checkpoint else {"compile_seconds": 0.0, "train_seconds": 0.0}
+    def check_equal_weights(self) -> str:
+        """The SHA-256 of the weights. Raises HarnessError on every worker where one has others than the chief."""
+        digest = weights_sha256(self.state.result)
+        own = np.frombuffer(bytes.fromhex(digest), np.int32).astype(np.int64)
+        differs = np.any(own != from_chief(self.cluster, own))
+        if sum_over_workers(self.cluster, np.array(differs, np.int64)):
+            raise HarnessError("the workers have ended with different weights, which must not happen: please report it")
+        return digest
+
+    @contextmanager
+    def _failing_later(self) -> Iterator[None]:
+        """Keep what one worker fails at until all can end with it: the others would wait for it in a collective."""
+        try:
+            yield
+        except OSError as error:
+            self._failure = self._failure or error
+
+    def _fail_together(self, failed: Any) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if failed:
+            raise WorkerLost("another worker has failed, as its own output says; all stop with it")
+
+    def _restore(self, checkpoint: Checkpoint | None) -> tuple[int, Detour]:
+        """Give every worker the chief's checkpoint; returns its step, 0 without one, and its detour."""
+        header: dict[str, Any] = checkpoint.header if checkpoint else {}
         if header.get("validation"):
             self.rows["validation"] = header["validation"]
-        numbers = np.array([checkpoint.step if checkpoint else 0, header["compile_seconds"], header["train_seconds"]])
-        step, self.clock.compile_seconds, self.clock.train_seconds = from_chief(self.cluster, numbers).tolist()
+        seconds = [header.get("compile_seconds", 0.0), header.get("train_seconds", 0.0)]
+        detour = [header.get("skipped_steps", 0), header.get("restores", 0)]
+        numbers = np.array([checkpoint.step if checkpoint else 0, *seconds, *detour])
+        step, self.clock.compile_seconds, self.clock.train_seconds, *detour = from_chief(self.cluster, numbers).tolist()
         if step:
             arrays = checkpoint.arrays if checkpoint else {}
             variables = self.state.variables()
@@ -138,15 +201,26 @@ class Session:
             for path, variable in variables.items():
                 own = arrays[path] if self.cluster.is_chief else np.zeros(variable.shape, variable.dtype)
                 variable.assign(from_chief(self.cluster, own))
-        return int(step)
+        return int(step), Detour(*map(int, detour))
 
     def _write(self, **row: Any) -> None:
         self.rows[row["split"]] = row
-        for writer in self.writers:
-            writer.write(row)
+        with self._failing_later():
+            for writer in self.writers:
+                writer.write(row)
 
     def _learning_rate(self, step: int) -> float:
         return float(self.state.learning_rate(tf.constant(step)))
 
-    def _examples(self, step: int) -> int:
-        return step * self.config.train.global_batch
+
+def devices(config: Config, cluster: Cluster) -> dict[str, Any]:
+    """What decides in which order a sum is added: a run resumed under the same goes on exact to the bit."""
+    return {
+        "workers": cluster.workers,
+        "replicas": cluster.replicas,
+        "device": describe_device(),
+        "micro_batch": config.train.micro_batch,
+        "jit": config.train.jit,
+        "tf32": config.train.tf32,
+        "tensorflow": provenance.versions()["tensorflow"],
+    }

@@ -9,6 +9,7 @@ import tensorflow as tf
 from harness.cluster.strategy import Cluster
 from harness.config import Config
 from harness.models.build import build
+from harness.models.replicas import check_replicable
 from harness.training import optimizer
 from harness.training.events import Events
 from harness.training.schedule import WarmupThenDecay
@@ -24,13 +25,19 @@ class State:
         events: Events,
         image_shape: tuple[int, int, int],
         classes: int,
-        dtype: str = "float32",
+        dtype: str | None = None,
     ) -> None:
+        """Build everything in the cluster's scope; `dtype` replaces `train.precision`, in tests.
+
+        Raises ConfigError where the model would not train on several replicas as on one.
+        """
+
         def new_model() -> keras.Model:
-            return build(config.model.name, image_shape, classes, config.seed, dtype)
+            return build(config.model.name, image_shape, classes, config.seed, dtype or config.train.precision)
 
         with cluster.strategy.scope():
             self.model = new_model()
+            check_replicable(self.model, cluster.replicas)
             self.average = new_model() if config.train.ema else None
             self.learning_rate = WarmupThenDecay(
                 config.schedule.name, config.optimizer.learning_rate, events.warmup_steps, events.total_steps

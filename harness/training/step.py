@@ -1,16 +1,13 @@
-"""One step's loss and gradients on one replica: pure functions of model and batch."""
+"""Loss and gradients of one micro-batch on one replica: pure functions of model and batch."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from harness.cluster.batch import BatchPlan
-
 
 class Batch(NamedTuple):
-    """A replica's rows of one step, as the pipeline hands them over."""
+    """A replica's rows of one micro-batch, as the pipeline hands them over."""
 
     images: tf.Tensor  # (n, height, width, channels) uint8
     labels: tf.Tensor  # (n,) int32
@@ -31,39 +28,14 @@ def is_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def gradients(
-    model: keras.Model,
-    batch: Batch,
-    plan: BatchPlan,
-    smoothing: float = 0.0,
-    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    model: keras.Model, batch: Batch, global_batch: int, smoothing: float = 0.0
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """This replica's share of the gradient of the mean loss over the global batch, and [Σ loss, Σ correct].
+    """The batch's share of the gradient of the mean loss over `global_batch` examples, and [Σ loss, Σ correct].
 
-    The micro-batches' gradients are added up; `augment` takes (images, positions). No reduction over replicas.
+    Both in the dtype of the weights, the gradients in their shapes. No reduction over replicas. XLA can compile it.
     """
-    if plan.micro_batches == 1:
-        return _micro_gradients(model, batch, plan.global_batch, smoothing, augment)
-    micro = Batch(*(tf.reshape(part, [plan.micro_batches, plan.micro_rows, *part.shape[1:]]) for part in batch))
-    total = [tf.zeros(variable.shape, variable.dtype) for variable in model.trainable_variables]
-    sums = tf.zeros([2], model.outputs[0].dtype)
-    for index in tf.range(plan.micro_batches):
-        part = Batch(*(tensor[index] for tensor in micro))
-        grads, part_sums = _micro_gradients(model, part, plan.global_batch, smoothing, augment)
-        total = [added + grad for added, grad in zip(total, grads, strict=True)]
-        sums += part_sums
-    return total, sums
-
-
-def _micro_gradients(
-    model: keras.Model,
-    batch: Batch,
-    global_batch: int,
-    smoothing: float,
-    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
-) -> tuple[list[tf.Tensor], tf.Tensor]:
-    images = augment(batch.images, batch.positions) if augment else batch.images
     with tf.GradientTape() as tape:
-        logits = model(tf.cast(images, model.inputs[0].dtype), training=True)
+        logits = model(tf.cast(batch.images, model.inputs[0].dtype), training=True)
         weights = tf.cast(batch.weights, logits.dtype)
         loss_sum = tf.reduce_sum(weights * losses(logits, batch.labels, smoothing))
         loss = loss_sum / global_batch

@@ -107,7 +107,7 @@ def slurm(**changes: str | None) -> dict[str, str]:
 
 
 def test_tasks_of_a_slurm_step_are_workers() -> None:
-    assert detect(slurm()) == Membership(("n9:20112", "n9:20113", "n10:20112"), 1, "Slurm")
+    assert detect(slurm()) == Membership(("n9:20112", "n9:20113", "n10:20114"), 1, "Slurm")
 
 
 def test_jobs_next_to_each_other_use_other_ports() -> None:

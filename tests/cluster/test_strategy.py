@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from harness.cluster.strategy import connect, describe_device, peak_memory_bytes
+from harness.cluster.strategy import (
+    check_all_reduce,
+    communication,
+    connect,
+    cross_device_ops,
+    describe_device,
+    peak_memory_bytes,
+)
 from harness.config.cluster import ClusterSection
 from harness.errors import DeviceError
 
@@ -68,7 +75,7 @@ def test_a_gpu_that_is_not_there_is_named(strategy: str) -> None:
 
 def test_multi_worker_needs_a_cluster() -> None:
     told = refusal(strategy="multi_worker")
-    assert "cluster.strategy: multi_worker needs a cluster in the environment (TF_CONFIG)" in told
+    assert "cluster.strategy: multi_worker needs a cluster in the environment (TF_CONFIG, Slurm or Kubernetes" in told
     assert "devices here: CPU:0" in told
 
 
@@ -84,6 +91,78 @@ def test_more_logical_cpus_than_tensorflow_was_started_with_are_refused() -> Non
     told = refusal(logical_cpus=there + 1)
     assert f"cluster.logical_cpus: {there + 1}" in told
     assert f"with {there}: choose before its first operation" in told
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_tf32_is_as_asked(asked: bool) -> None:
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    try:
+        tf.config.experimental.enable_tensor_float_32_execution(not asked)
+        connect(ClusterSection(strategy="single"), {}, tf32=asked)
+        assert tf.config.experimental.tensor_float_32_execution_enabled() is asked
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+@without_gpu
+@pytest.mark.parametrize("all_reduce", ["nccl", "hierarchical"])
+@pytest.mark.parametrize("section", [{}, {"logical_cpus": 2}, {"strategy": "single"}])
+def test_ways_of_gpus_are_refused_without_any(all_reduce: str, section: dict[str, Any]) -> None:
+    told = refusal(all_reduce=all_reduce, **section)
+    assert told == f"cluster.all_reduce: {all_reduce} is for GPUs, and none is used here: leave it at auto"
+
+
+@pytest.mark.parametrize(
+    ("all_reduce", "gpus", "several_workers", "told"),
+    [
+        ("nccl", 0, True, "nccl is for GPUs"),
+        ("hierarchical", 0, True, "hierarchical is for GPUs"),
+        ("hierarchical", 2, True, "hierarchical is for the GPUs of one machine, not for several workers: use nccl"),
+        ("hierarchical", 3, False, "hierarchical needs an even number of GPUs, not 3: use nccl"),
+    ],
+)
+def test_ways_that_do_not_fit_the_devices_are_refused(
+    all_reduce: str, gpus: int, several_workers: bool, told: str
+) -> None:
+    with pytest.raises(DeviceError) as refused:
+        check_all_reduce(all_reduce, gpus, several_workers)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_ways_that_fit_the_devices_are_not() -> None:
+    for several_workers in (False, True):
+        for gpus in (0, 1, 2, 3):
+            check_all_reduce("auto", gpus, several_workers)
+        for gpus in (1, 2, 3):
+            check_all_reduce("nccl", gpus, several_workers)
+    for gpus in (1, 2, 4, 8):
+        check_all_reduce("hierarchical", gpus, several_workers=False)
+
+
+@pytest.mark.parametrize(
+    ("devices", "all_reduce", "kind"),
+    [
+        (["CPU:0", "CPU:1"], "auto", tf.distribute.ReductionToOneDevice),
+        (["GPU:0", "GPU:1"], "nccl", tf.distribute.NcclAllReduce),
+        (["GPU:0", "GPU:1"], "hierarchical", tf.distribute.HierarchicalCopyAllReduce),
+        (["GPU:0", "GPU:1"], "auto", type(None)),
+    ],
+)
+def test_devices_of_one_machine_reduce_as_asked(devices: list[str], all_reduce: str, kind: type) -> None:
+    assert type(cross_device_ops(devices, all_reduce)) is kind
+
+
+def test_workers_communicate_as_asked() -> None:
+    a_gpu = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
+    implementations = tf.distribute.experimental.CommunicationImplementation
+    assert communication(ClusterSection(), []).implementation is implementations.AUTO
+    assert communication(ClusterSection(), a_gpu).implementation is implementations.AUTO
+    assert communication(ClusterSection(all_reduce="nccl"), a_gpu).implementation is implementations.NCCL
+    with pytest.raises(DeviceError, match="not for several workers"):
+        communication(ClusterSection(all_reduce="hierarchical"), a_gpu)
+    with pytest.raises(DeviceError, match="none is used here"):
+        communication(ClusterSection(all_reduce="nccl"), [])
 
 
 @without_gpu

@@ -28,12 +28,14 @@ def test_a_step_is_the_next_rows_of_the_order_whatever_the_replicas(
 ) -> None:
     steps = 5
     plan = BatchPlan(global_batch, replicas, micro_batch)
-    elements = taken(training_batches(numbered, SEED, plan, 0, context(replicas)), steps * replicas)
+    of_step_count = plan.micro_batches * replicas
+    elements = taken(training_batches(numbered, SEED, plan, 0, context(replicas)), steps * of_step_count)
     expected_rows = rows(tf.range(steps * global_batch, dtype=tf.int64), SEED, len(numbered)).numpy()
     for step in range(steps):
-        of_step = elements[step * replicas : (step + 1) * replicas]
-        assert all(len(part) == plan.padded_rows for element in of_step for part in element)
-        images, labels, weights, positions = (np.concatenate(parts) for parts in zip(*of_step, strict=True))
+        of_step = elements[step * of_step_count : (step + 1) * of_step_count]
+        assert all(len(part) == plan.micro_rows for element in of_step for part in element)
+        by_replica = [element for replica in range(replicas) for element in of_step[replica::replicas]]
+        images, labels, weights, positions = (np.concatenate(parts) for parts in zip(*by_replica, strict=True))
         assert set(np.unique(weights)) <= {0, 1}
         assert weights.sum() == global_batch
         real = weights == 1
@@ -58,7 +60,8 @@ def test_a_stream_from_a_step_goes_on_as_the_whole_one(
     plan = BatchPlan(global_batch, replicas, micro_batch)
     resumed = taken(training_batches(numbered, SEED, plan, first_step, context(replicas)), 3 * replicas)
     if first_step < 100:
-        whole = training_batches(numbered, SEED, plan, 0, context(replicas)).skip(first_step * replicas)
+        behind = first_step * plan.micro_batches * replicas
+        whole = training_batches(numbered, SEED, plan, 0, context(replicas)).skip(behind)
         for one, other in zip(resumed, taken(whole, 3 * replicas), strict=True):
             for part, same in zip(one, other, strict=True):
                 np.testing.assert_array_equal(part, same)

@@ -71,3 +71,14 @@ def test_the_dtype_holds_for_weights_and_computation(dtype: str) -> None:
     assert {keras.backend.standardize_dtype(weight.dtype) for weight in model.weights} == {dtype}
     assert {layer.compute_dtype for layer in model.layers[1:]} == {dtype}  # the first is the input
     assert model(np.zeros((1, *MNIST), dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_is_for_the_hidden_layers_only(name: str) -> None:
+    model = build(name, MNIST, 10, seed=0, dtype="bfloat16")
+    assert {keras.backend.standardize_dtype(weight.dtype) for weight in model.weights} == {"float32"}
+    ends = {"pixels", "scale", "logits"}
+    assert {layer.name for layer in model.layers if layer.compute_dtype == "float32"} == ends
+    assert {layer.compute_dtype for layer in model.layers if layer.name not in ends} == {"bfloat16"}
+    for one, other in zip(weights(model), weights(build(name, MNIST, 10, seed=0)), strict=True):
+        np.testing.assert_array_equal(one, other)

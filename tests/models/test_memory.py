@@ -1,3 +1,5 @@
+import math
+
 import keras
 
 from harness.models.build import build
@@ -19,3 +21,12 @@ def test_it_grows_with_rows_and_slots_and_dtype() -> None:
     assert many - few == 999 * (more - few) > 0
     assert estimate_bytes(model, 3, 1) - few == 4 * 60_554
     assert estimate_bytes(build("cnn", (28, 28, 1), 10, seed=0, dtype="float64"), 2, 1) == 2 * few
+
+
+def test_bfloat16_halves_what_the_hidden_layers_keep_and_nothing_else() -> None:
+    exact, rounded = (build("cnn", (28, 28, 1), 10, seed=0, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    assert estimate_bytes(exact, 2, 0) == estimate_bytes(rounded, 2, 0) == 4 * 4 * 60_554
+    ends = 2 * 28 * 28 + 10
+    all_values = sum(math.prod(layer.output.shape[1:]) for layer in exact.layers)
+    saved = estimate_bytes(exact, 2, 1) - estimate_bytes(rounded, 2, 1)
+    assert saved == 2 * 2 * (all_values - ends)

@@ -17,7 +17,8 @@ CONSTRAINTS = [line for line in (ROOT / "constraints.txt").read_text().splitline
 def test_shell_scripts_have_no_shellcheck_warnings() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("needs shellcheck: apt install shellcheck")
-    command = ["shellcheck", "--external-sources", "scripts/harness", "scripts/test", ".ci/run"]
+    scripts = ["scripts/harness", "scripts/slurm.sbatch", "scripts/test", ".ci/run"]
+    command = ["shellcheck", "--external-sources", *scripts]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
 

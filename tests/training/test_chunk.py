@@ -6,8 +6,12 @@ import pytest
 import tensorflow as tf
 
 from harness.config import Config
+from harness.data.order import rows
+from harness.data.shift import offsets, shift
+from harness.data.sources import Split
 from harness.training.chunk import Chunk
 from harness.training.state import State
+from harness.training.step import losses
 
 Begin = Callable[..., tuple[State, Chunk]]
 SmallTraining = Callable[..., Config]
@@ -113,7 +117,22 @@ def test_clipping_limits_what_a_step_moves(begin: Begin, small_training: SmallTr
     assert moved == pytest.approx(2.0 * 0.01, rel=1e-3)
 
 
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_each_image_is_shifted_by_what_its_position_says(
+    begin: Begin, small_training: SmallTraining, train_rows: Split, micro_batch: int | None
+) -> None:
+    config = small_training(data={"shift": 3}, train={"micro_batch": micro_batch})
+    state, chunk = begin(config)
+    positions = tf.range(8, dtype=tf.int64)
+    row = rows(positions, config.seed, len(train_rows)).numpy()
+    images = shift(tf.constant(train_rows.images[row]), offsets(positions, config.seed, 3))
+    assert not np.array_equal(images, train_rows.images[row])
+    logits = state.model(tf.cast(images, tf.float32))
+    expected = tf.reduce_mean(losses(logits, tf.constant(train_rows.labels[row])))
+    assert chunk(1).loss == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_losses_fall(begin: Begin, small_training: SmallTraining) -> None:
     _, chunk = begin(small_training(optimizer={"name": "adam", "learning_rate": 0.003}, train={"global_batch": 50}))
-    losses = [chunk(10).loss for _ in range(4)]
-    assert losses[-1] < 0.8 * losses[0], losses
+    falling = [chunk(10).loss for _ in range(4)]
+    assert falling[-1] < 0.8 * falling[0], falling

@@ -1,5 +1,6 @@
 """One global batch gives one result, on however many replicas and in however many micro-batches it is computed."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from harness.cluster.batch import BatchPlan
 from harness.cluster.strategy import Cluster, connect
 from harness.config import Config, resolve
 from harness.config.cluster import ClusterSection
@@ -72,7 +74,7 @@ def on_one_replica(train: Split) -> Callable[[int, str], list[Any]]:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     ("global_batch", "replicas", "micro_batch"),
-    [(64, 2, None), (64, 4, None), (50, 4, None), (50, 1, 7), (50, 4, 5), (64, 2, 8)],
+    [(64, 2, None), (64, 4, None), (50, 4, None), (50, 1, 7), (64, 1, 16), (50, 4, 5), (50, 2, 7), (64, 2, 8)],
 )
 def test_weights_after_50_steps_are_those_of_one_replica(
     train: Split, on_one_replica: Any, dtype: str, global_batch: int, replicas: int, micro_batch: int | None
@@ -84,18 +86,23 @@ def test_weights_after_50_steps_are_those_of_one_replica(
         assert np.linalg.norm(many - one) / np.linalg.norm(one) < TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("global_batch", [64, 50])
+@pytest.mark.parametrize(("global_batch", "micro_batch"), [(64, None), (50, None), (64, 4), (50, 7)])
 @pytest.mark.parametrize("replicas", [1, 2, 4])
-def test_replicas_see_the_same_examples_in_the_same_order(train: Split, global_batch: int, replicas: int) -> None:
-    setting, place = config(global_batch, None), cluster(replicas)
+def test_replicas_see_the_same_examples_in_the_same_order(
+    train: Split, global_batch: int, micro_batch: int | None, replicas: int
+) -> None:
+    setting, place = config(global_batch, micro_batch), cluster(replicas)
     state = State(setting, place, Events.of(setting, len(train)), (28, 28, 1), 10)
     chunk = Chunk(setting, place, state, train, first_step=3)
     seen: list[Any] = []
+    micro_batches = BatchPlan.of(setting.train, replicas).micro_batches
+    assert (micro_batches > 1) == (micro_batch is not None)
     for _ in range(30):  # more than an epoch
-        images, labels, weights, positions = (
-            place.strategy.experimental_local_results(part) for part in next(chunk._batches)
-        )
-        for replica in range(replicas):
+        of_step = [next(chunk._batches) for _ in range(micro_batches)]
+        for replica, micro in itertools.product(range(replicas), range(micro_batches)):
+            images, labels, weights, positions = (
+                place.strategy.experimental_local_results(part) for part in of_step[micro]
+            )
             real = weights[replica].numpy() == 1
             seen.extend(positions[replica].numpy()[real])
             expected = rows(tf.constant(positions[replica]), setting.seed, len(train)).numpy()

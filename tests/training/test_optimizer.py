@@ -1,4 +1,4 @@
-from collections import Counter
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +15,8 @@ from harness.training.chunk import Chunk
 from harness.training.state import State
 
 Begin = Callable[..., tuple[State, Chunk]]
+IN_ONE_PACK = 60_554 + 2
+"""All gradients, the loss and the correct predictions."""
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +35,39 @@ def on_two_replicas(begin: Begin, everything_on: Config) -> tuple[State, Chunk]:
     return state, chunk
 
 
-def reductions(chunk: Chunk) -> int:
-    """How many sums over replicas stand in everything that a chunk runs: one for each, however many steps it makes.
+def reductions(chunk: Chunk) -> list[tuple[int, int]]:
+    """The sums over replicas in everything that a chunk runs: (tensors added, numbers in each) for each.
 
-    Over logical CPUs a sum is an AddN of the replicas' tensors on one device; over other devices it is a collective, of
-    which every device holds a part.
+    Counted are the AddN operations, of which a sum over logical CPUs makes one that takes the replicas' tensors on one
+    device. A step stands in the graph once, however many are made, so the count is that of one step. Were a sum made in
+    several packs of tensors, each pack would have an AddN of its own. Nothing else in the graph adds by AddN; a new
+    model in which a tensor is used twice would, in its gradient.
     """
     traced = chunk.compiled.get_concrete_function(chunk._batches, tf.constant(1, tf.int64))
-    graph = traced.graph.as_graph_def()
+    graph = traced.graph.as_graph_def(add_shapes=True)
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    collectives = Counter(node.device for node in nodes if "Collective" in node.op or "Nccl" in node.op)
-    return sum(node.op == "AddN" for node in nodes) + max(collectives.values(), default=0)
+    assert not [node.name for node in nodes if "Collective" in node.op or "Nccl" in node.op]
+    sums = [node for node in nodes if node.op == "AddN"]
+    return [(node.attr["N"].i, math.prod(d.size for d in node.attr["_output_shapes"].list.shape[0].dim)) for node in sums]
 
 
 def test_a_step_makes_one_all_reduce(on_two_replicas: tuple[State, Chunk]) -> None:
     _, chunk = on_two_replicas
-    assert reductions(chunk) == 1
+    assert reductions(chunk) == [(2, IN_ONE_PACK)]
+
+
+@pytest.mark.parametrize("train", [{}, {"micro_batch": 1}])
+def test_it_is_one_over_four_replicas_too(
+    begin: Begin, small_training: Callable[..., Config], train: dict[str, Any]
+) -> None:
+    _, chunk = begin(small_training(train=train), 4)
+    assert reductions(chunk) == [(4, IN_ONE_PACK)]
 
 
 def test_a_single_replica_makes_none(begin: Begin, everything_on: Config) -> None:
     _, chunk = begin(everything_on)
     chunk(0)
-    assert reductions(chunk) == 0
+    assert reductions(chunk) == []
 
 
 @pytest.mark.parametrize(

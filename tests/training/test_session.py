@@ -3,6 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from harness.cluster.heartbeat import Heartbeat
 from harness.cluster.strategy import Cluster
 from harness.config import Config
 from harness.data.sources import Split
@@ -29,4 +30,4 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
         arrays[path] = arrays[path][:, :3]
     checkpoint = Checkpoint(4, arrays, {"compile_seconds": 0.0, "train_seconds": 0.0})
     with pytest.raises(RunError, match=path):
-        Session(config, cluster, events, state, (train_rows,) * 3, checkpoint, StopSignals())
+        Session(config, cluster, events, state, (train_rows,) * 3, checkpoint, None, StopSignals(), Heartbeat({}))

@@ -1,10 +1,12 @@
 import hashlib
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import pytest
 
 from harness.config import Config
+from harness.errors import ConfigError
 from harness.training.chunk import Chunk
 from harness.training.state import State, weights_sha256
 
@@ -52,6 +54,20 @@ def test_the_average_begins_at_the_initial_weights(begin: Begin, small_training:
     state, _ = begin(small_training(train={"ema": 0.9}))
     for average, weight in zip(state.average.weights, state.model.weights, strict=True):
         np.testing.assert_array_equal(average.numpy(), weight.numpy())
+
+
+def test_a_model_whose_replicas_would_differ_is_refused(
+    begin: Begin, small_training: SmallTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_dropout(*_: object) -> keras.Model:
+        pixels = keras.Input((28, 28, 1))
+        flat = keras.layers.Flatten()(pixels)
+        return keras.Model(pixels, keras.layers.Dense(10)(keras.layers.Dropout(0.5, name="half")(flat)))
+
+    monkeypatch.setattr("harness.training.state.build", with_dropout)
+    begin(small_training(), 1)
+    with pytest.raises(ConfigError, match="layer half"):
+        begin(small_training(), 2)
 
 
 def test_the_digest_is_that_of_the_weights_in_order(begin: Begin, small_training: SmallTraining) -> None:

@@ -61,64 +61,50 @@ def test_correct_is_the_largest_logit() -> None:
 
 def test_gradients_are_those_of_the_mean_loss(model: keras.Model, train_rows: Split) -> None:
     expected, loss, correct = of_the_mean_loss(model, train_rows, 24)
-    grads, sums = gradients(model, batch(train_rows, 24, 24), BatchPlan(24, 1))
+    grads, sums = gradients(model, batch(train_rows, 24, 24), 24)
     assert_close(grads, expected)
     np.testing.assert_allclose(sums, [24 * loss, correct], rtol=1e-6)
 
 
-@pytest.mark.parametrize("micro_batch", [None, 5])
-def test_padding_does_not_count(model: keras.Model, train_rows: Split, micro_batch: int | None) -> None:
+def test_padding_does_not_count(model: keras.Model, train_rows: Split) -> None:
     expected, loss, correct = of_the_mean_loss(model, train_rows, 17)
-    grads, sums = gradients(model, batch(train_rows, 17, 20), BatchPlan(17, 1, micro_batch or 20))
+    grads, sums = gradients(model, batch(train_rows, 17, 20), 17)
     assert_close(grads, expected)
     np.testing.assert_allclose(sums, [17 * loss, correct], rtol=1e-6)
 
 
-def test_micro_batches_add_up_in_float64_too(train_rows: Split) -> None:
-    model = build("cnn", (28, 28, 1), 10, seed=3, dtype="float64")
-    whole, whole_sums = gradients(model, batch(train_rows, 8, 8), BatchPlan(8, 1))
-    grads, sums = gradients(model, batch(train_rows, 8, 8), BatchPlan(8, 1, 4))
-    assert {tensor.dtype for tensor in (*whole, *grads, whole_sums, sums)} == {tf.float64}
-    for one, other in zip(grads, whole, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(sums, whole_sums, rtol=1e-12)
-
-
 def test_padding_that_happens_to_be_right_does_not_count(model: keras.Model, train_rows: Split) -> None:
     predicted = np.argmax(model(train_rows.images.astype(np.float32)), axis=1).astype(np.int32)
-    _, sums = gradients(model, batch(Split(train_rows.images, predicted), 3, 20), BatchPlan(3, 1, 20))
+    _, sums = gradients(model, batch(Split(train_rows.images, predicted), 3, 20), 3)
     assert sums[1] == 3
 
 
-@pytest.mark.parametrize("micro_batch", [4, 7, 23])
-def test_micro_batches_add_up_to_the_whole(model: keras.Model, train_rows: Split, micro_batch: int) -> None:
-    plan = BatchPlan(24, 1, micro_batch)
-    assert plan.micro_batches > 1
-    expected, loss, correct = of_the_mean_loss(model, train_rows, 24)
-    grads, sums = tf.function(gradients)(model, batch(train_rows, 24, plan.padded_rows), plan)
-    assert_close(grads, expected)
-    np.testing.assert_allclose(sums, [24 * loss, correct], rtol=1e-6)
+@pytest.mark.parametrize(
+    "plan", [BatchPlan(20, 3), BatchPlan(20, 1, 4), BatchPlan(20, 1, 7), BatchPlan(20, 1, 19)], ids=str
+)
+def test_shares_of_replicas_and_micro_batches_add_up_to_the_whole(
+    model: keras.Model, train_rows: Split, plan: BatchPlan
+) -> None:
+    expected, loss, correct = of_the_mean_loss(model, train_rows, 20)
+    rows, parts = plan.micro_rows, plan.micro_batches * plan.replicas
+    assert parts > 1
+    whole = batch(train_rows, 20, rows * parts)
+    shares = [
+        gradients(model, Batch(*(tensor[part * rows : (part + 1) * rows] for tensor in whole)), 20)
+        for part in range(parts)
+    ]
+    assert_close([sum(grads) for grads in zip(*(grads for grads, _ in shares), strict=True)], expected)
+    np.testing.assert_allclose(sum(sums for _, sums in shares), [20 * loss, correct], rtol=1e-6)
 
 
-def test_replicas_shares_add_up_to_the_whole(model: keras.Model, train_rows: Split) -> None:
-    expected, _, _ = of_the_mean_loss(model, train_rows, 20)
-    plan = BatchPlan(20, 3)
-    whole = batch(train_rows, 20, 21)
-    shares = [Batch(*(part[7 * replica : 7 * replica + 7] for part in whole)) for replica in range(3)]
-    summed = [sum(parts) for parts in zip(*(gradients(model, share, plan)[0] for share in shares), strict=True)]
-    assert_close(summed, expected)
-
-
-def test_augmentation_sees_each_image_with_its_position(model: keras.Model, train_rows: Split) -> None:
-    seen = []
-
-    def brighter(images: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-        seen.append((images.numpy(), positions.numpy()))
-        return tf.zeros_like(images)
-
-    given = batch(train_rows, 12, 12)
-    grads, _ = gradients(model, given, BatchPlan(12, 1, 4), augment=brighter)
-    np.testing.assert_array_equal(np.concatenate([images for images, _ in seen]), given.images)
-    np.testing.assert_array_equal(np.concatenate([positions for _, positions in seen]), given.positions)
-    black = Split(np.zeros_like(train_rows.images), train_rows.labels)
-    assert_close(grads, of_the_mean_loss(model, black, 12)[0])
+def test_shares_add_up_in_float64_too(train_rows: Split) -> None:
+    model = build("cnn", (28, 28, 1), 10, seed=3, dtype="float64")
+    given = batch(train_rows, 8, 8)
+    whole, whole_sums = gradients(model, given, 8)
+    (first, first_sums), (second, second_sums) = (
+        gradients(model, Batch(*(tensor[half] for tensor in given)), 8) for half in (slice(0, 4), slice(4, 8))
+    )
+    assert {tensor.dtype for tensor in (*whole, *first, whole_sums, first_sums)} == {tf.float64}
+    for one, other, expected in zip(first, second, whole, strict=True):
+        np.testing.assert_allclose(one + other, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(first_sums + second_sums, whole_sums, rtol=1e-12)

@@ -1,0 +1,73 @@
+"""The command that starts several workers."""
+
+import os
+import shutil
+import sys
+
+import click
+
+from harness.cli.run import train
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--workers", type=click.IntRange(1, 1024), required=True, help="How many processes to start.")
+@click.option("--gpus-per-worker", type=click.IntRange(min=1), help="[an equal share of the GPUs here]")
+@click.option("--max-restarts", type=click.IntRange(min=0), default=0, show_default=True, help="After failures.")
+@click.option(
+    "--hang-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="A worker without progress for so long counts as dead.",
+)
+@click.argument("command", nargs=-1, required=True, metavar="-- train CONFIG …", type=click.UNPROCESSED)
+def launch(
+    workers: int, gpus_per_worker: int | None, max_restarts: int, hang_timeout: float, command: tuple[str, ...]
+) -> None:
+    """Train with several workers on this machine, which end together.
+
+    The first one's lines are shown as they are, the others' behind [worker N]; each is logged to RUN/logs/worker-N.txt.
+    After a failure all start again from the newest checkpoint, --max-restarts times.
+    """
+    from harness.config import load
+    from harness.errors import ConfigError, UserError
+    from harness.launch import Plan, run, share_gpus, share_logical_cpus
+    from harness.run_dir import locate
+
+    name, *arguments = command
+    if name != "train":
+        raise click.UsageError(f"only the command train can be launched, not {name}: harness launch … -- train CONFIG")
+    given = train.make_context("harness launch … -- train", list(arguments)).params
+    if given["dry_run"]:
+        raise click.UsageError("--dry-run trains nothing that could be launched: harness train CONFIG --dry-run")
+    section = (config := load(given["config"], given["assignments"])).cluster
+    if section.strategy not in ("auto", "multi_worker"):
+        raise ConfigError(f"cluster.strategy: {section.strategy} is for one process: launch needs auto or multi_worker")
+    if section.gpus is not None:
+        raise ConfigError("cluster.gpus names the GPUs of one process: set CUDA_VISIBLE_DEVICES for launch instead")
+    at = locate(given["run_name"] or config.name, given["run_dir"], given["resume"])
+    if at.exists():
+        at.check_same(config)
+    logical_cpus = share_logical_cpus(workers, section.logical_cpus)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    plan = Plan(
+        command=[
+            name,
+            *arguments,
+            *logical_cpus,
+            *([] if given["resume"] or given["run_dir"] else ["--run-dir", str(at.path)]),
+        ],
+        workers=workers,
+        logs=at.logs_dir,
+        gpus=None if logical_cpus else share_gpus(workers, gpus_per_worker, visible),
+        max_restarts=max_restarts,
+        restart_arguments=[] if given["resume"] else ["--resume", "auto"],
+        hang_timeout=hang_timeout,
+        start_allowance=section.start_timeout,
+    )
+    exit_code = run(plan)
+    if exit_code == UserError.exit_code and not at.exists():
+        shutil.rmtree(at.logs_dir)
+        at.path.rmdir()
+    sys.exit(exit_code)

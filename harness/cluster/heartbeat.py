@@ -1,0 +1,29 @@
+"""Signs of life for `harness launch`, which kills a worker that gives none for too long."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+VARIABLE = "HARNESS_HEARTBEAT_FD"
+"""Names the file descriptor of a pipe; unset where nobody watches."""
+
+
+class Heartbeat:
+    """A byte in the pipe for each beat; closing it ends the watch."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        text = environment.get(VARIABLE)
+        self._pipe = int(text) if text else None
+
+    def beat(self) -> None:
+        """Training has come further."""
+        if self._pipe is not None:
+            with suppress(OSError):  # whoever watched is gone, which is no reason to stop
+                os.write(self._pipe, b".")
+
+    def end(self) -> None:
+        """What follows takes its time."""
+        if self._pipe is not None:
+            with suppress(OSError):
+                os.close(self._pipe)
+            self._pipe = None

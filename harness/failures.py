@@ -1,0 +1,29 @@
+"""What TensorFlow raises when the machine or another worker gives out, as one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from harness.cluster.batch import BatchPlan
+from harness.cluster.strategy import Cluster
+from harness.errors import OutOfMemory, WorkerLost
+
+
+@contextmanager
+def told(plan: BatchPlan, cluster: Cluster) -> Iterator[None]:
+    """Raise OutOfMemory or WorkerLost for what TensorFlow raises inside, where it means that."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError):
+        smaller = max(1, plan.micro_rows // 2)
+        raise OutOfMemory(
+            f"out of memory with {plan.micro_rows:,} examples at a time on each replica: "
+            f"try --set train.micro_batch={smaller}, which changes no result, or a smaller evaluate.batch"
+        ) from None
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if cluster.workers == 1:
+            raise
+        raise WorkerLost(
+            f"another worker is gone ({type(error).__name__}): start all of them again with --resume auto"
+        ) from None

@@ -1,0 +1,323 @@
+"""Several workers on this machine: started together, watched, and ended together. No TensorFlow in this process."""
+
+import contextlib
+import ctypes
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from harness.cluster import heartbeat
+from harness.errors import DeviceError, UserError
+
+_GRACE_SECONDS = 3.0
+"""What the others get to end by themselves after a death; they are to be gone within 5 seconds."""
+_STACKS_SECONDS = 1.0
+_OUT_OF_MEMORY = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV)
+"""What a process that finds no more memory dies from: the kernel's choice, and TensorFlow's ways."""
+_SECONDS_BETWEEN_LOOKS = 0.1
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to start, and how patient to be."""
+
+    command: Sequence[str]
+    """Arguments of `harness` that every worker gets."""
+    workers: int
+    logs: Path
+    """The folder for `worker-N.txt`, made when the first worker starts."""
+    gpus: Sequence[Sequence[str]] | None
+    """For each worker the GPUs that it may see; None for all it finds."""
+    max_restarts: int
+    restart_arguments: Sequence[str]
+    """What a restarted worker gets too."""
+    hang_timeout: float
+    """Seconds without progress after which a worker counts as dead."""
+    start_allowance: float
+    """Seconds more until its first progress: the others have to show up, and the step to be compiled."""
+
+
+def run(plan: Plan) -> int:
+    """Start the workers, again after a failure as often as the plan says, and give the exit code.
+
+    0 where all ended well; else the code of the worker that failed first the last time, 128 + n for signal n. A signal
+    to this process goes on to the workers, and is the end whatever the plan says.
+    """
+    with _Signals() as signals:
+        arguments = list(plan.command)
+        for attempt in range(plan.max_restarts + 1):
+            exit_code = _Attempt(plan, arguments, signals).run()
+            if exit_code in (0, UserError.exit_code) or signals.received or attempt == plan.max_restarts:
+                return exit_code
+            _say(f"restart {attempt + 1} of {plan.max_restarts}, from the newest checkpoint")
+            arguments = [*plan.command, *plan.restart_arguments]
+        raise AssertionError("the last attempt returns")
+
+
+def share_logical_cpus(workers: int, count: int | None) -> list[str]:
+    """The setting that gives each worker its equal share of `count` logical CPUs. Raises DeviceError."""
+    if count is None:
+        return []
+    if count % workers:
+        raise DeviceError(f"cluster.logical_cpus: {count} can't be shared equally among {workers} workers")
+    return ["--set", f"cluster.logical_cpus={count // workers}"]
+
+
+def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> list[list[str]] | None:
+    """Each worker's GPUs, in turn from those that are there; None where there are none and none were asked for.
+
+    Args:
+        workers: how many share them.
+        per_worker: how many each gets; None for an equal share of all.
+        visible: CUDA_VISIBLE_DEVICES, if it is set.
+
+    Raises DeviceError where there are not enough.
+    """
+    present = _gpus() if visible is None else [name for name in visible.split(",") if name]
+    if per_worker is None:
+        if not present:
+            return None
+        per_worker = len(present) // workers
+    if workers * max(1, per_worker) > len(present):
+        raise DeviceError(
+            f"{workers} workers with {max(1, per_worker)} GPU{'s' if per_worker > 1 else ''} each need "
+            f"{workers * max(1, per_worker)}, and there are {len(present)}: start fewer workers, or set "
+            "CUDA_VISIBLE_DEVICES= to train on the CPU"
+        )
+    return [present[index * per_worker : (index + 1) * per_worker] for index in range(workers)]
+
+
+def _gpus() -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at on 127.0.0.1."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@dataclass
+class _Worker:
+    index: int
+    process: "subprocess.Popen[bytes]"
+    log: IO[bytes]
+    started: float
+    last_beat: float | None = None
+    watched: bool = True
+    pipes: dict[int, bytes] = field(default_factory=dict)
+    """What came through each output pipe since its last whole line."""
+
+
+class _Attempt:
+    """All workers, from their start to the end of the last one."""
+
+    def __init__(self, plan: Plan, arguments: Sequence[str], signals: "_Signals") -> None:
+        self._plan = plan
+        self._arguments = arguments
+        self._signals = signals
+        self._shows_output = True
+        self._selector = selectors.DefaultSelector()
+        self._workers: list[_Worker] = []
+
+    def run(self) -> int:
+        self._plan.logs.mkdir(parents=True, exist_ok=True)
+        try:
+            addresses = [f"127.0.0.1:{port}" for port in free_ports(self._plan.workers)]
+            for index in range(self._plan.workers):
+                self._workers.append(self._start(index, addresses))
+            return self._watched()
+        finally:
+            for worker in self._workers:
+                worker.process.kill()
+                worker.process.wait()
+            self._read(0)
+            self._selector.close()
+            for worker in self._workers:
+                worker.log.close()
+
+    def _start(self, index: int, addresses: list[str]) -> _Worker:
+        beats, beat = os.pipe()
+        output, said = os.pipe()
+        environment = os.environ | {heartbeat.VARIABLE: str(beat), "PYTHONUNBUFFERED": "1"}
+        if len(addresses) > 1:
+            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            environment["TF_CONFIG"] = json.dumps(task)
+        if self._plan.gpus is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._plan.gpus[index])
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from harness.cli import main; main()", *self._arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            pass_fds=[beat],
+            start_new_session=True,  # so that a terminal's Ctrl-C reaches it once, through us
+            preexec_fn=_die_with_parent,
+        )
+        os.close(beat)
+        os.close(said)
+        log = self._log(index).open("ab")
+        worker = _Worker(index, process, log, time.monotonic(), pipes={output: b""})
+        for pipe, reader in ((output, self._read_output), (beats, self._read_beats)):
+            os.set_blocking(pipe, False)
+            self._selector.register(pipe, selectors.EVENT_READ, (reader, worker))
+        return worker
+
+    def _watched(self) -> int:
+        """Wait until all have ended, or one has failed and the others had their grace."""
+        forwarded = 0
+        failure: int | None = None
+        deadline = float("inf")
+        while (alive := self._alive()) and time.monotonic() < deadline:
+            self._read(_SECONDS_BETWEEN_LOOKS)
+            for number in self._signals.all[forwarded:]:
+                for worker in alive:
+                    worker.process.send_signal(number)
+                forwarded += 1
+            if failure is None:
+                failure = self._first_failure()
+                if failure is None and (hung := self._hung()):
+                    self._kill(hung)
+                    failure = 128 + signal.SIGKILL
+                if failure is not None:
+                    deadline = time.monotonic() + _GRACE_SECONDS
+        self._kill(alive)
+        self._read(0)
+        return (self._first_failure() if failure is None else failure) or 0
+
+    def _alive(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.process.poll() is None]
+
+    def _first_failure(self) -> int | None:
+        """The exit code of a worker that has failed; the chief's where several did since the last look."""
+        for worker in self._workers:
+            code = worker.process.poll()
+            if code:
+                how = f"ended with exit code {code}"
+                if code < 0:
+                    how = f"was killed by {signal.Signals(-code).name}"
+                    if -code in _OUT_OF_MEMORY:
+                        how += " (short of memory? then try a smaller train.micro_batch)"
+                if not self._signals.received:
+                    _say(f"worker {worker.index} {how}; ending the others")
+                return 128 - code if code < 0 else code
+        return None
+
+    def _hung(self) -> list[_Worker]:
+        now, timeout = time.monotonic(), self._plan.hang_timeout
+        hung = []
+        for worker in self._alive():
+            allowance = self._plan.start_allowance if worker.last_beat is None else 0.0
+            if worker.watched and now - (worker.last_beat or worker.started) > timeout + allowance:
+                how = ", and is stopped, as by SIGSTOP" if _state(worker.process.pid) == "T" else ""
+                _say(f"worker {worker.index} made no progress for {timeout + allowance:g} s{how}")
+                hung.append(worker)
+        return hung
+
+    def _kill(self, workers: Sequence[_Worker]) -> None:
+        """Have each write its Python stacks to its log, and to nowhere else, then kill it."""
+        self._shows_output = False
+        for worker in workers:
+            _say(f"killing worker {worker.index}; what it was doing is in {self._log(worker.index)}")
+            worker.process.send_signal(signal.SIGQUIT)  # the handler writes the stacks, then lets the worker die
+            worker.process.send_signal(signal.SIGCONT)
+        end = time.monotonic() + _STACKS_SECONDS
+        while time.monotonic() < end and any(worker.process.poll() is None for worker in workers):
+            self._read(_SECONDS_BETWEEN_LOOKS)
+        for worker in workers:
+            worker.process.kill()
+
+    def _log(self, index: int) -> Path:
+        return self._plan.logs / f"worker-{index}.txt"
+
+    def _read(self, timeout: float) -> None:
+        """Take what the workers have written."""
+        for key, _ in self._selector.select(timeout):
+            reader, worker = key.data
+            reader(key.fd, worker)
+
+    def _read_beats(self, pipe: int, worker: _Worker) -> None:
+        if os.read(pipe, 65536):
+            worker.last_beat = time.monotonic()
+        else:
+            worker.watched = False
+            self._close(pipe)
+
+    def _read_output(self, pipe: int, worker: _Worker) -> None:
+        data = os.read(pipe, 65536)
+        worker.log.write(data)
+        worker.log.flush()
+        *lines, worker.pipes[pipe] = (worker.pipes[pipe] + data).split(b"\n")
+        if not data:
+            lines.append(worker.pipes[pipe]) if worker.pipes[pipe] else None
+            self._close(pipe)
+        if not self._shows_output:
+            return
+        prefix = b"" if worker.index == 0 else f"[worker {worker.index}] ".encode()
+        for line in lines:
+            sys.stdout.buffer.write(prefix + line + b"\n")
+        sys.stdout.flush()
+
+    def _close(self, pipe: int) -> None:
+        self._selector.unregister(pipe)
+        os.close(pipe)
+
+
+class _Signals:
+    """While entered, SIGINT, SIGTERM and SIGHUP are kept here, to be handed on."""
+
+    def __init__(self) -> None:
+        self.all: list[int] = []
+
+    @property
+    def received(self) -> bool:
+        return bool(self.all)
+
+    def __enter__(self) -> "_Signals":
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._previous: dict[int, Any] = {number: signal.signal(number, self._receive) for number in numbers}
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.all.append(signal.SIGTERM if number == signal.SIGHUP else number)
+
+
+def _die_with_parent() -> None:
+    """In the new process: the kernel is to kill it when we die, even by SIGKILL."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter for what a process does; T is stopped."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
+def _say(text: str) -> None:
+    print(f"launch: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,139 @@
+"""What only GPUs can show. These tests have never been run on hardware: where one fails at first, suspect it too.
+
+Everything runs in processes of its own, as TensorFlow takes hold of the cards of a process once and for all.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from harness.run_dir import RunDir
+
+pytestmark = pytest.mark.gpu
+
+COUNT = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+USED = ["nvidia-smi", "--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits"]
+A_MOMENT_OF_TRAINING = """
+import subprocess, sys
+from harness import bench
+from harness.config import load
+bench.measure(load(sys.argv[1]), repeats=1, chunk_seconds=0.2)
+print(subprocess.check_output(sys.argv[2:], text=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def gpus(with_gpus: dict[str, str]) -> int:
+    """How many GPUs TensorFlow finds."""
+    found = subprocess.run([sys.executable, "-c", COUNT], env=with_gpus, capture_output=True, text=True, check=True)
+    return int(found.stdout)
+
+
+@pytest.fixture
+def one_gpu(gpus: int) -> None:
+    if gpus < 1:
+        pytest.skip("needs a GPU that TensorFlow finds")
+
+
+@pytest.fixture
+def two_gpus(gpus: int) -> None:
+    if gpus < 2:
+        pytest.skip(f"needs two GPUs, and there is {gpus}")
+
+
+def trained(
+    script: Path, config: Path, run_dir: Path, environment: dict[str, str], *settings: str
+) -> tuple[RunDir, str]:
+    """A run in a new process, and everything that the process printed."""
+    sets = [word for setting in settings for word in ("--set", setting)]
+    ended = subprocess.run(
+        [script, "train", config, "--run-dir", run_dir, *sets],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout
+    run = RunDir.open(run_dir)
+    assert " cores)" not in run.read_summary()["device"]  # that would be a processor
+    return run, ended.stdout
+
+
+def memory(table: str) -> Any:
+    """Used and total MiB of each card, (cards, 2), from what nvidia-smi prints."""
+    return np.array([[int(number) for number in line.split(",")] for line in table.strip().splitlines()])
+
+
+def weights(run: RunDir, step: int) -> dict[str, Any]:
+    arrays = safetensors.numpy.load_file(run.checkpoints_dir / f"step-{step}.safetensors")
+    return {path: array for path, array in arrays.items() if path.startswith("model/")}
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_a_process_does_not_take_the_whole_card(small_config: Path, with_gpus: dict[str, str]) -> None:
+    before = memory(subprocess.check_output(USED, env=with_gpus, text=True))
+    command = [sys.executable, "-c", A_MOMENT_OF_TRAINING, small_config, *USED]
+    ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    after = memory(ended.stdout)
+    taken = after[:, 0] - before[:, 0]
+    assert taken.max() > 0
+    assert (taken < 0.5 * after[:, 1]).all()
+
+
+@pytest.mark.usefixtures("one_gpu")
+@pytest.mark.parametrize("jit", ["on", "off"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_runs_on_a_gpu_give_equal_weights(
+    script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], precision: str, jit: str
+) -> None:
+    settings = ["cluster.gpus=[0]", "data.shift=2", f"train.precision={precision}", f"train.jit={jit}"]
+    first, _ = trained(script, small_config, tmp_path / "first", with_gpus, *settings)
+    second, _ = trained(script, small_config, tmp_path / "second", with_gpus, *settings)
+    assert first.read_summary()["weights_sha256"] == second.read_summary()["weights_sha256"]
+    assert first.read_summary()["test"] == second.read_summary()["test"]
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_bfloat16_trains(script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str]) -> None:
+    settings = ["cluster.gpus=[0]", "train.length=200 steps", "train.precision=bfloat16"]
+    run, _ = trained(script, small_config, tmp_path / "run", with_gpus, *settings)
+    assert run.read_summary()["test"]["accuracy"] > 0.8
+    assert run.report_file.is_file()
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("all_reduce", ["auto", "nccl", "hierarchical"])
+def test_two_gpus_train_what_one_trains(
+    script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], all_reduce: str
+) -> None:
+    settings = [
+        "data.shift=1",
+        "train={length: 50 steps, global_batch: 25}",  # 13 rows for one GPU, 12 and a padding row for the other
+        "optimizer={name: sgd, learning_rate: 0.01, momentum: 0.0}",
+        "schedule={name: constant, warmup: 0 steps}",
+        "checkpoint.every=50 steps",
+    ]
+    one, _ = trained(script, small_config, tmp_path / "one", with_gpus, *settings, "cluster.gpus=[0]")
+    pair = ["cluster.gpus=[0, 1]", f"cluster.all_reduce={all_reduce}"]
+    two, _ = trained(script, small_config, tmp_path / "two", with_gpus, *settings, *pair)
+    assert (one.read_summary()["replicas"], two.read_summary()["replicas"]) == (1, 2)
+    expected, actual = weights(one, 50), weights(two, 50)
+    assert len(expected) == 10
+    for path, array in expected.items():
+        assert np.linalg.norm(actual[path] - array) < 1e-5 * np.linalg.norm(array), path
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_gradients_are_added_up_by_nccl(
+    script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str]
+) -> None:
+    loud = {**with_gpus, "NCCL_DEBUG": "INFO"}
+    settings = ["cluster.gpus=[0, 1]", "cluster.all_reduce=nccl"]
+    _, printed = trained(script, small_config, tmp_path / "run", loud, *settings)
+    assert "NCCL INFO" in printed

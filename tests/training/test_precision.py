@@ -1,0 +1,99 @@
+"""`train.precision: bfloat16`: what is computed in which dtype, and that it trains."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from harness.cluster.strategy import Cluster
+from harness.config import Config
+from harness.data import sources
+from harness.data.sources import Split
+from harness.run_dir import RunDir
+from harness.training.chunk import Chunk
+from harness.training.events import Events
+from harness.training.state import State
+from harness.training.step import Batch, gradients
+
+Begin = Callable[..., tuple[State, Chunk]]
+SmallTraining = Callable[..., Config]
+
+
+@pytest.fixture(scope="module")
+def state(begin: Begin, small_training: SmallTraining) -> State:
+    """With everything that may hold numbers."""
+    config = small_training(optimizer={"name": "adam"}, train={"precision": "bfloat16", "ema": 0.9})
+    return begin(config)[0]
+
+
+def dtypes(values: Any) -> set[str]:
+    return {keras.backend.standardize_dtype(value.dtype) for value in values}
+
+
+def test_all_weights_and_moments_are_float32(state: State) -> None:
+    floating = [variable for path, variable in state.variables().items() if not path.endswith("iteration")]
+    assert len(floating) == 2 * 10 + 2 * 10  # weights and their average, two moments
+    assert dtypes(floating) == {"float32"}
+
+
+def test_hidden_layers_compute_in_bfloat16_and_the_ends_in_float32(state: State) -> None:
+    expected = dict.fromkeys(["pixels", "scale", "logits"], "float32")
+    assert {layer.name: layer.output.dtype for layer in state.model.layers} == {
+        layer.name: expected.get(layer.name, "bfloat16") for layer in state.model.layers
+    }
+    outputs = keras.Model(state.model.inputs, [layer.output for layer in state.model.layers])
+    for layer, output in zip(state.model.layers, outputs([np.zeros((2, 28, 28, 1), np.float32)]), strict=True):
+        assert output.dtype == layer.output.dtype, layer.name
+
+
+def test_logits_gradients_and_sums_are_float32(state: State, train_rows: Any) -> None:
+    images, labels = tf.constant(train_rows.images[:8]), tf.constant(train_rows.labels[:8])
+    batch = Batch(images, labels, tf.ones([8]), tf.range(8, dtype=tf.int64))
+    grads, sums = gradients(state.model, batch, 8)
+    assert dtypes([state.model(tf.cast(images, tf.float32)), *grads, sums]) == {"float32"}
+    # The backward pass did go through bfloat16: a gradient that comes out of it has no more digits than that.
+    of_kernel = tf.reshape(grads[0], [-1])
+    np.testing.assert_array_equal(of_kernel, tf.cast(tf.cast(of_kernel, tf.bfloat16), tf.float32))
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_it_trains_nearly_as_float32_does(
+    replicas: Callable[[int], Cluster], small_training: SmallTraining, count: int
+) -> None:
+    mnist = sources.load("mnist")
+    rows = Split(mnist.x_train[:5000], mnist.y_train[:5000])
+
+    def losses(precision: str) -> list[float]:
+        train = {"length": "60 steps", "global_batch": 50, "precision": precision}
+        config = small_training(optimizer={"name": "adam", "learning_rate": 0.002}, train=train)
+        state = State(config, replicas(count), Events.of(config, len(rows)), (28, 28, 1), 10)
+        chunk = Chunk(config, replicas(count), state, rows, first_step=0)
+        return [chunk(20).loss for _ in range(3)]
+
+    exact, rounded = losses("float32"), losses("bfloat16")
+    assert rounded != exact
+    assert rounded[-1] < 0.4 * rounded[0]
+    np.testing.assert_allclose(rounded, exact, rtol=0, atol=0.03 * exact[0])
+
+
+@pytest.mark.slow
+def test_a_run_leaves_a_model_of_just_the_accuracy_it_told(script: Path, small_config: Path, tmp_path: Path) -> None:
+    command = [script, "train", small_config, "--run-dir", tmp_path / "run", "--set", "train.precision=bfloat16"]
+    command += ["--set", "insight.methods=[gradient, smoothgrad, gradcam]", "--set", "evaluate.batch=128"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    run = RunDir.open(tmp_path / "run")
+    config, summary = run.read_config(), run.read_summary()
+    assert run.report_file.is_file()
+
+    model = keras.saving.load_model(run.model_file, safe_mode=True)
+    assert model.get_layer("conv_1").compute_dtype == "bfloat16"
+    _, validation, test = sources.load(config.data.source).splits(config.data.validation)
+    for name, split in {"validation": validation, "test": test}.items():
+        probabilities = model.predict(split.images, batch_size=config.evaluate.batch, verbose=0)
+        assert np.mean(probabilities.argmax(axis=1) == split.labels) == summary[name]["accuracy"]
