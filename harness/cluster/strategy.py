@@ -155,7 +155,7 @@ def _split_cpu(count: int) -> None:
 
 
 def check_all_reduce(all_reduce: str, gpus: int, several_workers: bool) -> None:
-    """Raise DeviceError where so many GPUs, of one machine or on each of several, can't add up gradients in that way."""
+    """Raise DeviceError where so many GPUs, of one machine or of each worker, can't add up gradients in that way."""
     if all_reduce == "auto":
         return
     if gpus == 0:
@@ -167,8 +167,8 @@ def check_all_reduce(all_reduce: str, gpus: int, several_workers: bool) -> None:
     # TensorFlow 2.21 copies within two halves of the GPUs, and silently leaves out the last of an odd number.
     if all_reduce == "hierarchical" and gpus > 1 and gpus % 2:
         raise DeviceError(
-            f"cluster.all_reduce: hierarchical needs an even number of GPUs, not {gpus}: use nccl or auto, or name fewer "
-            "in cluster.gpus"
+            f"cluster.all_reduce: hierarchical needs an even number of GPUs, not {gpus}: use nccl or auto, or name "
+            "fewer in cluster.gpus"
         )
 
 

@@ -1,11 +1,16 @@
 """The `train:` section."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from harness.config.duration import Duration, TrainingInterval
 from harness.config.section import Section
+
+
+def _on_or_off(value: Any) -> Any:
+    """The words that YAML reads as true and false."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 class TrainSection(Section):
@@ -25,7 +30,7 @@ class TrainSection(Section):
     """What layers compute in; weights, logits, loss, gradients and sums are float32 in any case."""
     tf32: bool = False
     """Let GPUs round the factors of float32 products to TF32: faster, but replicas agree less closely than 1e-5."""
-    jit: Literal["auto", "on", "off"] = "auto"
+    jit: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = "auto"
     """Compile forward and backward pass with XLA; `auto` does so on GPUs."""
     on_nonfinite: Literal["stop", "restore"] = "stop"
     """At a loss or gradient that is not finite: stop, or go back to the last checkpoint and skip the data since, up to

@@ -17,6 +17,8 @@ from harness.training.optimizer import all_reduce, clip
 from harness.training.state import State
 from harness.training.step import Batch, gradients
 
+_Gradients = Callable[[Batch], tuple[list[tf.Tensor], tf.Tensor]]
+
 
 @dataclass(frozen=True)
 class ChunkResult:
@@ -35,10 +37,9 @@ class Chunk:
         self._cluster = cluster
         self._state = state
         self._plan = BatchPlan.of(config.train, cluster.replicas)
-        self._gradients = _compiled(
-            partial(gradients, state.model, global_batch=self._plan.global_batch, smoothing=config.train.label_smoothing),
-            config.train.jit,
-        )
+        smoothing = config.train.label_smoothing
+        of_batch = partial(gradients, state.model, global_batch=self._plan.global_batch, smoothing=smoothing)
+        self._gradients = _compiled(of_batch, config.train.jit)
         self._clip_norm = config.train.clip_norm
         self._ema = config.train.ema
         self._augment = partial(_shifted, seed=config.seed, pixels=config.data.shift) if config.data.shift else None
@@ -74,7 +75,8 @@ class Chunk:
         """Each replica's gradients and sums, added up over its micro-batches."""
         strategy = self._cluster.strategy
         if self._plan.micro_batches == 1:
-            return strategy.run(self._of_micro_batch, args=(next(batches),))  # type: ignore[no-any-return]
+            grads, sums = strategy.run(self._of_micro_batch, args=(next(batches),))
+            return grads, sums
         grads, sums = strategy.run(self._zeros)
         for _ in tf.range(self._plan.micro_batches):
             # One after another: side by side, which nothing else forbids, they would need the memory of several.
@@ -82,11 +84,11 @@ class Chunk:
             grads, sums = strategy.run(self._added, args=(grads, sums, next(batches)))
         return grads, sums
 
-    def _of_micro_batch(self, batch: tuple[tf.Tensor, ...]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        images, labels, weights, positions = batch
+    def _of_micro_batch(self, rows: tuple[tf.Tensor, ...]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        batch = Batch(*rows)
         if self._augment is not None:
-            images = self._augment(images, positions)
-        return self._gradients(Batch(images, labels, weights, positions))
+            batch = batch._replace(images=self._augment(batch.images, batch.positions))
+        return self._gradients(batch)
 
     def _zeros(self) -> tuple[list[tf.Tensor], tf.Tensor]:
         variables = self._state.model.trainable_variables
@@ -104,10 +106,10 @@ class Chunk:
         self._state.optimizer.apply(grads, self._state.model.trainable_variables)
 
 
-def _compiled(function: Callable[[Batch], Any], jit: Literal["auto", "on", "off"]) -> Callable[[Batch], Any]:
-    """The function compiled by XLA where `train.jit` says so. On CPUs, that halves the speed."""
+def _compiled(function: _Gradients, jit: Literal["auto", "on", "off"]) -> _Gradients:
+    """The function compiled by XLA where `train.jit` says so. `auto` leaves CPUs out, as it halves their speed."""
     on = bool(tf.config.get_visible_devices("GPU")) if jit == "auto" else jit == "on"
-    return tf.function(function, jit_compile=True) if on else function  # type: ignore[no-any-return]
+    return tf.function(function, jit_compile=True) if on else function
 
 
 def _shifted(images: tf.Tensor, positions: tf.Tensor, seed: int, pixels: int) -> tf.Tensor:

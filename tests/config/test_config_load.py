@@ -34,7 +34,13 @@ def test_the_defaults_are_those_of_the_documentation():
         "seed": 0,
         "data": {"source": "mnist", "validation": 5000, "shift": 0},
         "model": {"name": "cnn"},
-        "cluster": {"strategy": "auto", "gpus": None, "logical_cpus": None},
+        "cluster": {
+            "strategy": "auto",
+            "gpus": None,
+            "logical_cpus": None,
+            "all_reduce": "auto",
+            "start_timeout": 300.0,
+        },
         "train": {
             "length": "5 epochs",
             "global_batch": 128,
@@ -42,6 +48,10 @@ def test_the_defaults_are_those_of_the_documentation():
             "clip_norm": None,
             "label_smoothing": 0.0,
             "ema": None,
+            "precision": "float32",
+            "tf32": False,
+            "jit": "auto",
+            "on_nonfinite": "stop",
         },
         "optimizer": {"name": "adam", "learning_rate": 0.003},
         "schedule": {"name": "linear", "warmup": "1 epochs"},
@@ -57,6 +67,13 @@ def test_what_is_dumped_reads_back_equal(text, tmp_path):
     config = from_text(text)
     (tmp_path / "again.yaml").write_text(dump(config))
     assert load(tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize(("written", "meant"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])
+def test_words_that_yaml_takes_for_true_and_false_are_words(written, meant):
+    config = from_text(f"train: {{jit: {written}}}")
+    assert config.train.jit == from_text("name: x", f"train.jit={written}").train.jit == meant
+    assert from_text(dump(config)) == config
 
 
 def test_a_config_can_not_be_changed_afterwards():

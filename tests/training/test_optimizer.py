@@ -47,8 +47,8 @@ def reductions(chunk: Chunk) -> list[tuple[int, int]]:
     graph = traced.graph.as_graph_def(add_shapes=True)
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     assert not [node.name for node in nodes if "Collective" in node.op or "Nccl" in node.op]
-    sums = [node for node in nodes if node.op == "AddN"]
-    return [(node.attr["N"].i, math.prod(d.size for d in node.attr["_output_shapes"].list.shape[0].dim)) for node in sums]
+    sums = [node.attr for node in nodes if node.op == "AddN"]
+    return [(attr["N"].i, math.prod(d.size for d in attr["_output_shapes"].list.shape[0].dim)) for attr in sums]
 
 
 def test_a_step_makes_one_all_reduce(on_two_replicas: tuple[State, Chunk]) -> None:

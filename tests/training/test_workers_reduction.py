@@ -29,8 +29,9 @@ chunk = Chunk(config, cluster, state, train, first_step=0)
 traced = chunk.compiled.get_concrete_function(chunk._batches, tf.constant(1, tf.int64))
 graph = traced.graph.as_graph_def(add_shapes=True)
 nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+sums = [node for node in nodes if node.op.startswith("Collective") and "Reduce" in node.op]
 numbers = lambda node: math.prod(d.size for d in node.attr["_output_shapes"].list.shape[0].dim)
-print(json.dumps([(node.op, numbers(node)) for node in nodes if node.op.startswith("Collective") and "Reduce" in node.op]))
+print(json.dumps([(node.op, numbers(node)) for node in sums]))
 print(chunk(2).steps)
 """
 

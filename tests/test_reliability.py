@@ -1,0 +1,375 @@
+"""What machines do to a training run, done to it for real: docs/reliability.md lists what must come of each."""
+
+import json
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+from harness.launch import free_ports
+from harness.run_dir import RunDir
+from harness.training.checkpoint import steps
+from harness.training.session import Session
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = [
+    "data.shift=1",
+    "train={length: 400 steps, global_batch: 25}",
+    "optimizer={name: sgd, learning_rate: 0.01, momentum: 0.0}",
+    "schedule={name: constant, warmup: 0 steps}",
+    "evaluate={every: 25 steps}",
+    "checkpoint={every: 25 steps, keep: 99}",
+    "insight.images=1",
+]
+PROGRAM = "from harness.cli import main; main()"
+POISON = "from harness.chaos import poison; poison({}); " + PROGRAM
+# Root may write everywhere; without this capability it is a user like any other.
+AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+def settings(*more: str) -> list[str]:
+    return [word for value in [*SETTINGS, *more] for word in ("--set", value)]
+
+
+@pytest.fixture(scope="module")
+def train(small_config: Path) -> Callable[..., list[str]]:
+    """The command that trains into a directory, or goes on in it."""
+
+    def command(run: Path | str, *sets: str, program: str = PROGRAM) -> list[str]:
+        python = [sys.executable, "-c", program, "train", str(small_config)]
+        return [*python, *settings(*sets), "--run-dir", str(run), "--resume", "auto"]
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def undisturbed(train: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    path = tmp_path_factory.mktemp("undisturbed") / "run"
+    return finished(train(path), path)
+
+
+def finished(command: list[str], path: Path) -> RunDir:
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return RunDir.open(path)
+
+
+def sha(run: RunDir) -> str:
+    summary = run.read_summary()
+    assert summary["status"] == "completed"
+    return str(summary["weights_sha256"])
+
+
+@contextmanager
+def started(command: list[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def two_workers(commands: list[list[str]], cwd: Path) -> Iterator[list["subprocess.Popen[str]"]]:
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    with ExitStack() as stack:
+        tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in (0, 1)]
+        yield [
+            stack.enter_context(started(command, cwd=cwd, env={**os.environ, "TF_CONFIG": json.dumps(task)}))
+            for command, task in zip(commands, tasks, strict=True)
+        ]
+
+
+def wait_for_step(process: "subprocess.Popen[str]", run: Path, step: int) -> None:
+    """Until the metrics say that it has been reached."""
+    metrics = RunDir(run)
+    while not any(row["step"] >= step for row in metrics.read_metrics()):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.01)
+
+
+def wait_for_checkpoint(process: "subprocess.Popen[str]", run: Path, step: int) -> None:
+    while not (run / "checkpoints" / f"step-{step}.safetensors").exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.01)
+
+
+def last_line(error: str) -> str:
+    """What the user reads last; TensorFlow's own log lines may stand before it."""
+    assert "Traceback" not in error
+    return [line for line in error.splitlines() if line.startswith("error: ")][-1]
+
+
+def all_finite(run: RunDir) -> bool:
+    newest = run.checkpoints_dir / f"step-{steps(run.checkpoints_dir)[-1]}.safetensors"
+    return all(np.isfinite(array).all() for array in safetensors.numpy.load_file(newest).values())
+
+
+def test_every_fault_of_the_chaos_command(script: Path, small_config: Path, tmp_path: Path) -> None:
+    sets = settings("optimizer={name: adam, learning_rate: 0.003}")
+    ended = subprocess.run(
+        [script, "chaos", small_config, *sets, "--json"], capture_output=True, text=True, cwd=tmp_path
+    )
+    outcomes = {outcome["fault"]: outcome for outcome in json.loads(ended.stdout)}
+    assert list(outcomes) == ["kill", "term", "stop", "nan", "torn-checkpoint", "disk-full"]
+    assert all(
+        outcome["fired"] and outcome["as_expected"] and outcome["hash_equal"] for outcome in outcomes.values()
+    ), ended.stdout
+    assert ended.returncode == 0
+
+
+def test_killed_at_ten_random_moments_it_ends_as_if_nothing_had_happened(
+    train: Callable[..., list[str]], undisturbed: RunDir, tmp_path: Path
+) -> None:
+    """One of the ten while a checkpoint is written, by a process that kills itself between writing and renaming it."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    run = tmp_path / "run"
+    at_steps = sorted(moments.sample(range(10, 390), 10))
+    in_write = moments.randrange(10)
+    for number, step in enumerate(at_steps):
+        if number == in_write:
+            kill_in_write = (
+                "import os, signal, harness.run_dir as r; replace = os.replace; "
+                "r.os.replace = lambda a, b: os.kill(os.getpid(), signal.SIGKILL) "
+                "if str(b).endswith('.safetensors') else replace(a, b); "
+            )
+            ended = subprocess.run(train(run, program=kill_in_write + PROGRAM), capture_output=True)
+            assert ended.returncode == -signal.SIGKILL
+            assert list((run / "checkpoints").glob(".step-*")), "nothing half-written was left, so it did not fire"
+        else:
+            with started(train(run)) as process:
+                wait_for_step(process, run, step)
+                time.sleep(moments.uniform(0, 0.1))
+                process.kill()
+                assert process.wait() == -signal.SIGKILL
+    assert sha(finished(train(run), run)) == sha(undisturbed), f"seed {seed}"
+
+
+def test_one_of_two_workers_killed_the_other_ends_within_a_minute(
+    train: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    for victim in (0, 1):
+        run = tmp_path / f"run-{victim}"
+        with two_workers([train(run)] * 2, tmp_path) as processes:
+            wait_for_step(processes[0], run, 50)
+            processes[victim].kill()
+            killed = time.monotonic()
+            _, error = processes[1 - victim].communicate(timeout=60)
+            assert time.monotonic() - killed < 60
+            assert processes[1 - victim].returncode == 1
+            assert "another worker is gone" in last_line(error)
+    assert RunDir.open(tmp_path / "run-1").read_summary()["status"] == "failed"  # the chief has lived to say so
+
+
+def test_a_worker_that_never_shows_up_is_named(train: Callable[..., list[str]], tmp_path: Path) -> None:
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    ended = subprocess.run(
+        train(tmp_path / "run", "cluster.start_timeout=3"),
+        env={**os.environ, "TF_CONFIG": json.dumps(task)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert last_line(ended.stderr) == (
+        f"error: worker 1 ({addresses[1]}) has not shown up: waited 3 s (cluster.start_timeout)"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_with_another_config_is_named(train: Callable[..., list[str]], tmp_path: Path) -> None:
+    with two_workers([train("run"), train("run", "seed=1")], tmp_path) as processes:
+        for process in processes:
+            _, error = process.communicate(timeout=60)
+            assert process.returncode == 2
+            assert "was started with another config than worker 0: seed (1, not 0)" in last_line(error)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_ends_all_and_leaves_the_older_checkpoints(
+    train: Callable[..., list[str]], undisturbed: RunDir, tmp_path: Path, workers: int
+) -> None:
+    """The disk of the chief: a limit on the size of files, put on the running process."""
+    run = tmp_path / "run"
+    with ExitStack() as stack:
+        processes = (
+            stack.enter_context(two_workers([train(run)] * 2, tmp_path))
+            if workers == 2
+            else [stack.enter_context(started(train(run)))]
+        )
+        wait_for_step(processes[0], run, 100)
+        there = steps(run / "checkpoints")
+        limit = (run / "checkpoints" / f"step-{there[0]}.safetensors").stat().st_size // 2
+        resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (limit, limit))
+        errors = [process.communicate(timeout=60)[1] for process in processes]
+        assert [process.returncode for process in processes] == [1] * workers
+    assert re.match(r"error: can't write .*File too large; once that is mended, go on with: ", last_line(errors[0]))
+    if workers == 2:
+        assert "another worker has failed" in last_line(errors[1])
+    opened = RunDir.open(run)
+    assert opened.read_summary()["status"] == "failed"
+    assert set(there) <= set(steps(opened.checkpoints_dir))
+    assert not list(opened.checkpoints_dir.glob(".step-*"))
+    if workers == 1:
+        assert sha(finished(train(run), run)) == sha(undisturbed)
+
+
+def test_a_run_directory_made_read_only_is_reported(
+    train: Callable[..., list[str]], undisturbed: RunDir, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with started([*AS_A_USER, *train(run)]) as process:
+        wait_for_step(process, run, 50)
+        folders = [run, run / "checkpoints"]
+        for folder in folders:
+            folder.chmod(0o555)
+        _, error = process.communicate(timeout=60)
+    for folder in folders:
+        folder.chmod(0o755)
+    assert process.returncode == 1
+    assert re.match(r"error: can't write .*Permission denied; once that is mended, go on with: ", last_line(error))
+    assert sha(finished(train(run), run)) == sha(undisturbed)
+
+
+def test_a_diverging_loss_stops_before_its_update(train: Callable[..., list[str]], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    sets = ["optimizer={name: adam, learning_rate: 1000000.0}", "schedule={name: linear, warmup: 390 steps}"]
+    ended = subprocess.run(train(run, *sets), capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert re.match(
+        r"error: loss or gradient is not finite at step [\d,]+ \(examples [\d,]+ to [\d,]+ of the stream, .*",
+        last_line(ended.stderr),
+    )
+    opened = RunDir.open(run)
+    assert opened.read_summary()["status"] == "failed"
+    if steps(opened.checkpoints_dir):
+        assert all_finite(opened)
+
+
+def test_a_loss_that_is_not_finite_is_gone_around(train: Callable[..., list[str]], tmp_path: Path) -> None:
+    """Step 111 (from 0) has an example that gives NaN: back to step 100, on with the examples of step 112."""
+    run = tmp_path / "run"
+    command = train(run, "train.on_nonfinite=restore", program=POISON.format(111))
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "not finite at step 112 (examples 2,775 to 2,799 of the stream" in ended.stderr
+    assert "(1 of 3 times)" in ended.stderr
+    opened = RunDir.open(run)
+    summary = opened.read_summary()
+    assert (summary["status"], summary["steps"], summary["skipped_steps"], summary["restores"]) == (
+        "completed",
+        400,
+        12,
+        1,
+    )
+    rows = [row["step"] for row in opened.read_metrics() if row["split"] == "train"]
+    assert rows == sorted(set(rows))  # one clean curve
+
+    interrupted = tmp_path / "interrupted"
+    with started(train(interrupted, "train.on_nonfinite=restore", program=POISON.format(111))) as process:
+        wait_for_step(process, interrupted, 300)
+        process.kill()
+    resumed = finished(train(interrupted, "train.on_nonfinite=restore"), interrupted)
+    assert sha(resumed) == summary["weights_sha256"]  # the checkpoint knows what was skipped
+    assert resumed.read_summary()["skipped_steps"] == 12
+
+
+def test_it_goes_back_three_times_at_most(train: Callable[..., list[str]], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    poison = "from harness.chaos import poison; [poison(step) for step in (30, 60, 61, 62, 90)]; " + PROGRAM
+    ended = subprocess.run(train(run, "train.on_nonfinite=restore", program=poison), capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert [f"({number} of 3 times)" in ended.stderr for number in (1, 2, 3, 4)] == [True, True, True, False]
+    assert last_line(ended.stderr).startswith("error: loss or gradient is not finite at step")
+    opened = RunDir.open(run)
+    assert opened.read_summary()["status"] == "failed"
+    assert all_finite(opened)
+
+
+@pytest.mark.parametrize("on_nonfinite", ["stop", "restore"])
+def test_nan_on_one_of_two_workers_is_the_business_of_both(
+    train: Callable[..., list[str]], tmp_path: Path, on_nonfinite: str
+) -> None:
+    """Only the chief's replica has the first example of a step, and with it the NaN."""
+    run = tmp_path / "run"
+    command = train(run, f"train.on_nonfinite={on_nonfinite}", program=POISON.format(111))
+    healthy = train(run, f"train.on_nonfinite={on_nonfinite}")
+    with two_workers([command, healthy], tmp_path) as processes:
+        ended = [process.communicate(timeout=120) for process in processes]
+        codes = [process.returncode for process in processes]
+    for _, error in ended:
+        assert "not finite at step 112 (examples 2,775 to 2,799 of the stream" in error
+    if on_nonfinite == "stop":
+        assert codes == [1, 1]
+        assert RunDir.open(run).read_summary()["status"] == "failed"
+        assert all_finite(RunDir.open(run))
+    else:
+        assert codes == [0, 0], ended
+        assert RunDir.open(run).read_summary()["skipped_steps"] == 12
+
+
+def test_out_of_memory_names_a_micro_batch_to_try(
+    call: Callable[..., Any], small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Injected: TensorFlow 2.21 on a CPU doesn't raise where memory ends, it crashes."""
+
+    def exhausted(session: Session) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[50,26,26,32]")
+
+    monkeypatch.setattr(Session, "train_chunk", exhausted)
+    sets = settings("train={length: 9 steps, global_batch: 100}", "cluster.logical_cpus=2")
+    ended = call("train", small_config, *sets, "--run-dir", tmp_path / "run")
+    assert ended.exit_code == 1
+    assert "out of memory with 50 examples at a time on each replica: try --set train.micro_batch=25" in ended.stderr
+    assert RunDir.open(tmp_path / "run").read_summary()["status"] == "failed"
+
+
+def test_a_run_goes_on_with_other_devices(
+    train: Callable[..., list[str]], script: Path, small_config: Path, tmp_path: Path
+) -> None:
+    """Begun on 4 replicas, on with 2, with 2 workers, with 1 device, and with 4 again: 100 steps on each."""
+    sets = ["train.length=500 steps", "checkpoint.every=100 steps", "evaluate.every=500 steps"]
+    reference, run = tmp_path / "reference", tmp_path / "run"
+    finished(train(reference, *sets), reference)
+    launch = [str(script), "launch", "--workers", "2", "--", "train", str(small_config), *settings(*sets)]
+    on = [
+        train(run, *sets, "cluster.logical_cpus=4"),
+        train(run, *sets, "cluster.logical_cpus=2"),
+        [*launch, "--run-dir", str(run), "--resume", "auto"],
+        train(run, *sets),
+        train(run, *sets, "cluster.logical_cpus=4"),
+    ]
+    for number, command in enumerate(on):
+        with started(command) as process:
+            if number < len(on) - 1:
+                wait_for_checkpoint(process, run, 100 * (number + 1))
+                process.kill()
+            output, error = process.communicate()
+        assert process.returncode == (-signal.SIGKILL if number < len(on) - 1 else 0), error
+        if number:
+            assert f"at step {100 * number}, with other devices (" in output
+            assert "the same examples in the same order" in output
+    one, other = (
+        safetensors.numpy.load_file(path / "checkpoints" / "step-500.safetensors") for path in (reference, run)
+    )
+    assert one.keys() == other.keys()
+    for name in one:
+        if name.startswith("model/"):
+            assert np.linalg.norm(other[name] - one[name]) < 1e-4 * np.linalg.norm(one[name]), name
