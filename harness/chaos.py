@@ -56,7 +56,7 @@ def run(
     config_file.write_text(dump(config))
     progress("undisturbed")
     undisturbed = _Trial(config_file, RunDir(folder / "undisturbed"))
-    exit_code, error = undisturbed.start().wait()
+    exit_code, error = undisturbed.start().trained()
     if exit_code:
         raise HarnessError(f"the undisturbed run failed with exit code {exit_code}: {error}")
     summary = undisturbed.run.read_summary()
@@ -67,7 +67,7 @@ def run(
         progress(f"{fault}, from step {step:,} on")
         trial = _Trial(config_file, RunDir(folder / fault))
         fired, outcome, as_expected = FAULTS[fault](trial, step)
-        exit_code, error = trial.start().wait()
+        exit_code, error = trial.start().trained()
         if exit_code:
             outcome += f"; then the resumed run failed with exit code {exit_code}: {error}"
             equal = False
@@ -101,6 +101,16 @@ class _Trial:
         self.output = output
         lines = output.strip().splitlines()
         return self.process.returncode, lines[-1] if lines else "it said nothing"
+
+    def trained(self) -> tuple[int, str]:
+        """0 as soon as the weights are there, for the pictures are not waited for; else what `wait` gives."""
+        while self.process.poll() is None:
+            if self.run.exists() and self.status() == "completed":
+                self.process.kill()
+                self.wait()
+                return 0, ""
+            time.sleep(0.05)
+        return self.wait()
 
     def reached(self, step: int) -> bool:
         """Wait until training has come to that step; False where the process has ended before."""
@@ -141,9 +151,9 @@ def _stop(trial: _Trial, step: int) -> tuple[bool, str, bool]:
     fired = trial.start(launch=launch).reached(step)
     for worker in _children(trial.process.pid):
         os.kill(worker, signal.SIGSTOP)
-    exit_code, _ = trial.wait()
+    exit_code, _ = trial.trained()
     found = f"made no progress for {_HANG_TIMEOUT} s, and is stopped" in trial.output
-    outcome = f"hang {'found' if found else 'not found'}, exit code {exit_code} after the restart"
+    outcome = f"hang {'found' if found else 'not found'}, {trial.status()} after the restart"
     return fired and found, outcome, exit_code == 0
 
 

@@ -1,5 +1,6 @@
 """What TensorFlow raises when the machine or another worker gives out, as one line."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ def told(plan: BatchPlan, cluster: Cluster) -> Iterator[None]:
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         if cluster.workers == 1:
             raise
+        # What TensorFlow was doing holds a thread pool, which would complain when the process ends.
+        traceback.clear_frames(error.__traceback__)
         raise WorkerLost(
             f"another worker is gone ({type(error).__name__}): start all of them again with --resume auto"
         ) from None

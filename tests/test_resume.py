@@ -217,7 +217,10 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
         process.kill()
         warnings = process.stderr.read().splitlines() if process.stderr else []
     assert [line for line in warnings if f"step-{newest}.safetensors" in line and "SHA-256" in line]
-    assert f"resume    {path} at step {before:,}\n" in (path / "log.txt").read_text()
+    assert (
+        f"resume    {path} at step {before:,}, on the same devices: exact to the bit\n"
+        in (path / "log.txt").read_text()
+    )
     np.testing.assert_equal(weights(path, STEPS), weights(undisturbed.path, STEPS))
 
 

@@ -188,7 +188,10 @@ class TestStopped:
         warning, stopped = said.splitlines()
         assert warning.startswith(f"warning: checkpoint step-{steps[-1]}.safetensors (damaged")
         assert stopped.startswith("stopped at step ")
-        assert f"resume    {path} at step {steps[-2]:,}\n" in (path / "log.txt").read_text()
+        assert (
+            f"resume    {path} at step {steps[-2]:,}, on the same devices: exact to the bit\n"
+            in (path / "log.txt").read_text()
+        )
         rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         validated = [row["step"] for row in rows if row["split"] == "validation"]
         assert validated == list(range(5, validated[-1] + 1, 5)), "one clean curve"

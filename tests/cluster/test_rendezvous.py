@@ -115,8 +115,8 @@ def test_what_is_no_worker_is_named(says: bytes) -> None:
 
 def test_an_address_in_use_is_refused() -> None:
     workers = addresses(2)
-    with socket.create_server(("127.0.0.1", int(workers[0].partition(":")[2]))):
-        with pytest.raises(
-            DeviceError, match=f"can't listen at {workers[0]}, which is this worker's address: .*in use"
-        ):
-            meet(Membership(workers, 0, "test"), CONFIG, 5)
+    with (
+        socket.create_server(("127.0.0.1", int(workers[0].partition(":")[2]))),
+        pytest.raises(DeviceError, match=f"can't listen at {workers[0]}, which is this worker's address: .*in use"),
+    ):
+        meet(Membership(workers, 0, "test"), CONFIG, 5)
