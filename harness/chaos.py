@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.config import Config, dump
 from harness.errors import HarnessError
+from harness.launch import die_with_parent
 from harness.run_dir import RunDir
 
 _HANG_TIMEOUT = 15
@@ -83,24 +84,27 @@ class _Trial:
     def __init__(self, config_file: Path, run: RunDir) -> None:
         self.config_file = config_file
         self.run = run
+        self.output_file = run.path.with_suffix(".txt")
 
     def start(self, program: str = _PROGRAM, launch: Sequence[str] = ()) -> "_Trial":
         train = ["train", str(self.config_file), "--run-dir", str(self.run.path), "--resume", "auto", "--quiet"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", program, *launch, *train],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        # A fault is to be told, not gone around, whatever the config says.
+        train += ["--set", "train.on_nonfinite=stop"]
+        with self.output_file.open("w") as output:  # a pipe that nobody reads would fill up
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", program, *launch, *train],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
         return self
 
     def wait(self) -> tuple[int, str]:
         """The exit code, and the last line that was printed."""
-        output, _ = self.process.communicate()
-        self.output = output
-        lines = output.strip().splitlines()
-        return self.process.returncode, lines[-1] if lines else "it said nothing"
+        exit_code = self.process.wait()
+        lines = self.output_file.read_text().strip().splitlines()
+        return exit_code, lines[-1] if lines else "it said nothing"
 
     def trained(self) -> tuple[int, str]:
         """0 as soon as the weights are there, for the pictures are not waited for; else what `wait` gives."""
@@ -112,10 +116,10 @@ class _Trial:
             time.sleep(0.05)
         return self.wait()
 
-    def reached(self, step: int) -> bool:
-        """Wait until training has come to that step; False where the process has ended before."""
+    def reached(self, step: int, checkpoints: int = 0) -> bool:
+        """Wait until training has come to that step, with so many checkpoints; False where the process ends before."""
         while self.process.poll() is None:
-            if any(row["step"] >= step for row in self._rows()):
+            if any(row["step"] >= step for row in self._rows()) and len(self.checkpoints()) >= checkpoints:
                 return True
             time.sleep(0.02)
         return False
@@ -149,10 +153,11 @@ def _term(trial: _Trial, step: int) -> tuple[bool, str, bool]:
 def _stop(trial: _Trial, step: int) -> tuple[bool, str, bool]:
     launch = ["launch", "--workers", "1", "--max-restarts", "1", "--hang-timeout", str(_HANG_TIMEOUT), "--"]
     fired = trial.start(launch=launch).reached(step)
-    for worker in _children(trial.process.pid):
-        os.kill(worker, signal.SIGSTOP)
+    if fired:
+        for worker in _children(trial.process.pid):
+            os.kill(worker, signal.SIGSTOP)
     exit_code, _ = trial.trained()
-    found = f"made no progress for {_HANG_TIMEOUT} s, and is stopped" in trial.output
+    found = f"made no progress for {_HANG_TIMEOUT} s, and is stopped" in trial.output_file.read_text()
     outcome = f"hang {'found' if found else 'not found'}, {trial.status()} after the restart"
     return fired and found, outcome, exit_code == 0
 
@@ -165,20 +170,20 @@ def _nan(trial: _Trial, step: int) -> tuple[bool, str, bool]:
 
 
 def _torn_checkpoint(trial: _Trial, step: int) -> tuple[bool, str, bool]:
-    fired = trial.start().reached(step)
+    fired = trial.start().reached(step, checkpoints=2)
     trial.process.kill()
     trial.wait()
-    whole = trial.checkpoints()
-    if not whole:
-        return False, "no checkpoint was there yet: make checkpoint.every shorter", False
-    with whole[-1].open("r+b") as file:
-        file.truncate(whole[-1].stat().st_size // 2)
-    return fired, f"killed; {whole[-1].name} cut in half, {len(whole) - 1} before it", True
+    if not fired:
+        return False, "there were never two checkpoints: make checkpoint.every shorter", False
+    *before, newest = trial.checkpoints()
+    with newest.open("r+b") as file:
+        file.truncate(newest.stat().st_size // 2)
+    return True, f"killed; {newest.name} cut in half, {len(before)} before it", True
 
 
 def _disk_full(trial: _Trial, step: int) -> tuple[bool, str, bool]:
     """No file may grow beyond half a checkpoint from the given step on: as a full disk, but for this process alone."""
-    fired = trial.start().reached(step) and bool(trial.checkpoints())
+    fired = trial.start().reached(step, checkpoints=1)
     before = trial.checkpoints()
     if fired:
         limit = before[0].stat().st_size // 2

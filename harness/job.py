@@ -1,6 +1,7 @@
 """The main job: train → evaluate → export → picture."""
 
 import os
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -19,7 +20,16 @@ from harness.config import Config, resolve
 from harness.config.cluster import ClusterSection
 from harness.data import sources
 from harness.data.sources import DataSet, Split
-from harness.errors import ConfigError, DataError, HarnessError, NonFiniteLoss, Stopped, UserError
+from harness.errors import (
+    ConfigError,
+    DataError,
+    HarnessError,
+    NonFiniteLoss,
+    Stopped,
+    UserError,
+    WorkerLost,
+    WriteFailed,
+)
 from harness.models.build import check_image_shape
 from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
@@ -71,43 +81,27 @@ def train(
         run.check_same(config)
     data, splits, events = read(config)
     cluster = connect(config.cluster, common=config.common(), tf32=config.train.tf32)
-    complete = run is not None and run.exists() and run.is_complete(config)
-    if from_chief(cluster, np.array([int(complete)])).any():
-        terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
-        return run
-
-    describe(config, cluster, splits, events, terminal)
-    heartbeat, around = Heartbeat(), None
-    while True:
-        try:
-            with (
-                _begun(run, config, cluster, events, bool(resume or around), terminal) as checkpoint,
-                failures.told(BatchPlan.of(config.train, cluster.replicas), cluster),
-            ):
-                state = State(config, cluster, events, data.image_shape, data.classes)
-                if run:
-                    terminal.line(summary_text(state.model))
-                terminal.line("compiling the training step")
-                with StopSignals() as signals:
-                    session = Session(config, cluster, events, state, splits, checkpoint, around, signals, heartbeat)
-                    with writing(session, run, terminal) if run else nullcontext():
-                        _train_and_test(session, run)
-                weights = session.check_equal_weights()
-                if not run:
-                    terminal.line(f"done at step {session.step:,} with the weights of worker 0, SHA-256 {weights}")
-                heartbeat.end()
-                if run:
-                    _finish(run, session, terminal)
-                session.agree()  # so that all end well, or none
+    with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
+        complete = run is not None and run.exists() and run.is_complete(config)
+        if from_chief(cluster, np.array([int(complete)])).any():
+            terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
+            return run
+        describe(config, cluster, splits, events, terminal)
+        signals, heartbeat, around = StopSignals(), Heartbeat(), None
+        while True:
+            try:
+                with _begun(run, config, cluster, events, bool(resume or around), terminal) as checkpoint:
+                    _sit(run, config, cluster, events, data, splits, checkpoint, around, signals, heartbeat, terminal)
                 return run
-        except NonFiniteLoss as error:
-            if config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
-                raise
-            terminal.warning(
-                f"{error}. Going back to the last checkpoint, and on behind these examples "
-                f"({error.restores + 1} of {_MOST_RESTORES} times)"
-            )
-            around = error
+            except NonFiniteLoss as error:
+                if config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
+                    raise
+                terminal.warning(
+                    f"{error}. Going back to the last checkpoint, and on behind these examples "
+                    f"({error.restores + 1} of {_MOST_RESTORES} times)"
+                )
+                traceback.clear_frames(error.__traceback__)  # which hold the model, its data and the optimizer's state
+                around = error.with_traceback(None)
 
 
 def evaluate(run: RunDir, split: str) -> dict[str, float | int]:
@@ -195,11 +189,49 @@ def _begun(
             terminal.line(f"run       {run.path}")
             try:
                 checkpoint = stack.enter_context(opened(run, config, cluster, events, may_resume, terminal))
-            except UserError as error:
+            except HarnessError as error:
                 refusal = error
-        if from_chief(cluster, np.array([int(refusal is not None)])).any():
-            raise refusal or HarnessError("the first worker could not begin: see its output")
+            except OSError as error:
+                refusal = WriteFailed(f"can't write {error.filename or run.path}: {error.strerror or error}")
+        exit_code = int(from_chief(cluster, np.array(refusal.exit_code if refusal else 0)))
+        if refusal:
+            raise refusal
+        if exit_code:
+            kind = UserError if exit_code == UserError.exit_code else WorkerLost
+            raise kind("the first worker could not begin: see its output")
         yield checkpoint
+
+
+def _sit(
+    run: RunDir | None,
+    config: Config,
+    cluster: Cluster,
+    events: Events,
+    data: DataSet,
+    splits: tuple[Split, Split, Split],
+    checkpoint: Checkpoint | None,
+    around: NonFiniteLoss | None,
+    signals: StopSignals,
+    heartbeat: Heartbeat,
+    terminal: Terminal,
+) -> None:
+    """One sitting of the run, from its start or a checkpoint to its end. Raises NonFiniteLoss, Stopped."""
+    with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
+        state = State(config, cluster, events, data.image_shape, data.classes)
+        if run:
+            terminal.line(summary_text(state.model))
+        terminal.line("compiling the training step")
+        with signals:
+            session = Session(config, cluster, events, state, splits, checkpoint, around, signals, heartbeat)
+            with writing(session, run, terminal) if run else nullcontext():
+                _train_and_test(session, run)
+        weights = session.check_equal_weights()
+        if not run:
+            terminal.line(f"done at step {session.step:,} with the weights of worker 0, SHA-256 {weights}")
+        heartbeat.end()
+        if run:
+            _finish(run, session, terminal)
+        session.agree()  # so that all end well, or none
 
 
 def _train_and_test(session: Session, run: RunDir | None) -> None:

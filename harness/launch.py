@@ -5,21 +5,21 @@ import ctypes
 import json
 import os
 import selectors
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from harness.cluster import heartbeat
-from harness.errors import DeviceError, UserError
+from harness.cluster.environment import alone
+from harness.errors import UserError
+from harness.resources import free_ports
 
 _GRACE_SECONDS = 3.0
 """What the others get to end by themselves after a death; they are to be gone within 5 seconds."""
@@ -68,60 +68,11 @@ def run(plan: Plan) -> int:
         raise AssertionError("the last attempt returns")
 
 
-def share_logical_cpus(workers: int, count: int | None) -> list[str]:
-    """The setting that gives each worker its equal share of `count` logical CPUs. Raises DeviceError."""
-    if count is None:
-        return []
-    if count % workers:
-        raise DeviceError(f"cluster.logical_cpus: {count} can't be shared equally among {workers} workers")
-    return ["--set", f"cluster.logical_cpus={count // workers}"]
-
-
-def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> list[list[str]] | None:
-    """Each worker's GPUs, in turn from those that are there; None where there are none and none were asked for.
-
-    Args:
-        workers: how many share them.
-        per_worker: how many each gets; None for an equal share of all.
-        visible: CUDA_VISIBLE_DEVICES, if it is set.
-
-    Raises DeviceError where there are not enough.
-    """
-    present = _gpus() if visible is None else [name for name in visible.split(",") if name]
-    if per_worker is None:
-        if not present:
-            return None
-        per_worker = len(present) // workers
-    if workers * max(1, per_worker) > len(present):
-        raise DeviceError(
-            f"{workers} workers with {max(1, per_worker)} GPU{'s' if per_worker > 1 else ''} each need "
-            f"{workers * max(1, per_worker)}, and there are {len(present)}: start fewer workers, or set "
-            "CUDA_VISIBLE_DEVICES= to train on the CPU"
-        )
-    return [present[index * per_worker : (index + 1) * per_worker] for index in range(workers)]
-
-
-def _gpus() -> list[str]:
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at on 127.0.0.1."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 @dataclass
 class _Worker:
     index: int
     process: "subprocess.Popen[bytes]"
-    log: IO[bytes]
+    log: FileIO
     started: float
     last_beat: float | None = None
     watched: bool = True
@@ -137,6 +88,7 @@ class _Attempt:
         self._arguments = arguments
         self._signals = signals
         self._shows_output = True
+        self._logs = True
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
 
@@ -159,7 +111,7 @@ class _Attempt:
     def _start(self, index: int, addresses: list[str]) -> _Worker:
         beats, beat = os.pipe()
         output, said = os.pipe()
-        environment = os.environ | {heartbeat.VARIABLE: str(beat), "PYTHONUNBUFFERED": "1"}
+        environment = alone(os.environ) | {heartbeat.VARIABLE: str(beat), "PYTHONUNBUFFERED": "1"}
         if len(addresses) > 1:
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             environment["TF_CONFIG"] = json.dumps(task)
@@ -173,11 +125,11 @@ class _Attempt:
             stderr=said,
             pass_fds=[beat],
             start_new_session=True,  # so that a terminal's Ctrl-C reaches it once, through us
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         os.close(beat)
         os.close(said)
-        log = self._log(index).open("ab")
+        log = self._log(index).open("ab", buffering=0)
         worker = _Worker(index, process, log, time.monotonic(), pipes={output: b""})
         for pipe, reader in ((output, self._read_output), (beats, self._read_beats)):
             os.set_blocking(pipe, False)
@@ -203,7 +155,8 @@ class _Attempt:
                 if failure is not None:
                     deadline = time.monotonic() + _GRACE_SECONDS
         self._kill(alive)
-        self._read(0)
+        while self._selector.get_map() and self._read(0):
+            pass
         return (self._first_failure() if failure is None else failure) or 0
 
     def _alive(self) -> list[_Worker]:
@@ -237,7 +190,7 @@ class _Attempt:
 
     def _kill(self, workers: Sequence[_Worker]) -> None:
         """Have each write its Python stacks to its log, and to nowhere else, then kill it."""
-        self._shows_output = False
+        self._shows_output = self._shows_output and not workers
         for worker in workers:
             _say(f"killing worker {worker.index}; what it was doing is in {self._log(worker.index)}")
             worker.process.send_signal(signal.SIGQUIT)  # the handler writes the stacks, then lets the worker die
@@ -251,11 +204,13 @@ class _Attempt:
     def _log(self, index: int) -> Path:
         return self._plan.logs / f"worker-{index}.txt"
 
-    def _read(self, timeout: float) -> None:
-        """Take what the workers have written."""
-        for key, _ in self._selector.select(timeout):
+    def _read(self, timeout: float) -> bool:
+        """Take what the workers have written; whether there was anything."""
+        ready = self._selector.select(timeout)
+        for key, _ in ready:
             reader, worker = key.data
             reader(key.fd, worker)
+        return bool(ready)
 
     def _read_beats(self, pipe: int, worker: _Worker) -> None:
         if os.read(pipe, 65536):
@@ -266,11 +221,10 @@ class _Attempt:
 
     def _read_output(self, pipe: int, worker: _Worker) -> None:
         data = os.read(pipe, 65536)
-        worker.log.write(data)
-        worker.log.flush()
+        self._keep(data, worker)
         *lines, worker.pipes[pipe] = (worker.pipes[pipe] + data).split(b"\n")
         if not data:
-            lines.append(worker.pipes[pipe]) if worker.pipes[pipe] else None
+            lines += filter(None, [worker.pipes[pipe]])
             self._close(pipe)
         if not self._shows_output:
             return
@@ -278,6 +232,15 @@ class _Attempt:
         for line in lines:
             sys.stdout.buffer.write(prefix + line + b"\n")
         sys.stdout.flush()
+
+    def _keep(self, data: bytes, worker: _Worker) -> None:
+        """Write to the worker's log. A full disk is the chief's to report, and no reason to kill anyone."""
+        try:
+            worker.log.write(data)
+        except OSError as error:
+            if self._logs:
+                _say(f"can't write {self._log(worker.index)}: {error.strerror}")
+            self._logs = False
 
     def _close(self, pipe: int) -> None:
         self._selector.unregister(pipe)
@@ -296,7 +259,8 @@ class _Signals:
 
     def __enter__(self) -> "_Signals":
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        self._previous: dict[int, Any] = {number: signal.signal(number, self._receive) for number in numbers}
+        heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+        self._previous: dict[int, Any] = {number: signal.signal(number, self._receive) for number in heeded}
         return self
 
     def __exit__(self, *unused: object) -> None:
@@ -307,7 +271,7 @@ class _Signals:
         self.all.append(signal.SIGTERM if number == signal.SIGHUP else number)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the new process: the kernel is to kill it when we die, even by SIGKILL."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

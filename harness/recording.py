@@ -1,8 +1,9 @@
 """What only the chief does: hold the run's directory, and write to it."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from types import TracebackType
 from typing import Any
 
 from harness import provenance
@@ -18,7 +19,7 @@ from harness.training.progress import ProgressLines
 from harness.training.session import Session, devices
 from harness.training.state import weights_sha256
 from harness.training.tensorboard import TensorBoard
-from harness.training.writers import MetricsFile
+from harness.training.writers import MetricsFile, Writer
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
             board,
         ]
         for writer in session.writers:
-            closing.callback(writer.close)
+            closing.push(_closing(writer))
         if step == 0:
             board.describe(session.state.model, dump(config), session.train_split, config.tensorboard.images)
         try:
@@ -64,6 +65,16 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
         finally:
             with suppress(OSError):
                 run.write_summary(summary(session, "running"))
+
+
+def _closing(writer: Writer) -> Callable[..., None]:
+    """Closes the writer at the end; its failure counts only where nothing else went wrong."""
+
+    def close(kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        with suppress(OSError) if error else nullcontext():
+            writer.close()
+
+    return close
 
 
 def summary(session: Session, status: str) -> dict[str, Any]:
@@ -121,7 +132,7 @@ def _promise(checkpoint: Checkpoint | None, config: Config, cluster: Cluster) ->
     """How close to an uninterrupted run this one will end, where there is a checkpoint to go on from."""
     if checkpoint is None:
         return ""
-    then, now = checkpoint.header["devices"], devices(config, cluster)
+    then, now = checkpoint.header.get("devices", {}), devices(config, cluster)
     changes = [f"{key} {then.get(key)}, now {now[key]}" for key in now if then.get(key) != now[key]]
     if not changes:
         return ", on the same devices: exact to the bit"

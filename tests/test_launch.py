@@ -15,7 +15,8 @@ import pytest
 import safetensors.numpy
 
 from harness.errors import DeviceError
-from harness.launch import share_gpus, share_logical_cpus
+from harness.launch import _Signals
+from harness.resources import share_gpus, share_logical_cpus
 from harness.run_dir import RunDir
 
 SETTINGS = [
@@ -197,6 +198,28 @@ def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(launch: Callable[.
 
 
 @pytest.mark.slow
+def test_checkpoints_by_the_clock_are_saved_by_all_at_the_same_step(
+    launch: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """Saving holds a collective, and no two clocks are alike: the chief's counts."""
+    sets = ["checkpoint={every: 0.005 minutes, keep: 99}", "train.length=300 steps", "evaluate.every=50 steps"]
+    ended = subprocess.run(launch(tmp_path / "run", sets=sets), capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len(list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))) > 3
+
+
+def test_nohup_is_respected() -> None:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _Signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_launcher_that_was_killed(launch: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
     with running(launch(run)) as process:
@@ -260,7 +283,8 @@ def test_what_cannot_be_launched_is_refused(
 def test_gpus_are_shared_in_turn() -> None:
     assert share_gpus(2, None, "4,5,6,7") == [["4", "5"], ["6", "7"]]
     assert share_gpus(2, 1, "4,5,6,7") == [["4"], ["5"]]
-    assert share_gpus(3, None, "") is None
+    for none in ("", "-1", "-1,0"):
+        assert share_gpus(3, None, none) is None
     for workers, per_worker, visible in [(2, None, "0"), (2, 2, "0,1,2"), (1, 1, "")]:
         with pytest.raises(DeviceError, match=f"and there are {len([name for name in visible.split(',') if name])}: "):
             share_gpus(workers, per_worker, visible)

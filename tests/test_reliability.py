@@ -20,7 +20,7 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 
-from harness.launch import free_ports
+from harness.resources import free_ports
 from harness.run_dir import RunDir
 from harness.training.checkpoint import steps
 from harness.training.session import Session

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from harness.launch import free_ports
+from harness.resources import free_ports
 from harness.run_dir import RunDir
 from harness.training.checkpoint import steps
 

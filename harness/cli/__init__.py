@@ -1,8 +1,10 @@
 """The command line: arguments → one call. Nothing heavy is imported before a command runs."""
 
 import faulthandler
+import os
 import signal
 import sys
+from functools import cache
 
 import click
 
@@ -23,12 +25,18 @@ for command in (train, launch, evaluate, visualize, runs, config, bench, chaos, 
     cli.add_command(command)
 
 
+@cache
+def _standard_error() -> int:
+    """Standard error under another number: the usual one points elsewhere while TensorFlow starts."""
+    return os.dup(2)
+
+
 def main() -> None:
     """Run the command line; a mistake of the user's is one line on standard error and an exit code, no traceback.
 
     SIGQUIT (Ctrl-\\) writes the Python stacks to standard error before it ends the process, as it would anyway.
     """
-    faulthandler.register(signal.SIGQUIT, file=sys.__stderr__ or sys.stderr, all_threads=True, chain=True)
+    faulthandler.register(signal.SIGQUIT, file=_standard_error(), all_threads=True, chain=True)
     try:
         exit_code = cli.main(standalone_mode=False)
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from contextlib import suppress
 
 import click
 
@@ -32,7 +33,8 @@ def launch(
     """
     from harness.config import load
     from harness.errors import ConfigError, UserError
-    from harness.launch import Plan, run, share_gpus, share_logical_cpus
+    from harness.launch import Plan, run
+    from harness.resources import share_gpus, share_logical_cpus
     from harness.run_dir import locate
 
     name, *arguments = command
@@ -41,7 +43,8 @@ def launch(
     given = train.make_context("harness launch … -- train", list(arguments)).params
     if given["dry_run"]:
         raise click.UsageError("--dry-run trains nothing that could be launched: harness train CONFIG --dry-run")
-    section = (config := load(given["config"], given["assignments"])).cluster
+    config = load(given["config"], given["assignments"])
+    section = config.cluster
     if section.strategy not in ("auto", "multi_worker"):
         raise ConfigError(f"cluster.strategy: {section.strategy} is for one process: launch needs auto or multi_worker")
     if section.gpus is not None:
@@ -66,8 +69,12 @@ def launch(
         hang_timeout=hang_timeout,
         start_allowance=section.start_timeout,
     )
+    is_new, has_new_logs = not at.path.exists(), not at.logs_dir.exists()
     exit_code = run(plan)
-    if exit_code == UserError.exit_code and not at.exists():
-        shutil.rmtree(at.logs_dir)
-        at.path.rmdir()
+    if exit_code == UserError.exit_code and not at.exists():  # a mistake leaves nothing behind
+        if has_new_logs:
+            shutil.rmtree(at.logs_dir)
+        if is_new:
+            with suppress(OSError):
+                at.path.rmdir()
     sys.exit(exit_code)

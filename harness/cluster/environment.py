@@ -18,6 +18,8 @@ from harness.errors import DeviceError
 # Below the ports that Linux gives to outgoing connections (32768 and up), and clear of well-known services.
 _SLURM_FIRST_PORT, _SLURM_PORTS = 20000, 10000
 
+_CLUSTER_VARIABLES = ("TF_CONFIG", "SLURM_STEP_NUM_TASKS", "HARNESS_WORKERS")
+
 
 @dataclass(frozen=True)
 class Membership:
@@ -48,6 +50,11 @@ def is_chief(strategy: str, environment: Mapping[str, str]) -> bool:
     return found is None or found.is_chief
 
 
+def alone(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what names a cluster, for a process that is to be told of another, or of none."""
+    return {name: value for name, value in environment.items() if name not in _CLUSTER_VARIABLES}
+
+
 def _tf_config(environment: Mapping[str, str]) -> Membership | None:
     text = environment.get("TF_CONFIG")
     if not text:
@@ -57,7 +64,7 @@ def _tf_config(environment: Mapping[str, str]) -> Membership | None:
         if not config:
             return None
         workers = config["cluster"]["worker"]
-        if not isinstance(workers, list) or not all(isinstance(w, str) and ":" in w for w in workers):
+        if not isinstance(workers, list) or not all(isinstance(w, str) and _is_address(w) for w in workers):
             raise ValueError(f"worker is {workers!r}")
         task = config["task"]
         kind, index = task["type"], int(task["index"])
@@ -71,6 +78,11 @@ def _tf_config(environment: Mapping[str, str]) -> Membership | None:
     if not 0 <= index < len(workers):
         raise DeviceError(f"TF_CONFIG: task index {index} is not one of the {len(workers)} workers")
     return Membership(tuple(workers), index, "TF_CONFIG")
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and bool(re.fullmatch(r"\d{1,5}", port)) and int(port) < 2**16
 
 
 def _slurm(environment: Mapping[str, str]) -> Membership | None:

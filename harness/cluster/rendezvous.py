@@ -137,7 +137,8 @@ def _listening(address: str) -> socket.socket:
     """A socket where the others look for us: on every interface as TensorFlow's, or on loopback alone."""
     host, _, port = address.rpartition(":")
     interface = "127.0.0.1" if host in ("127.0.0.1", "localhost") else ""
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     try:
-        return socket.create_server((interface, int(port)))
-    except (OSError, OverflowError, ValueError) as error:
+        return socket.create_server((interface, int(port)), family=family)
+    except OSError as error:
         raise DeviceError(f"can't listen at {address}, which is this worker's address: {error}") from None

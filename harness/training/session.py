@@ -39,7 +39,8 @@ class Detour(NamedTuple):
 class Session:
     """Holds the step, and moves it: trains chunks, evaluates, saves, agrees with the other workers.
 
-    It begins at `checkpoint`, or at step 0; with the data behind that of `around`, a loss that was not finite.
+    It begins at `checkpoint`, or at step 0; with the data behind that of `around`, a loss that was not finite. Raises
+    RunError where the checkpoint has not the variables of this model and data.
     """
 
     def __init__(
@@ -74,7 +75,6 @@ class Session:
         with self.clock.compiling():
             self._chunk = Chunk(config, cluster, state, self.train_split, self.step + self.detour.skipped_steps)
             self._chunk(0)
-        heartbeat.beat()
 
     def train_chunk(self) -> None:
         """Train to the next event, or about two seconds. Raises NonFiniteLoss."""
@@ -140,12 +140,11 @@ class Session:
         self._last_save = time.monotonic()
 
     def save_is_due(self) -> bool:
-        """Whether `checkpoint.every` is in minutes and these are over."""
-        seconds = self.events.checkpoint_seconds
-        return seconds is not None and time.monotonic() - self._last_save >= seconds
+        """Whether `checkpoint.every` is in minutes and these were over for the chief when the workers last agreed."""
+        return self._save_is_due
 
     def agree(self) -> int:
-        """Let all workers take the same next chunk, its length at the chief's pace, and stop or fail together.
+        """Let all workers take the same next chunk, its length at the chief's pace, and save, stop or fail together.
 
         Returns the number of the signal that any of them received, 0 for none. Where one of them has failed to write,
         that one raises the OSError and the others WorkerLost.
@@ -153,10 +152,12 @@ class Session:
         pace = self.clock.steps_in(_CHUNK_SECONDS) if self.cluster.is_chief else 0
         received = np.zeros(65, np.int64)
         received[self._signals.received] = 1
-        word = np.array([self._failure is not None, pace, *received], np.int64)
-        failed, pace, *counts = sum_over_workers(self.cluster, word).tolist()
+        word = np.array([self._failure is not None, pace, self._is_save_overdue(), *received], np.int64)
+        failed, pace, overdue, *counts = sum_over_workers(self.cluster, word).tolist()
+        self._save_is_due = bool(overdue)
         self._fail_together(failed)
-        self._heartbeat.beat()
+        if self.clock.step_seconds:  # XLA compiles in the first chunk, which may take longer than all others
+            self._heartbeat.beat()
         self._steps_per_chunk = pace
         return max(number for number, count in enumerate(counts) if count)
 
@@ -168,6 +169,10 @@ class Session:
         if sum_over_workers(self.cluster, np.array(differs, np.int64)):
             raise HarnessError("the workers have ended with different weights, which must not happen: please report it")
         return digest
+
+    def _is_save_overdue(self) -> bool:
+        seconds = self.events.checkpoint_seconds if self.cluster.is_chief else None
+        return seconds is not None and time.monotonic() - self._last_save >= seconds
 
     @contextmanager
     def _failing_later(self) -> Iterator[None]:
@@ -222,5 +227,6 @@ def devices(config: Config, cluster: Cluster) -> dict[str, Any]:
         "micro_batch": config.train.micro_batch,
         "jit": config.train.jit,
         "tf32": config.train.tf32,
+        "all_reduce": config.cluster.all_reduce,
         "tensorflow": provenance.versions()["tensorflow"],
     }
