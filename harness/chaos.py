@@ -119,7 +119,7 @@ class _Trial:
     def reached(self, step: int, checkpoints: int = 0) -> bool:
         """Wait until training has come to that step, with so many checkpoints; False where the process ends before."""
         while self.process.poll() is None:
-            if any(row["step"] >= step for row in self._rows()) and len(self.checkpoints()) >= checkpoints:
+            if any(row["step"] >= step for row in self.run.read_metrics()) and len(self.checkpoints()) >= checkpoints:
                 return True
             time.sleep(0.02)
         return False
@@ -130,9 +130,6 @@ class _Trial:
 
     def status(self) -> str:
         return str(self.run.read_summary().get("status"))
-
-    def _rows(self) -> list[dict[str, int]]:
-        return self.run.read_metrics() if self.run.metrics_file.exists() else []
 
 
 def _kill(trial: _Trial, step: int) -> tuple[bool, str, bool]:

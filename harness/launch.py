@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import json
 import os
 import selectors
 import signal
@@ -10,14 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from harness.cluster import heartbeat
-from harness.cluster.environment import alone
+from harness.cluster.environment import alone, tf_config
 from harness.errors import UserError
 from harness.resources import free_ports
 
@@ -76,8 +75,8 @@ class _Worker:
     started: float
     last_beat: float | None = None
     watched: bool = True
-    pipes: dict[int, bytes] = field(default_factory=dict)
-    """What came through each output pipe since its last whole line."""
+    unfinished: bytes = b""
+    """What it has printed since its last whole line."""
 
 
 class _Attempt:
@@ -113,8 +112,7 @@ class _Attempt:
         output, said = os.pipe()
         environment = alone(os.environ) | {heartbeat.VARIABLE: str(beat), "PYTHONUNBUFFERED": "1"}
         if len(addresses) > 1:
-            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            environment["TF_CONFIG"] = json.dumps(task)
+            environment["TF_CONFIG"] = tf_config(addresses, index)
         if self._plan.gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._plan.gpus[index])
         process = subprocess.Popen(
@@ -130,7 +128,7 @@ class _Attempt:
         os.close(beat)
         os.close(said)
         log = self._log(index).open("ab", buffering=0)
-        worker = _Worker(index, process, log, time.monotonic(), pipes={output: b""})
+        worker = _Worker(index, process, log, time.monotonic())
         for pipe, reader in ((output, self._read_output), (beats, self._read_beats)):
             os.set_blocking(pipe, False)
             self._selector.register(pipe, selectors.EVENT_READ, (reader, worker))
@@ -222,10 +220,11 @@ class _Attempt:
     def _read_output(self, pipe: int, worker: _Worker) -> None:
         data = os.read(pipe, 65536)
         self._keep(data, worker)
-        *lines, worker.pipes[pipe] = (worker.pipes[pipe] + data).split(b"\n")
+        *lines, worker.unfinished = (worker.unfinished + data).split(b"\n")
         if not data:
-            lines += filter(None, [worker.pipes[pipe]])
             self._close(pipe)
+            if worker.unfinished:
+                lines.append(worker.unfinished)
         if not self._shows_output:
             return
         prefix = b"" if worker.index == 0 else f"[worker {worker.index}] ".encode()

@@ -5,8 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from harness.errors import DeviceError
 from harness.launch import _Signals
 from harness.resources import share_gpus, share_logical_cpus
 from harness.run_dir import RunDir
+from tests.processes import started, wait_for_checkpoint
 
 SETTINGS = [
     "data.shift=1",
@@ -39,33 +39,17 @@ def settings(*more: str) -> list[str]:
 def launch(script: Path, small_config: Path) -> Callable[..., list[str]]:
     """The command that launches two workers with these options on a training into that directory."""
 
-    def command(run: Path, *options: str, workers: int = 2, sets: list[str] | None = None) -> list[str]:
-        start = [str(script), "launch", "--workers", str(workers), *options, "--", "train", str(small_config)]
+    def command(run: Path, *options: str, sets: list[str] | None = None) -> list[str]:
+        start = [str(script), "launch", "--workers", "2", *options, "--", "train", str(small_config)]
         return [*start, *settings(*(sets or [])), "--run-dir", str(run)]
 
     return command
-
-
-@contextmanager
-def running(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
-    """Launched, and gone with all its workers in the end."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()  # the kernel then kills the workers
 
 
 def workers_of(process: "subprocess.Popen[str]") -> list[int]:
     """The workers' process ids, in the order of their start."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return sorted(int(child) for child in children)
-
-
-def wait_for_step(process: "subprocess.Popen[str]", run: Path, step: int) -> None:
-    while not (run / "checkpoints" / f"step-{step}.safetensors").exists():
-        assert process.poll() is None, process.stdout and process.stdout.read()
-        time.sleep(0.02)
 
 
 def is_gone(pid: int) -> bool:
@@ -134,8 +118,8 @@ def test_a_killed_worker_takes_the_others_with_it_within_5_seconds(
     launch: Callable[..., list[str]], tmp_path: Path, victim: int
 ) -> None:
     run = tmp_path / "run"
-    with running(launch(run)) as process:
-        wait_for_step(process, run, 50)
+    with started(launch(run), stderr=subprocess.STDOUT) as process:
+        wait_for_checkpoint(process, run, 50)
         pids = workers_of(process)
         os.kill(pids[victim], signal.SIGKILL)
         killed = time.monotonic()
@@ -154,8 +138,8 @@ def test_after_a_restart_the_run_ends_as_if_nothing_had_happened(
     two_workers: tuple[RunDir, str], launch: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    with running(launch(run, "--max-restarts", "1")) as process:
-        wait_for_step(process, run, 100)
+    with started(launch(run, "--max-restarts", "1"), stderr=subprocess.STDOUT) as process:
+        wait_for_checkpoint(process, run, 100)
         os.kill(workers_of(process)[1], signal.SIGKILL)
         output, _ = process.communicate()
     assert process.returncode == 0, output
@@ -169,8 +153,8 @@ def test_a_hanging_worker_is_found_and_its_stacks_are_logged(
     two_workers: tuple[RunDir, str], launch: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    with running(launch(run, "--max-restarts", "1", "--hang-timeout", "6")) as process:
-        wait_for_step(process, run, 100)
+    with started(launch(run, "--max-restarts", "1", "--hang-timeout", "6"), stderr=subprocess.STDOUT) as process:
+        wait_for_checkpoint(process, run, 100)
         os.kill(workers_of(process)[1], signal.SIGSTOP)
         output, _ = process.communicate()
     assert process.returncode == 0, output
@@ -185,8 +169,8 @@ def test_a_hanging_worker_is_found_and_its_stacks_are_logged(
 @pytest.mark.slow
 def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(launch: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with running(launch(run, "--max-restarts", "3")) as process:
-        wait_for_step(process, run, 50)
+    with started(launch(run, "--max-restarts", "3"), stderr=subprocess.STDOUT) as process:
+        wait_for_checkpoint(process, run, 50)
         process.terminate()
         output, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
@@ -222,8 +206,8 @@ def test_nohup_is_respected() -> None:
 @pytest.mark.slow
 def test_workers_do_not_outlive_a_launcher_that_was_killed(launch: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with running(launch(run)) as process:
-        wait_for_step(process, run, 50)
+    with started(launch(run), stderr=subprocess.STDOUT) as process:
+        wait_for_checkpoint(process, run, 50)
         pids = workers_of(process)
         assert len(pids) == 2
         process.kill()

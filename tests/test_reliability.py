@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,12 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 
+from harness.cluster.environment import tf_config
 from harness.resources import free_ports
 from harness.run_dir import RunDir
 from harness.training.checkpoint import steps
 from harness.training.session import Session
+from tests.processes import started, wait_for_checkpoint, workers
 
 pytestmark = pytest.mark.slow
 
@@ -79,36 +80,10 @@ def sha(run: RunDir) -> str:
     return str(summary["weights_sha256"])
 
 
-@contextmanager
-def started(command: list[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@contextmanager
-def two_workers(commands: list[list[str]], cwd: Path) -> Iterator[list["subprocess.Popen[str]"]]:
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    with ExitStack() as stack:
-        tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in (0, 1)]
-        yield [
-            stack.enter_context(started(command, cwd=cwd, env={**os.environ, "TF_CONFIG": json.dumps(task)}))
-            for command, task in zip(commands, tasks, strict=True)
-        ]
-
-
 def wait_for_step(process: "subprocess.Popen[str]", run: Path, step: int) -> None:
     """Until the metrics say that it has been reached."""
     metrics = RunDir(run)
     while not any(row["step"] >= step for row in metrics.read_metrics()):
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.01)
-
-
-def wait_for_checkpoint(process: "subprocess.Popen[str]", run: Path, step: int) -> None:
-    while not (run / "checkpoints" / f"step-{step}.safetensors").exists():
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
 
@@ -171,7 +146,7 @@ def test_one_of_two_workers_killed_the_other_ends_within_a_minute(
 ) -> None:
     for victim in (0, 1):
         run = tmp_path / f"run-{victim}"
-        with two_workers([train(run)] * 2, tmp_path) as processes:
+        with workers([train(run)] * 2, [tmp_path] * 2) as processes:
             wait_for_step(processes[0], run, 50)
             processes[victim].kill()
             killed = time.monotonic()
@@ -184,10 +159,9 @@ def test_one_of_two_workers_killed_the_other_ends_within_a_minute(
 
 def test_a_worker_that_never_shows_up_is_named(train: Callable[..., list[str]], tmp_path: Path) -> None:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
     ended = subprocess.run(
         train(tmp_path / "run", "cluster.start_timeout=3"),
-        env={**os.environ, "TF_CONFIG": json.dumps(task)},
+        env=os.environ | {"TF_CONFIG": tf_config(addresses, 0)},
         capture_output=True,
         text=True,
     )
@@ -199,7 +173,7 @@ def test_a_worker_that_never_shows_up_is_named(train: Callable[..., list[str]], 
 
 
 def test_a_worker_with_another_config_is_named(train: Callable[..., list[str]], tmp_path: Path) -> None:
-    with two_workers([train("run"), train("run", "seed=1")], tmp_path) as processes:
+    with workers([train("run"), train("run", "seed=1")], [tmp_path] * 2) as processes:
         for process in processes:
             _, error = process.communicate(timeout=60)
             assert process.returncode == 2
@@ -212,7 +186,7 @@ def test_a_full_disk_ends_all_workers_and_leaves_the_older_checkpoints(
 ) -> None:
     """The disk of the chief: a limit on the size of files, put on the running process. One process: see chaos."""
     run = tmp_path / "run"
-    with two_workers([train(run)] * 2, tmp_path) as processes:
+    with workers([train(run)] * 2, [tmp_path] * 2) as processes:
         wait_for_step(processes[0], run, 100)
         there = steps(run / "checkpoints")
         limit = (run / "checkpoints" / f"step-{there[0]}.safetensors").stat().st_size // 2
@@ -307,7 +281,7 @@ def test_nan_on_one_of_two_workers_is_the_business_of_both(
     run = tmp_path / "run"
     command = train(run, f"train.on_nonfinite={on_nonfinite}", program=POISON.format(111))
     healthy = train(run, f"train.on_nonfinite={on_nonfinite}")
-    with two_workers([command, healthy], tmp_path) as processes:
+    with workers([command, healthy], [tmp_path] * 2) as processes:
         ended = [process.communicate(timeout=120) for process in processes]
         codes = [process.returncode for process in processes]
     for _, error in ended:

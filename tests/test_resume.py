@@ -8,8 +8,6 @@ import signal
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from harness.run_dir import RunDir
 from harness.training.checkpoint import steps
+from tests.processes import started
 
 pytestmark = pytest.mark.slow
 
@@ -60,15 +59,6 @@ def killed(command: list[str], folder: Path) -> Path:
     return path
 
 
-@contextmanager
-def training(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def wait_for(process: "subprocess.Popen[str]", split: str, times: int = 1) -> None:
     """Read what the run prints up to the line of an evaluation on `split`, for the `times`-th time."""
     assert process.stdout
@@ -81,7 +71,7 @@ def wait_for(process: "subprocess.Popen[str]", split: str, times: int = 1) -> No
 
 def kill(command: list[str], validations: int, delay: float) -> None:
     """Start, and kill `delay` seconds behind so many validations."""
-    with training(command) as process:
+    with started(command) as process:
         wait_for(process, "validation", validations)
         time.sleep(delay)
         process.kill()
@@ -99,7 +89,7 @@ def finished(command: list[str]) -> RunDir:
 
 def interrupted(command: list[str], number: signal.Signals, validations: int) -> tuple[int, str]:
     """Send a signal behind so many validations: the exit code, and what stands on standard error."""
-    with training(command) as process:
+    with started(command) as process:
         wait_for(process, "validation", validations)
         process.send_signal(number)
         _, error = process.communicate()
@@ -212,7 +202,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     shutil.copytree(killed, path)
     *_, before, newest = steps(path / "checkpoints")
     flip_a_bit(path / "checkpoints" / f"step-{newest}.safetensors")
-    with training([*command, "--resume", str(path)]) as process:
+    with started([*command, "--resume", str(path)]) as process:
         wait_for(process, "test")
         process.kill()
         warnings = process.stderr.read().splitlines() if process.stderr else []
@@ -248,7 +238,7 @@ def test_it_goes_on_with_another_number_of_replicas(
     shutil.copytree(killed, path)
     resumed_at = steps(path / "checkpoints")[-1]
     two = ["--set", "cluster.logical_cpus=2", "--set", "train.micro_batch=5"]
-    with training([*command, *two, "--resume", str(path)]) as process:
+    with started([*command, *two, "--resume", str(path)]) as process:
         wait_for(process, "test")
     assert "2 replicas × 16, each in 4 micro-batches of 4" in (path / "log.txt").read_text()
     # Rounding differs from here on, and Adam makes more of it at each step: look at the first steps, which would be
@@ -268,7 +258,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(
     path = folder / "no-checkpoint"
     shutil.copytree(killed, path)
     shutil.rmtree(path / "checkpoints")
-    with training([*command, "--resume", str(path)]) as process:
+    with started([*command, "--resume", str(path)]) as process:
         wait_for(process, "test")
     np.testing.assert_equal(weights(path, STEPS), weights(undisturbed.path, STEPS))
     rows = RunDir.open(path).read_metrics()

@@ -1,11 +1,7 @@
 """Two real worker processes on this machine train what one process trains."""
 
-import json
-import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +9,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from harness.resources import free_ports
 from harness.run_dir import RunDir
 from harness.training.checkpoint import steps
+from tests.processes import workers
 
 pytestmark = pytest.mark.slow
 
@@ -43,27 +39,6 @@ def alone(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunDi
     return RunDir.open(path)
 
 
-@contextmanager
-def workers(command: list[str], folders: list[Path]) -> Iterator[list["subprocess.Popen[str]"]]:
-    """A worker in each folder, the first of them the chief."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(folders))]
-    with ExitStack() as stack:
-        processes = []
-        for index, folder in enumerate(folders):
-            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**os.environ, "TF_CONFIG": json.dumps(task)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            processes.append(stack.enter_context(process))
-            stack.callback(process.kill)
-        yield processes
-
-
 def ended(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
     """Exit code and standard error of each."""
     errors = [process.communicate(timeout=300)[1] for process in processes]
@@ -79,7 +54,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def together(command: list[str], folders: list[Path]) -> RunDir:
     """The run of two workers."""
-    with workers([*command, "--run-dir", "run"], folders) as processes:
+    with workers([[*command, "--run-dir", "run"]] * 2, folders) as processes:
         for code, error in ended(processes):
             assert code == 0, error
     return RunDir.open(folders[0] / "run")
@@ -116,7 +91,7 @@ def test_a_signal_to_one_worker_stops_both_and_a_resume_needs_the_chiefs_disk_on
     for folder in folders:
         folder.mkdir()
     either = [*command, "--run-dir", "run", "--resume", "auto"]
-    with workers(either, folders) as (chief, other):
+    with workers([either] * 2, folders) as (chief, other):
         assert chief.stdout
         next(line for line in chief.stdout if "  validation  " in line)
         other.send_signal(signal.SIGTERM)
@@ -130,7 +105,7 @@ def test_a_signal_to_one_worker_stops_both_and_a_resume_needs_the_chiefs_disk_on
     assert f"stopped at step {stopped_at}" in other_error
     assert "nowhere" not in other_error  # it has no run directory to name
 
-    with workers(either, folders) as processes:
+    with workers([either] * 2, folders) as processes:
         assert [code for code, _ in ended(processes)] == [0, 0]
     assert not list(folders[1].iterdir())
     assert run.read_summary()["weights_sha256"] == together.read_summary()["weights_sha256"]

@@ -10,7 +10,7 @@ The first of these that is there counts:
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import DeviceError
@@ -53,6 +53,11 @@ def is_chief(strategy: str, environment: Mapping[str, str]) -> bool:
 def alone(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without what names a cluster, for a process that is to be told of another, or of none."""
     return {name: value for name, value in environment.items() if name not in _CLUSTER_VARIABLES}
+
+
+def tf_config(workers: Sequence[str], index: int) -> str:
+    """What `TF_CONFIG` has to be for the worker of that index among these addresses."""
+    return json.dumps({"cluster": {"worker": list(workers)}, "task": {"type": "worker", "index": index}})
 
 
 def _tf_config(environment: Mapping[str, str]) -> Membership | None:

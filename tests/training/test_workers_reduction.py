@@ -1,13 +1,12 @@
 """What a training step of several worker processes sends between them, counted in the graph that it compiles."""
 
 import json
-import os
-import socket
-import subprocess
 import sys
-from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+
+from tests.processes import workers
 
 pytestmark = pytest.mark.slow
 
@@ -37,28 +36,12 @@ print(chunk(2).steps)
 
 
 @pytest.mark.parametrize("micro_batch", [None, 4])
-def test_a_step_of_two_workers_makes_one_collective_of_one_tensor(micro_batch: int | None) -> None:
+def test_a_step_of_two_workers_makes_one_collective_of_one_tensor(tmp_path: Path, micro_batch: int | None) -> None:
     """Counted is CollectiveReduceV2, of which a worker's graph holds one per sum and device, here one CPU."""
     train = {"length": "4 steps", "global_batch": 16, "micro_batch": micro_batch, "clip_norm": 1.0, "ema": 0.9}
     config = {"train": train, "schedule": {"name": "constant", "warmup": "0 steps"}}
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    with ExitStack() as stack:
-        processes = []
-        for index in range(2):
-            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            process = subprocess.Popen(
-                [sys.executable, "-c", IN_A_WORKER, json.dumps(config)],
-                env={**os.environ, "TF_CONFIG": json.dumps(task)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            processes.append(stack.enter_context(process))
-            stack.callback(process.kill)
+    command = [sys.executable, "-c", IN_A_WORKER, json.dumps(config)]
+    with workers([command] * 2, [tmp_path] * 2) as processes:
         for process in processes:
             output, errors = process.communicate(timeout=300)
             assert process.returncode == 0, errors
