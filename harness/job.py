@@ -4,6 +4,7 @@ import os
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,28 @@ from harness.training.tensorboard import summary_text
 _MOST_RESTORES = 3
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What stays the same over all sittings of a run in this process."""
+
+    run: RunDir | None
+    config: Config
+    cluster: Cluster
+    events: Events
+    data: DataSet
+    splits: tuple[Split, Split, Split]
+    signals: StopSignals
+    heartbeat: Heartbeat
+    terminal: Terminal
+    only_training: bool
+
+
 def train(
     config: Config | Mapping[str, Any] | str | Path,
     run_dir: str | Path | None = None,
     resume: str | Path | None = None,
     quiet: bool = False,
+    only_training: bool = False,
 ) -> RunDir | None:
     """Train, evaluate, export and picture one model; the main job, and what `harness train` calls.
 
@@ -62,6 +80,7 @@ def train(
         run_dir: where the run's files go; `runs/<name>-<time>` when None.
         resume: a run to go on with, or "auto" to go on with the one in `run_dir` if there is one.
         quiet: print nothing but warnings.
+        only_training: leave out the test, the exported model and the pictures; a resume makes up for them.
 
     Returns:
         The run's directory; None on a worker that is not the chief, which has none.
@@ -87,11 +106,12 @@ def train(
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
             return run
         describe(config, cluster, splits, events, terminal)
-        signals, heartbeat, around = StopSignals(), Heartbeat(), None
+        job = _Job(run, config, cluster, events, data, splits, StopSignals(), Heartbeat(), terminal, only_training)
+        around = None
         while True:
             try:
                 with _begun(run, config, cluster, events, bool(resume or around), terminal) as checkpoint:
-                    _sit(run, config, cluster, events, data, splits, checkpoint, around, signals, heartbeat, terminal)
+                    _sit(job, checkpoint, around)
                 return run
             except NonFiniteLoss as error:
                 if config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
@@ -138,6 +158,8 @@ def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
         raise ConfigError(
             f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
         )
+    if (config.train.target or config.train.max_seconds) and not len(splits[1]):
+        raise ConfigError("train.target and train.max_seconds look at evaluations: data.validation must be above 0")
     events = Events.of(config, len(splits[0]))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
@@ -202,55 +224,49 @@ def _begun(
         yield checkpoint
 
 
-def _sit(
-    run: RunDir | None,
-    config: Config,
-    cluster: Cluster,
-    events: Events,
-    data: DataSet,
-    splits: tuple[Split, Split, Split],
-    checkpoint: Checkpoint | None,
-    around: NonFiniteLoss | None,
-    signals: StopSignals,
-    heartbeat: Heartbeat,
-    terminal: Terminal,
-) -> None:
+def _sit(job: _Job, checkpoint: Checkpoint | None, around: NonFiniteLoss | None) -> None:
     """One sitting of the run, from its start or a checkpoint to its end. Raises NonFiniteLoss, Stopped."""
+    run, config, cluster, terminal = job.run, job.config, job.cluster, job.terminal
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
-        state = State(config, cluster, events, data.image_shape, data.classes)
+        state = State(config, cluster, job.events, job.data.image_shape, job.data.classes)
         if run:
             terminal.line(summary_text(state.model))
         terminal.line("compiling the training step")
-        with signals:
-            session = Session(config, cluster, events, state, splits, checkpoint, around, signals, heartbeat)
+        with job.signals:
+            session = Session(
+                config, cluster, job.events, state, job.splits, checkpoint, around, job.signals, job.heartbeat
+            )
             with writing(session, run, terminal) if run else nullcontext():
-                _train_and_test(session, run)
+                _train_and_test(session, job)
         weights = session.check_equal_weights()
         if not run:
             terminal.line(f"done at step {session.step:,} with the weights of worker 0, SHA-256 {weights}")
-        heartbeat.end()
+        job.heartbeat.end()
         if run:
-            _finish(run, session, terminal)
+            _finish(run, session, job)
         session.agree()  # so that all end well, or none
 
 
-def _train_and_test(session: Session, run: RunDir | None) -> None:
+def _train_and_test(session: Session, job: _Job) -> None:
     """Raises Stopped after a signal."""
     stop_signal = loop.train(session)
-    if not stop_signal:
+    if not stop_signal and not job.only_training:
         session.test()
         stop_signal = session.agree()
     if stop_signal:
-        how = f"; go on with: {run.resume_command()}" if run else ""
+        how = f"; go on with: {job.run.resume_command()}" if job.run else ""
         raise Stopped(f"stopped at step {session.step:,}{how}", stop_signal)
 
 
-def _finish(run: RunDir, session: Session, terminal: Terminal) -> None:
+def _finish(run: RunDir, session: Session, job: _Job) -> None:
     """Export the model, write the summary, make the pictures."""
-    export(session.state.result, run.model_file)
+    if not job.only_training:
+        export(session.state.result, run.model_file)
     run.write_summary(summary(session, "completed"))
-    terminal.line(f"model     {run.model_file}")
+    if job.only_training:
+        return
+    job.terminal.line(f"model     {run.model_file}")
     from harness import report  # the libraries that draw need not be loaded before the first step
 
-    report.visualize(run, terminal.line)
-    terminal.line(f"report    {run.report_file}")
+    report.visualize(run, job.terminal.line)
+    job.terminal.line(f"report    {run.report_file}")

@@ -88,6 +88,7 @@ def summary(session: Session, status: str) -> dict[str, Any]:
 
     return {
         "status": status,
+        "ended_by": session.ended_by() if status == "completed" else None,
         "steps": session.step,
         "epochs": examples / len(session.train_split),
         "examples": examples,
@@ -151,10 +152,11 @@ def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
         stopped = isinstance(error, Stopped | KeyboardInterrupt)
         # What went wrong first is what the user has to know, not that a full disk doesn't take this either.
         with suppress(OSError):
-            terminal.log(f"{type(error).__name__}: {error}")
+            terminal.log(_told(error))
         with suppress(OSError, RunError):
             if run.read_summary()["status"] == "running":
-                run.update_summary(status="stopped" if stopped else "failed")
+                outcome = {"status": "stopped"} if stopped else {"status": "failed", "failure": _told(error)}
+                run.update_summary(**outcome)
         if isinstance(error, KeyboardInterrupt):
             raise Stopped(f"stopped; go on with: {run.resume_command()}", signal.SIGINT) from None
         if isinstance(error, OSError):
@@ -163,3 +165,7 @@ def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
                 f"with: {run.resume_command()}"
             ) from None
         raise
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

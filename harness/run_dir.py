@@ -81,8 +81,9 @@ class RunDir:
 
     def is_complete(self, config: Config) -> bool:
         """Whether `config` asks for nothing that this run has not done, up to the report."""
-        same_length = self.read_config().train.length == config.train.length
-        return same_length and self.read_summary().get("status") == "completed" and self.report_file.exists()
+        own = self.read_config().train
+        same_end = all(getattr(own, key) == getattr(config.train, key) for key in ("length", "target", "max_seconds"))
+        return same_end and self.read_summary().get("status") == "completed" and self.report_file.exists()
 
     def is_running(self) -> bool:
         """Whether a live process holds the run."""

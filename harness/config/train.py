@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.config.duration import Duration, TrainingInterval
 from harness.config.section import Section
+from harness.config.target import Target
 
 
 def _on_or_off(value: Any) -> Any:
@@ -16,6 +17,10 @@ def _on_or_off(value: Any) -> Any:
 class TrainSection(Section):
     length: TrainingInterval = Duration.parse("5 epochs")
     """How long to train; the last step is the first one at or past it."""
+    target: Target | None = None
+    """End at the first evaluation that reaches this, if it comes before `length`; null for no such end."""
+    max_seconds: Annotated[float, Field(gt=0)] | None = None
+    """End at the first evaluation behind so many seconds of training, compilation and evaluation not counted."""
     global_batch: int = Field(default=128, ge=1, le=2**24)
     """Examples per step, over all replicas of all workers."""
     micro_batch: int | None = Field(default=None, ge=1)

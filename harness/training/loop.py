@@ -4,7 +4,7 @@ from harness.training.session import Session
 
 
 def train(session: Session) -> int:
-    """Train to the end, or to a signal. Returns the signal's number, 0 at the end.
+    """Train to the end, the target or a signal. Returns the signal's number, 0 where there was none.
 
     Python runs only between chunks, and a chunk never crosses an event. Every worker runs every line: what one of
     them alone does, such as writing, was decided when the session was made.
@@ -13,13 +13,13 @@ def train(session: Session) -> int:
     """
     events = session.events
     signal = session.agree()
-    while session.step < events.total_steps and not signal:
+    while session.step < events.total_steps and not session.is_over() and not signal:
         session.train_chunk()
         if events.writes_histograms(session.step):
             session.write_histograms()
         if events.evaluates(session.step):
             session.evaluate()
         signal = session.agree()
-        if events.saves(session.step) or session.save_is_due() or signal:
+        if events.saves(session.step) or session.save_is_due() or session.is_over() or signal:
             session.save()
     return signal

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -143,6 +143,20 @@ class Session:
         """Whether `checkpoint.every` is in minutes and these were over for the chief when the workers last agreed."""
         return self._save_is_due
 
+    def is_over(self) -> bool:
+        """Whether, when the workers last agreed, training had come to its end before its length: see `ended_by`."""
+        return self._is_over
+
+    def ended_by(self) -> Literal["length", "target", "max_seconds"]:
+        """What ends training where it stands now; "length" also where nothing does yet."""
+        train, validation = self.config.train, self.rows.get("validation")
+        if self.events.evaluates(self.step):
+            if train.target and validation and validation["step"] == self.step and train.target.is_reached(validation):
+                return "target"
+            if train.max_seconds and self.clock.train_seconds >= train.max_seconds:
+                return "max_seconds"
+        return "length"
+
     def agree(self) -> int:
         """Let all workers take the same next chunk, its length at the chief's pace, and save, stop or fail together.
 
@@ -152,9 +166,10 @@ class Session:
         pace = self.clock.steps_in(_CHUNK_SECONDS) if self.cluster.is_chief else 0
         received = np.zeros(65, np.int64)
         received[self._signals.received] = 1
-        word = np.array([self._failure is not None, pace, self._is_save_overdue(), *received], np.int64)
-        failed, pace, overdue, *counts = sum_over_workers(self.cluster, word).tolist()
-        self._save_is_due = bool(overdue)
+        over = self.cluster.is_chief and self.ended_by() != "length"
+        word = np.array([self._failure is not None, pace, self._is_save_overdue(), over, *received], np.int64)
+        failed, pace, overdue, over, *counts = sum_over_workers(self.cluster, word).tolist()
+        self._save_is_due, self._is_over = bool(overdue), bool(over)
         self._fail_together(failed)
         if self.clock.step_seconds:  # XLA compiles in the first chunk, which may take longer than all others
             self._heartbeat.beat()

@@ -43,6 +43,8 @@ def test_the_defaults_are_those_of_the_documentation():
         },
         "train": {
             "length": "5 epochs",
+            "target": None,
+            "max_seconds": None,
             "global_batch": 128,
             "micro_batch": None,
             "clip_norm": None,

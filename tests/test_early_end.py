@@ -1,0 +1,109 @@
+"""Training that ends before its length: at a target, or after a time; what a run then says, and how it goes on."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.config import load
+from harness.errors import ConfigError
+from harness.run_dir import RunDir
+
+OFTEN = ["evaluate.every=5 steps", "schedule.name=constant", "train.length=200 steps"]
+
+
+@pytest.fixture(scope="module")
+def reached(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """Trained until 60 % of the validation rows are right, without test, model and pictures."""
+    config = load(small_config, [*OFTEN, "train.target={at_least: 0.6}"])
+    run = harness.train(config, tmp_path_factory.mktemp("reached") / "run", quiet=True, only_training=True)
+    assert run is not None
+    return run
+
+
+def validations(run: RunDir) -> dict[int, float]:
+    return {row["step"]: row["accuracy"] for row in run.read_metrics() if row["split"] == "validation"}
+
+
+def test_training_ends_at_the_first_evaluation_that_reaches_the_target(reached: RunDir) -> None:
+    *before, last = validations(reached).items()
+    assert before
+    assert all(accuracy < 0.6 for _, accuracy in before)
+    assert last[1] >= 0.6
+    summary = reached.read_summary()
+    assert (summary["steps"], summary["ended_by"], summary["status"]) == (last[0], "target", "completed")
+    assert last[0] < 200
+
+
+def test_only_training_leaves_test_model_and_pictures_to_a_resume(reached: RunDir, tmp_path: Path) -> None:
+    assert reached.read_summary()["test"] is None
+    assert not reached.model_file.exists()
+    assert not reached.report_file.exists()
+    weights = reached.read_summary()["weights_sha256"]
+    harness.train(reached.read_config(), resume=reached.path, quiet=True)
+    summary = reached.read_summary()
+    assert (summary["weights_sha256"], summary["ended_by"]) == (weights, "target")
+    assert summary["test"]["examples"] == 500
+    assert reached.report_file.exists()
+
+
+def test_with_a_higher_target_a_run_goes_on(small_config: Path, tmp_path: Path) -> None:
+    low, high = (load(small_config, [*OFTEN, f"train.target={{at_least: {limit}}}"]) for limit in (0.3, 0.6))
+    run = harness.train(low, tmp_path / "run", quiet=True, only_training=True)
+    assert run is not None
+    first = run.read_summary()["steps"]
+    harness.train(high, resume=run.path, quiet=True, only_training=True)
+    assert run.read_summary()["steps"] > first
+    assert run.read_summary()["validation"]["accuracy"] >= 0.6
+
+
+def test_a_loss_can_be_the_target(small_config: Path, tmp_path: Path) -> None:
+    config = load(small_config, [*OFTEN, "train.target={metric: validation.loss, at_most: 1.5}"])
+    run = harness.train(config, tmp_path / "run", quiet=True, only_training=True)
+    assert run is not None
+    assert run.read_summary()["ended_by"] == "target"
+    assert run.read_summary()["validation"]["loss"] <= 1.5
+
+
+def test_training_ends_at_the_first_evaluation_after_its_time(small_config: Path, tmp_path: Path) -> None:
+    config = load(small_config, [*OFTEN, "train.length=100000 steps", "train.max_seconds=0.2"])
+    run = harness.train(config, tmp_path / "run", quiet=True, only_training=True)
+    assert run is not None
+    summary = run.read_summary()
+    assert summary["ended_by"] == "max_seconds"
+    assert summary["train_seconds"] >= 0.2
+    assert summary["steps"] == max(validations(run)) < 100_000
+
+
+def test_a_run_without_target_is_ended_by_its_length(completed_run: tuple[Path, object]) -> None:
+    assert RunDir(completed_run[0]).read_summary()["ended_by"] == "length"
+
+
+def test_a_failed_run_says_what_has_failed(call: Callable[..., object], small_config: Path, tmp_path: Path) -> None:
+    call("train", small_config, "--run-dir", tmp_path / "run", "--set", "optimizer={name: sgd, learning_rate: 1e20}")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert summary["failure"].startswith("NonFiniteLoss: loss or gradient is not finite at step")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("{metric: validation.acuracy, at_least: 0.9}", "validation.acuracy' is not one of.*did you mean"),
+        ("{at_least: 1.5}", "less than or equal to 1"),
+        ("{at_most: 1.5}", "validation.accuracy needs at_least"),
+        ("{metric: validation.loss, at_least: 0.5}", "validation.loss needs at_most"),
+        ("0.9", "expected a section"),
+    ],
+)
+def test_a_wrong_target_is_refused(small_config: Path, target: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load(small_config, [f"train.target={target}"])
+
+
+def test_a_target_needs_validation_rows(small_config: Path, tmp_path: Path) -> None:
+    config = load(small_config, ["train.target={at_least: 0.9}", "data.validation=0"])
+    with pytest.raises(ConfigError, match="data.validation must be above 0"):
+        harness.train(config, tmp_path / "run", quiet=True)
