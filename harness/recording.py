@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import provenance
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
-from harness.config import Config, dump
+from harness.config import Config
 from harness.errors import RunError, Stopped, WriteFailed
 from harness.run_dir import RunDir
 from harness.terminal import Terminal
@@ -59,7 +59,7 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
         for writer in session.writers:
             closing.push(_closing(writer))
         if step == 0:
-            board.describe(session.state.model, dump(config), session.train_split, config.tensorboard.images)
+            board.describe(session.state.model, config, session.train_split)
         try:
             yield
         finally:

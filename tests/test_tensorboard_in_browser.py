@@ -69,3 +69,9 @@ def test_images_show_inputs_figures_and_they_load(page: Any) -> None:
 def test_graph_shows_the_model(page: Any) -> None:
     open_tab(page, "graphs")
     page.locator("g.node text").filter(has_text="cnn").first.wait_for(state="attached")
+
+
+def test_hyperparameters_have_a_row_for_the_run(page: Any) -> None:
+    open_tab(page, "hparams")
+    see(page, "train.global_batch")
+    see(page, "optimizer.learning_rate")

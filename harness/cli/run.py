@@ -17,6 +17,7 @@ from harness.cli.startup import import_tensorflow
 @click.option("--run-name", metavar="NAME", help="Begin the run directory's name with this.")
 @click.option("--resume", metavar="auto|RUN", help="Go on with RUN; auto: with --run-dir, if there is a run in it.")
 @click.option("--dry-run", is_flag=True, help="Check and print everything, train and write nothing.")
+@click.option("--only-training", is_flag=True, help="Leave out test, model and pictures; a resume makes up for them.")
 @click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
 def train(
     config: str,
@@ -25,6 +26,7 @@ def train(
     run_name: str | None,
     resume: str | None,
     dry_run: bool,
+    only_training: bool,
     quiet: bool,
 ) -> None:
     """Train, evaluate, export and picture one model.
@@ -49,7 +51,7 @@ def train(
     if dry_run:
         job.dry_run(checked, Terminal(quiet))
         return
-    trained = job.train(checked, run_dir, resume, quiet)
+    trained = job.train(checked, run_dir, resume, quiet, only_training)
     if quiet and trained:
         click.echo(trained.path)
 

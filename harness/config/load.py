@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,9 +14,19 @@ from pydantic import BaseModel, ValidationError
 from harness.config.config import Config
 from harness.errors import ConfigError
 
+Kind = TypeVar("Kind", bound=Config)
+
 
 def load(config: str | Path, assignments: Iterable[str] = ()) -> Config:
     """Read the file `config` (or the shipped config of that bare name), apply `key=value` assignments, check.
+
+    Raises ConfigError for a file that can't be read, is no YAML mapping, or holds a wrong key or value.
+    """
+    return load_as(Config, config, assignments)
+
+
+def load_as(kind: type[Kind], config: str | Path, assignments: Iterable[str] = ()) -> Kind:
+    """As `load`, for a config with further sections.
 
     Raises ConfigError for a file that can't be read, is no YAML mapping, or holds a wrong key or value.
     """
@@ -25,17 +35,21 @@ def load(config: str | Path, assignments: Iterable[str] = ()) -> Config:
         text = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{config} can't be read: {error.strerror}") from None
-    return resolve(parse(text, str(config)), assignments, str(config))
+    return _checked(kind, parse(text, str(config)), assignments, str(config))
 
 
 def resolve(tree: dict[str, Any], assignments: Iterable[str] = (), source: str = "config") -> Config:
     """Check a config given as nested dicts, after applying `key=value` assignments. Raises ConfigError."""
+    return _checked(Config, tree, assignments, source)
+
+
+def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str], source: str) -> Kind:
     for assignment in assignments:
         _assign(tree, assignment)
     try:
-        return Config.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_in_one_line(error)}") from None
+        raise ConfigError(f"{source}: {_in_one_line(error, kind)}") from None
 
 
 def dump(config: Config) -> str:
@@ -112,21 +126,23 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
     tree[last] = value
 
 
-def _in_one_line(error: ValidationError) -> str:
+def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     problems = error.errors(include_url=False)
     first = problems[0]
     location = [str(part) for part in first["loc"]]
     if location[:1] == ["optimizer"] and len(location) > 2:
         del location[1]  # the tag of the union, which is no key of the file
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{'.'.join(location)}: {_problem(first)}{more}".removeprefix(": ")
+    return f"{'.'.join(location)}: {_problem(first, kind)}{more}".removeprefix(": ")
 
 
-def _problem(error: Any) -> str:
+def _problem(error: Any, config: type[Config]) -> str:
     kind, given, context = error["type"], error["input"], error.get("ctx", {})
     location = [str(part) for part in error["loc"]]
+    if kind == "missing":
+        return "the key is missing"
     if kind == "extra_forbidden":
-        keys = _keys(location[:-1])
+        keys = _keys(location[:-1], config)
         return f"unknown key{_did_you_mean(location[-1], keys) or '; known: ' + ', '.join(keys)}"
     if kind == "literal_error":
         names = re.findall(r"'([^']+)'", context["expected"])
@@ -135,7 +151,7 @@ def _problem(error: Any) -> str:
         names = re.findall(r"'([^']+)'", context["expected_tags"])
         return f"name {context['tag']!r} is not one of {', '.join(names)}{_did_you_mean(context['tag'], names)}"
     if kind == "union_tag_not_found":
-        names = [str(model.model_fields["name"].default) for model in _models(location)]
+        names = [str(model.model_fields["name"].default) for model in _models(location, config)]
         return f"the key 'name' is missing: one of {', '.join(names)}"
     if kind in ("model_type", "model_attributes_type"):
         return f"expected a section with keys, got {_described(given)}"
@@ -153,17 +169,19 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _keys(location: list[str]) -> list[str]:
+def _keys(location: list[str], config: type[Config]) -> list[str]:
     """The keys allowed in the section at `location`."""
-    return list(dict.fromkeys(name for model in _models(location) for name in model.model_fields))
+    return list(dict.fromkeys(name for model in _models(location, config) for name in model.model_fields))
 
 
-def _models(location: list[str]) -> list[type[BaseModel]]:
+def _models(location: list[str], config: type[Config]) -> list[type[BaseModel]]:
     """The models that the section at `location` may be; several where its name is still to choose one."""
-    models: list[type[BaseModel]] = [Config]
+    models: list[type[BaseModel]] = [config]
     for part in location:
         inner = [found for model in models for found in _sections(model.model_fields, part)]
-        models = inner or [model for model in models if model.model_fields["name"].default == part]
+        models = inner or [
+            model for model in models if "name" in model.model_fields and model.model_fields["name"].default == part
+        ]
     return models
 
 

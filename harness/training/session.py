@@ -108,6 +108,10 @@ class Session:
         if len(self._validation):
             self._write(step=self.step, split="validation", **self._evaluator(self._validation))
             self._heartbeat.beat()
+        if self.ended_by() == "target":
+            with self._failing_later():
+                for writer in self.writers:
+                    writer.reached_target(self.step)
 
     def test(self) -> None:
         """Evaluate the test set."""

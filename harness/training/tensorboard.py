@@ -1,5 +1,7 @@
 """Rows and weights as TensorBoard event files, one sub-run a split so that TensorBoard overlays their curves.
 
+What belongs to the run as a whole stands above them: its hyperparameters, and the steps to its target.
+
 Each checkpoint begins new files, named by its step. A resume at step S deletes those begun at or after S, which hold
 exactly what came behind S, so the curves never fork.
 """
@@ -10,7 +12,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorboard.plugins.hparams.api import hparams
 
+from harness.config import Config, dump
 from harness.data.sources import Split
 from harness.event_files import file_errors
 from harness.training.state import State
@@ -44,6 +48,11 @@ class TensorBoard(Writer):
         self._file(row["split"]).flush()
 
     @file_errors
+    def reached_target(self, step: int) -> None:
+        with self._file("").as_default(step):
+            tf.summary.scalar("steps_to_target", float(step))
+
+    @file_errors
     def save(self, step: int, state: State, header: dict[str, Any]) -> None:
         self.close()
         self._begun = step
@@ -55,14 +64,21 @@ class TensorBoard(Writer):
         self._files.clear()
 
     @file_errors
-    def describe(self, model: keras.Model, config_text: str, train: Split, images: int) -> None:
-        """Write the model's graph and summary, the config, and the first training images under their labels."""
+    def describe(self, model: keras.Model, config: Config, train: Split) -> None:
+        """Write the model's graph and summary, the config, and the first training images under their labels.
+
+        What decides the weights is also the run's row in TensorBoard's table of hyperparameters.
+        """
+        images = config.tensorboard.images
+        parameters = {key: value for key, value in config.identity().items() if value is not None}
+        with self._file("").as_default(0):
+            hparams(parameters)
         forward = tf.function(lambda pixels: model(pixels, training=False), autograph=False)
         pixels = tf.TensorSpec((None, *model.input.shape[1:]), model.inputs[0].dtype)
         with self._file("train").as_default(0):
             tf.summary.graph(forward.get_concrete_function(pixels).graph)
             tf.summary.text("model", _preformatted(summary_text(model)))
-            tf.summary.text("config", _preformatted(config_text))
+            tf.summary.text("config", _preformatted(dump(config)))
             for index, (image, label) in enumerate(zip(train.images[:images], train.labels[:images], strict=True)):
                 tf.summary.image(f"inputs/{index:02d}_label_{label}", image[None])
 

@@ -18,6 +18,9 @@ class Writer:
     def write(self, row: Row) -> None:
         """Take the result of a chunk or of an evaluation."""
 
+    def reached_target(self, step: int) -> None:
+        """Take note that the evaluation at `step` reached `train.target`."""
+
     def histograms(self, step: int, model: keras.Model) -> None:
         """Take the weights of `step`."""
 

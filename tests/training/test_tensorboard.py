@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from harness.config import dump, resolve
 from harness.data.sources import Split
 from harness.models.build import build
 from harness.training.tensorboard import TensorBoard, rewind, summary_text
@@ -113,20 +115,42 @@ def test_rewinding_leaves_files_of_other_origin(tmp_path: Path) -> None:
 
 
 def test_a_run_is_described_at_its_start(tmp_path: Path, model: keras.Model, train_rows: Split) -> None:
+    config = resolve({"name": "own", "seed": 3, "tensorboard": {"images": 3}})
     board = TensorBoard(tmp_path, 0)
-    board.describe(model, "name: own\nseed: 3\n", train_rows, images=3)
+    board.describe(model, config, train_rows)
     board.close()
     written = events(tmp_path / "train")
     assert any(event.graph_def for event in written)
     values = {value.tag: value for event in written for value in event.summary.value}
     assert {event.step for event in written} == {0}
-    assert tf.make_ndarray(values["config"].tensor).item().decode() == "    name: own\n    seed: 3\n"
+    text = tf.make_ndarray(values["config"].tensor).item().decode()
+    assert text.splitlines() == [f"    {line}" for line in dump(config).splitlines()]
     assert "conv_1" in tf.make_ndarray(values["model"].tensor).item().decode()
     images = [tag for tag in values if tag.startswith("inputs/")]
     assert images == [f"inputs/{index:02d}_label_{label}" for index, label in enumerate(train_rows.labels[:3])]
     for index, tag in enumerate(images):
         _, _, png = tf.make_ndarray(values[tag].tensor)
         np.testing.assert_array_equal(tf.io.decode_png(png).numpy(), train_rows.images[index])
+
+
+def test_a_run_is_a_row_in_the_table_of_hyperparameters_with_its_steps_to_target(
+    tmp_path: Path, model: keras.Model, train_rows: Split
+) -> None:
+    board = TensorBoard(tmp_path, 0)
+    board.describe(model, resolve({"seed": 3, "train": {"global_batch": 64, "clip_norm": None}}), train_rows)
+    board.write(row(50))
+    board.reached_target(50)
+    board.close()
+    (start,) = (
+        HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info
+        for event in events(tmp_path)
+        for value in event.summary.value
+        if value.metadata.plugin_data.plugin_name == "hparams"
+    )
+    parameters = {name: value.number_value or value.string_value for name, value in start.hparams.items()}
+    assert (parameters["seed"], parameters["train.global_batch"], parameters["optimizer.name"]) == (3, 64, "adam")
+    assert "train.clip_norm" not in parameters
+    assert list(scalars(tmp_path).items())[-1] == (("steps_to_target", 50), 50.0)
 
 
 def test_histograms_are_those_of_the_weights(tmp_path: Path, model: keras.Model) -> None:
