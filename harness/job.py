@@ -37,7 +37,7 @@ from harness.models.memory import estimate_bytes
 from harness.recording import opened, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.terminal import Terminal
-from harness.training import loop
+from harness.training import loop, noise_scale
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
@@ -262,7 +262,10 @@ def _finish(run: RunDir, session: Session, job: _Job) -> None:
     """Export the model, write the summary, make the pictures."""
     if not job.only_training:
         export(session.state.result, run.model_file)
-    run.write_summary(summary(session, "completed"))
+    noise = noise_scale.report(run.read_metrics())
+    run.write_summary(summary(session, "completed", noise))
+    if session.events.noise_scale:
+        job.terminal.line(f"noise     {noise_scale.describe(noise)}")
     if job.only_training:
         return
     job.terminal.line(f"model     {run.model_file}")

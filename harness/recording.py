@@ -49,7 +49,7 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
     config, step = session.config, session.step
     with ExitStack() as closing:
         steps_per_epoch = len(session.train_split) / config.train.global_batch
-        board = TensorBoard(run.tensorboard_dir, step)
+        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics())
         session.writers = [
             ProgressLines(terminal, step, session.events.total_steps, steps_per_epoch),
             MetricsFile(run.metrics_file),
@@ -77,8 +77,8 @@ def _closing(writer: Writer) -> Callable[..., None]:
     return close
 
 
-def summary(session: Session, status: str) -> dict[str, Any]:
-    """What a run has come to so far; `test` is null until it has been read."""
+def summary(session: Session, status: str, noise_scale: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """What a run has come to so far; `test` and `noise_scale` are null until they are known."""
     clock, cluster = session.clock, session.cluster
     examples = session.step * session.config.train.global_batch
 
@@ -101,6 +101,7 @@ def summary(session: Session, status: str) -> dict[str, Any]:
         "images_per_second": examples / clock.train_seconds if clock.train_seconds else None,
         "validation": result("validation"),
         "test": result("test"),
+        "noise_scale": noise_scale,
         "weights_sha256": weights_sha256(session.state.result),
         "peak_memory_bytes": peak_memory_bytes(),
         "versions": provenance.versions(),

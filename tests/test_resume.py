@@ -28,6 +28,7 @@ SETTINGS = [
     "data.shift=1",
     f"train.length={STEPS} steps",
     "train.ema=0.9",
+    "train.noise_scale=5 steps",
     "evaluate.every=4 steps",
     "checkpoint.every=12 steps",  # so that most kills leave rows behind the newest checkpoint
     "insight.images=1",
@@ -136,14 +137,22 @@ def assert_one_clean_curve(run: RunDir) -> None:
         assert at[-1] == STEPS
         if split == "validation":
             assert at == list(range(4, STEPS + 1, 4))
-        written = scalars(run, split)
+        written = {tag: points for tag, points in scalars(run, split).items() if not tag.startswith("noise_scale/")}
         assert "loss" in written
         for tag, points in written.items():
             assert points == [(row["step"], float(np.float32(row[tag]))) for row in of_split], (split, tag)
 
+    assert [row["step"] for row in rows if row["split"] == "noise_scale"] == list(range(6, STEPS + 1, 5))
 
-def evaluations(run: RunDir) -> list[dict[str, Any]]:
+
+def not_by_the_clock(run: RunDir) -> list[dict[str, Any]]:
+    """All rows but those of chunks, which end where the time is over: evaluations and gradient norms."""
     return [row for row in run.read_metrics() if row["split"] != "train"]
+
+
+def noise_scale(run: RunDir) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows of it."""
+    return {tag: points for tag, points in scalars(run, "train").items() if tag.startswith("noise_scale/")}
 
 
 def test_killed_twice_it_ends_as_if_never_killed(command: list[str], folder: Path, undisturbed: RunDir) -> None:
@@ -159,7 +168,10 @@ def test_killed_twice_it_ends_as_if_never_killed(command: list[str], folder: Pat
     assert reached[-1] < STEPS
     run = finished(same_line)
     assert run.read_summary()["weights_sha256"] == undisturbed.read_summary()["weights_sha256"]
-    assert evaluations(run) == evaluations(undisturbed)
+    assert not_by_the_clock(run) == not_by_the_clock(undisturbed)
+    assert noise_scale(run) == noise_scale(undisturbed)
+    assert len(noise_scale(run)["noise_scale/trace"]) == len(range(6, STEPS + 1, 5))
+    assert run.read_summary()["noise_scale"] == undisturbed.read_summary()["noise_scale"]
     assert_one_clean_curve(run)
     assert run.log_file.read_text().count("resume  ") == 2
 

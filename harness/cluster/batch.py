@@ -42,6 +42,12 @@ class BatchPlan:
         """Rows a replica computes in a step."""
         return self.micro_rows * self.micro_batches
 
+    @property
+    def pieces(self) -> int:
+        """Micro-batches of all replicas that hold at least one row which is no padding."""
+        full, rest = divmod(self.global_batch, self.replica_rows)
+        return full * -(-self.replica_rows // self.micro_rows) + -(-rest // self.micro_rows)
+
     def describe(self) -> str:
         text = f"global batch {self.global_batch:,}"
         if self.replicas > 1:

@@ -141,6 +141,8 @@ def _problem(error: Any, config: type[Config]) -> str:
     location = [str(part) for part in error["loc"]]
     if kind == "missing":
         return "the key is missing"
+    if kind == "extra_forbidden" and location == ["scale"]:
+        return "that section makes it an experiment: harness scale run CONFIG"
     if kind == "extra_forbidden":
         keys = _keys(location[:-1], config)
         return f"unknown key{_did_you_mean(location[-1], keys) or '; known: ' + ', '.join(keys)}"

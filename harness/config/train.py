@@ -1,8 +1,8 @@
 """The `train:` section."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from harness.config.duration import Duration, TrainingInterval
 from harness.config.section import Section
@@ -40,3 +40,14 @@ class TrainSection(Section):
     on_nonfinite: Literal["stop", "restore"] = "stop"
     """At a loss or gradient that is not finite: stop, or go back to the last checkpoint and skip the data since, up to
     three times."""
+    noise_scale: TrainingInterval | None = None
+    """How often the norms are measured that tell the gradient noise scale; null for never."""
+
+    @model_validator(mode="after")
+    def _has_two_batch_sizes(self) -> Self:
+        if self.noise_scale is not None and self.global_batch == 1:
+            raise ValueError(
+                "noise_scale compares the gradients of two batch sizes, and a global_batch of 1 has no smaller one: "
+                "set train.global_batch to 2 or more, or train.noise_scale to null"
+            )
+        return self

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.report.picture import Picture
+from harness.training import noise_scale
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,11 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
 def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """The rest of the summary, as (what, value) in words and units."""
     validation, test = summary.get("validation") or {}, summary.get("test") or {}
-    memory = summary.get("peak_memory_bytes")
+    memory, noise = summary.get("peak_memory_bytes"), summary.get("noise_scale")
     shown = [
         ("test", _result(test)),
         ("validation", _result(validation)),
+        ("gradient noise scale", noise_scale.describe(noise) if noise else ""),
         ("steps", _number(summary.get("steps"), ",")),
         ("epochs", _number(summary.get("epochs"), ".4g")),
         ("examples seen", _number(summary.get("examples"), ",")),

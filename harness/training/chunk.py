@@ -1,7 +1,7 @@
 """The compiled unit of training: a number of steps without Python in between."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -13,11 +13,11 @@ from harness.config import Config
 from harness.data.pipeline import training_batches
 from harness.data.shift import offsets, shift
 from harness.data.sources import Split
+from harness.training.events import Events
+from harness.training.gradient_norms import GradientNorms, Gradients
 from harness.training.optimizer import all_reduce, clip
 from harness.training.state import State
 from harness.training.step import Batch, gradients
-
-_Gradients = Callable[[Batch], tuple[list[tf.Tensor], tf.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class ChunkResult:
     loss: float
     accuracy: float
     gradient_norm: float
+    norms: list[dict[str, float]] = field(default_factory=list)
+    """What each measured step gives of the gradient noise scale, in order."""
 
 
 class Chunk:
@@ -40,6 +42,10 @@ class Chunk:
         smoothing = config.train.label_smoothing
         of_batch = partial(gradients, state.model, global_batch=self._plan.global_batch, smoothing=smoothing)
         self._gradients = _compiled(of_batch, config.train.jit)
+        measure_every = Events.of(config, len(train)).noise_scale
+        self._norms = GradientNorms(self._plan, state.optimizer, measure_every) if measure_every else None
+        if self._norms is not None:
+            self._gradients = self._norms.measuring(self._gradients)
         self._clip_norm = config.train.clip_norm
         self._ema = config.train.ema
         self._augment = partial(_shifted, seed=config.seed, pixels=config.data.shift) if config.data.shift else None
@@ -49,27 +55,31 @@ class Chunk:
         self.compiled = tf.function(self._steps)
 
     def __call__(self, steps: int) -> ChunkResult:
-        done, sums = self.compiled(self._batches, tf.constant(steps, tf.int64))
+        done, sums, record = self.compiled(self._batches, tf.constant(steps, tf.int64))
         done, (loss, correct, norm) = int(done), sums.numpy()
         examples = max(done, 1) * self._plan.global_batch
-        return ChunkResult(done, loss / examples, correct / examples, norm / max(done, 1))
+        norms = self._norms.rows(record.numpy()) if self._norms is not None else []
+        return ChunkResult(done, loss / examples, correct / examples, norm / max(done, 1), norms)
 
-    def _steps(self, batches: Iterator[Any], steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _steps(self, batches: Iterator[Any], steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Any]:
         strategy = self._cluster.strategy
         done, finite = tf.constant(0, tf.int64), tf.constant(True)
         totals = tf.zeros([3], tf.float64)
+        record: Any = () if self._norms is None else self._norms.record(self._state.model.outputs[0].dtype)
         while done < steps and finite:
             grads, sums = strategy.run(all_reduce, args=self._unreduced_gradients(batches))
             grads_here, sums_here = strategy.experimental_local_results((grads, sums))[0]
             norm = tf.linalg.global_norm(grads_here)
             finite = tf.math.is_finite(norm) & tf.math.is_finite(sums_here[0])
             if finite:
+                if self._norms is not None:
+                    record = self._norms.recorded(record, grads_here, sums_here[2:])
                 strategy.run(self._update, args=(grads, norm))
                 if self._ema is not None:
                     self._state.update_average(strategy, self._ema)
-                totals += tf.cast(tf.concat([sums_here, [norm]], axis=0), tf.float64)
+                totals += tf.cast(tf.concat([sums_here[:2], [norm]], axis=0), tf.float64)
                 done += 1
-        return done, totals
+        return done, totals, () if self._norms is None else record.stack()
 
     def _unreduced_gradients(self, batches: Iterator[Any]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Each replica's gradients and sums, added up over its micro-batches."""
@@ -92,7 +102,8 @@ class Chunk:
 
     def _zeros(self) -> tuple[list[tf.Tensor], tf.Tensor]:
         variables = self._state.model.trainable_variables
-        return [tf.zeros(v.shape, v.dtype) for v in variables], tf.zeros([2], self._state.model.outputs[0].dtype)
+        scalars = 2 if self._norms is None else 2 + len(self._norms.kinds)
+        return [tf.zeros(v.shape, v.dtype) for v in variables], tf.zeros([scalars], self._state.model.outputs[0].dtype)
 
     def _added(
         self, grads: list[tf.Tensor], sums: tf.Tensor, batch: tuple[tf.Tensor, ...]
@@ -106,7 +117,7 @@ class Chunk:
         self._state.optimizer.apply(grads, self._state.model.trainable_variables)
 
 
-def _compiled(function: _Gradients, jit: Literal["auto", "on", "off"]) -> _Gradients:
+def _compiled(function: Gradients, jit: Literal["auto", "on", "off"]) -> Gradients:
     """The function compiled by XLA where `train.jit` says so. `auto` leaves CPUs out, as it halves their speed."""
     on = bool(tf.config.get_visible_devices("GPU")) if jit == "auto" else jit == "on"
     return tf.function(function, jit_compile=True) if on else function

@@ -34,6 +34,8 @@ class Events:
     checkpoint: Every | None
     checkpoint_seconds: float | None
     histograms: Every | None
+    noise_scale: int | None
+    """Between how many steps one is measured for the noise scale. Chunks are never cut for it."""
 
     @classmethod
     def of(cls, config: Config, epoch_examples: int) -> "Events":
@@ -47,7 +49,7 @@ class Events:
             return Every(interval.examples(epoch_examples, global_batch), global_batch)
 
         by_time = config.checkpoint.every.unit == "minutes"
-        histograms = config.tensorboard.histograms
+        histograms, noise_scale = config.tensorboard.histograms, config.train.noise_scale
         return cls(
             total_steps=steps(config.train.length),
             warmup_steps=steps(config.schedule.warmup),
@@ -55,6 +57,7 @@ class Events:
             checkpoint=None if by_time else every(config.checkpoint.every),
             checkpoint_seconds=config.checkpoint.every.seconds if by_time else None,
             histograms=every(histograms) if histograms else None,
+            noise_scale=steps(noise_scale) if noise_scale else None,
         )
 
     def next_after(self, step: int) -> int:
@@ -71,3 +74,7 @@ class Events:
 
     def writes_histograms(self, step: int) -> bool:
         return bool(self.histograms and self.histograms.includes(step))
+
+    def measures_noise(self, step: int) -> bool:
+        """Whether `step` (1-based) is measured for the noise scale: those behind K, 2K, … updates, never the first."""
+        return self.noise_scale is not None and step > 1 and (step - 1) % self.noise_scale == 0

@@ -54,6 +54,20 @@ def clip(gradients: Sequence[tf.Tensor], norm: tf.Tensor, limit: float) -> list[
     return [gradient * scale for gradient in gradients]
 
 
+def preconditioner(optimizer: keras.optimizers.Optimizer) -> list[tf.Tensor] | None:
+    """By what Adam's next update scales each element of the averaged gradient; None for SGD, which has no such thing.
+
+    With v the second moments after t > 0 updates, of the weights' shapes, and ε where Keras has it:
+
+        √(1 - β₂ᵗ) / (√v + ε)  =  1 / (√v̂ + ε/√(1 - β₂ᵗ)),   v̂ = v / (1 - β₂ᵗ)      (Kingma, Ba 2015, section 2)
+    """
+    if not isinstance(optimizer, keras.optimizers.Adam):  # AdamW is one too
+        return None
+    moments = [moment.value for moment in optimizer._velocities]  # in the order of the weights
+    correction = tf.sqrt(1 - optimizer.beta_2 ** tf.cast(optimizer.iterations.value, moments[0].dtype))
+    return [correction / (tf.sqrt(moment) + optimizer.epsilon) for moment in moments]
+
+
 class _GradientsAreReduced:
     def _all_reduce_sum_gradients(self, grads_and_vars: list[Any]) -> list[Any]:
         return grads_and_vars

@@ -5,6 +5,7 @@ import time
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from harness.terminal import Terminal
+from harness.training.noise_scale import SPLIT as NOISE_SCALE
 from harness.training.writers import Row, Writer
 
 _SECONDS_BETWEEN_LINES = 10
@@ -32,6 +33,8 @@ class ProgressLines(Writer):
         self._bar.start()
 
     def write(self, row: Row) -> None:
+        if row["split"] == NOISE_SCALE:  # told at the end, when it is known with its interval
+            return
         if row["split"] != "train":
             self._terminal.line(
                 f"{self._position(row['step'])}  {row['split']:10}  "

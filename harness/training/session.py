@@ -1,5 +1,6 @@
 """One sitting of a run, from its start or a checkpoint: what the loop calls, with nothing decided about when."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from harness.training.chunk import Chunk
 from harness.training.clock import Clock
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
+from harness.training.noise_scale import SPLIT as NOISE_SCALE
 from harness.training.state import State, weights_sha256
 from harness.training.stop import StopSignals
 from harness.training.writers import Row, Writer
@@ -92,6 +94,11 @@ class Session:
                 self.step + self.detour.skipped_steps,
                 self.detour.restores,
             )
+        taken = range(self.step - steps + 1, self.step + 1)
+        measured = [step for step in taken if self.events.measures_noise(step)]
+        for step, norms in zip(measured, result.norms, strict=True):
+            if all(map(math.isfinite, norms.values())):  # a square may overflow where the gradient did not
+                self._write(step=step, split=NOISE_SCALE, **norms)
         self._write(
             step=self.step,
             split="train",

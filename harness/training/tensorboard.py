@@ -3,20 +3,24 @@
 What belongs to the run as a whole stands above them: its hyperparameters, and the steps to its target.
 
 Each checkpoint begins new files, named by its step. A resume at step S deletes those begun at or after S, which hold
-exactly what came behind S, so the curves never fork.
+exactly what came behind S, so the curves never fork. The noise scale's moving average goes on from the rows before S.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.api import hparams
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from harness.config import Config, dump
 from harness.data.sources import Split
 from harness.event_files import file_errors
+from harness.training import noise_scale
 from harness.training.state import State
 from harness.training.writers import Row, Writer
 
@@ -34,13 +38,26 @@ def rewind(folder: Path, step: int) -> None:
 class TensorBoard(Writer):
     """Scalars and histograms, and what describes a run once at its start."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, earlier: Iterable[Row] = ()) -> None:
+        """Go on behind `step`, with the rows of the run up to it."""
         self._folder = folder
         self._begun = step
         self._files: dict[str, Any] = {}
+        self._noise_scale = noise_scale.Smoothed()
+        for row in earlier:
+            if row["split"] == noise_scale.SPLIT:
+                self._noise_scale.add(row)
 
     @file_errors
     def write(self, row: Row) -> None:
+        if row["split"] == noise_scale.SPLIT:  # flushed with the row of the chunk, which comes next
+            # One event for all: there may be many such rows a second, and tf.summary.scalar is slow.
+            event = Summary()
+            for name, value in self._noise_scale.add(row).items():
+                event.MergeFrom(scalar_pb(f"noise_scale/{name}", value))
+            with self._file("train").as_default(row["step"]):
+                tf.summary.experimental.write_raw_pb(event.SerializeToString())
+            return
         with self._file(row["split"]).as_default(row["step"]):
             for name, value in row.items():
                 if isinstance(value, float):

@@ -9,7 +9,7 @@ import keras
 from harness.training.state import State
 
 Row = dict[str, Any]
-"""One line of metrics.jsonl: {"step", "split", "loss", "accuracy", …}."""
+"""One line of metrics.jsonl: {"step", "split", "loss", "accuracy", …}, or gradient norms under "noise_scale"."""
 
 
 class Writer:

@@ -22,6 +22,17 @@ def test_every_example_is_computed_once(global_batch: int) -> None:
         assert taken == list(range(plan.global_batch)), plan
 
 
+@pytest.mark.parametrize("global_batch", BATCHES)
+def test_pieces_are_the_micro_batches_with_an_example_in_them(global_batch: int) -> None:
+    for plan in (plan for plan in PLANS if plan.global_batch == global_batch):
+        with_examples = 0
+        for replica, micro_batch in itertools.product(range(plan.replicas), range(plan.micro_batches)):
+            in_replica = micro_batch * plan.micro_rows + np.arange(plan.micro_rows)
+            in_batch = replica * plan.replica_rows + in_replica
+            with_examples += np.any((in_replica < plan.replica_rows) & (in_batch < plan.global_batch))
+        assert plan.pieces == with_examples, plan
+
+
 @pytest.mark.parametrize("micro_batch", MICRO_BATCHES)
 def test_micro_batches_are_equal_and_no_larger_than_asked(micro_batch: int | None) -> None:
     for plan in (plan for plan in PLANS if plan.micro_batch == micro_batch):

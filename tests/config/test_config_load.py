@@ -54,6 +54,7 @@ def test_the_defaults_are_those_of_the_documentation():
             "tf32": False,
             "jit": "auto",
             "on_nonfinite": "stop",
+            "noise_scale": None,
         },
         "optimizer": {"name": "adam", "learning_rate": 0.003},
         "schedule": {"name": "linear", "warmup": "1 epochs"},

@@ -15,6 +15,7 @@ DECIDES_THE_WEIGHTS = [
     "train.clip_norm=1.0",
     "train.label_smoothing=0.1",
     "train.ema=0.99",
+    "train.noise_scale=10 steps",
     "train.precision=bfloat16",
     "optimizer.learning_rate=0.1",
     "optimizer={name: sgd, learning_rate: 0.003}",

@@ -14,6 +14,7 @@ from harness.run_dir import RunDir
 
 ROWS = [
     {"step": 4, "split": "train", "loss": 2.2, "accuracy": 0.2, "learning_rate": 0.001},
+    {"step": 6, "split": "noise_scale", "small_batch": 4.0, "big_batch": 8, "small_sq": 2.0, "big_sq": 1.0},
     {"step": 8, "split": "train", "loss": 1.1, "accuracy": 0.6, "learning_rate": 0.002},
     {"step": 8, "split": "validation", "loss": 1.2, "accuracy": 0.5},
     {"step": 8, "split": "test", "loss": 1.3, "accuracy": 0.4},

@@ -95,3 +95,24 @@ def test_intervals_shorter_than_a_step_happen_at_every_step(small_training: Call
     events = Events.of(small_training(evaluate={"every": "1 examples"}), 80)
     assert all(events.evaluates(step) for step in range(1, 13))
     assert [events.next_after(step) for step in range(12)] == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("noise_scale", "measured"),
+    [
+        ("1 steps", list(range(2, 13))),
+        ("5 steps", [6, 11]),
+        ("12 steps", []),
+        ("0.5 epochs", [6, 11]),
+        ("33 examples", [6, 11]),  # 4⅛ steps: every fifth
+        (None, []),
+    ],
+)
+def test_the_noise_scale_is_measured_behind_so_many_updates_and_cuts_no_chunk(
+    small_training: Callable[..., Config], noise_scale: str | None, measured: list[int]
+) -> None:
+    rare = {"every": "1000 steps"}
+    config = small_training(train={"noise_scale": noise_scale}, evaluate=rare, checkpoint=rare)
+    events = Events.of(config, 80)
+    assert [step for step in range(1, 13) if events.measures_noise(step)] == measured
+    assert events.next_after(0) == 12

@@ -79,3 +79,15 @@ def test_forward_and_backward_pass_alone_are_compiled(begin: Begin, small_traini
     graph = graph_of(chunk)
     everywhere = {node.op for function in graph.library.function for node in function.node_def}
     assert "ImageProjectiveTransformV3" in everywhere | {node.op for node in graph.node}
+
+
+def test_gradient_norms_are_those_of_uncompiled_code(begin: Begin, small_training: SmallTraining) -> None:
+    def norms(jit: str) -> list[list[float]]:
+        train = {"global_batch": 21, "noise_scale": "2 steps", "jit": jit}
+        _, chunk = begin(small_training(train=train, optimizer={"name": "adam", "learning_rate": 1e-4}))
+        assert bool(compiled_by_xla(chunk)) == (jit == "on")
+        return [list(row.values()) for row in chunk(5).norms]
+
+    plain, compiled = norms("off"), norms("on")
+    assert len(plain) == 2
+    np.testing.assert_allclose(compiled, plain, rtol=1e-3)

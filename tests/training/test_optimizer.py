@@ -64,6 +64,20 @@ def test_it_is_one_over_four_replicas_too(
     assert reductions(chunk) == [(4, IN_ONE_PACK)]
 
 
+@pytest.mark.parametrize("micro_batch", [None, 1])
+@pytest.mark.parametrize(
+    ("section", "norms"), [(SGD(), 1), pytest.param(Adam(), 2, marks=pytest.mark.slow)], ids=["sgd", "adam"]
+)
+def test_gradient_norms_ride_in_the_one_all_reduce(
+    begin: Begin, small_training: Callable[..., Config], section: Any, norms: int, micro_batch: int | None
+) -> None:
+    train = {"noise_scale": "2 steps", "micro_batch": micro_batch}
+    _, chunk = begin(small_training(train=train).model_copy(update={"optimizer": section}), 2)
+    assert [chunk(steps).steps for steps in (0, 1, 3)] == [0, 1, 3]
+    assert reductions(chunk) == [(2, IN_ONE_PACK + norms)]
+    assert chunk.compiled.experimental_get_tracing_count() == 1
+
+
 def test_a_single_replica_makes_none(begin: Begin, everything_on: Config) -> None:
     _, chunk = begin(everything_on)
     chunk(0)
@@ -144,3 +158,21 @@ def test_each_section_builds_keras_update_rule(section: Any, kind: type, setting
     # What Keras could do beside the rule is done by our own loop or not at all.
     nothing = [built.clipnorm, built.global_clipnorm, built.clipvalue, built.gradient_accumulation_steps, built.use_ema]
     assert not any(nothing)
+
+
+@pytest.mark.parametrize("section", [Adam(learning_rate=0.5), AdamW(learning_rate=0.5, weight_decay=0.0)])
+def test_the_preconditioner_is_what_adam_scales_by(section: Adam | AdamW) -> None:
+    """Adam's first step is α·g·factor, with the moments that g has just made of zeros."""
+    rule = optimizer.build(section, section.learning_rate)
+    gradient = np.array([[3.0, -1e-3, 1e-6], [2e-8, 0.0, -40.0]])
+    variable = keras.Variable(np.zeros((2, 3)), dtype="float64", name="weight")
+    rule.build([variable])
+    rule.apply([tf.constant(gradient)], [variable])
+    (factors,) = optimizer.preconditioner(rule) or []
+    np.testing.assert_allclose(-0.5 * gradient * factors.numpy(), variable.numpy(), rtol=1e-5)
+    assert np.abs(variable.numpy()).max() == pytest.approx(0.5, rel=1e-4)  # the sign of a large gradient
+    assert 0 < np.abs(variable.numpy()[1, 0]) < 0.01  # ε holds a small one back
+
+
+def test_sgd_has_no_preconditioner() -> None:
+    assert optimizer.preconditioner(optimizer.build(SGD(), 0.1)) is None

@@ -67,3 +67,10 @@ def test_a_quiet_terminal_prints_nothing_but_keeps_the_log(capsys: pytest.Captur
     terminal.close()
     assert capsys.readouterr().out == ""
     assert "step 10/20  train" in (tmp_path / "log.txt").read_text()
+
+
+def test_gradient_norms_are_not_for_reading_along(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = ProgressLines(Terminal(), step=0, total_steps=20, steps_per_epoch=4.0)
+    progress.write({"step": 5, "split": "noise_scale", "small_sq": 2.0, "big_sq": 1.0})
+    progress.close()
+    assert capsys.readouterr().out == ""

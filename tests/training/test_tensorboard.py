@@ -106,6 +106,54 @@ def test_a_run_rewound_and_gone_on_with_makes_one_curve(tmp_path: Path) -> None:
     assert losses == {10: np.float32(0.1), 20: np.float32(0.05), 30: 9.0, 40: 9.0}
 
 
+def norms(step: int) -> dict[str, Any]:
+    """Of a measured step, with |G|² = 3 - step/10 and tr Σ = 32·step, which is not above 0 everywhere."""
+    grad_sq, trace = 3 - step / 10, 32.0 * step
+    norms = {"small_sq": grad_sq + trace / 16, "big_sq": grad_sq + trace / 32}
+    both = norms | {f"{name}_preconditioned": 100 * value for name, value in norms.items()}
+    return {"step": step, "split": "noise_scale", "small_batch": 16.0, "big_batch": 32, **both}
+
+
+def test_the_noise_scale_is_shown_smoothed_among_the_curves_of_training(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path, 0)
+    for step in range(10, 101, 10):
+        board.write(norms(step))
+        board.write(row(step))
+    board.close()
+    found = scalars(tmp_path / "train")
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
+    assert found["noise_scale/grad_sq", 10] == pytest.approx(2)
+    assert found["noise_scale/trace", 10] == pytest.approx(320)
+    for name in ("b_simple", "b_preconditioned"):
+        assert found[f"noise_scale/{name}", 10] == pytest.approx(160)
+        shown = {step for tag, step in found if tag == f"noise_scale/{name}"}
+        assert shown == {step for step in range(10, 101, 10) if found["noise_scale/grad_sq", step] > 0}
+        assert 10 < len(shown) * 10 < 100
+    weights = 0.98 ** np.arange(9, -1, -1)
+    expected = np.average([3 - step / 10 for step in range(10, 101, 10)], weights=weights)
+    assert found["noise_scale/grad_sq", 100] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_resumed_noise_scale_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
+    rows = [norms(step) for step in range(5, 101, 5)]
+    whole = TensorBoard(tmp_path / "whole", 0)
+    first = TensorBoard(tmp_path / "parts", 0)
+    for each in rows:
+        whole.write(each)
+    for each in rows[:8]:
+        first.write(each)
+        if each["step"] == 30:
+            first.save(30, None, {})
+    first.close()
+    rewind(tmp_path / "parts", 30)
+    resumed = TensorBoard(tmp_path / "parts", 30, [row(10), *rows[:6]])
+    for each in rows[6:]:
+        resumed.write(each)
+    for board in (whole, resumed):
+        board.close()
+    assert scalars(tmp_path / "parts" / "train") == scalars(tmp_path / "whole" / "train")
+
+
 def test_rewinding_leaves_files_of_other_origin(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "events.out.tfevents.1.host.own").write_text("another tool's")

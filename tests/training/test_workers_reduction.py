@@ -35,10 +35,13 @@ print(chunk(2).steps)
 """
 
 
-@pytest.mark.parametrize("micro_batch", [None, 4])
-def test_a_step_of_two_workers_makes_one_collective_of_one_tensor(tmp_path: Path, micro_batch: int | None) -> None:
+@pytest.mark.parametrize(("micro_batch", "noise_scale", "scalars"), [(None, None, 2), (4, "1 steps", 2 + 2)])
+def test_a_step_of_two_workers_makes_one_collective_of_one_tensor(
+    tmp_path: Path, micro_batch: int | None, noise_scale: str | None, scalars: int
+) -> None:
     """Counted is CollectiveReduceV2, of which a worker's graph holds one per sum and device, here one CPU."""
     train = {"length": "4 steps", "global_batch": 16, "micro_batch": micro_batch, "clip_norm": 1.0, "ema": 0.9}
+    train["noise_scale"] = noise_scale
     config = {"train": train, "schedule": {"name": "constant", "warmup": "0 steps"}}
     command = [sys.executable, "-c", IN_A_WORKER, json.dumps(config)]
     with workers([command] * 2, [tmp_path] * 2) as processes:
@@ -46,5 +49,5 @@ def test_a_step_of_two_workers_makes_one_collective_of_one_tensor(tmp_path: Path
             output, errors = process.communicate(timeout=300)
             assert process.returncode == 0, errors
             counted, steps = output.splitlines()
-            assert json.loads(counted) == [["CollectiveReduceV2", 60_554 + 2]]
+            assert json.loads(counted) == [["CollectiveReduceV2", 60_554 + scalars]]
             assert steps == "2"
