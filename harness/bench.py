@@ -1,19 +1,20 @@
 """How fast a config trains here: the compiled loop with nothing around it, and the input pipeline alone."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from harness import provenance
+from harness import failures, provenance
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
 from harness.cluster.strategy import Cluster, connect, describe_device, peak_memory_bytes
 from harness.config import Config
 from harness.data.pipeline import training_batches
 from harness.data.sources import Split
-from harness.errors import NonFiniteLoss
+from harness.errors import DeviceError, NonFiniteLoss
 from harness.job import read
 from harness.keras_fit import process_seconds, spread
 from harness.training.chunk import Chunk
@@ -21,62 +22,80 @@ from harness.training.clock import Clock
 from harness.training.state import State
 
 _WARM_UP_CHUNKS = 2
-"""The first is ten steps, from which the pace is known; the second is of full length."""
+"""The first is a few steps, from which the pace is known; the second is of full length."""
 
 
-def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0) -> dict[str, Any]:
+def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick: bool = False) -> dict[str, Any]:
     """Train `config` for `repeats` timed chunks of about `chunk_seconds` each; nothing is written.
 
     Every worker must call it. Returns the following, where a spread is {"median", "min", "max"} over the chunks:
-        device, replicas, workers, global_batch, versions,
+        device, gpus (how many are visible), cores, replicas, workers, global_batch, versions,
         first_step: {"seconds" since the process began, "peak_memory_bytes" so far},
         compile_seconds, images_per_second and step_seconds (spreads), peak_memory_bytes,
         pipeline_images_per_second (a spread): the input pipeline with no training behind it, measured last.
 
-    Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges.
+    `quick` is for batches whose steps take seconds: it begins with one step instead of ten and leaves the input
+    pipeline out.
+
+    Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges, OutOfMemory.
     """
     data, (train, _, _), events = read(config)
     cluster = connect(config.cluster, common=config.common(), tf32=config.train.tf32)
-    state = State(config, cluster, events, data.image_shape, data.classes)
-    clock = Clock()
-    with clock.compiling():
-        chunk = Chunk(config, cluster, state, train, first_step=0)
-        chunk(0)
+    with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
+        state = State(config, cluster, events, data.image_shape, data.classes)
+        clock = Clock()
+        with clock.compiling():
+            chunk = Chunk(config, cluster, state, train, first_step=0)
+            chunk(0)
 
-    def train_for(steps: int) -> None:
-        if chunk(steps).steps < steps:
-            raise NonFiniteLoss("loss or gradient is not finite: try a lower optimizer.learning_rate")
+        def train_for(steps: int) -> None:
+            if chunk(steps).steps < steps:
+                raise NonFiniteLoss("loss or gradient is not finite: try a lower optimizer.learning_rate")
 
-    train_for(1)
-    first_step = {"seconds": process_seconds(), "peak_memory_bytes": peak_memory_bytes()}
-    training = _step_seconds(train_for, cluster, repeats, chunk_seconds)
-    peak = peak_memory_bytes()  # before the pipeline alone is set up, with its own copy of the data
-    pipeline = _step_seconds(_consumer(config, cluster, train), cluster, repeats, chunk_seconds / 2)
-    batch = config.train.global_batch
-    return {
-        "device": describe_device(),
-        "replicas": cluster.replicas,
-        "workers": cluster.workers,
-        "global_batch": batch,
-        "versions": provenance.versions(),
-        "first_step": first_step,
-        "compile_seconds": clock.compile_seconds,
-        "images_per_second": spread([batch / seconds for seconds in training]),
-        "step_seconds": spread(training),
-        "peak_memory_bytes": peak,
-        "pipeline_images_per_second": spread([batch / seconds for seconds in pipeline]),
-    }
+        train_for(1)
+        first_step = {"seconds": process_seconds(), "peak_memory_bytes": peak_memory_bytes()}
+        training = _step_seconds(train_for, cluster, repeats, chunk_seconds, first_steps=1 if quick else 10)
+        batch = config.train.global_batch
+        result = {
+            "device": describe_device(),
+            "gpus": len(tf.config.get_visible_devices("GPU")),
+            "cores": len(os.sched_getaffinity(0)),
+            "replicas": cluster.replicas,
+            "workers": cluster.workers,
+            "global_batch": batch,
+            "versions": provenance.versions(),
+            "first_step": first_step,
+            "compile_seconds": clock.compile_seconds,
+            "images_per_second": spread([batch / seconds for seconds in training]),
+            "step_seconds": spread(training),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+        if not quick:  # after the peak is read, as this has its own copy of the data
+            pipeline = _step_seconds(_consumer(config, cluster, train), cluster, repeats, chunk_seconds / 2)
+            result["pipeline_images_per_second"] = spread([batch / seconds for seconds in pipeline])
+        return result
+
+
+def on_replicas(config: Config, count: int) -> Config:
+    """The config on that many of its GPUs, or of the machine's; on logical CPUs where there are none."""
+    present = tf.config.list_physical_devices("GPU")
+    gpus = (config.cluster.gpus or range(len(present)))[:count] if present else []
+    if present and len(gpus) < count:
+        raise DeviceError(f"--replicas: {count} replicas need {count} GPUs, and there are {len(gpus)}")
+    devices = {"gpus": list(gpus) or None, "logical_cpus": count if count > 1 and not present else None}
+    return config.model_copy(update={"cluster": config.cluster.model_copy(update=devices)})
 
 
 def as_text(result: dict[str, Any]) -> str:
     """What `measure` gave, for a person."""
     first_step = result["first_step"]
     replicas = f"{result['replicas']} replica{'s' if result['replicas'] > 1 else ''}"
+    pipeline = result.get("pipeline_images_per_second")
     lines = {
         "device": f"{result['device']}; {replicas}, global batch {result['global_batch']:,}",
         "training": _with_range(result["images_per_second"], "images/s", ",.0f"),
         "step": _with_range(result["step_seconds"], "ms", ",.2f", 1000),
-        "input pipeline": _with_range(result["pipeline_images_per_second"], "images/s", ",.0f"),
+        **({"input pipeline": _with_range(pipeline, "images/s", ",.0f")} if pipeline else {}),
         "compile": f"{result['compile_seconds']:.1f} s",
         "first step": f"{first_step['seconds']:.1f} s after the start of the process",
         "peak memory": f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB "
@@ -91,12 +110,15 @@ def _with_range(values: dict[str, float], unit: str, form: str, scale: float = 1
     return f"{median} {unit} (median; {low} to {high})"
 
 
-def _step_seconds(run: Callable[[int], None], cluster: Cluster, repeats: int, chunk_seconds: float) -> list[float]:
+def _step_seconds(
+    run: Callable[[int], None], cluster: Cluster, repeats: int, chunk_seconds: float, first_steps: int = 10
+) -> list[float]:
     """Seconds per step in each of `repeats` chunks, after the warm-up; `run` is given a chunk's number of steps."""
     clock, seconds = Clock(), []
     for _ in range(_WARM_UP_CHUNKS + repeats):
         # All workers must take the same number of steps, so the chief's pace counts.
-        steps = int(from_chief(cluster, np.array(clock.steps_in(chunk_seconds))))
+        pace = clock.steps_in(chunk_seconds) if clock.step_seconds else first_steps
+        steps = int(from_chief(cluster, np.array(pace)))
         with clock.training(steps):
             run(steps)
         seconds.append(clock.step_seconds)

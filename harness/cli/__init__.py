@@ -12,6 +12,7 @@ from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos
 from harness.cli.run import evaluate, train, visualize
+from harness.cli.scale import scale
 from harness.errors import HarnessError, Stopped, UserError
 
 
@@ -21,7 +22,7 @@ def cli() -> None:
     """Train a CNN with TensorFlow on one device, all GPUs of a machine or many machines, and look inside it."""
 
 
-for command in (train, launch, evaluate, visualize, runs, config, bench, chaos, doctor, tensorboard):
+for command in (train, launch, evaluate, visualize, runs, config, scale, bench, chaos, doctor, tensorboard):
     cli.add_command(command)
 
 

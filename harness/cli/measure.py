@@ -20,19 +20,34 @@ from harness.cli.startup import import_tensorflow
 )
 @click.option("--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="With --against: how often.")
 @click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True, help="Timed chunks of 2 seconds.")
+@click.option("--replicas", type=click.IntRange(1, 64), metavar="N", help="GPUs, or logical CPUs where there are none.")
+@click.option("--quick", is_flag=True, help="Chunks of half a second, no input pipeline: to compare large batches.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(
-    config: str, assignments: tuple[str, ...], against: str | None, pairs: int, repeats: int, as_json: bool
+    config: str,
+    assignments: tuple[str, ...],
+    against: str | None,
+    pairs: int,
+    repeats: int,
+    replicas: int | None,
+    quick: bool,
+    as_json: bool,
 ) -> None:
     """Measure the training speed of CONFIG; nothing is written."""
     from harness.config import load
 
+    if quick and against is not None:
+        raise click.UsageError("--quick is too short to compare with --against: leave one of them out")
+    if replicas is not None and against is not None:
+        raise click.UsageError("--replicas and --against: give the devices of each side with --set and --against")
     if against is None:
         checked = load(config, assignments)
         import_tensorflow()
-        from harness.bench import as_text, measure
+        from harness.bench import as_text, measure, on_replicas
 
-        result = measure(checked, repeats)
+        if replicas is not None:
+            checked = on_replicas(checked, replicas)
+        result = measure(checked, repeats, chunk_seconds=0.5, quick=True) if quick else measure(checked, repeats)
         click.echo(json.dumps(result, indent=2) if as_json else as_text(result))
     else:
         from harness import compare

@@ -1,0 +1,95 @@
+"""The commands about batch sizes, `harness scale …`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.cli.options import set_option
+
+
+@click.group()
+def scale() -> None:
+    """Find out how large a batch fits, and how large a batch still pays."""
+
+
+@scale.command("run")
+@click.argument("config")
+@set_option
+@click.option("--dir", "path", type=click.Path(path_type=Path), help="The experiment's directory.  [runs/NAME]")
+@click.option("--dry-run", is_flag=True, help="Print the grid and an estimate of the time, train and write nothing.")
+@click.option("--max-parallel", type=click.IntRange(1, 1000), metavar="N", help="So many trials at a time.  [1]")
+@click.option("--executor", type=click.Choice(["local", "slurm"]), default="local", show_default=True)
+def run(
+    config: str,
+    assignments: tuple[str, ...],
+    path: Path | None,
+    dry_run: bool,
+    max_parallel: int | None,
+    executor: str,
+) -> None:
+    """Train CONFIG's grid of batch sizes and rates to a target, and find out how large a batch still pays.
+
+    CONFIG has a section scale, as the shipped mnist_scaling and mnist_scaling_quick. Each trial is a process and a run
+    of its own. What was stopped or killed goes on with the same command; --executor slurm submits the trials as array
+    jobs, as many at a time as find room.
+    """
+    from harness.config.load import load_as
+    from harness.config.scale import Experiment
+    from harness.scaling import sweep
+    from harness.scaling.executors import Local, Slurm
+    from harness.scaling.experiment_dir import ExperimentDir
+    from harness.scaling.summary import as_text
+    from harness.terminal import Terminal
+
+    experiment = load_as(Experiment, config, assignments)
+    folder = ExperimentDir(path or Path("runs") / experiment.name)
+    folder.check(experiment)
+    sweep.check(experiment)
+    terminal = Terminal()
+    sweep.describe(experiment, terminal)
+    if dry_run:
+        sweep.estimate(experiment, terminal)
+        terminal.line("dry run: nothing trained, nothing written")
+        return
+    local = Local(max_parallel or 1) if executor == "local" else None
+    with folder.held(experiment):
+        workers = local or Slurm(folder.path / "slurm", experiment.scale.slurm, max_parallel)
+        result = sweep.run(experiment, folder, workers, terminal)
+    terminal.line(as_text(result))
+    terminal.line(f"report    {folder.report_file}")
+
+
+@scale.command("find-batch")
+@click.argument("config")
+@set_option
+@click.option("--memory", metavar="SIZE", help="At most so much, such as 4GiB.  [what the GPUs or the machine have]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def find_batch(config: str, assignments: tuple[str, ...], memory: str | None, as_json: bool) -> None:
+    """Find the largest batch of CONFIG that fits in memory, and the fastest.
+
+    Each size is tried in a process of its own, so running out of memory harms nothing; nothing is written.
+    """
+    from harness.scaling.find_batch import as_text, find
+
+    result = find(config, assignments, memory, (lambda line: None) if as_json else click.echo)
+    click.echo(json.dumps(result, indent=2) if as_json else f"\n{as_text(result)}")
+
+
+@scale.command("fit")
+@click.argument("trials", metavar="TRIALS.csv", type=click.Path(path_type=Path))
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="For the report.  [TRIALS-fit beside it]")
+@click.option("--select-seeds", type=click.IntRange(min=1), default=1, show_default=True, help="To choose rates on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def fit(trials: Path, out: Path | None, select_seeds: int, as_json: bool) -> None:
+    """Fit the critical batch to a table of trials, from an experiment or from any other trainer, and draw it.
+
+    TRIALS.csv has the columns global_batch, learning_rate, seed, steps_low (the last evaluation below the target),
+    steps_high (the first one at it, empty where there was none) and status (reached, missed or diverged).
+    """
+    from harness.scaling import report
+    from harness.scaling.summary import as_text
+
+    folder = out or trials.with_name(f"{trials.stem}-fit")
+    result = report.write(trials, folder, select_seeds)
+    click.echo(json.dumps(result, indent=2) if as_json else f"{as_text(result)}\n\nreport    {folder / 'report.html'}")

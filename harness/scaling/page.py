@@ -1,0 +1,156 @@
+"""A scaling experiment's page: its numbers, plots and tables in one self-contained HTML file."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.scaling.plot import Plot
+from harness.scaling.speed_plots import SPEED_COLUMNS, speed_row
+from harness.scaling.summary import BATCH_COLUMNS, batch_rows, estimate, interval
+from harness.scaling.wording import number, replicas
+
+_SPEED = (
+    "Images/s is the global batch divided by the time of a step, of all replicas together: the median of repeated "
+    "windows after warm-up, with the slowest and the fastest; compile, evaluation and checkpoints are excluded. "
+    "Speed-up is against one replica: strong scaling at the same global batch, weak scaling at the same batch a "
+    "replica; efficiency is speed-up over replicas. With more replicas than cores a measurement shows that the result "
+    "is right, not how fast it could be, and no efficiency is given."
+)
+_BATCHES = (
+    "The learning rate is selected on some seeds and its steps are reported on others, since the fewest steps over "
+    "rates that are alike are biased low: that naive minimum stands beside. Missed trials ended below the target, "
+    "diverged ones lost it; both are part of the fit. A best rate that is the lowest or the highest tried is "
+    "unbracketed: a better one may lie beyond."
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    paragraphs: Sequence[str]
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = field(default=())
+
+
+def page(
+    name: str, results: dict[str, Any], plots: Sequence[Plot], config: str | None = None, failed: Sequence[str] = ()
+) -> str:
+    """The page's HTML; the same arguments give the same text.
+
+    Args:
+        name: of the experiment.
+        results: what scaling.json holds.
+        plots: in the order of the page.
+        config: the experiment's YAML.
+        failed: a line for each trial that came to no result.
+    """
+    environment = Environment(
+        loader=PackageLoader("harness.scaling", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    return environment.get_template("page.html.jinja").render(
+        name=name,
+        target=results["target"],
+        sentence=results["sentence"],
+        headlines=headlines(results),
+        warnings=results["warnings"],
+        plots=plots,
+        sections=_sections(results, failed),
+        config=config,
+    )
+
+
+def headlines(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The numbers one looks for first, as (what, value, what goes with it)."""
+    critical, linear = results["b_crit"], results["critical_batch"]["within_20_percent_of_linear"]
+    if results["identified"]:
+        shown = [
+            ("critical batch, B_crit", number(critical["value"]), f"95 %: {interval(critical)}"),
+            ("nearly linear up to, 0.2·B_crit", number(linear["value"]), f"95 %: {interval(linear)}"),
+        ]
+    else:
+        shown = [
+            ("critical batch, B_crit", interval(critical), "not identified"),
+            ("next batch to run", number(results["next_batch"]), "to identify B_crit"),
+        ]
+    shown += [
+        ("fewest steps, S_min", number(results["s_min"]["value"]), f"95 %: {interval(results['s_min'])}"),
+        ("fewest examples, E_min", number(results["e_min"]["value"]), f"95 %: {interval(results['e_min'])}"),
+    ]
+    for what, choice in results["recommended"].items():
+        if choice is not None:
+            shown.append((f"{what} batch", number(choice["global_batch"]), _detail(what, choice)))
+    return shown
+
+
+def _detail(what: str, choice: dict[str, Any]) -> str:
+    parts = ["measured, nearest to B_crit"] if what == "knee" and choice["measured"] else []
+    if what != "knee":
+        parts.append(f"{number(choice['to_target']['value'])} {choice['unit']}")
+        if choice["replicas"] is not None:
+            parts.append(replicas(choice["replicas"]))
+    if not choice["measured"]:
+        parts.append("not measured")
+    return ", ".join(parts)
+
+
+def _sections(results: dict[str, Any], failed: Sequence[str]) -> list[Section]:
+    sections = [Section("Batches", [_BATCHES], BATCH_COLUMNS, batch_rows(results))]
+    if results["noise_scale"] is not None:
+        sections.append(_noise(results))
+    if results["throughput"]:
+        rows = [speed_row(row) for row in results["throughput"]]
+        devices = ", ".join(dict.fromkeys(row["device"] for row in results["throughput"]))
+        sections.append(Section("Throughput", [_SPEED, f"Measured on: {devices}."], SPEED_COLUMNS, rows))
+    if failed:
+        intro = "These came to no result, not even a missed target, and are not part of the fit."
+        rows = [line.partition(": ")[::2] for line in failed]
+        sections.append(Section("Failed trials", [intro], ["trial", "why"], rows))
+    sections.append(_fit(results))
+    return sections
+
+
+def _noise(results: dict[str, Any]) -> Section:
+    comparison = results["noise_scale"]
+    headline = comparison["headline"]
+    paragraphs = [
+        "The noise scale predicts the critical batch from gradients alone. What may be compared with B_crit is its "
+        "average up to the target, Σ wₜ·Bₜ/Σ wₜ with wₜ = 1/(1 + Bₜ/B). " + comparison["caveat"],
+    ]
+    if headline["b_simple_over_b_crit"] is not None:
+        paragraphs.append(
+            f"Here, at batch {number(headline['global_batch'])}, nearest to B_crit: B_simple "
+            f"{estimate(headline['b_simple'])} against B_crit {estimate(results['b_crit'])}, a ratio of "
+            f"{number(headline['b_simple_over_b_crit'])}."
+        )
+    paragraphs.append(f"Intervals: {comparison['interval']}.")
+    rows = [
+        [
+            number(row["global_batch"]),
+            str(row["trials"]),
+            estimate(row["b_simple"]),
+            estimate(row["b_preconditioned"]),
+        ]
+        for row in comparison["batches"]
+    ]
+    return Section("Noise scale", paragraphs, ["global batch", "trials", "B_simple", "preconditioned"], rows)
+
+
+def _fit(results: dict[str, Any]) -> Section:
+    names = {"s_min": "S_min, steps", "e_min": "E_min, examples", "b_crit": "B_crit, examples"}
+    rows = [[what, estimate(results[name]), estimate(results["bootstrap"][name])] for name, what in names.items()]
+    rows.append(["B_crit without the largest batch", estimate(results["without_largest"]), ""])
+    method = (
+        "Steps to target are fitted to S = S_min·(1 + B_crit/B) (McCandlish et al. 2018, arXiv 1812.06162) by their "
+        "censored likelihood: a trial that reached the target did so between two evaluations, one that did not would "
+        f"have taken longer. Log steps scatter by {number(results['sigma'])}. With w = B_crit/(B + B_crit), "
+        f"Σ(w - mean w)² is {number(results['spread'])}; from 0.1 on B_crit counts as identified."
+    )
+    return Section("Fit", [method], ["", "value (95 % profile interval)", "bootstrap: median (95 %)"], rows)

@@ -1,0 +1,87 @@
+"""What one reads while an experiment runs: a line for each trial that ends, and a live table of the batches."""
+
+import time
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from rich.live import Live
+from rich.table import Table
+
+from harness.config.scale import Experiment
+from harness.scaling.plan import Setting, expected_trials
+from harness.scaling.selection import select
+from harness.scaling.trials import Trial
+from harness.terminal import Terminal
+
+
+class ProgressTable:
+    """To be entered while trials run."""
+
+    def __init__(self, terminal: Terminal, experiment: Experiment) -> None:
+        self._terminal = terminal
+        self._experiment = experiment
+        self._start = time.monotonic()
+        self._ended = 0
+        self._live = Live(console=terminal.console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._terminal.is_live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, done: Sequence[Trial], running: Sequence[Setting], failed: Collection[Setting]) -> None:
+        """Draw the table anew, where there is a terminal to draw it on."""
+        if self._terminal.is_live:
+            self._live.update(self._table(done, running, failed), refresh=True)
+
+    def tell(self, setting: Setting, done: Sequence[Trial], failed: dict[Setting, str], seconds: float) -> None:
+        """Print the line of a trial that has ended."""
+        self._ended += 1
+        batch, rate, seed = setting
+        trial = next((t for t in done if (t.global_batch, t.learning_rate, t.seed) == setting), None)
+        if trial is not None:
+            outcome = _outcome(trial)
+        else:
+            outcome = f"failed: {failed[setting]}" if setting in failed else "stopped, and will go on"
+        count, total = len(done) + len(failed), max(expected_trials(self._experiment), len(done) + len(failed))
+        self._terminal.line(
+            f"{count:>3} of {total}  batch {batch:>6,}  rate {rate:<9g} seed {seed}  {outcome}  "
+            f"({seconds:.0f} s; {self._time_left(total - count)} left)"
+        )
+
+    def _time_left(self, trials: int) -> str:
+        each = (time.monotonic() - self._start) / self._ended
+        return f"about {timedelta(seconds=round(each * trials))}"
+
+    def _table(self, done: Sequence[Trial], running: Sequence[Setting], failed: Collection[Setting]) -> Table:
+        table = Table(box=None, pad_edge=False, title_justify="left")
+        for heading in ("batch", "best rate", "steps to target", "reached", "missed", "diverged", "failed", "running"):
+            table.add_column(heading, justify="right")
+        results = {result.global_batch: result for result in select(done, self._experiment.scale.seeds.select)}
+        failures, runs = (Counter(setting.global_batch for setting in each) for each in (failed, running))
+        for batch in sorted(self._experiment.scale.global_batches):
+            result = results.get(batch)
+            counts = result.counts if result else {"reached": 0, "missed": 0, "diverged": 0}
+            known = result is not None and result.learning_rate is not None
+            table.add_row(
+                f"{batch:,}",
+                f"{result.learning_rate:g}" if result and known else "",
+                f"{result.median:,.0f}" if result and result.median is not None else "",
+                *(str(number or "") for number in (*counts.values(), failures[batch], runs[batch])),
+            )
+        return table
+
+
+def _outcome(trial: Trial) -> str:
+    if trial.steps_high is None:
+        return f"{trial.status} at step {trial.steps_low:,}"
+    examples = trial.steps_high * trial.global_batch
+    return f"reached within steps {trial.steps_low:,} to {trial.steps_high:,} ({examples:,} examples)"

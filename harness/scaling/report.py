@@ -1,0 +1,66 @@
+"""From an experiment's tables to its numbers, its plots and its page."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RunError
+from harness.run_dir import write_atomically
+from harness.scaling import measurements, trials
+from harness.scaling.fit import analyse
+from harness.scaling.page import page
+from harness.scaling.plots import NAMES, pictures
+from harness.scaling.results import results
+
+
+def write(
+    trials_file: str | Path,
+    folder: str | Path,
+    select_seeds: int = 1,
+    target: str | None = None,
+    config_text: str | None = None,
+    failed: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Write `scaling.json`, `figures/*.png`, `figures/*.svg` and `report.html` into a folder, once all are made.
+
+    They depend on the arguments and the tables alone, and replace what an earlier call has written.
+
+    Args:
+        trials_file: the table of trials. Beside it `throughput.csv` and `noise_scale.csv` are read, where they exist.
+        folder: is made where it does not exist.
+        select_seeds: how many seeds of each batch its learning rate is selected on.
+        target: what was to be reached, in words.
+        config_text: the experiment's YAML.
+        failed: a line for each trial that came to no result.
+
+    Returns what scaling.json holds.
+
+    Raises:
+        DataError: a table can't be read, holds anything wrong, or too little for a fit.
+        RunError: the folder is a file.
+    """
+    trials_file, folder = Path(trials_file), Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is not a directory: name another one for the report")
+    done = trials.read(trials_file)
+    throughput_file, noise_file = (trials_file.with_name(name) for name in ("throughput.csv", "noise_scale.csv"))
+    throughput = measurements.read_throughput(throughput_file) if throughput_file.exists() else []
+    noise = measurements.read_noise(noise_file) if noise_file.exists() else []
+    analysis = analyse(done, select_seeds)
+    found = results(analysis, throughput, noise, target)
+    plots = pictures(analysis, done, throughput, noise, found)
+    name = trials_file.resolve().parent.name if trials_file.name == "trials.csv" else trials_file.stem
+    html = page(name, found, plots, config_text, failed)
+
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for plot in plots:
+        write_atomically(figures / f"{plot.name}.png", plot.png)
+        write_atomically(figures / f"{plot.name}.svg", plot.svg)
+    for name in set(NAMES) - {plot.name for plot in plots}:  # of an earlier call with more tables
+        (figures / f"{name}.png").unlink(missing_ok=True)
+        (figures / f"{name}.svg").unlink(missing_ok=True)
+    write_atomically(folder / "scaling.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_atomically(folder / "report.html", html.encode())
+    return found

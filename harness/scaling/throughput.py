@@ -1,0 +1,72 @@
+"""How fast each batch trains on each number of replicas: `harness bench` for each pair, in a process of its own."""
+
+import json
+import sys
+from contextlib import suppress
+from itertools import product
+from pathlib import Path
+
+from harness.config import dump
+from harness.config.scale import Experiment
+from harness.run_dir import write_atomically
+from harness.scaling.executors import Task
+from harness.scaling.experiment_dir import ExperimentDir
+from harness.scaling.measurements import Throughput, write_throughput
+
+_WINDOWS = 7
+"""Their smallest and largest are a 98 % interval of the median (1 - 2 · 0.5⁷)."""
+_HARMLESS_RATE = 1e-6
+"""The speed is the same at any rate, and at a high one the loss might not stay finite."""
+
+
+def tasks(experiment: Experiment, folder: ExperimentDir) -> list[Task]:
+    """The processes that measure what is not measured yet."""
+    measured = {(row.global_batch, row.replicas) for row in results(experiment, folder)}
+    return [_task(experiment, folder, *pair) for pair in _pairs(experiment) if pair not in measured]
+
+
+def results(experiment: Experiment, folder: ExperimentDir) -> list[Throughput]:
+    """What has been measured of that which the experiment asks for."""
+    rows = []
+    for batch, replicas in _pairs(experiment):
+        with suppress(OSError, ValueError):  # not measured yet, or in vain: then it holds an error's line
+            told = json.loads(_output(folder, batch, replicas).read_bytes())
+            speed = told["images_per_second"]
+            rows.append(
+                Throughput(batch, replicas, told["cores"], speed["median"], speed["min"], speed["max"], told["device"])
+            )
+    return rows
+
+
+def told(task: Task) -> str:
+    """What came of it, in a few words."""
+    try:
+        speed = json.loads(task.output.read_bytes())["images_per_second"]
+    except ValueError:
+        lines = task.output.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+    return f"{speed['median']:,.0f} images/s ({speed['min']:,.0f} to {speed['max']:,.0f})"
+
+
+def write(experiment: Experiment, folder: ExperimentDir) -> None:
+    """Write throughput.csv, unless nothing could be measured."""
+    if rows := results(experiment, folder):
+        write_throughput(folder.throughput_file, rows)
+
+
+def _pairs(experiment: Experiment) -> list[tuple[int, int]]:
+    return list(product(sorted(set(experiment.scale.global_batches)), sorted(set(experiment.scale.replicas))))
+
+
+def _task(experiment: Experiment, folder: ExperimentDir, global_batch: int, replicas: int) -> Task:
+    output = _output(folder, global_batch, replicas)
+    config_file = output.with_suffix(".yaml")
+    output.parent.mkdir(exist_ok=True)
+    write_atomically(config_file, dump(experiment.trial(global_batch, _HARMLESS_RATE, experiment.seed)).encode())
+    harness = [sys.executable, "-c", "from harness.cli import main; main()"]
+    options = ["--replicas", str(replicas), "--quick", "--repeats", str(_WINDOWS), "--json"]
+    return Task(f"b{global_batch} on {replicas}", [*harness, "bench", str(config_file), *options], output)
+
+
+def _output(folder: ExperimentDir, global_batch: int, replicas: int) -> Path:
+    return folder.path / "throughput" / f"b{global_batch}-r{replicas}.json"

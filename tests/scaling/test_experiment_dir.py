@@ -1,0 +1,113 @@
+"""What a trial has come to, read from the directories of real runs; and whose directory an experiment's is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness.config import load
+from harness.config.load import load_as
+from harness.config.scale import Experiment
+from harness.errors import NonFiniteLoss, RunError
+from harness.run_dir import RunDir
+from harness.scaling.experiment_dir import ExperimentDir, failure_of, result_of
+
+COMMON = ["schedule={name: constant, warmup: 0 steps}", "evaluate.every=5 steps", "train.length=20 steps"]
+
+
+@pytest.fixture(scope="module")
+def trial(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunDir]:
+    """A real run with these settings, its test and pictures left out."""
+
+    def run(*settings: str) -> RunDir:
+        path = tmp_path_factory.mktemp("trial") / "run"
+        harness.train(load(small_config, [*COMMON, *settings]), path, quiet=True, only_training=True)
+        return RunDir(path)
+
+    return run
+
+
+def test_a_trial_that_reached_the_target_did_so_between_its_last_miss_and_its_hit(trial: Callable[..., RunDir]) -> None:
+    run = trial("train.target={at_least: 0.4}", "train.length=200 steps")
+    steps = [row["step"] for row in run.read_metrics() if row["split"] == "validation"]
+    result = result_of(run, classes=10)
+    assert result is not None
+    assert (result.status, result.steps_low, result.steps_high) == ("reached", steps[-2], steps[-1])
+    assert (result.global_batch, result.learning_rate, result.seed) == (32, 0.003, 0)
+
+
+def test_a_target_reached_at_the_first_evaluation_was_last_missed_at_the_start(trial: Callable[..., RunDir]) -> None:
+    result = result_of(trial("train.target={at_least: 0.01}"), classes=10)
+    assert result is not None
+    assert (result.steps_low, result.steps_high) == (0, 5)
+
+
+def test_a_trial_that_ends_below_the_target_is_missed(trial: Callable[..., RunDir]) -> None:
+    result = result_of(trial("train.target={at_least: 0.999}"), classes=10)
+    assert result is not None
+    assert (result.status, result.steps_low, result.steps_high) == ("missed", 20, None)
+
+
+def test_a_trial_that_ends_no_better_than_guessing_has_diverged(trial: Callable[..., RunDir]) -> None:
+    run = trial("train.target={at_least: 0.999}", "optimizer={name: sgd, learning_rate: 3.0}")
+    (*_, last) = [row for row in run.read_metrics() if row["split"] == "validation"]
+    assert last["loss"] > 2.28
+    result = result_of(run, classes=10)
+    assert result is not None
+    assert (result.status, result.steps_low, result.steps_high) == ("diverged", 20, None)
+
+
+def test_a_loss_that_is_not_finite_has_diverged_and_another_failure_is_no_result(
+    trial: Callable[..., RunDir], small_config: Path, tmp_path: Path
+) -> None:
+    config = load(small_config, [*COMMON, "optimizer={name: sgd, learning_rate: 1e20}"])
+    with pytest.raises(NonFiniteLoss):
+        harness.train(config, tmp_path / "run", quiet=True, only_training=True)
+    run = RunDir(tmp_path / "run")
+    result = result_of(run, classes=10)
+    assert result is not None
+    assert (result.status, result.steps_high) == ("diverged", None)
+
+    run.update_summary(failure="OutOfMemory: 7 GiB are not enough")
+    assert result_of(run, classes=10) is None
+    assert failure_of(run, tmp_path / "output.txt") == "OutOfMemory: 7 GiB are not enough"
+    run.update_summary(status="running")
+    assert result_of(run, classes=10) is None
+
+
+def test_of_a_trial_that_never_began_the_last_line_is_told(tmp_path: Path) -> None:
+    output = tmp_path / "output.txt"
+    assert failure_of(RunDir(tmp_path / "none"), output) == "it said nothing"
+    output.write_text("devices\nerror: no such GPU\n\n")
+    assert failure_of(RunDir(tmp_path / "none"), output) == "error: no such GPU"
+
+
+def test_a_directory_goes_on_with_more_batches_rates_and_seeds_and_with_nothing_else(tmp_path: Path) -> None:
+    def experiment(*settings: Any) -> Experiment:
+        return load_as(Experiment, "mnist_scaling_quick", settings)
+
+    folder = ExperimentDir(tmp_path / "experiment")
+    folder.check(experiment())
+    assert not folder.path.exists()
+    other = ExperimentDir(folder.path).held(experiment())
+    with folder.held(experiment()), pytest.raises(RunError, match="in use by another"), other:
+        pass
+    folder.check(experiment("scale.global_batches=[16, 32]", "scale.seeds.report=9", "scale.replicas=[1, 2]"))
+    folder.check(experiment("scale.learning_rate.multipliers=[3]", "cluster.logical_cpus=2", "scale.max_extend=5"))
+    with pytest.raises(RunError, match=r"of another config: model.name \(cnn → cnn_two_pools\)"):
+        folder.check(experiment("model.name=cnn_two_pools"))
+    with pytest.raises(RunError, match=r"train.target.at_least"):
+        folder.check(experiment("scale.target.at_least=0.5"))
+    with pytest.raises(RunError, match=r"evaluate.every"):
+        folder.check(experiment("scale.evaluate_every=999 examples"))
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
+    experiment = load_as(Experiment, "mnist_scaling_quick")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="is no directory"):
+        ExperimentDir(tmp_path / "file").check(experiment)
+    with pytest.raises(RunError, match="isn't empty"):
+        ExperimentDir(tmp_path).check(experiment)

@@ -1,0 +1,100 @@
+"""`harness scale run` as a user runs it: stopped, killed and gone on with, with a trial that can't begin."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.run_dir import RunDir
+from harness.scaling.trials import read
+
+pytestmark = pytest.mark.slow
+
+QUICK = ["scale", "run", "mnist_scaling_quick"]
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """Each trial that is complete, with the time at which its summary was written."""
+    runs = [RunDir(path) for path in folder.glob("trials/*/")]
+    return {
+        run.path.name: run.summary_file.stat().st_mtime_ns
+        for run in runs
+        if run.exists() and run.read_summary()["status"] == "completed"
+    }
+
+
+def until(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def running_in(folder: Path) -> list[Path]:
+    """Processes that have the folder in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
+                found.append(path)
+        except OSError:
+            continue
+    return found
+
+
+def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(script: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    command = [script, *QUICK, "--dir", folder]
+    blocked = folder / "trials" / "b16-lr0.00141421-s0"  # of the grid, but not its best rate
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+
+    def start() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+
+    process = start()
+    until(lambda: finished(folder) and len(list(folder.glob("trials/*/metrics.jsonl"))) > 1, process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert said.splitlines()[-1] == "stopped; the same command goes on"
+    assert not running_in(folder)
+    before = finished(folder)
+
+    process = start()
+    until(lambda: len(finished(folder)) > len(before) + 1, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before |= finished(folder)
+    time.sleep(1)
+    assert not running_in(folder)
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    after = finished(folder)
+    assert {name: after[name] for name in before} == before
+    assert f"failed: error: {blocked} is no directory" in ended.stdout
+
+    trials = read(folder / "trials.csv")
+    assert {trial.global_batch for trial in trials} == {16, 128, 1024}
+    assert len(trials) == len(after)
+    result = json.loads((folder / "scaling.json").read_text())
+    assert result["b_crit"]["low"] < result["b_crit"]["value"] < result["b_crit"]["high"]
+    assert (folder / "throughput.csv").exists()
+    assert (folder / "noise_scale.csv").exists()
+    page = (folder / "report.html").read_text()
+    assert blocked.name in page
+    assert len(list((folder / "figures").glob("*.png"))) == len(list((folder / "figures").glob("*.svg"))) == 8
+
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert finished(folder) == after
+    assert (folder / "report.html").read_text() == page
