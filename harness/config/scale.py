@@ -91,11 +91,15 @@ class Experiment(Config):
     scale: ScaleSection
 
     @model_validator(mode="after")
-    def _without_horizon(self) -> Self:
+    def _fit_for_trials(self) -> Self:
         if self.schedule.name != "constant":
             raise ValueError(
                 f"schedule.name: {self.schedule.name} falls towards an end of training, which a trial that stops at a "
                 "target has not: scale needs constant"
+            )
+        if self.train.noise_scale is not None and 1 in self.scale.global_batches:
+            raise ValueError(
+                "scale.global_batches: train.noise_scale has nothing to compare in a batch of 1: leave 1 out"
             )
         if self.train.ema is None:
             raise ValueError("train.ema is null: at a constant rate scale needs averaged weights, such as 0.99")

@@ -118,5 +118,5 @@ def coarse(trials: Sequence[Trial], share: float = 0.05) -> list[Trial]:
 def _decisive(experiment: Experiment) -> dict[str, object]:
     """What the trials of an experiment have in common: batches, rates and seeds may be added to."""
     free = {"name", "seed", "cluster", "checkpoint", "tensorboard", "insight"}
-    common: Config = experiment.trial(global_batch=1, learning_rate=1.0, seed=0)
+    common: Config = experiment.trial(global_batch=2, learning_rate=1.0, seed=0)
     return {key: value for key, value in common.common().items() if key.partition(".")[0] not in free}
