@@ -14,12 +14,11 @@ from pathlib import Path
 
 from harness.config import Config, dump
 from harness.errors import HarnessError
-from harness.launch import die_with_parent
+from harness.launch import PROGRAM, die_with_parent
 from harness.run_dir import RunDir
 
 _HANG_TIMEOUT = 15
 """Seconds; well above a chunk and an evaluation, below the patience of a user."""
-_PROGRAM = "from harness.cli import main; main()"
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class _Trial:
         self.run = run
         self.output_file = run.path.with_suffix(".txt")
 
-    def start(self, program: str = _PROGRAM, launch: Sequence[str] = ()) -> "_Trial":
+    def start(self, program: str = PROGRAM, launch: Sequence[str] = ()) -> "_Trial":
         train = ["train", str(self.config_file), "--run-dir", str(self.run.path), "--resume", "auto", "--quiet"]
         # A fault is to be told, not gone around, whatever the config says.
         train += ["--set", "train.on_nonfinite=stop"]
@@ -160,7 +159,7 @@ def _stop(trial: _Trial, step: int) -> tuple[bool, str, bool]:
 
 
 def _nan(trial: _Trial, step: int) -> tuple[bool, str, bool]:
-    exit_code, line = trial.start(f"from harness.chaos import poison; poison({step}); {_PROGRAM}").wait()
+    exit_code, line = trial.start(f"from harness.chaos import poison; poison({step}); {PROGRAM}").wait()
     fired = "not finite" in line
     outcome = f"exit code {exit_code}, status {trial.status()}; {len(trial.checkpoints())} checkpoints kept"
     return fired, outcome, exit_code == 1 and trial.status() == "failed"

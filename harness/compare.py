@@ -13,6 +13,7 @@ from typing import Any
 from harness.config import Config, load
 from harness.data import sources
 from harness.errors import ConfigError, HarnessError, UserError
+from harness.launch import HARNESS
 
 KERAS_FIT = "keras-fit"
 
@@ -94,8 +95,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 def _bench_command(config: str, assignments: Sequence[str], repeats: int) -> list[str]:
     settings = [argument for assignment in assignments for argument in ("--set", assignment)]
-    run = [sys.executable, "-c", "from harness.cli import main; main()"]
-    return [*run, "bench", config, *settings, "--repeats", str(repeats), "--json"]
+    return [*HARNESS, "bench", config, *settings, "--repeats", str(repeats), "--json"]
 
 
 def _keras_fit_command(config: Config) -> list[str]:

@@ -20,6 +20,9 @@ from harness.cluster.environment import alone, tf_config
 from harness.errors import UserError
 from harness.resources import free_ports
 
+PROGRAM = "from harness.cli import main; main()"
+HARNESS = (sys.executable, "-c", PROGRAM)
+"""The command line in a new process of this Python, wherever the console script is."""
 _GRACE_SECONDS = 3.0
 """What the others get to end by themselves after a death; they are to be gone within 5 seconds."""
 _STACKS_SECONDS = 1.0
@@ -116,7 +119,7 @@ class _Attempt:
         if self._plan.gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._plan.gpus[index])
         process = subprocess.Popen(
-            [sys.executable, "-c", "from harness.cli import main; main()", *self._arguments],
+            [*HARNESS, *self._arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=said,

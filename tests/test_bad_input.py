@@ -574,3 +574,98 @@ class TestRealRuns:
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         (path / "metrics.jsonl").write_text("no json\n" + (path / "metrics.jsonl").read_text())
         assert "metrics.jsonl" in refused("visualize", path)
+
+
+class TestScaleRun:
+    @pytest.mark.parametrize(
+        ("assignment", "words"),
+        [
+            ("scale.global_batches=[16, 60000]", "60,000 is more than the 59,000 training rows"),
+            ("scale.global_batches=[]", "at least 1 item"),
+            ("scale.global_batches={from: 64, to: 16}", "nothing lies between 64 and 16"),
+            ("scale.global_batches={from: 16}", "{from: 16, to: 4096, factor: 2}"),
+            ("scale.global_batches={from: 1, to: 1000, factor: 1.0001}", "too many"),
+            ("scale.global_batches=[0]", "greater than or equal to 1"),
+            ("scale.global_batches=[1, 16]", "leave 1 out"),
+            ("scale.learning_rate.multipliers=[]", "at least 1 item"),
+            ("scale.learning_rate.rule=cubic", "linear, sqrt, none"),
+            ("scale.target.at_least=1.01", "less than or equal to 1"),
+            ("scale.target.metric=validation.acuracy", "did you mean 'validation.accuracy'"),
+            ("scale.target=null", "expected a section"),
+            ("scale.evaluate_every=1 epochs", "write examples"),
+            ("scale.max_examples=100", "before the first evaluation"),
+            ("scale.max_examples=null", "needs a budget"),
+            ("scale.seeds.report=0", "greater than or equal to 1"),
+            ("scale.replicas=[]", "at least 1 item"),
+            ("scale.max_exmaples=100", "did you mean 'max_examples'"),
+            ("schedule.name=linear", "needs constant"),
+            ("train.ema=null", "averaged weights"),
+            ("data.validation=0", "data.validation must be above 0"),
+            ("data.source=nowhere.npz", "nowhere.npz"),
+        ],
+    )
+    def test_wrong_value(self, refused, assignment, words):
+        assert words in refused("scale", "run", "mnist_scaling_quick", "--set", assignment)
+
+    def test_config_of_a_run(self, refused):
+        assert "scale: the key is missing" in refused("scale", "run", "mnist")
+
+    def test_config_of_an_experiment_for_a_run(self, refused):
+        assert "harness scale run" in refused("train", "mnist_scaling_quick")
+
+    def test_directory_of_something_else(self, refused, tmp_path):
+        (tmp_path / "notes.txt").write_text("mine")
+        assert "isn't empty" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path)
+        assert "is no directory" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path / "notes.txt")
+
+    def test_directory_of_another_experiment(self, refused, tmp_path):
+        from harness.config import dump
+        from harness.config.load import load_as
+        from harness.config.scale import Experiment
+
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x" / "experiment.yaml").write_text(dump(load_as(Experiment, "mnist_scaling_quick")))
+        said = refused("scale", "run", "mnist_scaling_quick", "--dir", "x", "--set", "model.name=cnn_two_pools")
+        assert "model.name (cnn → cnn_two_pools)" in said
+
+    def test_more_parallel_trials_than_gpus(self, refused, monkeypatch):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        assert "--max-parallel: 2 workers" in refused("scale", "run", "mnist_scaling_quick", "--max-parallel", "2")
+
+    @pytest.mark.parametrize("value", ["0", "-1", "many"])
+    def test_max_parallel(self, refused, value):
+        refused("scale", "run", "mnist_scaling_quick", "--max-parallel", value)
+
+    def test_executor(self, refused):
+        refused("scale", "run", "mnist_scaling_quick", "--executor", "cloud")
+
+
+HEADER = "global_batch,learning_rate,seed,steps_low,steps_high,status\n"
+
+
+class TestScaleFit:
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("", "empty"),
+            ("batch,steps\n1,2\n", "no column global_batch"),
+            (HEADER, "no rows"),
+            (HEADER + "16,0.1,0,-5,20,reached\n", ":2"),
+            (HEADER + "16,0.1,0,30,20,reached\n", ":2"),
+            (HEADER + "16,0.1,0,10,20,won\n", "won"),
+            (HEADER + "16,0.1,0,10,,reached\n", "steps_high"),
+            (HEADER + "16,0.1,0,10,20,reached\n16,0.1,0,12,20,reached\n", ":3"),
+            (HEADER + "16,0.1,0,10,20,reached\n16,0.1,1,10,20,reached\n", "two batch sizes"),
+            (HEADER + "16,0.1,0,10,,missed\n32,0.1,0,10,,missed\n", "none of the 2 reported trials reached"),
+        ],
+    )
+    def test_table(self, refused, tmp_path, text, words):
+        (tmp_path / "trials.csv").write_text(text)
+        assert words in refused("scale", "fit", "trials.csv")
+
+    def test_no_such_file(self, refused):
+        assert "nowhere.csv" in refused("scale", "fit", "nowhere.csv")
+
+    def test_no_text(self, refused, tmp_path):
+        (tmp_path / "trials.csv").write_bytes(b"\x89PNG\r\n\x00\xff")
+        refused("scale", "fit", "trials.csv")

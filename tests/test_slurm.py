@@ -1,7 +1,10 @@
 """On a real Slurm of two nodes: tasks become workers, and a job that is requeued ends as one that is not."""
 
+import json
 import os
 import re
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,3 +111,60 @@ def test_a_users_mistake_fails_the_job_with_its_exit_code_and_leaves_it_ended(sl
     until(lambda: slurm.job(job.number)["JobState"] == "FAILED", 60, job.output)
     assert slurm.job(job.number)["ExitCode"] == "2:0"
     assert "no-such-config" in job.output()
+
+
+EXPERIMENT = """
+name: small
+data: {{source: {data}, validation: 200}}
+train: {{ema: 0.9}}
+schedule: {{name: constant, warmup: 0 steps}}
+scale:
+  global_batches: [16, 64, 256]
+  learning_rate: {{base: 0.003, base_batch: 64, multipliers: [1]}}
+  seeds: {{select: 1, report: 1}}
+  target: {{at_least: 0.6}}
+  evaluate_every: 64 examples
+  max_examples: 8000
+"""
+
+
+def experiment(slurm: Slurm, folder: Path, *options: str) -> "subprocess.Popen[str]":
+    command = [Path(sys.executable).with_name("harness"), "scale", "run", folder / "small.yaml", "--dir", folder / "x"]
+    return subprocess.Popen(
+        [*command, "--executor", "slurm", *options],
+        env=slurm.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_an_experiment_is_array_jobs_that_are_cancelled_with_it_and_go_on_with_it(
+    slurm: Slurm, small_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "small.yaml").write_text(EXPERIMENT.format(data=small_data))
+    process = experiment(slurm, tmp_path)
+    until(lambda: list(tmp_path.glob("x/trials/*/metrics.jsonl")), 120, lambda: str(process.poll()))
+    queued = slurm.call("squeue", "--noheader", "--array", "--format=%i").split()
+    assert len({number.partition("_")[0] for number in queued}) == 1, "one array"
+    assert all("_" in number for number in queued)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=180)
+    assert (process.returncode, said) == (128 + signal.SIGINT, "stopped; the same command goes on\n")
+    assert slurm.call("squeue", "--noheader") == ""
+
+    process = experiment(slurm, tmp_path)
+    output, said = process.communicate(timeout=400)
+    assert process.returncode == 0, output + said
+    result = json.loads((tmp_path / "x" / "scaling.json").read_text())
+    assert [batch["counts"]["reached"] for batch in result["batches"]] == [2, 2, 2]
+    assert len((tmp_path / "x" / "throughput.csv").read_text().splitlines()) == 1 + 3
+    assert slurm.call("squeue", "--noheader") == ""
+
+
+def test_what_sbatch_refuses_is_told_in_a_line(slurm: Slurm, small_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(EXPERIMENT.format(data=small_data))
+    process = experiment(slurm, tmp_path, "--set", "scale.slurm={partition: nowhere}")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert re.fullmatch(r"error: scale.slurm: sbatch refuses: .*invalid partition.*\n", said), said

@@ -54,7 +54,10 @@ class Local:
         """Raises DeviceError where there are fewer GPUs than processes."""
         self.capacity = max_parallel
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        shares = share_gpus(max_parallel, None, visible) if max_parallel > 1 else None
+        try:
+            shares = share_gpus(max_parallel, None, visible) if max_parallel > 1 else None
+        except DeviceError as error:
+            raise DeviceError(f"--max-parallel: {error}") from None
         self._environments = [
             {} if shares is None else {"CUDA_VISIBLE_DEVICES": ",".join(shares[slot])} for slot in range(max_parallel)
         ]

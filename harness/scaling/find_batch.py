@@ -12,6 +12,7 @@ from harness.cluster.batch import BatchPlan
 from harness.config import Config, load
 from harness.data import sources
 from harness.errors import ConfigError, OutOfMemory
+from harness.launch import HARNESS
 from harness.scaling import memory, watched
 from harness.scaling.memory import Limit
 
@@ -201,7 +202,7 @@ def _command(config: str, assignments: Sequence[str], checked: Config) -> list[s
     # Neither memory nor speed hangs on the learning rate; but one that is meant for a large batch may make a small one
     # diverge, and a warm-up in steps may be longer than the training with a large batch.
     safe = [f"optimizer.name={checked.optimizer.name}", "optimizer.learning_rate=1.0e-9", "schedule.name=constant"]
-    return [*watched.HARNESS, "bench", config, *_as_options([*assignments, *safe]), "--quick", "--json"]
+    return [*HARNESS, "bench", config, *_as_options([*assignments, *safe]), "--quick", "--json"]
 
 
 def _run(

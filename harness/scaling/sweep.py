@@ -3,7 +3,6 @@
 import json
 import math
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from harness.config import dump
 from harness.config.scale import Experiment
 from harness.data import sources
 from harness.errors import ConfigError, HarnessError, Stopped
+from harness.launch import HARNESS
 from harness.run_dir import write_atomically
 from harness.scaling import noise, throughput, trials
 from harness.scaling.executors import Executor, Task
@@ -111,9 +111,8 @@ class Sweep:
         config_file, run = self._folder.config_of(setting), self._folder.run_of(setting)
         write_atomically(config_file, dump(self._experiment.trial(*setting)).encode())
         self._starts[setting] += 1
-        harness = [sys.executable, "-c", "from harness.cli import main; main()"]
         options = ["--run-dir", str(run.path), "--resume", "auto", "--only-training"]
-        return Task(setting.name, [*harness, "train", str(config_file), *options], self._folder.output_of(setting))
+        return Task(setting.name, [*HARNESS, "train", str(config_file), *options], self._folder.output_of(setting))
 
     def _note_failure(self, setting: Setting, done: Sequence[Trial]) -> None:
         if setting in [Setting(trial.global_batch, trial.learning_rate, trial.seed) for trial in done]:

@@ -1,13 +1,13 @@
 """How fast each batch trains on each number of replicas: `harness bench` for each pair, in a process of its own."""
 
 import json
-import sys
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
 from harness.config import dump
 from harness.config.scale import Experiment
+from harness.launch import HARNESS
 from harness.run_dir import write_atomically
 from harness.scaling.executors import Task
 from harness.scaling.experiment_dir import ExperimentDir
@@ -63,9 +63,8 @@ def _task(experiment: Experiment, folder: ExperimentDir, global_batch: int, repl
     config_file = output.with_suffix(".yaml")
     output.parent.mkdir(exist_ok=True)
     write_atomically(config_file, dump(experiment.trial(global_batch, _HARMLESS_RATE, experiment.seed)).encode())
-    harness = [sys.executable, "-c", "from harness.cli import main; main()"]
     options = ["--replicas", str(replicas), "--quick", "--repeats", str(_WINDOWS), "--json"]
-    return Task(f"b{global_batch} on {replicas}", [*harness, "bench", str(config_file), *options], output)
+    return Task(f"b{global_batch} on {replicas}", [*HARNESS, "bench", str(config_file), *options], output)
 
 
 def _output(folder: ExperimentDir, global_batch: int, replicas: int) -> Path:

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from harness.errors import HarnessError, UserError
 from harness.launch import die_with_parent
 from harness.scaling.memory import above
 
-HARNESS = (sys.executable, "-c", "from harness.cli import main; main()")
 _SECONDS_BETWEEN_LOOKS = 0.02
 _OUT_OF_MEMORY = re.compile(
     r"out[ _]of[ _]memory|resource_?exhausted|MemoryError|bad_alloc|failed to alloc", re.IGNORECASE
