@@ -56,7 +56,7 @@ def run(
     config_file.write_text(dump(config))
     progress("undisturbed")
     undisturbed = _Trial(config_file, RunDir(folder / "undisturbed"))
-    exit_code, error = undisturbed.start().trained()
+    exit_code, error = undisturbed.start().wait()
     if exit_code:
         raise HarnessError(f"the undisturbed run failed with exit code {exit_code}: {error}")
     summary = undisturbed.run.read_summary()
@@ -67,7 +67,7 @@ def run(
         progress(f"{fault}, from step {step:,} on")
         trial = _Trial(config_file, RunDir(folder / fault))
         fired, outcome, as_expected = FAULTS[fault](trial, step)
-        exit_code, error = trial.start().trained()
+        exit_code, error = trial.start().wait()
         if exit_code:
             outcome += f"; then the resumed run failed with exit code {exit_code}: {error}"
             equal = False
@@ -86,7 +86,16 @@ class _Trial:
         self.output_file = run.path.with_suffix(".txt")
 
     def start(self, program: str = PROGRAM, launch: Sequence[str] = ()) -> "_Trial":
-        train = ["train", str(self.config_file), "--run-dir", str(self.run.path), "--resume", "auto", "--quiet"]
+        train = [
+            "train",
+            str(self.config_file),
+            "--run-dir",
+            str(self.run.path),
+            "--resume",
+            "auto",
+            "--quiet",
+            "--only-training",
+        ]
         # A fault is to be told, not gone around, whatever the config says.
         train += ["--set", "train.on_nonfinite=stop"]
         with self.output_file.open("w") as output:  # a pipe that nobody reads would fill up
@@ -104,16 +113,6 @@ class _Trial:
         exit_code = self.process.wait()
         lines = self.output_file.read_text().strip().splitlines()
         return exit_code, lines[-1] if lines else "it said nothing"
-
-    def trained(self) -> tuple[int, str]:
-        """0 as soon as the weights are there, for the pictures are not waited for; else what `wait` gives."""
-        while self.process.poll() is None:
-            if self.run.exists() and self.status() == "completed":
-                self.process.kill()
-                self.wait()
-                return 0, ""
-            time.sleep(0.05)
-        return self.wait()
 
     def reached(self, step: int, checkpoints: int = 0) -> bool:
         """Wait until training has come to that step, with so many checkpoints; False where the process ends before."""
@@ -152,7 +151,7 @@ def _stop(trial: _Trial, step: int) -> tuple[bool, str, bool]:
     if fired:
         for worker in _children(trial.process.pid):
             os.kill(worker, signal.SIGSTOP)
-    exit_code, _ = trial.trained()
+    exit_code, _ = trial.wait()
     found = f"made no progress for {_HANG_TIMEOUT} s, and is stopped" in trial.output_file.read_text()
     outcome = f"hang {'found' if found else 'not found'}, {trial.status()} after the restart"
     return fired and found, outcome, exit_code == 0

@@ -105,5 +105,5 @@ def test_a_wrong_target_is_refused(small_config: Path, target: str, words: str) 
 
 def test_a_target_needs_validation_rows(small_config: Path, tmp_path: Path) -> None:
     config = load(small_config, ["train.target={at_least: 0.9}", "data.validation=0"])
-    with pytest.raises(ConfigError, match="data.validation must be above 0"):
+    with pytest.raises(ConfigError, match=r"data\.validation must be above 0"):
         harness.train(config, tmp_path / "run", quiet=True)
