@@ -54,7 +54,7 @@ def noise_plot(analysis: Analysis, noise: Sequence[NoiseWindow], results: dict[s
         critical_batch(axes, analysis.fit, along="y")
         labels(axes, "share of the trial's steps, %", "noise scale, examples" if axes is panels[0] else "")
         if len(kinds) > 1:
-            name = "$B_{simple}$" if kind == "b_simple" else "preconditioned by Adam's second moment"
+            name = "$B_{simple}$" if kind == "b_simple" else "preconditioned (Adam)"
             axes.set_title(name, fontsize=9.5, color=INK, loc="left")
     legend_below(figure, 3)
     unknown = sum(window.b_simple is None for window in noise)

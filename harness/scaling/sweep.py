@@ -19,7 +19,7 @@ from harness.launch import HARNESS
 from harness.run_dir import write_atomically
 from harness.scaling import noise, throughput, trials
 from harness.scaling.executors import Executor, Task
-from harness.scaling.experiment_dir import ExperimentDir, failure_of
+from harness.scaling.experiment_dir import ExperimentDir, coarse, failure_of
 from harness.scaling.plan import Setting, expected_trials, next_settings
 from harness.scaling.progress import ProgressTable
 from harness.scaling.trials import Trial
@@ -82,7 +82,13 @@ class Sweep:
     def run(self) -> None:
         """Run the trials, then measure the throughput. Raises Stopped after a signal, once what ran is saved."""
         with self._signals:
-            noise.write(self._folder, self._run_trials())
+            done = self._run_trials()
+            if wide := coarse(done):
+                self._terminal.warning(
+                    f"{len(wide)} trials reached the target in an interval of more than 5 % of their steps: evaluate "
+                    "more often (scale.evaluate_every)"
+                )
+            noise.write(self._folder, done)
             self._measure_throughput()
 
     def _run_trials(self) -> list[Trial]:

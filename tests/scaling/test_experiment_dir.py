@@ -12,7 +12,8 @@ from harness.config.load import load_as
 from harness.config.scale import Experiment
 from harness.errors import NonFiniteLoss, RunError
 from harness.run_dir import RunDir
-from harness.scaling.experiment_dir import ExperimentDir, failure_of, result_of
+from harness.scaling.experiment_dir import ExperimentDir, coarse, failure_of, result_of
+from harness.scaling.trials import Trial
 
 COMMON = ["schedule={name: constant, warmup: 0 steps}", "evaluate.every=5 steps", "train.length=20 steps"]
 
@@ -111,3 +112,13 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
         ExperimentDir(tmp_path / "file").check(experiment)
     with pytest.raises(RunError, match="isn't empty"):
         ExperimentDir(tmp_path).check(experiment)
+
+
+def test_an_interval_of_more_than_a_step_and_5_percent_is_coarse() -> None:
+    fine = [
+        Trial(16, 0.1, 0, 95, 100, "reached"),
+        Trial(16, 0.1, 1, 3, 4, "reached"),
+        Trial(16, 0.1, 2, 5, None, "missed"),
+    ]
+    wide = Trial(16, 0.1, 3, 93, 100, "reached")
+    assert coarse([*fine, wide]) == [wide]

@@ -174,7 +174,7 @@ def test_windows_not_yet_known_are_gaps_in_the_noise_scale(whole: Any) -> None:
     plot = whole.plots["noise-scale"]
     assert sum(row[4] == "not yet known" for row in plot.rows) == len(plot.rows) // 5
     assert all(row[7] != "not yet known" for row in plot.rows)
-    assert "preconditioned by Adam's second moment" in words(plot)
+    assert "preconditioned (Adam)" in words(plot)
 
 
 def test_noise_scales_of_which_nothing_is_known_and_none_preconditioned(make: Callable[..., Any], whole: Any) -> None:
