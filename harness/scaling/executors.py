@@ -1,12 +1,14 @@
 """Where the processes of an experiment run: here, a few at a time, or as array jobs of a Slurm cluster."""
 
 import getpass
+import io
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -137,7 +139,8 @@ class Slurm:
 
         jobs = []
         try:
-            with self._executor.batch():
+            # submitit copies what sbatch says, which is told below in a line of its own.
+            with redirect_stderr(io.StringIO()), self._executor.batch():
                 jobs = [self._executor.submit(_call, list(task.command), str(task.output)) for task in tasks]
         except (FailedJobError, subprocess.CalledProcessError) as error:
             raise ConfigError(f"scale.slurm: sbatch refuses: {' '.join(str(error).split())[-200:]}") from None
