@@ -1,9 +1,9 @@
 """The `scale:` section of a batch-size scaling experiment, and the whole config of one."""
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.config.config import Config
 from harness.config.duration import Duration, TrainingInterval
@@ -30,6 +30,19 @@ def _expanded(value: Any) -> Any:
     return sorted({round(first * factor**power) for power in range(count)})
 
 
+def _distinct(values: list[Any]) -> list[Any]:
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]:g} stands there twice: leave one out")
+    return values
+
+
+_T = TypeVar("_T")
+_Distinct = Annotated[list[_T], Field(min_length=1), AfterValidator(_distinct)]
+_Count = Annotated[int, Field(ge=1)]
+_Factor = Annotated[float, Field(gt=0)]
+
+
 class LearningRates(Section):
     base: float = Field(gt=0)
     """The rate that is about right at `base_batch`."""
@@ -37,7 +50,7 @@ class LearningRates(Section):
     """Where `base` and `train.ema` hold."""
     rule: Literal["linear", "sqrt", "none"] = "sqrt"
     """How the middle of the grid goes with the batch; the rate itself is tuned at each batch."""
-    multipliers: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 1.0, 2.0], min_length=1)
+    multipliers: _Distinct[_Factor] = Field(default=[0.5, 1.0, 2.0])
     """What is tried at each batch, times the middle."""
 
     def at(self, global_batch: int) -> list[float]:
@@ -55,7 +68,7 @@ class Seeds(Section):
 
 
 class ScaleSection(Section):
-    global_batches: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1), BeforeValidator(_expanded)]
+    global_batches: Annotated[_Distinct[_Count], BeforeValidator(_expanded)]
     """The batch sizes, as a list or as {from: 16, to: 4096, factor: 2}."""
     learning_rate: LearningRates
     seeds: Seeds = Seeds()
@@ -69,7 +82,7 @@ class ScaleSection(Section):
     """The same in seconds of training."""
     max_extend: int = Field(default=2, ge=0)
     """How often the rates are extended, at a batch where the best one is the lowest or the highest."""
-    replicas: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1)
+    replicas: _Distinct[_Count] = Field(default=[1])
     """On so many replicas the images per second of each batch are measured."""
     slurm: dict[str, str | int] = Field(default={})
     """With `--executor slurm`: options of sbatch, such as {partition: gpu, gpus_per_node: 1, time: 60}."""

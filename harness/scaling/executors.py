@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol, Self
 
 from harness.cluster.environment import alone
 from harness.errors import ConfigError, DeviceError, UserError
@@ -19,22 +19,28 @@ from harness.resources import share_gpus
 
 _SECONDS_TO_STOP = 120.0
 """For a process to end its chunk and save; then it is killed."""
+_MOST_AT_A_TIME = 1000
+"""Slurm's own limit for an array (MaxArraySize), where it is not set."""
 
 
 class Task(NamedTuple):
-    """One process: a command, and the file for all that it prints."""
+    """One process: a command, the file for what it prints, and one for stderr where that is to stand apart."""
 
     name: str
     command: Sequence[str]
     output: Path
+    errors: Path | None = None
 
 
 class Executor(Protocol):
+    """Entered while tasks run: however that ends, what still runs is stopped."""
+
     capacity: int
     """So many tasks may be handed over at a time."""
-    is_undisturbed: bool
-    """Whether tasks that run at the same time leave each other's speed alone."""
     seconds_between_looks: float
+
+    def for_timing(self) -> "Executor":
+        """One whose tasks, as many as it takes at a time, leave each other's speed alone and have all devices."""
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Run them, each as soon as there is room. Raises HarnessError where that can't be."""
@@ -42,14 +48,15 @@ class Executor(Protocol):
     def ended(self) -> list[Task]:
         """Those that have ended, well or not, since this was asked last."""
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None:
         """Let all that run save and end, and wait for that."""
 
 
 class Local:
     """Processes of this machine, which end with this one; the GPUs are shared equally among them."""
 
-    is_undisturbed = False
     seconds_between_looks = 0.1
 
     def __init__(self, max_parallel: int = 1) -> None:
@@ -65,15 +72,18 @@ class Local:
         ]
         self._running: dict[int, tuple[Task, subprocess.Popen[bytes]]] = {}
 
+    def for_timing(self) -> "Local":
+        return Local()
+
     def start(self, tasks: Sequence[Task]) -> None:
         free = [slot for slot in range(self.capacity) if slot not in self._running]
         for slot, task in zip(free, tasks, strict=False):
-            with task.output.open("w") as output:
+            with _files(task.output, task.errors) as (output, errors):
                 process = subprocess.Popen(
                     task.command,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
-                    stderr=subprocess.STDOUT,
+                    stderr=errors,
                     env={**alone(os.environ), **self._environments[slot]},
                     start_new_session=True,
                     preexec_fn=die_with_parent,
@@ -84,7 +94,10 @@ class Local:
         slots = [slot for slot, (_, process) in self._running.items() if process.poll() is not None]
         return [self._running.pop(slot)[0] for slot in slots]
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         for _, process in self._running.values():
             process.send_signal(signal.SIGTERM)
         until = time.monotonic() + _SECONDS_TO_STOP
@@ -100,7 +113,6 @@ class Local:
 class Slurm:
     """Array jobs of a Slurm cluster, whose nodes see this machine's files and this Python."""
 
-    is_undisturbed = True
     seconds_between_looks = 2.0
 
     def __init__(self, folder: Path, options: Mapping[str, str | int], max_parallel: int | None = None) -> None:
@@ -109,7 +121,7 @@ class Slurm:
         Args:
             folder: for submitit's files.
             options: of sbatch, by their long names.
-            max_parallel: how many tasks of an array run at a time; None for all that find room.
+            max_parallel: how many tasks there are in the queue at a time; None for all that are wanted.
 
         Raises DeviceError where there is no Slurm, UserError where submitit is not installed.
         """
@@ -119,29 +131,34 @@ class Slurm:
             raise UserError("--executor slurm needs submitit: pip install 'harness[slurm]'") from None
         if any(shutil.which(name) is None for name in ("sbatch", "squeue", "scancel", "srun")):
             raise DeviceError("--executor slurm: there is no Slurm here (sbatch, squeue, scancel, srun)")
-        self.capacity = 1000
+        self.capacity = max_parallel or _MOST_AT_A_TIME
         self._jobs_file = folder / "jobs.txt"
         self._running: dict[str, Task] = {}
         folder.mkdir(parents=True, exist_ok=True)
         if self._jobs_file.exists():
-            self._cancel(self._jobs_file.read_text().split())
+            self._cancel(self._jobs_file.read_text().split())  # whose runs must be free before they go on
         self._executor = submitit.SlurmExecutor(folder)
         self._executor.update_parameters(
             job_name="harness-scale",
             time=60,
-            array_parallelism=max_parallel or self.capacity,
+            array_parallelism=self.capacity,
             # A minute before the time limit a trial is to save and end: submitit's own signal would kill it.
             additional_parameters={"signal": "TERM@60", **{key.replace("_", "-"): v for key, v in options.items()}},
         )
 
+    def for_timing(self) -> "Slurm":
+        return self
+
     def start(self, tasks: Sequence[Task]) -> None:
+        if not tasks:
+            return
         from submitit.core.utils import FailedJobError
 
         jobs = []
         try:
             # submitit copies what sbatch says, which is told below in a line of its own.
             with redirect_stderr(io.StringIO()), self._executor.batch():
-                jobs = [self._executor.submit(_call, list(task.command), str(task.output)) for task in tasks]
+                jobs = [self._executor.submit(_call, list(task.command), task.output, task.errors) for task in tasks]
         except (FailedJobError, subprocess.CalledProcessError) as error:
             raise ConfigError(f"scale.slurm: sbatch refuses: {' '.join(str(error).split())[-200:]}") from None
         with self._jobs_file.open("a") as file:
@@ -149,27 +166,42 @@ class Slurm:
         self._running |= {job.job_id: task for job, task in zip(jobs, tasks, strict=True)}
 
     def ended(self) -> list[Task]:
+        queued = self._queued(self._running)
+        return [self._running.pop(number) for number in list(self._running) if number not in queued]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._cancel(list(self._running))
+        self._running.clear()
+
+    def _queued(self, numbers: Iterable[str]) -> set[str]:
+        """Those of the jobs that wait or run."""
         # Slurm's accounting, which submitit asks, is not everywhere; the queue is.
         command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i"]
         asked = subprocess.run(command, capture_output=True, text=True)
         if asked.returncode:
-            return []  # the controller is busy: there will be another look
-        queued = set(asked.stdout.split())
-        return [self._running.pop(number) for number in list(self._running) if number not in queued]
-
-    def stop(self) -> None:
-        self._cancel(list(self._running))
-        until = time.monotonic() + _SECONDS_TO_STOP
-        while self._running and time.monotonic() < until:
-            self.ended()
-            time.sleep(self.seconds_between_looks)
+            return set(numbers)  # the controller is busy: there will be another look
+        return set(numbers) & set(asked.stdout.split())
 
     def _cancel(self, numbers: Sequence[str]) -> None:
-        if numbers:
-            subprocess.run(["scancel", "--quiet", *numbers], capture_output=True)
+        """Let jobs that run save and end, and wait for that."""
+        if not numbers:
+            return
+        subprocess.run(["scancel", "--quiet", *numbers], capture_output=True)
+        until = time.monotonic() + _SECONDS_TO_STOP
+        while self._queued(numbers) and time.monotonic() < until:
+            time.sleep(self.seconds_between_looks)
 
 
-def _call(command: Sequence[str], output: str) -> int:
+def _call(command: Sequence[str], output: Path, errors: Path | None) -> int:
     """On the node: run the command."""
-    with open(output, "w") as file:
-        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT).returncode
+    with _files(output, errors) as (to, errors_to):
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=to, stderr=errors_to).returncode
+
+
+@contextmanager
+def _files(output: Path, errors: Path | None) -> Iterator[tuple[IO[str], IO[str] | int]]:
+    with output.open("w") as to, errors.open("w") if errors else nullcontext(subprocess.STDOUT) as errors_to:
+        yield to, errors_to

@@ -2,21 +2,23 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
 
 from harness.config import Config, dump
 from harness.config.load import load_as
-from harness.config.scale import Experiment
-from harness.errors import RunError
+from harness.config.scale import Experiment, ScaleSection
+from harness.errors import RunError, UserError
 from harness.run_dir import RunDir, write_atomically
 from harness.scaling.plan import Setting
 from harness.scaling.trials import Status, Trial
 
 _GUESSING = 0.99
 """A loss above this share of ln(classes) is that of a model that has learnt nothing, or lost it."""
+_WORSE = 1.01
+"""And it has lost it where the loss is by this factor above the lowest one before."""
 
 
 class ExperimentDir:
@@ -52,9 +54,10 @@ class ExperimentDir:
     def held(self, experiment: Experiment) -> Iterator[None]:
         """Keep others out of the directory, and the config in it. Raises RunError where that can't be."""
         try:
-            self.trials_dir.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
-            write_atomically(self.config_file, dump(experiment).encode())
+            write_atomically(self.config_file, dump(experiment).encode())  # first: this makes it an experiment
+            self.trials_dir.mkdir(exist_ok=True)
         except filelock.Timeout:
             raise RunError(f"{self.path} is in use by another running process") from None
         except OSError as error:
@@ -73,38 +76,63 @@ class ExperimentDir:
     def output_of(self, setting: Setting) -> Path:
         return self.trials_dir / f"{setting.name}.txt"
 
-    def results(self, classes: int) -> list[Trial]:
-        """Of every trial that has come to its end."""
+    def results(self, scale: ScaleSection, classes: int) -> list[Trial]:
+        """Of every trial that has come to its end. One that was missed within less than the budget of `scale` has not,
+        nor has one whose files are damaged."""
         runs = sorted(path for path in self.trials_dir.iterdir() if path.is_dir())
-        found = [result_of(run, classes) for path in runs if (run := RunDir(path)).exists()]
-        return sorted(filter(None, found), key=lambda trial: (trial.global_batch, trial.learning_rate, trial.seed))
+        found = []
+        for run in filter(RunDir.exists, map(RunDir, runs)):
+            with suppress(UserError):
+                result = result_of(run, classes)
+                if result is not None and not (result.status == "missed" and _may_go_on(run, scale)):
+                    found.append(result)
+        return sorted(found, key=lambda trial: (trial.global_batch, trial.learning_rate, trial.seed))
 
 
 def result_of(run: RunDir, classes: int) -> Trial | None:
     """What a trial has come to; None where it is not at its end, or failed by more than its learning rate.
 
-    Diverged is one whose loss was not finite, or at its end no better than that of guessing among `classes`.
+    Diverged is one whose loss was not finite, or ends no better than that of guessing among `classes` after it was
+    lower. Raises UserError where the run's files are damaged.
     """
     config, summary = run.read_config(), run.read_summary()
     diverged = str(summary.get("failure", "")).startswith("NonFiniteLoss")
     if summary["status"] != "completed" and not diverged:
         return None
     evaluations = [row for row in run.read_metrics() if row["split"] == "validation"]
+    if not (evaluations or diverged):
+        raise RunError(f"{run.metrics_file} holds no evaluation")
     reached, high = summary.get("ended_by") == "target", None
-    low = summary.get("steps", 0)
+    *_, before, low = 0, 0, *(row["step"] for row in evaluations)
     if reached:
-        *_, low, high = 0, *(row["step"] for row in evaluations)
+        low, high = before, low
     elif not diverged:
-        diverged = evaluations[-1]["loss"] > _GUESSING * math.log(classes)
+        losses = [row["loss"] for row in evaluations]
+        diverged = losses[-1] > max(_GUESSING * math.log(classes), _WORSE * min(losses))
     status: Status = "reached" if reached else "diverged" if diverged else "missed"
     return Trial(config.train.global_batch, config.optimizer.learning_rate, config.seed, low, high, status)
 
 
+def _may_go_on(run: RunDir, scale: ScaleSection) -> bool:
+    """Whether a missed trial ended at a smaller budget than that of `scale`."""
+    train, ended_by = run.read_config().train, run.read_summary().get("ended_by")
+    if ended_by == "max_seconds":
+        return train.max_seconds is not None and train.max_seconds < (scale.max_seconds or math.inf)
+    return train.length.amount < (scale.max_examples or math.inf)
+
+
+def was_stopped(run: RunDir) -> bool:
+    """Whether a trial ended with a signal, its state saved."""
+    with suppress(UserError):
+        return run.read_summary().get("status") == "stopped"
+    return False
+
+
 def failure_of(run: RunDir, output: Path) -> str:
     """Why a trial came to no result, in one line: as it says itself, or the last thing that it printed."""
-    summary = run.read_summary() if run.exists() else {}
-    if "failure" in summary:
-        return str(summary["failure"])
+    with suppress(UserError):
+        if "failure" in (summary := run.read_summary()):
+            return str(summary["failure"])
     lines = output.read_text(errors="replace").split("\n") if output.exists() else []
     said = [line for line in lines if line.strip()]
     return said[-1].strip() if said else "it said nothing"
@@ -116,7 +144,7 @@ def coarse(trials: Sequence[Trial], share: float = 0.05) -> list[Trial]:
 
 
 def _decisive(experiment: Experiment) -> dict[str, object]:
-    """What the trials of an experiment have in common: batches, rates and seeds may be added to."""
-    free = {"name", "seed", "cluster", "checkpoint", "tensorboard", "insight"}
-    common: Config = experiment.trial(global_batch=2, learning_rate=1.0, seed=0)
-    return {key: value for key, value in common.common().items() if key.partition(".")[0] not in free}
+    """What the trials of an experiment have in common: batches, rates, seeds and budget may be added to."""
+    free = {"name", "cluster", "checkpoint", "tensorboard", "insight", "train.length", "train.max_seconds"}
+    common: Config = experiment.trial(global_batch=2, learning_rate=1.0, seed=experiment.seed)
+    return {key: value for key, value in common.common().items() if not {key, key.partition(".")[0]} & free}

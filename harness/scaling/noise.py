@@ -9,7 +9,7 @@ from harness.scaling.trials import Trial
 from harness.training import noise_scale
 
 _WINDOWS = 8
-"""Of each trial, with equally many measured steps."""
+"""Of each trial at the most."""
 
 
 def write(folder: ExperimentDir, trials: Sequence[Trial]) -> None:
@@ -17,7 +17,7 @@ def write(folder: ExperimentDir, trials: Sequence[Trial]) -> None:
     rows = []
     for trial in trials:
         setting = Setting(trial.global_batch, trial.learning_rate, trial.seed)
-        for window in noise_scale.windows(folder.run_of(setting).read_metrics(), _WINDOWS):
+        for window in noise_scale.known_windows(folder.run_of(setting).read_metrics(), _WINDOWS):
             rows.append(
                 NoiseWindow(
                     *setting,

@@ -31,7 +31,7 @@ def compare(analysis: Analysis, noise: Sequence[NoiseWindow]) -> dict[str, Any] 
     Returns:
         "caveat", "interval": what to know of it, and where its intervals come from.
         "batches": for each batch "global_batch", "trials", and "b_simple" and "b_preconditioned", each an Estimate;
-            None where all windows up to the target are not yet known.
+            None where it is not yet known in half of the trials, of which each then counts as unbounded.
         "headline": the one of these whose batch is nearest to B_crit, and there "b_simple_over_b_crit"; None where
             B_crit is not identified.
     """
@@ -64,8 +64,8 @@ def _of_batch(batch: int, reported: Sequence[Trial], noise: Sequence[NoiseWindow
         return None
     row: dict[str, Any] = {"global_batch": batch, "trials": len(trials)}
     for kind in _KINDS:
-        averages = [average for trial, windows in trials if (average := _average(trial, windows, kind))]
-        row[kind] = _median(averages) if averages else None
+        median = _median([_average(trial, windows, kind) for trial, windows in trials])
+        row[kind] = median if math.isfinite(median.value) else None
     return row
 
 
@@ -76,18 +76,19 @@ def _windows(trial: Trial, noise: Sequence[NoiseWindow]) -> list[NoiseWindow]:
     return [row for row in noise if (row.global_batch, row.learning_rate, row.seed) == key and row.first_step <= end]
 
 
-def _average(trial: Trial, windows: Sequence[NoiseWindow], kind: str) -> Estimate | None:
+def _average(trial: Trial, windows: Sequence[NoiseWindow], kind: str) -> Estimate:
+    """Unbounded where a window is not yet known: the average of the others would lack the largest noise scales."""
     end = trial.steps_high or 0
-    known = [
-        (min(window.last_step, end) - window.first_step + 1, *_KINDS[kind](window))
-        for window in windows
-        if None not in _KINDS[kind](window)
-    ]
-    if not known:
-        return None
-    steps, values, lows, highs = zip(*known, strict=True)
+    steps = [min(window.last_step, end) - window.first_step + 1 for window in windows]
+    columns = list(zip(*(_KINDS[kind](window) for window in windows), strict=True))
     # The average rises with each of its noise scales, so the windows' bounds give its bounds.
-    return Estimate(*(weighted_average(steps, column, trial.global_batch) for column in (values, lows, highs)))
+    averages = [weighted_average(steps, known, trial.global_batch) for column in columns if (known := _known(column))]
+    return Estimate(*averages) if len(averages) == len(columns) else Estimate(math.inf, 0.0, math.inf)
+
+
+def _known(column: Sequence[float | None]) -> list[float] | None:
+    known = [value for value in column if value is not None]
+    return known if len(known) == len(column) else None
 
 
 def _median(estimates: Sequence[Estimate]) -> Estimate:

@@ -24,13 +24,14 @@ class Setting(NamedTuple):
 def next_settings(experiment: Experiment, done: Sequence[Trial], failed: Collection[Setting] = ()) -> list[Setting]:
     """The trials to run now; none where the experiment is complete.
 
-    At each batch the grid of rates comes first, on the seeds for selection. Where the best rate is the lowest or the
-    highest the grid is extended there, up to `max_extend` times; where none reached the target, down if the highest
-    diverged and up if not. Then the best one is run on the seeds for the report.
+    At each batch the grid of rates comes first, on the seeds for selection, and with it the rates that were tried under
+    an earlier grid, since the fit sees them too. Where the best rate is the lowest or the highest the grid is extended
+    there, up to `max_extend` times; where none reached the target, down if the highest diverged and up if not. Then
+    the best one is run on the seeds for the report.
 
     Args:
         experiment: what is asked for.
-        done: the results so far; those that nobody asks for are left alone.
+        done: the results so far; those of batches that nobody asks for are left alone.
         failed: settings that came to no result; they are gone without.
     """
     return [
@@ -38,11 +39,15 @@ def next_settings(experiment: Experiment, done: Sequence[Trial], failed: Collect
     ]
 
 
+def trials_of_a_batch(experiment: Experiment, extensions: int = 0) -> int:
+    """How many trials each batch takes if its grid is extended so often."""
+    scale = experiment.scale
+    return (len(scale.learning_rate.multipliers) + extensions) * scale.seeds.select + scale.seeds.report
+
+
 def expected_trials(experiment: Experiment) -> int:
     """How many trials it takes if no grid has to be extended."""
-    scale = experiment.scale
-    per_batch = len(scale.learning_rate.multipliers) * scale.seeds.select + scale.seeds.report
-    return len(scale.global_batches) * per_batch
+    return len(experiment.scale.global_batches) * trials_of_a_batch(experiment)
 
 
 def _at_batch(experiment: Experiment, batch: int, done: Sequence[Trial], failed: Collection[Setting]) -> list[Setting]:
@@ -56,14 +61,15 @@ def _at_batch(experiment: Experiment, batch: int, done: Sequence[Trial], failed:
     def missing(rates: Sequence[float], seeds: range) -> list[Setting]:
         return [s for rate in rates for seed in seeds if (s := Setting(batch, rate, seed)) not in known]
 
-    grid = rates = scale.learning_rate.at(batch)
+    grid = scale.learning_rate.at(batch)
+    rates = sorted({*grid, *(trial.learning_rate for trial in own)})
     while not (wanted := missing(rates, selecting)):
         tried = [trial for trial in own if trial.seed in selecting and trial.learning_rate in rates]
         if not tried:
             return []
         (result,) = select(tried, scale.seeds.select)
         beyond = _beyond(result, rates, tried)
-        if beyond is None or len(rates) - len(grid) == scale.max_extend:
+        if beyond is None or len(rates) - len(grid) >= scale.max_extend:
             return [] if result.learning_rate is None else missing([result.learning_rate], reporting)
         rates = sorted([*rates, beyond])
     return wanted

@@ -23,9 +23,10 @@ class ProgressTable:
     def __init__(self, terminal: Terminal, experiment: Experiment) -> None:
         self._terminal = terminal
         self._experiment = experiment
-        self._start = time.monotonic()
+        self._start = self._last = time.monotonic()
         self._ended = 0
-        self._live = Live(console=terminal.console, auto_refresh=False, transient=True)
+        self._latest: tuple[Sequence[Trial], Sequence[Setting], Collection[Setting]] = (), (), ()
+        self._live = Live(console=terminal.console, get_renderable=self._table, refresh_per_second=1, transient=True)
 
     def __enter__(self) -> Self:
         if self._terminal.is_live:
@@ -38,31 +39,43 @@ class ProgressTable:
         self._live.stop()
 
     def show(self, done: Sequence[Trial], running: Sequence[Setting], failed: Collection[Setting]) -> None:
-        """Draw the table anew, where there is a terminal to draw it on."""
-        if self._terminal.is_live:
-            self._live.update(self._table(done, running, failed), refresh=True)
+        """Have the table say this, where there is a terminal to draw it on."""
+        self._latest = done, running, [*failed]
 
     def tell(self, setting: Setting, done: Sequence[Trial], failed: dict[Setting, str], seconds: float) -> None:
         """Print the line of a trial that has ended."""
         self._ended += 1
+        self._last = time.monotonic()
         batch, rate, seed = setting
         trial = next((t for t in done if (t.global_batch, t.learning_rate, t.seed) == setting), None)
         if trial is not None:
             outcome = _outcome(trial)
         else:
             outcome = f"failed: {failed[setting]}" if setting in failed else "stopped, and will go on"
-        count, total = len(done) + len(failed), max(expected_trials(self._experiment), len(done) + len(failed))
+        count, total = self._count(done, failed)
         self._terminal.line(
             f"{count:>3} of {total}  batch {batch:>6,}  rate {rate:<9g} seed {seed}  {outcome}  "
-            f"({seconds:.0f} s; {self._time_left(total - count)} left)"
+            f"({seconds:.0f} s; {self._time_left(total - count)})"
         )
 
-    def _time_left(self, trials: int) -> str:
-        each = (time.monotonic() - self._start) / self._ended
-        return f"about {timedelta(seconds=round(each * trials))}"
+    def _count(self, done: Sequence[Trial], failed: Collection[Setting]) -> tuple[int, int]:
+        count = len(done) + len(failed)
+        return count, max(expected_trials(self._experiment), count)
 
-    def _table(self, done: Sequence[Trial], running: Sequence[Setting], failed: Collection[Setting]) -> Table:
-        table = Table(box=None, pad_edge=False, title_justify="left")
+    def _time_left(self, trials: int) -> str:
+        """From the trials so far, as if those to come took as long; less the time since the last one ended."""
+        if not self._ended:
+            return "time left not known before the first has ended"
+        now = time.monotonic()
+        each = (self._last - self._start) / self._ended
+        return f"about {timedelta(seconds=max(0, round(each * trials - (now - self._last))))} left"
+
+    def _table(self) -> Table:
+        done, running, failed = self._latest
+        count, total = self._count(done, failed)
+        elapsed = timedelta(seconds=round(time.monotonic() - self._start))
+        table = Table(box=None, pad_edge=False, caption_justify="left")
+        table.caption = f"{count} of {total} trials, {elapsed} so far, {self._time_left(total - count)}"
         for heading in ("batch", "best rate", "steps to target", "reached", "missed", "diverged", "failed", "running"):
             table.add_column(heading, justify="right")
         results = {result.global_batch: result for result in select(done, self._experiment.scale.seeds.select)}

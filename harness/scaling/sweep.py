@@ -2,7 +2,6 @@
 
 import json
 import math
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -18,9 +17,9 @@ from harness.errors import ConfigError, HarnessError, Stopped
 from harness.launch import HARNESS
 from harness.run_dir import write_atomically
 from harness.scaling import noise, throughput, trials
-from harness.scaling.executors import Executor, Task
-from harness.scaling.experiment_dir import ExperimentDir, coarse, failure_of
-from harness.scaling.plan import Setting, expected_trials, next_settings
+from harness.scaling.executors import Executor, Local, Task
+from harness.scaling.experiment_dir import ExperimentDir, coarse, failure_of, was_stopped
+from harness.scaling.plan import Setting, expected_trials, next_settings, trials_of_a_batch
 from harness.scaling.progress import ProgressTable
 from harness.scaling.trials import Trial
 from harness.terminal import Terminal
@@ -81,7 +80,7 @@ class Sweep:
 
     def run(self) -> None:
         """Run the trials, then measure the throughput. Raises Stopped after a signal, once what ran is saved."""
-        with self._signals:
+        with self._signals, self._executor:
             done = self._run_trials()
             if wide := coarse(done):
                 self._terminal.warning(
@@ -89,24 +88,27 @@ class Sweep:
                     "more often (scale.evaluate_every)"
                 )
             noise.write(self._folder, done)
-            self._measure_throughput()
+            with self._executor.for_timing() as executor:
+                self._measure_throughput(executor)
 
     def _run_trials(self) -> list[Trial]:
         running: dict[str, tuple[Setting, float]] = {}
         done = self._results()
         if done:
             self._terminal.line(f"{len(done)} trials were done before")
+            self._write(done)
         with ProgressTable(self._terminal, self._experiment) as progress:
             while (wanted := self._wanted(done, running)) or running:
                 room = self._executor.capacity - len(running)
                 self._executor.start([self._task(setting) for setting in wanted[:room]])
                 running |= {setting.name: (setting, time.monotonic()) for setting in wanted[:room]}
                 progress.show(done, [setting for setting, _ in running.values()], self.failed)
-                ended = [running.pop(task.name) for task in self._next_ended()]
+                ended = [running.pop(task.name) for task in self._next_ended(self._executor)]
                 done = self._results()
                 for setting, start in ended:
                     self._note_failure(setting, done)
                     progress.tell(setting, done, self.failed, time.monotonic() - start)
+                self._write(done)
         return done
 
     def _wanted(self, done: Sequence[Trial], running: dict[str, tuple[Setting, float]]) -> list[Setting]:
@@ -124,43 +126,39 @@ class Sweep:
         if setting in [Setting(trial.global_batch, trial.learning_rate, trial.seed) for trial in done]:
             return
         run = self._folder.run_of(setting)
-        was_stopped = run.exists() and run.read_summary()["status"] == "stopped"
-        if not was_stopped or self._starts[setting] == _MOST_STARTS:
+        if not was_stopped(run) or self._starts[setting] == _MOST_STARTS:
             self.failed[setting] = failure_of(run, self._folder.output_of(setting))
 
     def _results(self) -> list[Trial]:
-        """Of all trials that are done, which are also written to trials.csv."""
-        done = self._folder.results(self._classes)
-        if done:
-            comments = [f"target: {self._experiment.scale.target}"]
-            comments += [f"failed: {setting.name}: {why}" for setting, why in self.failed.items()]
-            trials.write(self._folder.trials_file, done, comments)
-        return done
+        return self._folder.results(self._experiment.scale, self._classes)
 
-    def _measure_throughput(self) -> None:
+    def _write(self, done: Sequence[Trial]) -> None:
+        comments = [f"target: {self._experiment.scale.target}"]
+        comments += [f"failed: {setting.name}: {why}" for setting, why in self.failed.items()]
+        trials.write(self._folder.trials_file, done, comments)
+
+    def _measure_throughput(self, executor: Executor) -> None:
         waiting = throughput.tasks(self._experiment, self._folder)
-        capacity = self._executor.capacity if self._executor.is_undisturbed else 1
         running = 0
         while waiting or running:
-            room = capacity - running
-            self._executor.start(waiting[:room])
+            room = executor.capacity - running
+            executor.start(waiting[:room])
             running += len(waiting[:room])
             waiting = waiting[room:]
-            for task in self._next_ended():
+            for task in self._next_ended(executor):
                 running -= 1
                 self._terminal.line(f"throughput  {task.name}: {throughput.told(task)}")
         throughput.write(self._experiment, self._folder)
 
-    def _next_ended(self) -> list[Task]:
+    def _next_ended(self, executor: Executor) -> list[Task]:
         """The tasks that end next. Raises Stopped after a signal."""
         while True:
             if self._signals.received:
                 self._terminal.line("stopping the trials that run")
-                self._executor.stop()
                 raise Stopped("stopped; the same command goes on", self._signals.received)
-            if ended := self._executor.ended():
+            if ended := executor.ended():
                 return ended
-            time.sleep(self._executor.seconds_between_looks)
+            time.sleep(executor.seconds_between_looks)
 
 
 def describe(experiment: Experiment, terminal: Terminal) -> None:
@@ -177,25 +175,38 @@ def describe(experiment: Experiment, terminal: Terminal) -> None:
 
 
 def estimate(experiment: Experiment, terminal: Terminal) -> None:
-    """Print how long the experiment takes at the most, from the speed of its middle batch on this machine."""
-    batches = sorted(experiment.scale.global_batches)
-    middle = experiment.model_copy(
-        update={"scale": experiment.scale.model_copy(update={"global_batches": [batches[len(batches) // 2]]})}
+    """Print how long the experiment takes if every trial uses its whole budget and every grid is extended to its end,
+    from the speed of the smallest and the largest batch on this machine."""
+    scale = experiment.scale
+    smallest, largest = min(scale.global_batches), max(scale.global_batches)
+    start, slow = _speed(experiment, smallest)
+    _, fast = _speed(experiment, largest) if largest > smallest else (start, slow)
+    seconds = 0.0
+    for batch in scale.global_batches:
+        share = math.log(batch / smallest) / math.log(largest / smallest) if largest > smallest else 0.0
+        seconds += _longest_trial(experiment, batch, start, slow * (fast / slow) ** share)
+    extensions = scale.max_extend if len(scale.learning_rate.multipliers) > 1 else 0
+    seconds *= trials_of_a_batch(experiment, extensions)
+    terminal.line(
+        f"time      at most about {timedelta(seconds=round(seconds))}, if all trials use up their budget, one after "
+        "another on this machine; those that reach the target end earlier"
     )
+
+
+def _speed(experiment: Experiment, batch: int) -> tuple[float, float]:
+    """Seconds from a process's start to its first step, and images per second."""
+    one = experiment.model_copy(update={"scale": experiment.scale.model_copy(update={"global_batches": [batch]})})
     with tempfile.TemporaryDirectory() as folder:
-        task = throughput.tasks(middle, ExperimentDir(Path(folder)))[0]
-        with task.output.open("w") as output:
-            subprocess.run(task.command, stdout=output, stderr=subprocess.STDOUT)
+        task = throughput.tasks(one, ExperimentDir(Path(folder)))[0]
+        with Local() as executor:
+            executor.start([task])
+            while not executor.ended():
+                time.sleep(executor.seconds_between_looks)
         try:
             told = json.loads(task.output.read_bytes())
         except ValueError:
             raise HarnessError(f"the speed can't be measured: {throughput.told(task)}") from None
-    start, speed = told["first_step"]["seconds"], told["images_per_second"]["median"]
-    seconds = sum(_longest_trial(experiment, batch, start, speed) for batch in batches)
-    seconds *= expected_trials(experiment) / len(batches)
-    terminal.line(
-        f"time      at most about {timedelta(seconds=round(seconds))}, one trial after another on this machine"
-    )
+    return told["first_step"]["seconds"], told["images_per_second"]["median"]
 
 
 def _longest_trial(experiment: Experiment, batch: int, start: float, speed: float) -> float:

@@ -29,7 +29,7 @@ def results(experiment: Experiment, folder: ExperimentDir) -> list[Throughput]:
     """What has been measured of that which the experiment asks for."""
     rows = []
     for batch, replicas in _pairs(experiment):
-        with suppress(OSError, ValueError):  # not measured yet, or in vain: then it holds an error's line
+        with suppress(OSError, ValueError):  # not measured yet, or in vain: then it is empty
             told = json.loads(_output(folder, batch, replicas).read_bytes())
             speed = told["images_per_second"]
             rows.append(
@@ -43,7 +43,8 @@ def told(task: Task) -> str:
     try:
         speed = json.loads(task.output.read_bytes())["images_per_second"]
     except ValueError:
-        lines = task.output.read_text(errors="replace").strip().splitlines()
+        assert task.errors is not None
+        lines = task.errors.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
     return f"{speed['median']:,.0f} images/s ({speed['min']:,.0f} to {speed['max']:,.0f})"
 
@@ -64,7 +65,12 @@ def _task(experiment: Experiment, folder: ExperimentDir, global_batch: int, repl
     output.parent.mkdir(exist_ok=True)
     write_atomically(config_file, dump(experiment.trial(global_batch, _HARMLESS_RATE, experiment.seed)).encode())
     options = ["--replicas", str(replicas), "--quick", "--repeats", str(_WINDOWS), "--json"]
-    return Task(f"b{global_batch} on {replicas}", [*HARNESS, "bench", str(config_file), *options], output)
+    return Task(
+        f"b{global_batch} on {replicas}",
+        [*HARNESS, "bench", str(config_file), *options],
+        output,
+        output.with_suffix(".txt"),
+    )
 
 
 def _output(folder: ExperimentDir, global_batch: int, replicas: int) -> Path:

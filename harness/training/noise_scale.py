@@ -50,6 +50,11 @@ class Window:
     preconditioned_low: float | None
     preconditioned_high: float | None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether each noise scale that was measured has an interval."""
+        return self.b_simple is not None and (self.trace_preconditioned is None or self.b_preconditioned is not None)
+
 
 class Smoothed:
     """Exponential moving averages of |G|² and tr Σ, each on its own, without the bias of their start at 0."""
@@ -86,9 +91,34 @@ def windows(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> lis
     with blocks of n^(1/3) measured steps, as neighbours are alike. A ratio is None where fewer than 8 steps were
     measured, or the interval of |G|² does not lie above 0.
     """
-    measured = [row for row in rows if row["split"] == SPLIT]
+    measured = _measured(rows)
     cuts = [len(measured) * number // count for number in range(count + 1)]
     return [_window(measured[start:end], seed) for start, end in pairwise(cuts) if end > start]
+
+
+def known_windows(rows: Iterable[Mapping[str, Any]], most: int, seed: int = 0) -> list[Window]:
+    """As `windows`, but each wide enough to be known: one that is not yet known is joined with the next, the last one
+    with the one before. Only where all steps together say too little a single window comes back that is not known.
+
+    Left out instead, the unknown ones would take the largest noise scales with them.
+    """
+    measured = _measured(rows)
+    count = max(1, min(most, len(measured) // _FEWEST))
+    found: list[Window] = []
+    starts = [0]
+    for number in range(1, count + 1):
+        end = len(measured) * number // count
+        if end and (window := _window(measured[starts[-1] : end], seed)).is_known:
+            found.append(window)
+            starts.append(end)
+    while starts[-1] < len(measured):
+        if found:
+            found.pop()
+            starts.pop()
+        window = _window(measured[starts[-1] :], seed)
+        if window.is_known or not found:
+            return [*found, window]
+    return found
 
 
 def report(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
@@ -111,6 +141,10 @@ def describe(quarters: Sequence[Mapping[str, Any]] | None) -> str:
         return text
     preconditioned = (last[key] for key in ("b_preconditioned", "preconditioned_low", "preconditioned_high"))
     return f"{text}; preconditioned {_with_interval(*preconditioned) or 'not yet known'}"
+
+
+def _measured(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["split"] == SPLIT]
 
 
 class _Estimate(NamedTuple):
