@@ -586,6 +586,9 @@ class TestScaleRun:
             ("scale.global_batches={from: 16}", "{from: 16, to: 4096, factor: 2}"),
             ("scale.global_batches={from: 1, to: 1000, factor: 1.0001}", "too many"),
             ("scale.global_batches=[0]", "greater than or equal to 1"),
+            ("scale.global_batches=[16, 32, 16]", "16 stands there twice"),
+            ("scale.learning_rate.multipliers=[1, 1.0]", "1 stands there twice"),
+            ("scale.replicas=[1, 1]", "1 stands there twice"),
             ("scale.global_batches=[1, 16]", "leave 1 out"),
             ("scale.learning_rate.multipliers=[]", "at least 1 item"),
             ("scale.learning_rate.rule=cubic", "linear, sqrt, none"),
@@ -665,6 +668,10 @@ class TestScaleFit:
 
     def test_no_such_file(self, refused):
         assert "nowhere.csv" in refused("scale", "fit", "nowhere.csv")
+
+    @pytest.mark.parametrize("path", [".", "", ".."])
+    def test_a_directory(self, refused, path):
+        assert "directory" in refused("scale", "fit", path)
 
     def test_no_text(self, refused, tmp_path):
         (tmp_path / "trials.csv").write_bytes(b"\x89PNG\r\n\x00\xff")

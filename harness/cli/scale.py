@@ -90,6 +90,6 @@ def fit(trials: Path, out: Path | None, select_seeds: int, as_json: bool) -> Non
     from harness.scaling import report
     from harness.scaling.summary import as_text
 
-    folder = out or trials.with_name(f"{trials.stem}-fit")
+    folder = out or trials.parent / f"{trials.stem}-fit"
     result = report.write(trials, folder, select_seeds)
     click.echo(json.dumps(result, indent=2) if as_json else f"{as_text(result)}\n\nreport    {folder / 'report.html'}")

@@ -101,7 +101,9 @@ def analyse(trials: Sequence[Trial], select_seeds: int = 1, seed: int = 0) -> An
     reached = [trial for trial in reported if trial.status == "reached"]
     measured = {trial.global_batch for trial in reached}
     if not reached:
-        raise DataError(f"none of the {len(reported)} reported trials reached the target: raise the budget or lower it")
+        raise DataError(
+            f"none of the {len(reported)} reported trials reached the target: raise the budget or lower the target"
+        )
     if len(measured) == 1:
         raise DataError(
             f"only batch {measured.pop():,} has reported trials that reached the target, and B_crit needs two such "

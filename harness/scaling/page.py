@@ -72,7 +72,11 @@ def headlines(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     critical, linear = results["b_crit"], results["critical_batch"]["within_20_percent_of_linear"]
     if results["identified"]:
         shown = [
-            ("critical batch, B_crit", number(critical["value"]), f"95 %: {interval(critical)}"),
+            (
+                "critical batch, B_crit",
+                number(critical["value"]),
+                f"95 %: {interval(critical)}; bootstrap: {interval(results['bootstrap']['b_crit'])}",
+            ),
             ("nearly linear up to, 0.2·B_crit", number(linear["value"]), f"95 %: {interval(linear)}"),
         ]
     else:

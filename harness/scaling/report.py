@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RunError
+from harness.errors import DataError, RunError
 from harness.run_dir import write_atomically
 from harness.scaling import measurements, trials
 from harness.scaling.fit import analyse
@@ -24,7 +24,8 @@ def write(
 ) -> dict[str, Any]:
     """Write `scaling.json`, `figures/*.png`, `figures/*.svg` and `report.html` into a folder, once all are made.
 
-    They depend on the arguments and the tables alone, and replace what an earlier call has written.
+    They depend on the arguments and the tables alone, and replace what an earlier call has written; where nothing can
+    be fitted any more, that goes all the same.
 
     Args:
         trials_file: the table of trials. Beside it `throughput.csv` and `noise_scale.csv` are read, where they exist.
@@ -47,7 +48,11 @@ def write(
     throughput_file, noise_file = (trials_file.with_name(name) for name in ("throughput.csv", "noise_scale.csv"))
     throughput = measurements.read_throughput(throughput_file) if throughput_file.exists() else []
     noise = measurements.read_noise(noise_file) if noise_file.exists() else []
-    analysis = analyse(done, select_seeds)
+    try:
+        analysis = analyse(done, select_seeds)
+    except DataError:
+        _remove(folder)
+        raise
     found = results(analysis, throughput, noise, target)
     plots = pictures(analysis, done, throughput, noise, found)
     name = trials_file.resolve().parent.name if trials_file.name == "trials.csv" else trials_file.stem
@@ -58,9 +63,19 @@ def write(
     for plot in plots:
         write_atomically(figures / f"{plot.name}.png", plot.png)
         write_atomically(figures / f"{plot.name}.svg", plot.svg)
-    for name in set(NAMES) - {plot.name for plot in plots}:  # of an earlier call with more tables
-        (figures / f"{name}.png").unlink(missing_ok=True)
-        (figures / f"{name}.svg").unlink(missing_ok=True)
+    _remove_figures(folder, set(NAMES) - {plot.name for plot in plots})  # of an earlier call with more tables
     write_atomically(folder / "scaling.json", (json.dumps(found, indent=2) + "\n").encode())
     write_atomically(folder / "report.html", html.encode())
     return found
+
+
+def _remove(folder: Path) -> None:
+    _remove_figures(folder, set(NAMES))
+    for name in ("scaling.json", "report.html"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _remove_figures(folder: Path, names: set[str]) -> None:
+    for name in names:
+        (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
+        (folder / "figures" / f"{name}.svg").unlink(missing_ok=True)

@@ -28,7 +28,10 @@ def as_text(results: dict[str, Any]) -> str:
     """
     linear = results["critical_batch"]["within_20_percent_of_linear"]
     if results["identified"]:
-        critical = f"{estimate(results['b_crit'])}, nearly linear up to {number(linear['value'])}"
+        critical = (
+            f"{estimate(results['b_crit'])}, bootstrap {interval(results['bootstrap']['b_crit'])}, nearly linear up to "
+            f"{number(linear['value'])}"
+        )
     else:
         critical = f"not identified: {results['bound']}; next batch to run: {number(results['next_batch'])}"
     lines = [

@@ -79,9 +79,16 @@ class Sweep:
         """Trials that came to no result, and why."""
 
     def run(self) -> None:
-        """Run the trials, then measure the throughput. Raises Stopped after a signal, once what ran is saved."""
+        """Run the trials, then measure the throughput.
+
+        Raises Stopped after a signal, once what ran is saved; HarnessError where all trials failed.
+        """
         with self._signals, self._executor:
             done = self._run_trials()
+            if not done:
+                raise HarnessError(
+                    f"no trial came to a result; the first of {len(self.failed)}: {self._first_failure()}"
+                )
             if wide := coarse(done):
                 self._terminal.warning(
                     f"{len(wide)} trials reached the target in an interval of more than 5 % of their steps: evaluate "
@@ -128,6 +135,10 @@ class Sweep:
         run = self._folder.run_of(setting)
         if not was_stopped(run) or self._starts[setting] == _MOST_STARTS:
             self.failed[setting] = failure_of(run, self._folder.output_of(setting))
+
+    def _first_failure(self) -> str:
+        setting, why = next(iter(self.failed.items()))
+        return f"{setting.name}: {why}"
 
     def _results(self) -> list[Trial]:
         return self._folder.results(self._experiment.scale, self._classes)

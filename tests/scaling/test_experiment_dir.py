@@ -51,13 +51,20 @@ def test_a_trial_that_ends_below_the_target_is_missed(trial: Callable[..., RunDi
     assert (result.status, result.steps_low, result.steps_high) == ("missed", 20, None)
 
 
-def test_a_trial_that_ends_no_better_than_guessing_has_diverged(trial: Callable[..., RunDir]) -> None:
-    run = trial("train.target={at_least: 0.999}", "optimizer={name: sgd, learning_rate: 3.0}")
-    (*_, last) = [row for row in run.read_metrics() if row["split"] == "validation"]
-    assert last["loss"] > 2.28
-    result = result_of(run, classes=10)
-    assert result is not None
-    assert (result.status, result.steps_low, result.steps_high) == ("diverged", 20, None)
+def test_a_trial_that_ends_no_better_than_guessing_has_diverged_if_it_was_better(trial: Callable[..., RunDir]) -> None:
+    def after(*settings: str) -> tuple[list[float], Trial | None]:
+        run = trial("train.target={at_least: 0.999}", *settings)
+        return [row["loss"] for row in run.read_metrics() if row["split"] == "validation"], result_of(run, classes=10)
+
+    losses, lost = after("optimizer={name: sgd, learning_rate: 3.0}")
+    assert losses[-1] > 2.28
+    assert losses[-1] > 1.01 * min(losses)
+    assert lost is not None
+    assert (lost.status, lost.steps_low, lost.steps_high) == ("diverged", 20, None)
+    losses, slow = after("optimizer={name: sgd, learning_rate: 1.0e-6}")
+    assert losses[-1] > 2.28
+    assert slow is not None
+    assert (slow.status, slow.steps_low, slow.steps_high) == ("missed", 20, None)
 
 
 def test_a_loss_that_is_not_finite_has_diverged_and_another_failure_is_no_result(
@@ -69,7 +76,7 @@ def test_a_loss_that_is_not_finite_has_diverged_and_another_failure_is_no_result
     run = RunDir(tmp_path / "run")
     result = result_of(run, classes=10)
     assert result is not None
-    assert (result.status, result.steps_high) == ("diverged", None)
+    assert (result.status, result.steps_low, result.steps_high) == ("diverged", 0, None), "it was never evaluated"
 
     run.update_summary(failure="OutOfMemory: 7 GiB are not enough")
     assert result_of(run, classes=10) is None
@@ -97,6 +104,9 @@ def test_a_directory_goes_on_with_more_batches_rates_and_seeds_and_with_nothing_
         pass
     folder.check(experiment("scale.global_batches=[16, 32]", "scale.seeds.report=9", "scale.replicas=[1, 2]"))
     folder.check(experiment("scale.learning_rate.multipliers=[3]", "cluster.logical_cpus=2", "scale.max_extend=5"))
+    folder.check(experiment("scale.max_examples=50000", "scale.max_seconds=60"))
+    with pytest.raises(RunError, match=r"seed \(0 → 3\)"):
+        folder.check(experiment("seed=3"))
     with pytest.raises(RunError, match=r"of another config: model.name \(cnn → cnn_two_pools\)"):
         folder.check(experiment("model.name=cnn_two_pools"))
     with pytest.raises(RunError, match=r"train.target.at_least"):
@@ -112,6 +122,32 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
         ExperimentDir(tmp_path / "file").check(experiment)
     with pytest.raises(RunError, match="isn't empty"):
         ExperimentDir(tmp_path).check(experiment)
+
+
+def test_a_missed_trial_is_done_until_the_budget_is_raised_and_a_damaged_one_is_not(
+    trial: Callable[..., RunDir], tmp_path: Path
+) -> None:
+    def results(*settings: str) -> list[str]:
+        scale = load_as(Experiment, "mnist_scaling_quick", settings).scale
+        return [result.status for result in folder.results(scale, classes=10)]
+
+    folder = ExperimentDir(tmp_path)
+    folder.trials_dir.mkdir()
+    missed = trial("train.target={at_least: 0.999}", "train.length=640 examples")
+    missed.path.rename(folder.trials_dir / "missed")
+    assert results("scale.max_examples=640") == results("scale.max_examples=320") == ["missed"]
+    assert results("scale.max_examples=641") == results("scale.max_examples=null", "scale.max_seconds=9") == []
+
+    slow = trial("train.target={at_least: 0.999}", "train.max_seconds=1e-6")
+    assert slow.read_summary()["ended_by"] == "max_seconds"
+    slow.path.rename(folder.trials_dir / "slow")
+    few = ["scale.max_examples=320"]
+    assert results(*few, "scale.max_seconds=1e-6") == ["missed", "missed"]
+    assert results(*few, "scale.max_seconds=1") == ["missed"]
+    (folder.trials_dir / "missed" / "summary.json").write_text("{")
+    assert results(*few, "scale.max_seconds=1e-6") == ["missed"]
+    (folder.trials_dir / "slow" / "metrics.jsonl").write_text("")
+    assert results(*few, "scale.max_seconds=1e-6") == []
 
 
 def test_an_interval_of_more_than_a_step_and_5_percent_is_coarse() -> None:

@@ -16,8 +16,11 @@ def test_headlines_of_an_identified_critical_batch(whole: Any) -> None:
         "cheapest batch",
         "knee batch",
     ]
-    critical = whole.analysis.fit.b_crit
-    assert found[0][1:] == (f"{critical.value:.0f}", f"95 %: {critical.low:.0f} to {critical.high:.0f}")
+    critical, drawn = whole.analysis.fit.b_crit, whole.analysis.fit.bootstrap["b_crit"]
+    assert found[0][1:] == (
+        f"{critical.value:.0f}",
+        f"95 %: {critical.low:.0f} to {critical.high:.0f}; bootstrap: {drawn.low:.0f} to {drawn.high:.0f}",
+    )
     fastest = whole.results["recommended"]["fastest"]
     assert found[4][1:] == ("128", f"{fastest['to_target']['value']:.3g} seconds, 2 replicas")
     assert found[6][1:] == ("256", "measured, nearest to B_crit")

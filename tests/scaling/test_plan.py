@@ -96,6 +96,12 @@ def test_a_failed_trial_is_gone_without(experiment: Callable[..., Experiment]) -
     assert next_settings(experiment(), [], everything) == []
 
 
+def test_rates_of_an_earlier_grid_are_chosen_among_too_as_the_fit_does(experiment: Callable[..., Experiment]) -> None:
+    done = [trial(0.05, 5), trial(0.1, 30), trial(0.2, 20), trial(0.4, 25)]
+    assert next_settings(experiment(max_extend=1), done) == [Setting(64, 0.05, 4), Setting(64, 0.05, 5)]
+    assert next_settings(experiment(max_extend=2), done) == [Setting(64, 0.025, 3)]
+
+
 def test_a_single_rate_is_taken_as_it_is(experiment: Callable[..., Experiment]) -> None:
     one = experiment(learning_rate={"base": 0.2, "base_batch": 64, "multipliers": [1.0]})
     assert [setting.seed for setting in played(one, lambda rate: 9)] == [3, 4, 5]

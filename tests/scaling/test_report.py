@@ -58,6 +58,14 @@ def test_figures_of_tables_that_are_gone_go_and_other_files_stay(
     assert set(files(out)) == expected | figures("steps", "examples", "tradeoff", "best-rate", "trials")
 
 
+def test_what_an_earlier_call_wrote_goes_where_nothing_can_be_fitted_any_more(trials_file: Path) -> None:
+    report.write(trials_file, trials_file.parent)
+    trials_file.write_text(HEADER + "16,0.1,0,10,,missed\n32,0.1,0,10,,missed\n")
+    with pytest.raises(DataError):
+        report.write(trials_file, trials_file.parent)
+    assert set(files(trials_file.parent)) == {"trials.csv"}
+
+
 def test_how_many_seeds_select_the_rate_is_the_caller_s(trials_file: Path, tmp_path: Path) -> None:
     counts = [report.write(trials_file, tmp_path / "out", seeds)["batches"][1]["reported_trials"] for seeds in (1, 2)]
     assert counts == [3, 2]
@@ -106,11 +114,10 @@ def test_fit_prints_the_table_the_numbers_the_sentence_and_where_the_report_is(
     assert lines[0].split()[:3] == ["batch", "best", "rate"]
     assert [line.split()[0] for line in lines[1:4]] == ["16", "256", "4,096"]
     assert "(lowest tried)" in lines[1]
-    critical = found["b_crit"]
-    assert (
-        f"B_crit    {critical['value']:.0f} ({critical['low']:.0f} to {critical['high']:.0f}), nearly linear up to"
-        in ended.stdout
-    )
+    critical, drawn = found["b_crit"], found["bootstrap"]["b_crit"]
+    profile = f"{critical['value']:.0f} ({critical['low']:.0f} to {critical['high']:.0f})"
+    bootstrap = f"bootstrap {drawn['low']:.0f} to {drawn['high']:.0f}"
+    assert f"B_crit    {profile}, {bootstrap}, nearly linear up to" in ended.stdout
     assert found["sentence"] in " ".join(lines)
     assert any(line.startswith("warning   batch 16: unbracketed") for line in lines)
     assert lines[-1] == f"report    {folder}/report.html"
