@@ -51,7 +51,7 @@ def running_in(folder: Path) -> list[Path]:
 def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(script: Path, tmp_path: Path) -> None:
     folder = tmp_path / "experiment"
     command = [script, *QUICK, "--dir", folder]
-    blocked = folder / "trials" / "b1024-lr0.00565685-s0"  # of the grid, but not its best rate
+    blocked = folder / "trials" / "b512-lr0.004-s0"  # of the grid, but not its best rate
 
     def start() -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -83,10 +83,10 @@ def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(s
     assert f"failed: error: {blocked} is no directory" in ended.stdout
 
     trials = read(folder / "trials.csv")
-    assert {trial.global_batch for trial in trials} == {16, 128, 1024}
+    assert {trial.global_batch for trial in trials} == {32, 512}
     assert len(trials) == len(after)
     result = json.loads((folder / "scaling.json").read_text())
-    assert [batch["reported_trials"] for batch in result["batches"]] == [1, 1, 2], (
+    assert [batch["reported_trials"] for batch in result["batches"]] == [1, 2], (
         "a rate without a rival was not selected"
     )
     assert result["s_min"]["value"] > 1
