@@ -36,10 +36,10 @@ def run(
     """
     from harness.config.load import load_as
     from harness.config.scale import Experiment
-    from harness.scaling import sweep
-    from harness.scaling.executors import Local, Slurm
-    from harness.scaling.experiment_dir import ExperimentDir
-    from harness.scaling.summary import as_text
+    from harness.scaling.experiment import sweep
+    from harness.scaling.experiment.executors import Local, Slurm
+    from harness.scaling.experiment.experiment_dir import ExperimentDir
+    from harness.scaling.report.summary import as_text
     from harness.terminal import Terminal
 
     experiment = load_as(Experiment, config, assignments)
@@ -70,7 +70,7 @@ def find_batch(config: str, assignments: tuple[str, ...], memory: str | None, as
 
     Each size is tried in a process of its own, so running out of memory harms nothing; nothing is written.
     """
-    from harness.scaling.find_batch import as_text, find
+    from harness.scaling.find_batch.search import as_text, find
 
     result = find(config, assignments, memory, (lambda line: None) if as_json else click.echo)
     click.echo(json.dumps(result, indent=2) if as_json else f"\n{as_text(result)}")
@@ -87,9 +87,9 @@ def fit(trials: Path, out: Path | None, select_seeds: int, as_json: bool) -> Non
     TRIALS.csv has the columns global_batch, learning_rate, seed, steps_low (the last evaluation below the target),
     steps_high (the first one at it, empty where there was none) and status (reached, missed or diverged).
     """
-    from harness.scaling import report
-    from harness.scaling.summary import as_text
+    from harness.scaling.report import output
+    from harness.scaling.report.summary import as_text
 
     folder = out or trials.parent / f"{trials.stem}-fit"
-    result = report.write(trials, folder, select_seeds)
+    result = output.write(trials, folder, select_seeds)
     click.echo(json.dumps(result, indent=2) if as_json else f"{as_text(result)}\n\nreport    {folder / 'report.html'}")

@@ -24,7 +24,7 @@ def wheel(source_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfil
 def test_it_holds_data_configs_templates_licence_and_the_type_marker(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     configs = {f"harness/configs/{name}.yaml" for name in shipped()}
-    templates = {"harness/report/page.html.jinja", "harness/scaling/page.html.jinja"}
+    templates = {"harness/report/page.html.jinja", "harness/scaling/report/page.html.jinja"}
     others = {"harness/data/mnist.npz", "harness/data/README.md", "harness/py.typed"}
     assert configs | templates | others <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)

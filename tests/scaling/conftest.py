@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.scaling.fit import Analysis, analyse
-from harness.scaling.measurements import NoiseWindow, Throughput, write_noise, write_throughput
-from harness.scaling.plot import Plot
-from harness.scaling.plots import pictures
-from harness.scaling.results import results
-from harness.scaling.trials import Trial, write
+from harness.scaling.fit.curve import Analysis, analyse
+from harness.scaling.fit.results import results
+from harness.scaling.report.plot import Plot
+from harness.scaling.report.plots import pictures
+from harness.scaling.tables.measurements import NoiseWindow, Throughput, write_noise, write_throughput
+from harness.scaling.tables.trials import Trial, write
 
 S_MIN, B_CRIT = 40, 300
 BATCHES = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096]

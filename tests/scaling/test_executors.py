@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.scaling.executors import Executor, Local, Task
+from harness.scaling.experiment.executors import Executor, Local, Task
 
 
 def task(folder: Path, name: str, code: str, apart: bool = False) -> Task:

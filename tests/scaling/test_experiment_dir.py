@@ -12,8 +12,8 @@ from harness.config.load import load_as
 from harness.config.scale import Experiment
 from harness.errors import NonFiniteLoss, RunError
 from harness.run_dir import RunDir
-from harness.scaling.experiment_dir import ExperimentDir, coarse, failure_of, result_of
-from harness.scaling.trials import Trial
+from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, result_of
+from harness.scaling.tables.trials import Trial
 
 COMMON = ["schedule={name: constant, warmup: 0 steps}", "evaluate.every=5 steps", "train.length=20 steps"]
 

@@ -18,9 +18,9 @@ from harness import bench
 from harness.config import load
 from harness.config.cluster import ClusterSection
 from harness.errors import ConfigError, HarnessError, UserError
-from harness.scaling import memory
-from harness.scaling.find_batch import Try, fastest, largest
-from harness.scaling.watched import Ended
+from harness.scaling.find_batch import memory
+from harness.scaling.find_batch.search import Try, fastest, largest
+from harness.scaling.find_batch.watched import Ended
 from harness.training.chunk import Chunk, ChunkResult
 from tests.processes import started
 
@@ -161,7 +161,7 @@ def test_the_smallest_gpu_that_is_used_sets_the_limit(monkeypatch: pytest.Monkey
 def ended(command: list[str], most_bytes: int | None = None, most_seconds: float = 30) -> Ended:
     """`watched.run` from a process without TensorFlow, as in use."""
     run = f"run({command!r}, {most_bytes!r}, {most_seconds!r})"
-    program = f"import dataclasses, json; from harness.scaling.watched import run; print(json.dumps(vars({run})))"
+    program = f"import json; from harness.scaling.find_batch.watched import run; print(json.dumps(vars({run})))"
     return Ended(**json.loads(subprocess.check_output([sys.executable, "-c", program])))
 
 
@@ -247,7 +247,7 @@ def test_quick_is_not_for_comparisons(call: Call) -> None:
 
 
 def test_the_searching_process_has_no_tensorflow() -> None:
-    code = "import harness.scaling.find_batch, sys; sys.exit('tensorflow' in sys.modules or 'scipy' in sys.modules)"
+    code = "import harness.scaling.find_batch.search, sys; sys.exit(bool({'tensorflow', 'scipy'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

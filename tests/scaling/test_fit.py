@@ -10,10 +10,10 @@ import pytest
 from scipy import optimize, stats
 
 from harness.errors import DataError
-from harness.scaling import likelihood, profile
-from harness.scaling.fit import Estimate, Fit, analyse, next_batch, rounded, spread_of
-from harness.scaling.likelihood import Observations
-from harness.scaling.trials import Trial
+from harness.scaling.fit import likelihood, profile
+from harness.scaling.fit.curve import Estimate, Fit, analyse, next_batch, rounded, spread_of
+from harness.scaling.fit.likelihood import Observations
+from harness.scaling.tables.trials import Trial
 
 S_MIN, B_CRIT = 300.0, 200.0
 BATCHES = tuple(2**power for power in range(4, 13))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DataError
-from harness.scaling.measurements import (
+from harness.scaling.tables.measurements import (
     NoiseWindow,
     Throughput,
     read_noise,

@@ -2,7 +2,7 @@ import base64
 import re
 from typing import Any
 
-from harness.scaling.page import headlines, page
+from harness.scaling.report.page import headlines, page
 
 
 def test_headlines_of_an_identified_critical_batch(whole: Any) -> None:

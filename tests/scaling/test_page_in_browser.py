@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from harness.scaling import report
+from harness.scaling.report import output
 
 
 @pytest.fixture(scope="module")
 def report_file(make_experiment: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scaling")
     trials_file = make_experiment(folder, [16, 128, 1024, 4096])
-    report.write(trials_file, folder, config_text=f"name: {'long' * 60}", failed=[f"b16: {'why' * 60}"])
+    output.write(trials_file, folder, config_text=f"name: {'long' * 60}", failed=[f"b16: {'why' * 60}"])
     return folder / "report.html"
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from harness.config import resolve
 from harness.config.scale import Experiment
-from harness.scaling.plan import Setting, expected_trials, next_settings
-from harness.scaling.trials import Trial
+from harness.scaling.experiment.plan import Setting, expected_trials, next_settings
+from harness.scaling.tables.trials import Trial
 
 
 @pytest.fixture

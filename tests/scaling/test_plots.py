@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from harness.scaling.measurements import Throughput
-from harness.scaling.plot import Plot, drawing, measured_axis
-from harness.scaling.plots import NAMES, pictures
-from harness.scaling.trials import Trial
+from harness.scaling.report.plot import Plot, drawing, measured_axis
+from harness.scaling.report.plots import NAMES, pictures
+from harness.scaling.tables.measurements import Throughput
+from harness.scaling.tables.trials import Trial
 
 TARGET_NOT_REACHED = "not reached: more than its last step"
 DIVERGED = "diverged, at its last step"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.errors import DataError, RunError
-from harness.scaling import report
-from harness.scaling.plots import NAMES
+from harness.scaling.report import output
+from harness.scaling.report.plots import NAMES
 
 BATCHES = [16, 256, 4096]
 HEADER = "global_batch,learning_rate,seed,steps_low,steps_high,status\n"
@@ -37,13 +37,13 @@ def test_an_experiment_becomes_numbers_plots_and_a_page_the_same_each_time(
 ) -> None:
     trials_file = make_experiment(tmp_path / "my-experiment", BATCHES)
     tables = {"trials.csv", "throughput.csv", "noise_scale.csv"}
-    found = report.write(trials_file, trials_file.parent, target="accuracy 0.985", config_text="name: x")
+    found = output.write(trials_file, trials_file.parent, target="accuracy 0.985", config_text="name: x")
     first = files(trials_file.parent)
     assert set(first) == tables | {"scaling.json", "report.html"} | figures(*NAMES)
     assert json.loads(first["scaling.json"]) == found
     assert found["target"] == "accuracy 0.985"
     assert b"<h1>my-experiment</h1>" in first["report.html"]
-    report.write(trials_file, trials_file.parent, target="accuracy 0.985", config_text="name: x")
+    output.write(trials_file, trials_file.parent, target="accuracy 0.985", config_text="name: x")
     assert files(trials_file.parent) == first
 
 
@@ -51,23 +51,23 @@ def test_figures_of_tables_that_are_gone_go_and_other_files_stay(
     make_experiment: Callable[..., Path], trials_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    report.write(make_experiment(tmp_path / "whole", BATCHES), out)
+    output.write(make_experiment(tmp_path / "whole", BATCHES), out)
     (out / "figures" / "mine.png").write_bytes(b"mine")
-    report.write(trials_file, out)
+    output.write(trials_file, out)
     expected = {"figures/mine.png", "scaling.json", "report.html"}
     assert set(files(out)) == expected | figures("steps", "examples", "tradeoff", "best-rate", "trials")
 
 
 def test_what_an_earlier_call_wrote_goes_where_nothing_can_be_fitted_any_more(trials_file: Path) -> None:
-    report.write(trials_file, trials_file.parent)
+    output.write(trials_file, trials_file.parent)
     trials_file.write_text(HEADER + "16,0.1,0,10,,missed\n32,0.1,0,10,,missed\n")
     with pytest.raises(DataError):
-        report.write(trials_file, trials_file.parent)
+        output.write(trials_file, trials_file.parent)
     assert set(files(trials_file.parent)) == {"trials.csv"}
 
 
 def test_how_many_seeds_select_the_rate_is_the_caller_s(trials_file: Path, tmp_path: Path) -> None:
-    counts = [report.write(trials_file, tmp_path / "out", seeds)["batches"][1]["reported_trials"] for seeds in (1, 2)]
+    counts = [output.write(trials_file, tmp_path / "out", seeds)["batches"][1]["reported_trials"] for seeds in (1, 2)]
     assert counts == [3, 2]
 
 
@@ -86,7 +86,7 @@ def test_a_table_that_can_not_be_fitted_is_refused_in_one_line_and_nothing_is_wr
 ) -> None:
     (tmp_path / "trials.csv").write_text(table)
     with pytest.raises(DataError, match=message) as refusal:
-        report.write(tmp_path / "trials.csv", tmp_path / "out")
+        output.write(tmp_path / "trials.csv", tmp_path / "out")
     assert "\n" not in str(refusal.value)
     assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
 
@@ -94,13 +94,13 @@ def test_a_table_that_can_not_be_fitted_is_refused_in_one_line_and_nothing_is_wr
 def test_a_broken_table_beside_the_trials_is_refused_too(trials_file: Path, tmp_path: Path) -> None:
     trials_file.with_name("throughput.csv").write_text("global_batch\n16\n")
     with pytest.raises(DataError, match=r"throughput\.csv"):
-        report.write(trials_file, tmp_path / "out")
+        output.write(trials_file, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_file_is_no_folder_for_the_report(trials_file: Path) -> None:
     with pytest.raises(RunError, match="is not a directory"):
-        report.write(trials_file, trials_file)
+        output.write(trials_file, trials_file)
 
 
 def test_fit_prints_the_table_the_numbers_the_sentence_and_where_the_report_is(
@@ -151,5 +151,5 @@ def test_fit_of_what_is_no_table_is_one_line_and_exit_2(call: Callable[..., Any]
 
 
 def test_fitting_and_drawing_need_no_tensorflow() -> None:
-    program = "import sys; import harness.scaling.report; sys.exit('tensorflow' in sys.modules)"
+    program = "import sys; import harness.scaling.report.output; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.scaling import costs
-from harness.scaling.fit import Analysis, analyse
-from harness.scaling.measurements import NoiseWindow, Throughput
-from harness.scaling.noise_comparison import weighted_average
-from harness.scaling.results import results
-from harness.scaling.trials import Trial
+from harness.scaling.fit import costs
+from harness.scaling.fit.curve import Analysis, analyse
+from harness.scaling.fit.noise_comparison import weighted_average
+from harness.scaling.fit.results import results
+from harness.scaling.tables.measurements import NoiseWindow, Throughput
+from harness.scaling.tables.trials import Trial
 
 BATCHES = (16, 64, 256, 1024)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.run_dir import RunDir
-from harness.scaling.trials import read
+from harness.scaling.tables.trials import read
 
 pytestmark = pytest.mark.slow
 

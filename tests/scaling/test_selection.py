@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.scaling.selection import BatchResult, select, warnings
-from harness.scaling.trials import Status, Trial
+from harness.scaling.fit.selection import BatchResult, select, warnings
+from harness.scaling.tables.trials import Status, Trial
 
 
 def trial(rate: float, seed: int, steps: int | None, batch: int = 64, status: Status = "missed") -> Trial:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DataError
-from harness.scaling.trials import Trial, read, write
+from harness.scaling.tables.trials import Trial, read, write
 
 HEADER = "global_batch,learning_rate,seed,steps_low,steps_high,status\n"
 

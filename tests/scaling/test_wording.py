@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from harness.scaling.fit import Estimate
-from harness.scaling.wording import bounds, number, read, told
+from harness.scaling.fit.curve import Estimate
+from harness.scaling.report.wording import bounds, number, read, told
 
 
 @pytest.mark.parametrize(

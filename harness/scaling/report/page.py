@@ -7,10 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.scaling.plot import Plot
-from harness.scaling.speed_plots import SPEED_COLUMNS, speed_row
-from harness.scaling.summary import BATCH_COLUMNS, batch_rows, estimate, interval
-from harness.scaling.wording import number, replicas
+from harness.scaling.report.plot import Plot
+from harness.scaling.report.speed_plots import SPEED_COLUMNS, speed_row
+from harness.scaling.report.summary import BATCH_COLUMNS, batch_rows, estimate, interval
+from harness.scaling.report.wording import number, replicas
 
 _SPEED = (
     "Images/s is the global batch divided by the time of a step, of all replicas together: the median of repeated "
@@ -48,7 +48,7 @@ def page(
         failed: a line for each trial that came to no result.
     """
     environment = Environment(
-        loader=PackageLoader("harness.scaling", ""),
+        loader=PackageLoader("harness.scaling.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.scaling.fit import Analysis
-from harness.scaling.measurements import NoiseWindow, Throughput
-from harness.scaling.noise_plot import noise_plot
-from harness.scaling.plot import Plot
-from harness.scaling.rates_plots import best_rate_plot, trials_plot
-from harness.scaling.speed_plots import seconds_plot, throughput_plot
-from harness.scaling.steps_plots import examples_plot, steps_plot, tradeoff_plot
-from harness.scaling.trials import Trial
+from harness.scaling.fit.curve import Analysis
+from harness.scaling.report.noise_plot import noise_plot
+from harness.scaling.report.plot import Plot
+from harness.scaling.report.rates_plots import best_rate_plot, trials_plot
+from harness.scaling.report.speed_plots import seconds_plot, throughput_plot
+from harness.scaling.report.steps_plots import examples_plot, steps_plot, tradeoff_plot
+from harness.scaling.tables.measurements import NoiseWindow, Throughput
+from harness.scaling.tables.trials import Trial
 
 NAMES = ("steps", "examples", "tradeoff", "seconds", "noise-scale", "best-rate", "trials", "throughput")
 """Of all that there may be."""

@@ -16,12 +16,13 @@ from harness.data import sources
 from harness.errors import ConfigError, HarnessError, Stopped
 from harness.launch import HARNESS
 from harness.run_dir import write_atomically
-from harness.scaling import noise, throughput, trials
-from harness.scaling.executors import Executor, Local, Task
-from harness.scaling.experiment_dir import ExperimentDir, coarse, failure_of, was_stopped
-from harness.scaling.plan import Setting, expected_trials, next_settings, trials_of_a_batch
-from harness.scaling.progress import ProgressTable
-from harness.scaling.trials import Trial
+from harness.scaling.experiment import noise, throughput
+from harness.scaling.experiment.executors import Executor, Local, Task
+from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, was_stopped
+from harness.scaling.experiment.plan import Setting, expected_trials, next_settings, trials_of_a_batch
+from harness.scaling.experiment.progress import ProgressTable
+from harness.scaling.tables import trials
+from harness.scaling.tables.trials import Trial
 from harness.terminal import Terminal
 from harness.training.stop import StopSignals
 
@@ -37,9 +38,9 @@ def run(experiment: Experiment, folder: ExperimentDir, executor: Executor, termi
     """
     sweep = Sweep(experiment, folder, executor, terminal)
     sweep.run()
-    from harness.scaling import report  # the libraries that fit and draw need not be loaded before
+    from harness.scaling.report import output  # the libraries that fit and draw need not be loaded before
 
-    return report.write(
+    return output.write(
         folder.trials_file,
         folder.path,
         experiment.scale.seeds.select,

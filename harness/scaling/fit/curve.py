@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError
-from harness.scaling import likelihood, profile, selection
-from harness.scaling.likelihood import B_CRIT, S_MIN, SIGMA, Floats, Observations
-from harness.scaling.selection import BatchResult
-from harness.scaling.trials import Trial
+from harness.scaling.fit import likelihood, profile, selection
+from harness.scaling.fit.likelihood import B_CRIT, S_MIN, SIGMA, Floats, Observations
+from harness.scaling.fit.selection import BatchResult
+from harness.scaling.tables.trials import Trial
 
 IDENTIFIED = 0.1
 """The least Σ(w - mean w)² over the batches at which B_crit counts as identified."""

@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 
 from harness.config.scale import Experiment
-from harness.scaling.plan import Setting, expected_trials
-from harness.scaling.selection import select
-from harness.scaling.trials import Trial
+from harness.scaling.experiment.plan import Setting, expected_trials
+from harness.scaling.fit.selection import select
+from harness.scaling.tables.trials import Trial
 from harness.terminal import Terminal
 
 

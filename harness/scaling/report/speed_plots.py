@@ -10,9 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
-from harness.scaling.costs import CORRECTNESS
-from harness.scaling.measurements import Throughput
-from harness.scaling.plot import (
+from harness.scaling.fit.costs import CORRECTNESS
+from harness.scaling.report.plot import (
     GREEN,
     INK,
     MUTED,
@@ -30,7 +29,8 @@ from harness.scaling.plot import (
     number_axis,
     pitch,
 )
-from harness.scaling.wording import cell, number, replicas
+from harness.scaling.report.wording import cell, number, replicas
+from harness.scaling.tables.measurements import Throughput
 
 _MOST_LINES = 6
 _LINE = 0.045  # the height of a line of text, as a share of a panel's

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from harness.scaling import costs, noise_comparison
-from harness.scaling.fit import Analysis, Estimate, rounded
-from harness.scaling.measurements import NoiseWindow, Throughput
-from harness.scaling.selection import BatchResult
+from harness.scaling.fit import costs, noise_comparison
+from harness.scaling.fit.curve import Analysis, Estimate, rounded
+from harness.scaling.fit.selection import BatchResult
+from harness.scaling.tables.measurements import NoiseWindow, Throughput
 
 _NEARLY_LINEAR = 0.2
 """S(B)·B = E_min·(1 + B/B_crit) exceeds E_min, which linear scaling would keep, by 20 % at B = 0.2·B_crit."""
@@ -27,13 +27,13 @@ def results(
     Returns:
         target,
         s_min, e_min, b_crit (with profile intervals), bootstrap (the same three), bootstrap_redrawn, sigma, spread,
-        identified, bound, next_batch, without_largest: see `harness.scaling.fit.Fit`.
+        identified, bound, next_batch, without_largest: see `harness.scaling.fit.curve.Fit`.
         critical_batch: {"e_min_over_s_min", "within_20_percent_of_linear"}, the two definitions.
-        noise_scale: see `harness.scaling.noise_comparison.compare`.
-        batches: a row for each, see `harness.scaling.selection.BatchResult`.
-        throughput: a row for each measurement, see `harness.scaling.costs.speed`.
+        noise_scale: see `harness.scaling.fit.noise_comparison.compare`.
+        batches: a row for each, see `harness.scaling.fit.selection.BatchResult`.
+        throughput: a row for each measurement, see `harness.scaling.fit.costs.speed`.
         seconds_to_target: rows of global_batch, replicas, measured, value, low, high.
-        recommended: {"fastest", "cheapest", "knee"}, see `harness.scaling.costs.recommended`.
+        recommended: {"fastest", "cheapest", "knee"}, see `harness.scaling.fit.costs.recommended`.
         sentence: the result in plain words.
         warnings: what weakens it, one line each.
     """

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.scaling import table
+from harness.scaling.tables import table
 
 
 @dataclass(frozen=True)

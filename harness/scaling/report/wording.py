@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from harness.scaling.fit import Estimate
+from harness.scaling.fit.curve import Estimate
 
 
 def number(value: float) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from harness.scaling.experiment_dir import ExperimentDir
-from harness.scaling.measurements import NoiseWindow, write_noise
-from harness.scaling.plan import Setting
-from harness.scaling.trials import Trial
+from harness.scaling.experiment.experiment_dir import ExperimentDir
+from harness.scaling.experiment.plan import Setting
+from harness.scaling.tables.measurements import NoiseWindow, write_noise
+from harness.scaling.tables.trials import Trial
 from harness.training import noise_scale
 
 _WINDOWS = 8

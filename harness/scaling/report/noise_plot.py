@@ -10,9 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from harness.scaling.fit import Analysis
-from harness.scaling.measurements import NoiseWindow
-from harness.scaling.plot import (
+from harness.scaling.fit.curve import Analysis
+from harness.scaling.report.plot import (
     INK,
     Plot,
     around,
@@ -23,7 +22,8 @@ from harness.scaling.plot import (
     legend_below,
     number_axis,
 )
-from harness.scaling.wording import cell, number
+from harness.scaling.report.wording import cell, number
+from harness.scaling.tables.measurements import NoiseWindow
 
 _MOST_LINES = 5
 _MISSING = "not yet known"

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from harness.scaling.wording import bounds, cell, number, read, told
+from harness.scaling.report.wording import bounds, cell, number, read, told
 
 BATCH_COLUMNS = (
     "batch",
@@ -24,7 +24,7 @@ _LABEL, _WIDTH = 10, 110
 def as_text(results: dict[str, Any]) -> str:
     """The table by batch, the fitted numbers with their 95 % intervals, what it all means, and the warnings.
 
-    `results` are those of `harness.scaling.results.results`, which scaling.json holds.
+    `results` are those of `harness.scaling.fit.results.results`, which scaling.json holds.
     """
     linear = results["critical_batch"]["within_20_percent_of_linear"]
     if results["identified"]:

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.optimize import brentq  # type: ignore[import-untyped]
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-from harness.scaling import likelihood
-from harness.scaling.likelihood import B_CRIT, FARTHEST, S_MIN, SIGMA, Floats, Observations
+from harness.scaling.fit import likelihood
+from harness.scaling.fit.likelihood import B_CRIT, FARTHEST, S_MIN, SIGMA, Floats, Observations
 
 
 def best_fit(observations: Observations) -> tuple[Floats, float]:

@@ -16,8 +16,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.path import Path
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, NullFormatter, NullLocator
 
-from harness.scaling.fit import Fit
-from harness.scaling.wording import bounds, number, told
+from harness.scaling.fit.curve import Fit
+from harness.scaling.report.wording import bounds, number, told
 
 Along = Literal["x", "y"]
 INK, MUTED = "#1a1a1a", "#666666"

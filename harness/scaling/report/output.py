@@ -7,11 +7,11 @@ from typing import Any
 
 from harness.errors import DataError, RunError
 from harness.run_dir import write_atomically
-from harness.scaling import measurements, trials
-from harness.scaling.fit import analyse
-from harness.scaling.page import page
-from harness.scaling.plots import NAMES, pictures
-from harness.scaling.results import results
+from harness.scaling.fit.curve import analyse
+from harness.scaling.fit.results import results
+from harness.scaling.report.page import page
+from harness.scaling.report.plots import NAMES, pictures
+from harness.scaling.tables import measurements, trials
 
 
 def write(

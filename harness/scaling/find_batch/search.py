@@ -13,8 +13,8 @@ from harness.config import Config, load
 from harness.data import sources
 from harness.errors import ConfigError, OutOfMemory
 from harness.launch import HARNESS
-from harness.scaling import memory, watched
-from harness.scaling.memory import Limit
+from harness.scaling.find_batch import memory, watched
+from harness.scaling.find_batch.memory import Limit
 
 _START = 16
 """Examples on a replica in the first try."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.scaling.fit import Analysis, Estimate
-from harness.scaling.measurements import Throughput
-from harness.scaling.trials import Trial
+from harness.scaling.fit.curve import Analysis, Estimate
+from harness.scaling.tables.measurements import Throughput
+from harness.scaling.tables.trials import Trial
 
 CORRECTNESS = "correctness, not scaling"
 """What a measurement with more replicas than cores is called: replicas that wait for each other's cores."""

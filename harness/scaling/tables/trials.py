@@ -6,7 +6,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Literal, get_args
 
-from harness.scaling import table
+from harness.scaling.tables import table
 
 Status = Literal["reached", "missed", "diverged"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr  # type: ignore[import-untyped]
 
-from harness.scaling.trials import Trial
+from harness.scaling.tables.trials import Trial
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.scaling.trials import Status, Trial
+from harness.scaling.tables.trials import Status, Trial
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from harness.scaling.fit import Analysis
-from harness.scaling.plot import (
+from harness.scaling.fit.curve import Analysis
+from harness.scaling.fit.selection import BatchResult
+from harness.scaling.report.plot import (
     BLUE,
     GREEN,
     INK,
@@ -32,8 +33,7 @@ from harness.scaling.plot import (
     pitch,
     style,
 )
-from harness.scaling.selection import BatchResult
-from harness.scaling.wording import cell, number, told
+from harness.scaling.report.wording import cell, number, told
 
 _BEYOND = 4
 """How many times beyond what was measured an axis goes to show what was fitted."""

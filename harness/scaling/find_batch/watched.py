@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.cluster.environment import alone
 from harness.errors import HarnessError, UserError
 from harness.launch import die_with_parent
-from harness.scaling.memory import above
+from harness.scaling.find_batch.memory import above
 
 _SECONDS_BETWEEN_LOOKS = 0.02
 _OUT_OF_MEMORY = re.compile(

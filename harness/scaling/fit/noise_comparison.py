@@ -5,9 +5,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.scaling.fit import Analysis, Estimate
-from harness.scaling.measurements import NoiseWindow
-from harness.scaling.trials import Trial
+from harness.scaling.fit.curve import Analysis, Estimate
+from harness.scaling.tables.measurements import NoiseWindow
+from harness.scaling.tables.trials import Trial
 
 CAVEAT = (
     "Order of magnitude only: in the published pair for MNIST, B_crit is 20 at the start and 200 on average, "

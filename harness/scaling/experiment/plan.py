@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from harness.config.scale import Experiment
-from harness.scaling.selection import BatchResult, select
-from harness.scaling.trials import Trial
+from harness.scaling.fit.selection import BatchResult, select
+from harness.scaling.tables.trials import Trial
 
 
 class Setting(NamedTuple):

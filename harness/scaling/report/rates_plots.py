@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from harness.scaling.fit import Analysis
-from harness.scaling.plot import (
+from harness.scaling.fit.curve import Analysis
+from harness.scaling.report.plot import (
     BLUE,
     DOWN,
     INK,
@@ -28,8 +28,8 @@ from harness.scaling.plot import (
     number_axis,
     pitch,
 )
-from harness.scaling.trials import Trial
-from harness.scaling.wording import cell, number
+from harness.scaling.report.wording import cell, number
+from harness.scaling.tables.trials import Trial
 
 _POINTS = 380
 """About how wide the axis of the trials' plot is."""

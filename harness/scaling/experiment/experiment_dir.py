@@ -12,8 +12,8 @@ from harness.config.load import load_as
 from harness.config.scale import Experiment, ScaleSection
 from harness.errors import RunError, UserError
 from harness.run_dir import RunDir, write_atomically
-from harness.scaling.plan import Setting
-from harness.scaling.trials import Status, Trial
+from harness.scaling.experiment.plan import Setting
+from harness.scaling.tables.trials import Status, Trial
 
 _GUESSING = 0.99
 """A loss above this share of ln(classes) is that of a model that has learnt nothing, or lost it."""

@@ -1,0 +1,1 @@
+"""A grid of trials, each a process of its own: planned, run, measured."""

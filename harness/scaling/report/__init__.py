@@ -1,0 +1,1 @@
+"""From the numbers to words, plots and one page."""
