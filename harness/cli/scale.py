@@ -53,6 +53,8 @@ def run(
         terminal.line("dry run: nothing trained, nothing written")
         return
     local = Local(max_parallel or 1) if executor == "local" else None
+    if local is None:
+        Slurm.check()
     with folder.held(experiment):
         workers = local or Slurm(folder.path / "slurm", experiment.scale.slurm, max_parallel)
         result = sweep.run(experiment, folder, workers, terminal)

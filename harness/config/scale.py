@@ -81,7 +81,7 @@ class ScaleSection(Section):
     max_seconds: Annotated[float, Field(gt=0)] | None = None
     """The same in seconds of training."""
     max_extend: int = Field(default=2, ge=0)
-    """How often the rates are extended, at a batch where the best one is the lowest or the highest."""
+    """How often the rates are extended on a side, at a batch where the best one is the lowest or the highest."""
     replicas: _Distinct[_Count] = Field(default=[1])
     """On so many replicas the images per second of each batch are measured."""
     slurm: dict[str, str | int] = Field(default={})

@@ -50,11 +50,6 @@ class Window:
     preconditioned_low: float | None
     preconditioned_high: float | None
 
-    @property
-    def is_known(self) -> bool:
-        """Whether each noise scale that was measured has an interval."""
-        return self.b_simple is not None and (self.trace_preconditioned is None or self.b_preconditioned is not None)
-
 
 class Smoothed:
     """Exponential moving averages of |G|² and tr Σ, each on its own, without the bias of their start at 0."""
@@ -97,8 +92,8 @@ def windows(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> lis
 
 
 def known_windows(rows: Iterable[Mapping[str, Any]], most: int, seed: int = 0) -> list[Window]:
-    """As `windows`, but each wide enough to be known: one that is not yet known is joined with the next, the last one
-    with the one before. Only where all steps together say too little a single window comes back that is not known.
+    """As `windows`, but each wide enough for a B_simple: one that is not yet known is joined with the next, the last
+    one with the one before. Only where all steps together say too little a single window comes back that is not known.
 
     Left out instead, the unknown ones would take the largest noise scales with them.
     """
@@ -108,7 +103,7 @@ def known_windows(rows: Iterable[Mapping[str, Any]], most: int, seed: int = 0) -
     starts = [0]
     for number in range(1, count + 1):
         end = len(measured) * number // count
-        if end and (window := _window(measured[starts[-1] : end], seed)).is_known:
+        if end and (window := _window(measured[starts[-1] : end], seed)).b_simple is not None:
             found.append(window)
             starts.append(end)
     while starts[-1] < len(measured):
@@ -116,7 +111,7 @@ def known_windows(rows: Iterable[Mapping[str, Any]], most: int, seed: int = 0) -
             found.pop()
             starts.pop()
         window = _window(measured[starts[-1] :], seed)
-        if window.is_known or not found:
+        if window.b_simple is not None or not found:
             return [*found, window]
     return found
 

@@ -1,5 +1,6 @@
 """What a trial has come to, read from the directories of real runs; and whose directory an experiment's is."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from harness.config.load import load_as
 from harness.config.scale import Experiment
 from harness.errors import NonFiniteLoss, RunError
 from harness.run_dir import RunDir
-from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, result_of
+from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, result_of, stopped_at
+from harness.scaling.experiment.plan import Setting
 from harness.scaling.tables.trials import Trial
 
 COMMON = ["schedule={name: constant, warmup: 0 steps}", "evaluate.every=5 steps", "train.length=20 steps"]
@@ -124,30 +126,39 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
         ExperimentDir(tmp_path).check(experiment)
 
 
-def test_a_missed_trial_is_done_until_the_budget_is_raised_and_a_damaged_one_is_not(
-    trial: Callable[..., RunDir], tmp_path: Path
-) -> None:
-    def results(*settings: str) -> list[str]:
+def test_missed_trials_are_unfinished_once_the_budget_is_larger(trial: Callable[..., RunDir], tmp_path: Path) -> None:
+    def unfinished(*settings: str) -> list[int]:
         scale = load_as(Experiment, "mnist_scaling_quick", settings).scale
-        return [result.status for result in folder.results(scale, classes=10)]
+        return sorted(setting.seed for setting in folder.unfinished(folder.results(classes=10), scale))
 
     folder = ExperimentDir(tmp_path)
     folder.trials_dir.mkdir()
-    missed = trial("train.target={at_least: 0.999}", "train.length=640 examples")
-    missed.path.rename(folder.trials_dir / "missed")
-    assert results("scale.max_examples=640") == results("scale.max_examples=320") == ["missed"]
-    assert results("scale.max_examples=641") == results("scale.max_examples=null", "scale.max_seconds=9") == []
+    for seed, end in enumerate(("train.length=640 examples", "train.max_seconds=1e-6")):
+        run = trial("train.target={at_least: 0.999}", f"seed={seed}", end)
+        run.path.rename(folder.run_of(Setting(32, 0.003, seed)).path)
+    assert unfinished("scale.max_examples=640", "scale.max_seconds=1e-6") == []
+    assert unfinished("scale.max_examples=641", "scale.max_seconds=1e-6") == [0]
+    assert unfinished("scale.max_examples=640", "scale.max_seconds=1") == [1]
+    assert unfinished("scale.max_examples=null", "scale.max_seconds=1") == [0, 1]
+    assert unfinished("scale.max_examples=128") == [], "it got further in less time"
 
-    slow = trial("train.target={at_least: 0.999}", "train.max_seconds=1e-6")
-    assert slow.read_summary()["ended_by"] == "max_seconds"
-    slow.path.rename(folder.trials_dir / "slow")
-    few = ["scale.max_examples=320"]
-    assert results(*few, "scale.max_seconds=1e-6") == ["missed", "missed"]
-    assert results(*few, "scale.max_seconds=1") == ["missed"]
-    (folder.trials_dir / "missed" / "summary.json").write_text("{")
-    assert results(*few, "scale.max_seconds=1e-6") == ["missed"]
-    (folder.trials_dir / "slow" / "metrics.jsonl").write_text("")
-    assert results(*few, "scale.max_seconds=1e-6") == []
+
+def test_a_trial_whose_files_are_damaged_is_not_done(trial: Callable[..., RunDir], tmp_path: Path) -> None:
+    folder = ExperimentDir(tmp_path)
+    folder.trials_dir.mkdir()
+    whole = trial("train.target={at_least: 0.4}", "train.length=200 steps")
+    for name, file, text in (
+        ("summary", "summary.json", "{"),
+        ("metrics", "metrics.jsonl", "nothing\n"),
+        ("evaluations", "metrics.jsonl", ""),
+        ("config", "config.yaml", "train: 3"),
+    ):
+        run = RunDir(shutil.copytree(whole.path, folder.trials_dir / name))
+        assert len(folder.results(classes=10)) == 1
+        (run.path / file).write_text(text)
+        assert folder.results(classes=10) == []
+        assert stopped_at(run) is None
+        assert failure_of(run, tmp_path / "output.txt") == "it said nothing"
 
 
 def test_an_interval_of_more_than_a_step_and_5_percent_is_coarse() -> None:

@@ -100,6 +100,15 @@ def test_rates_of_an_earlier_grid_are_chosen_among_too_as_the_fit_does(experimen
     done = [trial(0.05, 5), trial(0.1, 30), trial(0.2, 20), trial(0.4, 25)]
     assert next_settings(experiment(max_extend=1), done) == [Setting(64, 0.05, 4), Setting(64, 0.05, 5)]
     assert next_settings(experiment(max_extend=2), done) == [Setting(64, 0.025, 3)]
+    done = [trial(0.05, 30), trial(0.1, 25), trial(0.2, 20), trial(0.4, 5)]
+    assert next_settings(experiment(max_extend=1), done) == [Setting(64, 0.8, 3)], "nothing was tried on that side"
+
+
+def test_an_unfinished_trial_goes_on_if_it_is_still_asked_for(experiment: Callable[..., Experiment]) -> None:
+    done = [trial(0.1, 30), trial(0.2, 20), trial(0.4, None), trial(0.2, None, seed=9)]
+    short = [Setting(64, 0.4, 3), Setting(64, 0.2, 9)]
+    assert next_settings(experiment(), done, unfinished=short) == [Setting(64, 0.4, 3)]
+    assert next_settings(experiment(), done, short, short)[0] == Setting(64, 0.2, 4), "it failed when it went on"
 
 
 def test_a_single_rate_is_taken_as_it_is(experiment: Callable[..., Experiment]) -> None:

@@ -124,7 +124,7 @@ def test_windows_share_the_measured_steps_evenly_and_in_order() -> None:
 def test_windows_are_joined_until_each_is_known() -> None:
     clear, noisy = measured(60, trace=1.0), measured(60, trace=2000.0, seed=2)
     rows = [row | {"step": step} for step, row in enumerate(clear + noisy, 1)]
-    assert [window.is_known for window in windows(rows, 8)] == [True] * 4 + [False] * 4
+    assert [window.b_simple is not None for window in windows(rows, 8)] == [True] * 4 + [False] * 4
     found = known_windows(rows, 8)
     assert [(window.first_step, window.last_step) for window in found] == [
         (1, 15),
@@ -133,18 +133,18 @@ def test_windows_are_joined_until_each_is_known() -> None:
         (46, 60),
         (61, 120),
     ]
-    assert all(window.is_known for window in found)
+    assert all(window.b_simple for window in found)
     assert found[-1] == windows(rows[60:], 1)[0]
 
     late = known_windows([row | {"step": step} for step, row in enumerate(reversed(rows), 1)], 8)
     assert [(window.first_step, window.last_step) for window in late] == [(1, 45), (46, 90), (91, 105), (106, 120)]
     assert [window.measured for window in known_windows(rows[:23], 8)] == [11, 12], "at least 8 in each"
     short = [row | {"step": step} for step, row in enumerate(clear + noisy[:15], 1)]
-    assert not windows(short[45:], 1)[0].is_known
+    assert windows(short[45:], 1)[0].b_simple is None
     found = known_windows(short, 5)  # whose last one has no next
     assert [(window.first_step, window.last_step) for window in found] == [(1, 15), (16, 30), (31, 75)]
     (nothing,) = known_windows(measured(60, trace=50_000.0), 8)
-    assert (nothing.measured, nothing.is_known) == (60, False)
+    assert (nothing.measured, nothing.b_simple) == (60, None)
     assert known_windows([], 8) == []
 
 

@@ -1,6 +1,7 @@
 """Where the processes of an experiment run: here, a few at a time, or as array jobs of a Slurm cluster."""
 
 import getpass
+import importlib.util
 import io
 import os
 import shutil
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, Self
 
 from harness.cluster.environment import alone
-from harness.errors import ConfigError, DeviceError, UserError
+from harness.errors import ConfigError, DeviceError, HarnessError, UserError
 from harness.launch import die_with_parent
 from harness.resources import share_gpus
 
 _SECONDS_TO_STOP = 120.0
 """For a process to end its chunk and save; then it is killed."""
+_JOB_NAME = "harness-scale"
 _MOST_AT_A_TIME = 1000
 """Slurm's own limit for an array (MaxArraySize), where it is not set."""
 
@@ -122,48 +124,55 @@ class Slurm:
             folder: for submitit's files.
             options: of sbatch, by their long names.
             max_parallel: how many tasks there are in the queue at a time; None for all that are wanted.
-
-        Raises DeviceError where there is no Slurm, UserError where submitit is not installed.
         """
-        try:
-            import submitit
-        except ImportError:
-            raise UserError("--executor slurm needs submitit: pip install 'harness[slurm]'") from None
-        if any(shutil.which(name) is None for name in ("sbatch", "squeue", "scancel", "srun")):
-            raise DeviceError("--executor slurm: there is no Slurm here (sbatch, squeue, scancel, srun)")
+        import submitit
+
         self.capacity = max_parallel or _MOST_AT_A_TIME
         self._jobs_file = folder / "jobs.txt"
         self._running: dict[str, Task] = {}
         folder.mkdir(parents=True, exist_ok=True)
         if self._jobs_file.exists():
             self._cancel(self._jobs_file.read_text().split())  # whose runs must be free before they go on
+            self._jobs_file.unlink()
         self._executor = submitit.SlurmExecutor(folder)
         self._executor.update_parameters(
-            job_name="harness-scale",
+            job_name=_JOB_NAME,
             time=60,
             array_parallelism=self.capacity,
             # A minute before the time limit a trial is to save and end: submitit's own signal would kill it.
             additional_parameters={"signal": "TERM@60", **{key.replace("_", "-"): v for key, v in options.items()}},
         )
 
+    @staticmethod
+    def check() -> None:
+        """Raises DeviceError where there is no Slurm, UserError where submitit is not installed."""
+        if importlib.util.find_spec("submitit") is None:
+            raise UserError("--executor slurm needs submitit: pip install 'harness[slurm]'")
+        if any(shutil.which(name) is None for name in ("sbatch", "squeue", "scancel", "srun")):
+            raise DeviceError("--executor slurm: there is no Slurm here (sbatch, squeue, scancel, srun)")
+
     def for_timing(self) -> "Slurm":
+        self._executor.update_parameters(exclusive=True)
         return self
 
     def start(self, tasks: Sequence[Task]) -> None:
         if not tasks:
             return
-        from submitit.core.utils import FailedJobError
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         jobs = []
         try:
             # submitit copies what sbatch says, which is told below in a line of its own.
             with redirect_stderr(io.StringIO()), self._executor.batch():
                 jobs = [self._executor.submit(_call, list(task.command), task.output, task.errors) for task in tasks]
-        except (FailedJobError, subprocess.CalledProcessError) as error:
-            raise ConfigError(f"scale.slurm: sbatch refuses: {' '.join(str(error).split())[-200:]}") from None
+        except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
+            reason = f"sbatch refuses: {' '.join(str(error).split())[-200:]}"
+            if self._jobs_file.exists():  # what it took before it may take again
+                raise HarnessError(f"{reason}; the same command goes on") from None
+            raise ConfigError(f"scale.slurm: {reason}") from None
+        self._running |= {job.job_id: task for job, task in zip(jobs, tasks, strict=True)}
         with self._jobs_file.open("a") as file:
             file.writelines(f"{job.job_id}\n" for job in jobs)
-        self._running |= {job.job_id: task for job, task in zip(jobs, tasks, strict=True)}
 
     def ended(self) -> list[Task]:
         queued = self._queued(self._running)
@@ -179,19 +188,21 @@ class Slurm:
     def _queued(self, numbers: Iterable[str]) -> set[str]:
         """Those of the jobs that wait or run."""
         # Slurm's accounting, which submitit asks, is not everywhere; the queue is.
-        command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i"]
+        own = [f"--user={getpass.getuser()}", f"--name={_JOB_NAME}"]
+        command = ["squeue", "--noheader", "--array", *own, "--format=%i"]
         asked = subprocess.run(command, capture_output=True, text=True)
         if asked.returncode:
             return set(numbers)  # the controller is busy: there will be another look
         return set(numbers) & set(asked.stdout.split())
 
     def _cancel(self, numbers: Sequence[str]) -> None:
-        """Let jobs that run save and end, and wait for that."""
-        if not numbers:
+        """Let those of the jobs that are still in the queue save and end, and wait for that."""
+        queued = self._queued(numbers)
+        if not queued:
             return
-        subprocess.run(["scancel", "--quiet", *numbers], capture_output=True)
+        subprocess.run(["scancel", "--quiet", *sorted(queued)], capture_output=True)
         until = time.monotonic() + _SECONDS_TO_STOP
-        while self._queued(numbers) and time.monotonic() < until:
+        while self._queued(queued) and time.monotonic() < until:
             time.sleep(self.seconds_between_looks)
 
 

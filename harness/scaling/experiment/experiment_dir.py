@@ -76,17 +76,19 @@ class ExperimentDir:
     def output_of(self, setting: Setting) -> Path:
         return self.trials_dir / f"{setting.name}.txt"
 
-    def results(self, scale: ScaleSection, classes: int) -> list[Trial]:
-        """Of every trial that has come to its end. One that was missed within less than the budget of `scale` has not,
-        nor has one whose files are damaged."""
+    def results(self, classes: int) -> list[Trial]:
+        """Of every trial that has come to its end; one whose files are damaged has not."""
         runs = sorted(path for path in self.trials_dir.iterdir() if path.is_dir())
         found = []
         for run in filter(RunDir.exists, map(RunDir, runs)):
             with suppress(UserError):
-                result = result_of(run, classes)
-                if result is not None and not (result.status == "missed" and _may_go_on(run, scale)):
-                    found.append(result)
-        return sorted(found, key=lambda trial: (trial.global_batch, trial.learning_rate, trial.seed))
+                found.append(result_of(run, classes))
+        return sorted(filter(None, found), key=lambda trial: (trial.global_batch, trial.learning_rate, trial.seed))
+
+    def unfinished(self, done: Sequence[Trial], scale: ScaleSection) -> set[Setting]:
+        """Those that were missed within less than the budget of `scale`, and so may go on."""
+        missed = [Setting(t.global_batch, t.learning_rate, t.seed) for t in done if t.status == "missed"]
+        return {setting for setting in missed if _may_go_on(self.run_of(setting), scale)}
 
 
 def result_of(run: RunDir, classes: int) -> Trial | None:
@@ -114,18 +116,19 @@ def result_of(run: RunDir, classes: int) -> Trial | None:
 
 
 def _may_go_on(run: RunDir, scale: ScaleSection) -> bool:
-    """Whether a missed trial ended at a smaller budget than that of `scale`."""
-    train, ended_by = run.read_config().train, run.read_summary().get("ended_by")
-    if ended_by == "max_seconds":
-        return train.max_seconds is not None and train.max_seconds < (scale.max_seconds or math.inf)
-    return train.length.amount < (scale.max_examples or math.inf)
+    train, summary = run.read_config().train, run.read_summary()
+    most_examples, most_seconds = scale.max_examples or math.inf, scale.max_seconds or math.inf
+    if summary["ended_by"] == "max_seconds":
+        return (train.max_seconds or math.inf) < most_seconds and summary["examples"] < most_examples
+    return train.length.amount < most_examples
 
 
-def was_stopped(run: RunDir) -> bool:
-    """Whether a trial ended with a signal, its state saved."""
+def stopped_at(run: RunDir) -> int | None:
+    """The step at which a trial ended with a signal, its state saved; None where it did not."""
     with suppress(UserError):
-        return run.read_summary().get("status") == "stopped"
-    return False
+        summary = run.read_summary()
+        return summary["steps"] if summary["status"] == "stopped" else None
+    return None
 
 
 def failure_of(run: RunDir, output: Path) -> str:

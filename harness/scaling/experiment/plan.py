@@ -21,21 +21,28 @@ class Setting(NamedTuple):
         return f"b{self.global_batch}-lr{self.learning_rate:.6g}-s{self.seed}"
 
 
-def next_settings(experiment: Experiment, done: Sequence[Trial], failed: Collection[Setting] = ()) -> list[Setting]:
+def next_settings(
+    experiment: Experiment,
+    done: Sequence[Trial],
+    failed: Collection[Setting] = (),
+    unfinished: Collection[Setting] = (),
+) -> list[Setting]:
     """The trials to run now; none where the experiment is complete.
 
     At each batch the grid of rates comes first, on the seeds for selection, and with it the rates that were tried under
     an earlier grid, since the fit sees them too. Where the best rate is the lowest or the highest the grid is extended
-    there, up to `max_extend` times; where none reached the target, down if the highest diverged and up if not. Then
-    the best one is run on the seeds for the report.
+    there, up to `max_extend` times on a side; where none reached the target, down if the highest diverged and up if
+    not. Then the best one is run on the seeds for the report.
 
     Args:
         experiment: what is asked for.
         done: the results so far; those of batches that nobody asks for are left alone.
         failed: settings that came to no result; they are gone without.
+        unfinished: those of `done` that are to go on, if they are still asked for.
     """
+    known = {Setting(t.global_batch, t.learning_rate, t.seed) for t in done} - {*unfinished} | {*failed}
     return [
-        setting for batch in experiment.scale.global_batches for setting in _at_batch(experiment, batch, done, failed)
+        setting for batch in experiment.scale.global_batches for setting in _at_batch(experiment, batch, done, known)
     ]
 
 
@@ -50,13 +57,12 @@ def expected_trials(experiment: Experiment) -> int:
     return len(experiment.scale.global_batches) * trials_of_a_batch(experiment)
 
 
-def _at_batch(experiment: Experiment, batch: int, done: Sequence[Trial], failed: Collection[Setting]) -> list[Setting]:
+def _at_batch(experiment: Experiment, batch: int, done: Sequence[Trial], known: Collection[Setting]) -> list[Setting]:
     scale = experiment.scale
     first = experiment.seed
     selecting = range(first, first + scale.seeds.select)
     reporting = range(first + scale.seeds.select, first + scale.seeds.select + scale.seeds.report)
     own = [trial for trial in done if trial.global_batch == batch]
-    known = {Setting(batch, trial.learning_rate, trial.seed) for trial in own} | set(failed)
 
     def missing(rates: Sequence[float], seeds: range) -> list[Setting]:
         return [s for rate in rates for seed in seeds if (s := Setting(batch, rate, seed)) not in known]
@@ -69,10 +75,15 @@ def _at_batch(experiment: Experiment, batch: int, done: Sequence[Trial], failed:
             return []
         (result,) = select(tried, scale.seeds.select)
         beyond = _beyond(result, rates, tried)
-        if beyond is None or len(rates) - len(grid) >= scale.max_extend:
+        if beyond is None or _extensions(grid, rates, beyond) >= scale.max_extend:
             return [] if result.learning_rate is None else missing([result.learning_rate], reporting)
         rates = sorted([*rates, beyond])
     return wanted
+
+
+def _extensions(grid: Sequence[float], rates: Sequence[float], beyond: float) -> int:
+    """How many of the rates lie outside the grid, on the side of `beyond`."""
+    return sum(rate > grid[-1] if beyond > grid[-1] else rate < grid[0] for rate in rates)
 
 
 def _beyond(result: BatchResult, rates: Sequence[float], tried: Sequence[Trial]) -> float | None:

@@ -18,11 +18,12 @@ from harness.terminal import Terminal
 
 
 class ProgressTable:
-    """To be entered while trials run."""
+    """To be entered while trials run; `before`: how many were done already."""
 
-    def __init__(self, terminal: Terminal, experiment: Experiment) -> None:
+    def __init__(self, terminal: Terminal, experiment: Experiment, before: int) -> None:
         self._terminal = terminal
         self._experiment = experiment
+        self._count = before
         self._start = self._last = time.monotonic()
         self._ended = 0
         self._latest: tuple[Sequence[Trial], Sequence[Setting], Collection[Setting]] = (), (), ()
@@ -52,30 +53,30 @@ class ProgressTable:
             outcome = _outcome(trial)
         else:
             outcome = f"failed: {failed[setting]}" if setting in failed else "stopped, and will go on"
-        count, total = self._count(done, failed)
+        self._count += trial is not None or setting in failed
         self._terminal.line(
-            f"{count:>3} of {total}  batch {batch:>6,}  rate {rate:<9g} seed {seed}  {outcome}  "
-            f"({seconds:.0f} s; {self._time_left(total - count)})"
+            f"{self._count:>3} of {self._total}  batch {batch:>6,}  rate {rate:<9g} seed {seed}  {outcome}  "
+            f"({seconds:.0f} s; {self._time_left()})"
         )
 
-    def _count(self, done: Sequence[Trial], failed: Collection[Setting]) -> tuple[int, int]:
-        count = len(done) + len(failed)
-        return count, max(expected_trials(self._experiment), count)
+    @property
+    def _total(self) -> int:
+        return max(expected_trials(self._experiment), self._count)
 
-    def _time_left(self, trials: int) -> str:
+    def _time_left(self) -> str:
         """From the trials so far, as if those to come took as long; less the time since the last one ended."""
         if not self._ended:
             return "time left not known before the first has ended"
         now = time.monotonic()
         each = (self._last - self._start) / self._ended
-        return f"about {timedelta(seconds=max(0, round(each * trials - (now - self._last))))} left"
+        left = each * (self._total - self._count) - (now - self._last)
+        return f"about {timedelta(seconds=max(0, round(left)))} left"
 
     def _table(self) -> Table:
         done, running, failed = self._latest
-        count, total = self._count(done, failed)
         elapsed = timedelta(seconds=round(time.monotonic() - self._start))
         table = Table(box=None, pad_edge=False, caption_justify="left")
-        table.caption = f"{count} of {total} trials, {elapsed} so far, {self._time_left(total - count)}"
+        table.caption = f"{self._count} of {self._total} trials, {elapsed} so far, {self._time_left()}"
         for heading in ("batch", "best rate", "steps to target", "reached", "missed", "diverged", "failed", "running"):
             table.add_column(heading, justify="right")
         results = {result.global_batch: result for result in select(done, self._experiment.scale.seeds.select)}

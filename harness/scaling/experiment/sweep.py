@@ -18,7 +18,7 @@ from harness.launch import HARNESS
 from harness.run_dir import write_atomically
 from harness.scaling.experiment import noise, throughput
 from harness.scaling.experiment.executors import Executor, Local, Task
-from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, was_stopped
+from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, stopped_at
 from harness.scaling.experiment.plan import Setting, expected_trials, next_settings, trials_of_a_batch
 from harness.scaling.experiment.progress import ProgressTable
 from harness.scaling.tables import trials
@@ -26,8 +26,8 @@ from harness.scaling.tables.trials import Trial
 from harness.terminal import Terminal
 from harness.training.stop import StopSignals
 
-_MOST_STARTS = 3
-"""Of a trial that was stopped by a signal, such as that of a cluster that needs its node back."""
+_MOST_IDLE_STARTS = 3
+"""Of a trial that was stopped by a signal, such as that of a cluster that needs its node back, and got no further."""
 
 
 def run(experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal) -> dict[str, Any]:
@@ -75,7 +75,8 @@ class Sweep:
         self._terminal = terminal
         self._classes = check(experiment)
         self._signals = StopSignals()
-        self._starts: Counter[Setting] = Counter()
+        self._idle_starts: Counter[Setting] = Counter()
+        self._stopped_at: dict[Setting, int] = {}
         self.failed: dict[Setting, str] = {}
         """Trials that came to no result, and why."""
 
@@ -105,7 +106,7 @@ class Sweep:
         if done:
             self._terminal.line(f"{len(done)} trials were done before")
             self._write(done)
-        with ProgressTable(self._terminal, self._experiment) as progress:
+        with ProgressTable(self._terminal, self._experiment, len(done)) as progress:
             while (wanted := self._wanted(done, running)) or running:
                 room = self._executor.capacity - len(running)
                 self._executor.start([self._task(setting) for setting in wanted[:room]])
@@ -120,29 +121,36 @@ class Sweep:
         return done
 
     def _wanted(self, done: Sequence[Trial], running: dict[str, tuple[Setting, float]]) -> list[Setting]:
-        wanted = next_settings(self._experiment, done, self.failed)
+        wanted = next_settings(self._experiment, done, self.failed, self._unfinished(done))
         return [setting for setting in wanted if setting.name not in running]
 
     def _task(self, setting: Setting) -> Task:
         config_file, run = self._folder.config_of(setting), self._folder.run_of(setting)
         write_atomically(config_file, dump(self._experiment.trial(*setting)).encode())
-        self._starts[setting] += 1
         options = ["--run-dir", str(run.path), "--resume", "auto", "--only-training"]
         return Task(setting.name, [*HARNESS, "train", str(config_file), *options], self._folder.output_of(setting))
 
     def _note_failure(self, setting: Setting, done: Sequence[Trial]) -> None:
-        if setting in [Setting(trial.global_batch, trial.learning_rate, trial.seed) for trial in done]:
+        if setting in {Setting(t.global_batch, t.learning_rate, t.seed) for t in done} - self._unfinished(done):
             return
         run = self._folder.run_of(setting)
-        if not was_stopped(run) or self._starts[setting] == _MOST_STARTS:
+        step = stopped_at(run)
+        if step is not None and step > self._stopped_at.get(setting, 0):
+            self._stopped_at[setting] = step
+            self._idle_starts[setting] = 0
+        self._idle_starts[setting] += 1
+        if step is None or self._idle_starts[setting] == _MOST_IDLE_STARTS:
             self.failed[setting] = failure_of(run, self._folder.output_of(setting))
+
+    def _unfinished(self, done: Sequence[Trial]) -> set[Setting]:
+        return self._folder.unfinished(done, self._experiment.scale)
 
     def _first_failure(self) -> str:
         setting, why = next(iter(self.failed.items()))
         return f"{setting.name}: {why}"
 
     def _results(self) -> list[Trial]:
-        return self._folder.results(self._experiment.scale, self._classes)
+        return self._folder.results(self._classes)
 
     def _write(self, done: Sequence[Trial]) -> None:
         comments = [f"target: {self._experiment.scale.target}"]
@@ -224,9 +232,6 @@ def _speed(experiment: Experiment, batch: int) -> tuple[float, float]:
 def _longest_trial(experiment: Experiment, batch: int, start: float, speed: float) -> float:
     """Seconds of a trial that never reaches the target; evaluating an image takes a third of training on it."""
     scale = experiment.scale
-    if scale.max_examples is None:
-        assert scale.max_seconds is not None
-        return start + scale.max_seconds
-    evaluations = scale.max_examples / max(batch, int(scale.evaluate_every.amount))
-    training = min(scale.max_examples / speed, scale.max_seconds or math.inf)
-    return start + training + evaluations * experiment.data.validation / (3 * speed)
+    examples = min(scale.max_examples or math.inf, (scale.max_seconds or math.inf) * speed)
+    evaluations = examples / max(batch, int(scale.evaluate_every.amount))
+    return start + (examples + evaluations * experiment.data.validation / 3) / speed

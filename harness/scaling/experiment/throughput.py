@@ -42,9 +42,9 @@ def told(task: Task) -> str:
     """What came of it, in a few words."""
     try:
         speed = json.loads(task.output.read_bytes())["images_per_second"]
-    except ValueError:
+    except (OSError, ValueError):
         assert task.errors is not None
-        lines = task.errors.read_text(errors="replace").strip().splitlines()
+        lines = task.errors.read_text(errors="replace").strip().splitlines() if task.errors.exists() else []
         return lines[-1] if lines else "it said nothing"
     return f"{speed['median']:,.0f} images/s ({speed['min']:,.0f} to {speed['max']:,.0f})"
 

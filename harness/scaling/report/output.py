@@ -25,7 +25,7 @@ def write(
     """Write `scaling.json`, `figures/*.png`, `figures/*.svg` and `report.html` into a folder, once all are made.
 
     They depend on the arguments and the tables alone, and replace what an earlier call has written; where nothing can
-    be fitted any more, that goes all the same.
+    be fitted any more, an earlier call's files go all the same.
 
     Args:
         trials_file: the table of trials. Beside it `throughput.csv` and `noise_scale.csv` are read, where they exist.
@@ -70,6 +70,8 @@ def write(
 
 
 def _remove(folder: Path) -> None:
+    if not (folder / "scaling.json").exists():
+        return
     _remove_figures(folder, set(NAMES))
     for name in ("scaling.json", "report.html"):
         (folder / name).unlink(missing_ok=True)
