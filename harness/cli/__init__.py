@@ -49,6 +49,7 @@ def main() -> None:
         print(f"error: {error.format_message()}", file=sys.stderr)
         sys.exit(error.exit_code)
     except click.Abort:
+        print("stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except Stopped as stop:
         print(stop, file=sys.stderr)

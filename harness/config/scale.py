@@ -22,8 +22,10 @@ def _expanded(value: Any) -> Any:
     first, last, factor = value["from"], value["to"], value.get("factor", 2)
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in (first, last, factor)):
         raise ValueError("from, to and factor must be numbers")
-    if not (1 <= first <= last and factor > 1):
-        raise ValueError(f"nothing lies between {first} and {last} by factors of {factor}")
+    if factor <= 1:
+        raise ValueError(f"factor must be above 1, got {factor}")
+    if not 1 <= first <= last:
+        raise ValueError(f"nothing lies between {first} and {last}")
     count = int(math.log(last / first) / math.log(factor) + 1e-9) + 1
     if count > _MOST_BATCHES:
         raise ValueError(f"{count} batch sizes are too many: at most {_MOST_BATCHES}")

@@ -158,7 +158,8 @@ def test_a_trial_whose_files_are_damaged_is_not_done(trial: Callable[..., RunDir
         (run.path / file).write_text(text)
         assert folder.results(classes=10) == []
         assert stopped_at(run) is None
-        assert failure_of(run, tmp_path / "output.txt") == "it said nothing"
+        if name != "evaluations":
+            assert failure_of(run, tmp_path / "output.txt").endswith(f"delete {run.path} to run it again")
 
 
 def test_an_interval_of_more_than_a_step_and_5_percent_is_coarse() -> None:

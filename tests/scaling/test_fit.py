@@ -296,7 +296,7 @@ def test_what_cannot_be_fitted_says_what_is_missing() -> None:
     cases = [
         ([], "there are no trials to fit"),
         (trials[:3], "all trials have batch 16: B_crit needs two batch sizes or more, better seven"),
-        (missed, "none of the 9 reported trials reached the target: raise the budget or lower the target"),
+        (missed, "none of the 9 trials reached the target: raise the budget (scale.max_examples or max_seconds), or"),
         (trials[:3] + missed[3:], "only batch 16 has reported trials that reached the target, and B_crit needs two"),
         (first, "every trial reached the target at its first evaluation: evaluate more often"),
     ]

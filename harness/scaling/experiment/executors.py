@@ -166,7 +166,7 @@ class Slurm:
             with redirect_stderr(io.StringIO()), self._executor.batch():
                 jobs = [self._executor.submit(_call, list(task.command), task.output, task.errors) for task in tasks]
         except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
-            reason = f"sbatch refuses: {' '.join(str(error).split())[-200:]}"
+            reason = f"sbatch refuses: {'; '.join(str(error).strip().splitlines()[-2:])}"
             if self._jobs_file.exists():  # what it took before it may take again
                 raise HarnessError(f"{reason}; the same command goes on") from None
             raise ConfigError(f"scale.slurm: {reason}") from None

@@ -133,8 +133,14 @@ def stopped_at(run: RunDir) -> int | None:
 
 def failure_of(run: RunDir, output: Path) -> str:
     """Why a trial came to no result, in one line: as it says itself, or the last thing that it printed."""
-    with suppress(UserError):
-        if "failure" in (summary := run.read_summary()):
+    if run.exists():
+        try:
+            run.read_config()
+            run.read_metrics()
+            summary = run.read_summary()
+        except UserError as error:
+            return f"{error}: delete {run.path} to run it again"
+        if "failure" in summary:
             return str(summary["failure"])
     lines = output.read_text(errors="replace").split("\n") if output.exists() else []
     said = [line for line in lines if line.strip()]

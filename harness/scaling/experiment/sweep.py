@@ -97,14 +97,17 @@ class Sweep:
                     "more often (scale.evaluate_every)"
                 )
             noise.write(self._folder, done)
-            with self._executor.for_timing() as executor:
-                self._measure_throughput(executor)
+            if any(trial.status == "reached" for trial in done):  # else there is nothing to tell in seconds
+                with self._executor.for_timing() as executor:
+                    self._measure_throughput(executor)
 
     def _run_trials(self) -> list[Trial]:
         running: dict[str, tuple[Setting, float]] = {}
         done = self._results()
         if done:
-            self._terminal.line(f"{len(done)} trials were done before")
+            on = len(self._unfinished(done))
+            going_on = f", {on} of which were missed and may go on within a larger budget" if on else ""
+            self._terminal.line(f"{len(done)} trials were done before{going_on}")
             self._write(done)
         with ProgressTable(self._terminal, self._experiment, len(done)) as progress:
             while (wanted := self._wanted(done, running)) or running:
@@ -159,7 +162,7 @@ class Sweep:
 
     def _measure_throughput(self, executor: Executor) -> None:
         waiting = throughput.tasks(self._experiment, self._folder)
-        running = 0
+        running, measured, count = 0, 0, len(waiting)
         while waiting or running:
             room = executor.capacity - running
             executor.start(waiting[:room])
@@ -167,7 +170,8 @@ class Sweep:
             waiting = waiting[room:]
             for task in self._next_ended(executor):
                 running -= 1
-                self._terminal.line(f"throughput  {task.name}: {throughput.told(task)}")
+                measured += 1
+                self._terminal.line(f"throughput  {measured} of {count}  {task.name}: {throughput.told(task)}")
         throughput.write(self._experiment, self._folder)
 
     def _next_ended(self, executor: Executor) -> list[Task]:
@@ -199,6 +203,7 @@ def estimate(experiment: Experiment, terminal: Terminal) -> None:
     from the speed of the smallest and the largest batch on this machine."""
     scale = experiment.scale
     smallest, largest = min(scale.global_batches), max(scale.global_batches)
+    terminal.line(f"speed     of batches {smallest:,} and {largest:,} is measured for the estimate")
     start, slow = _speed(experiment, smallest)
     _, fast = _speed(experiment, largest) if largest > smallest else (start, slow)
     seconds = 0.0
@@ -208,8 +213,8 @@ def estimate(experiment: Experiment, terminal: Terminal) -> None:
     extensions = scale.max_extend if len(scale.learning_rate.multipliers) > 1 else 0
     seconds *= trials_of_a_batch(experiment, extensions)
     terminal.line(
-        f"time      at most about {timedelta(seconds=round(seconds))}, if all trials use up their budget, one after "
-        "another on this machine; those that reach the target end earlier"
+        f"time      at most about {timedelta(seconds=round(seconds))} hours, if all trials use up their budget, one "
+        "after another on this machine; those that reach the target end earlier"
     )
 
 

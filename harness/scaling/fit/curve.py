@@ -102,12 +102,13 @@ def analyse(trials: Sequence[Trial], select_seeds: int = 1, seed: int = 0) -> An
     measured = {trial.global_batch for trial in reached}
     if not reached:
         raise DataError(
-            f"none of the {len(reported)} reported trials reached the target: raise the budget or lower the target"
+            f"none of the {len(trials)} trials reached the target: raise the budget (scale.max_examples or "
+            "max_seconds), or lower the target"
         )
     if len(measured) == 1:
         raise DataError(
             f"only batch {measured.pop():,} has reported trials that reached the target, and B_crit needs two such "
-            "batches or more: raise the budget of the others or lower the target"
+            "batches or more: raise the budget (scale.max_examples or max_seconds), or lower the target"
         )
     if not any(trial.steps_low for trial in reached):
         raise DataError("every trial reached the target at its first evaluation: evaluate more often")

@@ -54,6 +54,8 @@ def write(
         _remove(folder)
         raise
     found = results(analysis, throughput, noise, target)
+    if failed:
+        found["warnings"].append(f"{len(failed)} trials came to no result, such as {failed[0]}")
     plots = pictures(analysis, done, throughput, noise, found)
     name = trials_file.resolve().parent.name if trials_file.name == "trials.csv" else trials_file.stem
     html = page(name, found, plots, config_text, failed)

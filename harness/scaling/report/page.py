@@ -84,10 +84,11 @@ def headlines(results: dict[str, Any]) -> list[tuple[str, str, str]]:
             ("critical batch, B_crit", interval(critical), "not identified"),
             ("next batch to run", number(results["next_batch"]), "to identify B_crit"),
         ]
-    shown += [
-        ("fewest steps, S_min", number(results["s_min"]["value"]), f"95 %: {interval(results['s_min'])}"),
-        ("fewest examples, E_min", number(results["e_min"]["value"]), f"95 %: {interval(results['e_min'])}"),
-    ]
+    if results["identified"]:
+        shown += [
+            ("fewest steps, S_min", number(results["s_min"]["value"]), f"95 %: {interval(results['s_min'])}"),
+            ("fewest examples, E_min", number(results["e_min"]["value"]), f"95 %: {interval(results['e_min'])}"),
+        ]
     for what, choice in results["recommended"].items():
         if choice is not None:
             shown.append((f"{what} batch", number(choice["global_batch"]), _detail(what, choice)))
@@ -149,7 +150,12 @@ def _noise(results: dict[str, Any]) -> Section:
 
 def _fit(results: dict[str, Any]) -> Section:
     names = {"s_min": "S_min, steps", "e_min": "E_min, examples", "b_crit": "B_crit, examples"}
-    rows = [[what, estimate(results[name]), estimate(results["bootstrap"][name])] for name, what in names.items()]
+    rows = [
+        [what, estimate(results[name]), estimate(results["bootstrap"][name])]
+        if results["identified"]
+        else [what, interval(results[name]), "B_crit is not identified"]
+        for name, what in names.items()
+    ]
     rows.append(["B_crit without the largest batch", estimate(results["without_largest"]), ""])
     method = (
         "Steps to target are fitted to S = S_min·(1 + B_crit/B) (McCandlish et al. 2018, arXiv 1812.06162) by their "

@@ -158,7 +158,7 @@ def critical_batch(axes: Axes, fit: Fit, along: Along = "x") -> None:
         draw_line(
             fit.b_crit.value, color=GREEN, linewidth=1.4, linestyle=(0, (5, 2)), label=f"{name} {told(fit.b_crit)}"
         )
-    else:
+    elif fit.b_crit.low > 0 or fit.b_crit.high < math.inf:
         draw_span(*span, color=GREEN, alpha=0.13, linewidth=0, label=f"{name}: {bounds(fit.b_crit)}")
 
 
@@ -174,4 +174,4 @@ def caveat(fit: Fit) -> str:
 
 def fitted(fit: Fit) -> str:
     """What the fitted line is called in a legend."""
-    return "fit, with its 95 % band" if fit.identified else "fit: $B_{crit}$ is not identified"
+    return "fit, with its 95 % bootstrap band" if fit.identified else "fit: $B_{crit}$ is not identified"

@@ -75,13 +75,18 @@ def write(path: str | Path, rows: Sequence[Row], columns: Sequence[str], comment
     write_atomically(Path(path), text.getvalue().encode())
 
 
+_LARGEST = 10**15
+
+
 def whole(least: int) -> Parser:
-    """Integers from `least` on; also as `120.0`, which programs write where a column has gaps."""
+    """Integers from `least` to 10¹⁵; also as `120.0`, which programs write where a column has gaps."""
 
     def parse(text: str) -> int:
         value = _finite(text)
         if not value.is_integer() or value < least:
             raise ValueError(f"must be a whole number, at least {least}")
+        if value > _LARGEST:
+            raise ValueError(f"must be at most {_LARGEST:,}")
         return int(text) if text.isdecimal() else int(value)
 
     return parse
