@@ -40,11 +40,12 @@ def noise_plot(analysis: Analysis, noise: Sequence[NoiseWindow], results: dict[s
         for trial in shown.values()
         for window in trial
         for kind in kinds
-        for value in _values(window, kind)
-        if value is not None and 0 < value < math.inf
+        if (value := _values(window, kind)[0]) is not None and 0 < value < math.inf
     ]
     critical = [value for value in (analysis.fit.b_crit.value,) if analysis.fit.identified]
-    limits = around([*known, *critical] or [1.0], 1.6)
+    # A short window's value may be anything: the few that are far out don't set the scale for all.
+    most = np.quantile(known, [0.05, 0.95], method="nearest").tolist() if known else []
+    limits = around([*most, *critical] or [1.0], 2)
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(shown)))
     for axes, kind in zip(panels, kinds, strict=True):
         number_axis(axes, "y", *limits)
@@ -64,6 +65,7 @@ def noise_plot(analysis: Analysis, noise: Sequence[NoiseWindow], results: dict[s
         title,
         f"Averages over windows of training, for one trial a batch; the shaded band is the 95 % interval at batch "
         f"{number(bold)}, the one nearest to B_crit. Gaps: not yet known, the gradient can't be told from its noise. "
+        "A line may leave the frame at a window that is hardly known. "
         "To be compared with B_crit in order of magnitude only.",
         f"Noise scale along training for {len(shown)} batches; {len(noise)} windows, {unknown} of them not yet known.",
         (
