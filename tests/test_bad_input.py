@@ -128,7 +128,7 @@ WRONG = [
         "auto, single, mirrored, multi_worker",
         "did you mean",
     ),
-    ("insight: {methods: [grad]}", "insight.methods", "gradient, smoothgrad, gradcam"),
+    ("insight: {methods: [grad]}", "insight.methods", "gradient, gradient_times_input, smoothgrad"),
     ("insight: {methods: gradient}", "insight.methods", "'gradient'"),
     ("insight: {methods: []}", "insight.methods", "at least 1"),
     ("insight: {images: 0}", "insight.images", "1", "0"),
@@ -596,7 +596,7 @@ class TestScaleRun:
             ("scale.target.metric=validation.acuracy", "did you mean 'validation.accuracy'"),
             ("scale.target=null", "expected a section"),
             ("scale.evaluate_every=1 epochs", "write examples"),
-            ("scale.max_examples=100", "before the first evaluation"),
+            ("scale.max_examples=63", "before the first evaluation"),
             ("scale.max_examples=null", "needs a budget"),
             ("scale.seeds.report=0", "greater than or equal to 1"),
             ("scale.replicas=[]", "at least 1 item"),
@@ -659,7 +659,7 @@ class TestScaleFit:
             (HEADER + "16,0.1,0,10,,reached\n", "steps_high"),
             (HEADER + "16,0.1,0,10,20,reached\n16,0.1,0,12,20,reached\n", ":3"),
             (HEADER + "16,0.1,0,10,20,reached\n16,0.1,1,10,20,reached\n", "two batch sizes"),
-            (HEADER + "16,0.1,0,10,,missed\n32,0.1,0,10,,missed\n", "none of the 2 reported trials reached"),
+            (HEADER + "16,0.1,0,10,,missed\n32,0.1,0,10,,missed\n", "none of the 2 trials reached"),
         ],
     )
     def test_table(self, refused, tmp_path, text, words):

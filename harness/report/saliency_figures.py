@@ -1,21 +1,18 @@
 """Saliency maps beside the images they explain."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from harness.report.picture import INK, MUTED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
+from harness.insight.saliency import METHODS
+from harness.report.picture import INK, MUTED, SIGNED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
 
-_TITLES = {"gradient": "Gradient", "smoothgrad": "SmoothGrad", "gradcam": "Grad-CAM"}
-_NOTES = {
-    "gradient": "the gradient answers which pixels, changed a little, would move the logit most",
-    "smoothgrad": "SmoothGrad is the mean of the gradient over noisy copies of the image, which is calmer",
-    "gradcam": "Grad-CAM shows where the last convolutional layer's features speak for the class, coarsely",
-}
 _TILE, _GAP, _LABEL = 0.86, 0.05, 1.12
 _TOP, _BOTTOM = 0.5, 0.62
+_HEADING_LETTERS = 12
 
 
 def saliency_picture(
@@ -35,7 +32,7 @@ def saliency_picture(
         rows: (n,) where they stand in the test set.
         labels: (n,) the true classes.
         probabilities: (n, classes) what the model says; the maps explain the most probable class.
-        maps: method's name -> (n, height, width), not negative.
+        maps: method's name -> (n, height, width).
     """
     blocks = 2 if len(images) > 4 else 1
     per_block = -(-len(images) // blocks)
@@ -44,21 +41,28 @@ def saliency_picture(
     width, height = blocks * block_width, _TOP + per_block * step + _BOTTOM
     figure, axes = blank(width, height)
     for block in range(blocks):
-        for column, heading in enumerate(["Image", *(_TITLES[method] for method in maps)]):
+        for column, heading in enumerate(["Image", *(METHODS[method].title for method in maps)]):
             centre = block * block_width + _LABEL + column * step + _TILE / 2
+            heading = "\n".join(textwrap.wrap(heading, _HEADING_LETTERS))
             axes.text(centre, _TOP - 0.1, heading, ha="center", va="bottom", fontsize=9.5, color=INK)
     for index, image in enumerate(images):
         left, top = index // per_block * block_width + _LABEL, _TOP + index % per_block * step
         _label(axes, left - 0.1, top, int(labels[index]), probabilities[index], int(rows[index]))
         place(axes, displayable(image), left, top, _TILE, _TILE)
-        for method_maps in maps.values():
+        for method, method_maps in maps.items():
             left += step
-            limit = max(float(method_maps[index].max()), 1e-12)
-            place(axes, method_maps[index], left, top, _TILE, _TILE, cmap=UNSIGNED, vmin=0, vmax=limit)
-            _outline(axes, image, left, top)
-    colour_bar(figure, _LABEL, height - 0.5, 2.6, UNSIGNED, 0, 1, "colour: share of the map's own largest value")
+            signed = METHODS[method].signed
+            limit = max(float(np.abs(method_maps[index]).max()), 1e-12)
+            colours = {"cmap": SIGNED, "vmin": -limit} if signed else {"cmap": UNSIGNED, "vmin": 0}
+            place(axes, method_maps[index], left, top, _TILE, _TILE, vmax=limit, **colours)
+            _outline(axes, image, left, top, "black" if signed else "white")
+    signs = {METHODS[method].signed for method in maps}
+    for place_of_bar, signed in enumerate(sorted(signs)):
+        left = _LABEL + place_of_bar * 3.4
+        label = "for (red) and against (blue)" if signed else "share of the map's own largest value"
+        colour_bar(figure, left, height - 0.5, 2.6, SIGNED if signed else UNSIGNED, -signed, 1, label)
     predicted = probabilities.argmax(axis=1)
-    notes = "; ".join(_NOTES[method] for method in maps)
+    notes = "; ".join(METHODS[method].note for method in maps)
     shown = "; ".join(
         f"test image {row}: true {label}, predicted {guess}"
         for row, label, guess in zip(rows, labels, predicted, strict=True)
@@ -66,12 +70,12 @@ def saliency_picture(
     return Picture(
         name=name,
         title=title,
-        caption="Each map explains the logit of the predicted class; the white line is the image's outline. "
+        caption="Each map explains the logit of the predicted class; the thin line is the image's outline. "
         f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own largest value: brightness compares "
         "the pixels of one map, not two maps. Where a pooling cuts off what doesn't fill its window, the pixels "
         "at the right and lower edge reach no logit: the gradients are zero there, and a coarse Grad-CAM, "
         "stretched over the whole image, may still light up.",
-        alt=f"{title}, each with {', '.join(_TITLES[method] for method in maps)}. {shown}.",
+        alt=f"{title}, each with {', '.join(METHODS[method].title for method in maps)}. {shown}.",
         png=png(figure),
     )
 
@@ -94,9 +98,9 @@ def _percent(probability: float) -> str:
     return "> 99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
 
 
-def _outline(axes: Axes, image: NDArray[np.uint8], left: float, top: float) -> None:
+def _outline(axes: Axes, image: NDArray[np.uint8], left: float, top: float, colour: str) -> None:
     grey = image.mean(axis=-1)
     if grey.min() < 127.5 < grey.max():
         x = left + _TILE * (np.arange(grey.shape[1]) + 0.5) / grey.shape[1]
         y = top + _TILE * (np.arange(grey.shape[0]) + 0.5) / grey.shape[0]
-        axes.contour(x, y, grey, levels=[127.5], colors="white", linewidths=0.7, alpha=0.75)
+        axes.contour(x, y, grey, levels=[127.5], colors=colour, linewidths=0.7, alpha=0.75)

@@ -84,7 +84,7 @@ def _saliency(logits: keras.Model, data: DataSet, probabilities: NDArray[np.floa
         if len(rows):
             images = data.x_test[rows]
             maps: dict[str, NDArray[np.float32]] = {
-                name: METHODS[name](logits, images, predicted[rows]) for name in config.insight.methods
+                name: METHODS[name].explain(logits, images, predicted[rows]) for name in config.insight.methods
             }
             title = f"Saliency maps of {kind} test images"
             pictures.append(

@@ -1,0 +1,40 @@
+"""What all saliency methods share: the images go through a chunk at a time, and the score is a logit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from harness.errors import UserError
+
+Maps = NDArray[np.float32]
+Logits = Callable[[tf.Tensor], tf.Tensor]
+
+CHUNK = 64
+"""Images explained at a time: bounds the memory, whatever the number of images."""
+
+
+def logit_of(labels: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The score function: from logits (n, classes) those of the labels, (n,)."""
+    return lambda outputs: tf.gather(outputs, labels, batch_dims=1)
+
+
+def in_chunks(
+    method: Callable[[tf.Tensor, tf.Tensor], NDArray[Any]],
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    chunk: int = CHUNK,
+) -> Maps:
+    """Maps (n, height, width) of images (n, height, width, channels) and labels (n,), from `method`, which is given
+    float32 images and int32 labels. Raises UserError where the labels do not fit the images."""
+    if images.ndim != 4:
+        raise UserError(f"images of shape {images.shape}: give (n, height, width, channels)")
+    if labels.shape != images.shape[:1]:
+        raise UserError(f"labels of shape {labels.shape} for {len(images)} images: give one label an image")
+    maps = np.zeros(images.shape[:3], np.float32)
+    for start in range(0, len(images), chunk):
+        rows = slice(start, start + chunk)
+        maps[rows] = method(tf.constant(images[rows], tf.float32), tf.constant(labels[rows], tf.int32))
+    return maps

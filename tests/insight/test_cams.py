@@ -1,0 +1,85 @@
+"""Each map against the paper's formula on a model of 4×4 positions, worked out in NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.insight.cams import gradcam, gradcam_plus_plus, layercam, scorecam
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int32]
+
+
+class ByHand:
+    """Two feature maps of as many positions as there are pixels, and two logits that are linear in them."""
+
+    def __init__(self) -> None:
+        pixels = keras.Input((4, 4, 1))
+        features = keras.layers.Conv2D(2, 1, activation="relu")(pixels)
+        self.model = keras.Model(pixels, keras.layers.Dense(2, use_bias=False)(keras.layers.Flatten()(features)))
+        random = np.random.default_rng(0)
+        self.dense = random.normal(size=(32, 2)).astype(np.float32)
+        self.model.set_weights([np.array([[[[1.0, -2.0]]]]), np.array([-3.0, 9.0]), self.dense])
+        self.image = random.integers(0, 10, (1, 4, 4, 1))
+        self.activations = self.features(self.image[0])
+
+    def features(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.maximum(image * np.array([1.0, -2.0]) + np.array([-3.0, 9.0]), 0)
+
+    def gradient(self, label: int) -> NDArray[np.float64]:
+        return self.dense[:, label].reshape(4, 4, 2)
+
+
+@pytest.fixture
+def by_hand() -> ByHand:
+    return ByHand()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_gradcam_by_hand(by_hand: ByHand, label: int) -> None:
+    weights = by_hand.gradient(label).mean(axis=(0, 1))
+    expected = np.maximum((by_hand.activations * weights).sum(axis=-1), 0)
+    maps = gradcam(by_hand.model, by_hand.image, np.array([label]))
+    np.testing.assert_allclose(maps[0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_gradcam_plus_plus_by_hand(by_hand: ByHand, label: int) -> None:
+    g, activations = by_hand.gradient(label), by_hand.activations
+    alpha = g**2 / (2 * g**2 + g**3 * activations.sum(axis=(0, 1)))
+    alpha /= alpha.sum(axis=(0, 1))
+    weights = (alpha * np.maximum(g, 0)).sum(axis=(0, 1))
+    maps = gradcam_plus_plus(by_hand.model, by_hand.image, np.array([label]))
+    np.testing.assert_allclose(maps[0], np.maximum((activations * weights).sum(axis=-1), 0), rtol=1e-4, atol=1e-6)
+
+
+def test_gradcam_plus_plus_does_not_overflow_where_a_logit_is_large(by_hand: ByHand) -> None:
+    by_hand.model.set_weights([*by_hand.model.get_weights()[:2], 100 * by_hand.dense])
+    assert by_hand.model(by_hand.image).numpy().max() > 100  # e^100 is beyond float32
+    assert np.isfinite(gradcam_plus_plus(by_hand.model, by_hand.image, np.array([0]))).all()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_layercam_by_hand(by_hand: ByHand, label: int) -> None:
+    expected = (np.maximum(by_hand.gradient(label), 0) * by_hand.activations).sum(axis=-1)
+    maps = layercam(by_hand.model, by_hand.image, np.array([label]))
+    np.testing.assert_allclose(maps[0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_scorecam_by_hand(by_hand: ByHand, label: int) -> None:
+    expected = np.zeros((4, 4))
+    for feature_map in np.moveaxis(by_hand.activations, -1, 0):
+        mask = (feature_map - feature_map.min()) / np.ptp(feature_map)
+        logits = by_hand.features(by_hand.image[0] * mask[..., np.newaxis]).reshape(-1) @ by_hand.dense
+        probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        expected += probabilities[label] * feature_map
+    maps = scorecam(by_hand.model, by_hand.image, np.array([label]))
+    np.testing.assert_allclose(maps[0], np.maximum(expected, 0), rtol=1e-4, atol=1e-6)
+
+
+def test_gradcam_is_stretched_to_the_image(cnn: keras.Model, images: Images, labels: Labels) -> None:
+    maps = gradcam(cnn, images, labels)
+    assert maps.shape == (6, 28, 28)
+    assert maps.max() > 0
