@@ -4,18 +4,20 @@ A map has that layer's few positions and is stretched to the image by linear int
 is the layer's k-th feature map, and g^k is ∂ logit / ∂ A^k.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tf_keras_vis import ModelVisualization
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 from tf_keras_vis.layercam import Layercam
 from tf_keras_vis.scorecam import Scorecam
 
-from harness.insight.chunks import CHUNK, Maps, in_chunks, logit_of
+from harness.insight.chunks import CHUNK, Maps, Score, in_chunks, logit_of
 from harness.insight.layers import convolutions
 
 _MASKED_BYTES = 2**28
@@ -27,13 +29,7 @@ def gradcam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> 
 
     Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2.
     """
-    engine = Gradcam(logits)
-
-    def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
-        result: NDArray[Any] = engine(logit_of(labels), images, normalize_cam=False)
-        return result
-
-    return in_chunks(maps, images, labels)
+    return _explained(Gradcam(logits), images, labels)
 
 
 def gradcam_plus_plus(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
@@ -41,20 +37,15 @@ def gradcam_plus_plus(logits: keras.Model, images: NDArray[Any], labels: NDArray
     (g^k)² / (2 (g^k)² + (g^k)³ Σ A^k) and adds up to 1 over the positions.
 
     Chattopadhyay et al. 2018, "Grad-CAM++" (arXiv 1710.11063), equations 10 and 19, with the division that their code
-    has and the paper has not. Their score is e^logit, which only
-    scales each image's map and can overflow: here it is e^(logit - its own value), which is 1.
+    has and the paper has not. Their score is e^logit, which only scales each image's map and can overflow: here it is
+    e^(logit - its own value), which is 1.
     """
-    engine = GradcamPlusPlus(logits)
 
-    def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
-        def score(outputs: tf.Tensor) -> tf.Tensor:
-            logit = logit_of(labels)(outputs)
-            return logit - tf.stop_gradient(logit)
+    def score_of(labels: tf.Tensor) -> Score:
+        logit = logit_of(labels)
+        return lambda outputs: logit(outputs) - tf.stop_gradient(logit(outputs))
 
-        result: NDArray[Any] = engine(score, images, normalize_cam=False)
-        return result
-
-    return in_chunks(maps, images, labels)
+    return _explained(GradcamPlusPlus(logits), images, labels, score_of)
 
 
 def layercam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
@@ -62,13 +53,7 @@ def layercam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) ->
 
     Jiang et al. 2021, "LayerCAM" (IEEE Transactions on Image Processing 30, 5875), equations 6 to 8.
     """
-    engine = Layercam(logits)
-
-    def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
-        result: NDArray[Any] = engine(logit_of(labels), images, normalize_cam=False)
-        return result
-
-    return in_chunks(maps, images, labels)
+    return _explained(Layercam(logits), images, labels)
 
 
 def scorecam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
@@ -79,12 +64,22 @@ def scorecam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) ->
     """
     engine = Scorecam(_Quiet(logits.inputs, logits.outputs[0]))
     per_image = 8 * convolutions(logits)[-1].filters * int(np.prod(images.shape[1:]))
+    chunk = max(1, min(CHUNK, _MASKED_BYTES // per_image))
+    return _explained(engine, images, labels, chunk=chunk)
 
+
+def _explained(
+    engine: ModelVisualization,
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    score_of: Callable[[tf.Tensor], Score] = logit_of,
+    chunk: int = CHUNK,
+) -> Maps:
     def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
-        result: NDArray[Any] = engine(logit_of(labels), images, normalize_cam=False)
+        result: NDArray[Any] = engine(score_of(labels), images, normalize_cam=False)
         return result
 
-    return in_chunks(maps, images, labels, max(1, min(CHUNK, _MASKED_BYTES // per_image)))
+    return in_chunks(maps, images, labels, chunk)
 
 
 class _Quiet(keras.Model):  # type: ignore[misc]

@@ -11,13 +11,15 @@ from harness.errors import UserError
 
 Maps = NDArray[np.float32]
 Logits = Callable[[tf.Tensor], tf.Tensor]
+Score = Callable[[tf.Tensor], tf.Tensor]
+"""From logits (n, classes) to what is explained, (n,)."""
 
 CHUNK = 64
 """Images explained at a time: bounds the memory, whatever the number of images."""
 
 
-def logit_of(labels: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The score function: from logits (n, classes) those of the labels, (n,)."""
+def logit_of(labels: tf.Tensor) -> Score:
+    """The logits of the labels."""
     return lambda outputs: tf.gather(outputs, labels, batch_dims=1)
 
 

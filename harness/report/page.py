@@ -1,13 +1,11 @@
 """The report's page: summary, pictures and config in one self-contained HTML file."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from harness.report.picture import Picture
+from harness.templates import page_template
 from harness.training import noise_scale
 
 
@@ -29,15 +27,7 @@ def page(name: str, summary: dict[str, Any], config: str, sections: Sequence[Sec
         config: the resolved config's YAML.
         sections: in the order of the page.
     """
-    environment = Environment(
-        loader=PackageLoader("harness.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    return environment.get_template("page.html.jinja").render(
+    return page_template("harness.report").render(
         name=name,
         status=summary.get("status", "unknown"),
         headlines=headlines(summary),

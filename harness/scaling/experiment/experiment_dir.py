@@ -83,11 +83,11 @@ class ExperimentDir:
         for run in filter(RunDir.exists, map(RunDir, runs)):
             with suppress(UserError):
                 found.append(result_of(run, classes))
-        return sorted(filter(None, found), key=lambda trial: (trial.global_batch, trial.learning_rate, trial.seed))
+        return sorted(filter(None, found), key=Setting.of)
 
     def unfinished(self, done: Sequence[Trial], scale: ScaleSection) -> set[Setting]:
         """Those that were missed within less than the budget of `scale`, and so may go on."""
-        missed = [Setting(t.global_batch, t.learning_rate, t.seed) for t in done if t.status == "missed"]
+        missed = [Setting.of(trial) for trial in done if trial.status == "missed"]
         return {setting for setting in missed if _may_go_on(self.run_of(setting), scale)}
 
 

@@ -16,7 +16,7 @@ def write(folder: ExperimentDir, trials: Sequence[Trial]) -> None:
     """Write noise_scale.csv, unless no trial has measured anything (`train.noise_scale`)."""
     rows = []
     for trial in trials:
-        setting = Setting(trial.global_batch, trial.learning_rate, trial.seed)
+        setting = Setting.of(trial)
         for window in noise_scale.known_windows(folder.run_of(setting).read_metrics(), _WINDOWS):
             rows.append(
                 NoiseWindow(

@@ -1,7 +1,7 @@
 """Which trials an experiment needs next, given those that are done: a pure function; a killed experiment asks again."""
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from harness.config.scale import Experiment
 from harness.scaling.fit.selection import BatchResult, select
@@ -14,6 +14,11 @@ class Setting(NamedTuple):
     global_batch: int
     learning_rate: float
     seed: int
+
+    @classmethod
+    def of(cls, trial: Trial) -> Self:
+        """That of a trial that is done."""
+        return cls(trial.global_batch, trial.learning_rate, trial.seed)
 
     @property
     def name(self) -> str:
@@ -40,7 +45,7 @@ def next_settings(
         failed: settings that came to no result; they are gone without.
         unfinished: those of `done` that are to go on, if they are still asked for.
     """
-    known = {Setting(t.global_batch, t.learning_rate, t.seed) for t in done} - {*unfinished} | {*failed}
+    known = {Setting.of(trial) for trial in done} - {*unfinished} | {*failed}
     return [
         setting for batch in experiment.scale.global_batches for setting in _at_batch(experiment, batch, done, known)
     ]

@@ -48,7 +48,7 @@ class ProgressTable:
         self._ended += 1
         self._last = time.monotonic()
         batch, rate, seed = setting
-        trial = next((t for t in done if (t.global_batch, t.learning_rate, t.seed) == setting), None)
+        trial = next((trial for trial in done if Setting.of(trial) == setting), None)
         if trial is not None:
             outcome = _outcome(trial)
         else:

@@ -134,7 +134,7 @@ class Sweep:
         return Task(setting.name, [*HARNESS, "train", str(config_file), *options], self._folder.output_of(setting))
 
     def _note_failure(self, setting: Setting, done: Sequence[Trial]) -> None:
-        if setting in {Setting(t.global_batch, t.learning_rate, t.seed) for t in done} - self._unfinished(done):
+        if setting in {Setting.of(trial) for trial in done} - self._unfinished(done):
             return
         run = self._folder.run_of(setting)
         step = stopped_at(run)

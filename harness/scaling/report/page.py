@@ -1,16 +1,14 @@
 """A scaling experiment's page: its numbers, plots and tables in one self-contained HTML file."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.scaling.report.plot import Plot
 from harness.scaling.report.speed_plots import SPEED_COLUMNS, speed_row
 from harness.scaling.report.summary import BATCH_COLUMNS, batch_rows, estimate, interval
 from harness.scaling.report.wording import number, replicas
+from harness.templates import page_template
 
 _SPEED = (
     "Images/s is the global batch divided by the time of a step, of all replicas together: the median of repeated "
@@ -47,15 +45,7 @@ def page(
         config: the experiment's YAML.
         failed: a line for each trial that came to no result.
     """
-    environment = Environment(
-        loader=PackageLoader("harness.scaling.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    return environment.get_template("page.html.jinja").render(
+    return page_template("harness.scaling.report").render(
         name=name,
         target=results["target"],
         sentence=results["sentence"],
