@@ -19,6 +19,20 @@ def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
     return layers
 
 
+def convolution(model: keras.Model, name: str | None = None) -> keras.layers.Conv2D:
+    """The convolutional layer of that name; the last one where it is None.
+
+    Raises:
+        UserError: there is none.
+    """
+    layers = {layer.name: layer for layer in convolutions(model)}
+    if name is None:
+        return list(layers.values())[-1]
+    if name not in layers:
+        raise UserError(f"the model has no convolutional layer '{name}': it has {', '.join(layers)}")
+    return layers[name]
+
+
 def centre_unit(maps: tf.Tensor) -> tf.Tensor:
     """From feature maps (n, height, width, filters) the units in the middle: (n, filters)."""
     return maps[:, maps.shape[1] // 2, maps.shape[2] // 2, :]

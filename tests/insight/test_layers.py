@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.insight.layers import convolutions, receptive_field
+from harness.insight.layers import convolution, convolutions, receptive_field
 
 
 def test_convolutions_come_from_the_pixels_upwards(cnn: keras.Model) -> None:
@@ -31,3 +31,10 @@ def test_a_layer_that_answers_to_nothing_sees_the_whole_image() -> None:
     model = keras.Model(pixels, keras.layers.Conv2D(2, 3, name="conv")(pixels))
     model.set_weights([np.zeros((3, 3, 1, 2)), np.zeros(2)])
     assert receptive_field(model, "conv") == (slice(0, 5), slice(0, 6))
+
+
+def test_a_layer_is_found_by_name_and_one_that_is_not_there_is_refused_with_those_that_are(cnn: keras.Model) -> None:
+    assert convolution(cnn).name == "conv_3"
+    assert convolution(cnn, "conv_1").name == "conv_1"
+    with pytest.raises(UserError, match="no convolutional layer 'conv_9': it has conv_1, conv_2, conv_3"):
+        convolution(cnn, "conv_9")

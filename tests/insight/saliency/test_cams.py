@@ -1,11 +1,13 @@
 """Each map against the paper's formula on a model of 4×4 positions, worked out in NumPy."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.insight.cams import gradcam, gradcam_plus_plus, layercam, scorecam
+from harness.insight.saliency.cams import gradcam, gradcam_plus_plus, layercam, scorecam
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -83,3 +85,10 @@ def test_gradcam_is_stretched_to_the_image(cnn: keras.Model, images: Images, lab
     maps = gradcam(cnn, images, labels)
     assert maps.shape == (6, 28, 28)
     assert maps.max() > 0
+
+
+@pytest.mark.parametrize("method", [gradcam, gradcam_plus_plus, layercam, scorecam])
+def test_another_layer_gives_another_map(method: Any, cnn: keras.Model, images: Images, labels: Labels) -> None:
+    last = method(cnn, images, labels)
+    np.testing.assert_array_equal(method(cnn, images, labels, layer="conv_3"), last)
+    assert not np.allclose(method(cnn, images, labels, layer="conv_2"), last)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.insight.gradients import (
+from harness.insight.saliency.gradients import (
     gradient,
     gradient_times_input,
     guided_backpropagation,

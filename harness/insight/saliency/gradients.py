@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tf_keras_vis.saliency import Saliency
 from tf_keras_vis.utils.model_modifiers import GuidedBackpropagation
 
-from harness.insight.chunks import Logits, Maps, in_chunks, logit_of
+from harness.insight.saliency.chunks import Logits, Maps, in_chunks, logit_of
 
 _PIXEL_RANGE = 255.0
 
@@ -28,11 +28,7 @@ def gradient_times_input(logits: Logits, images: NDArray[Any], labels: NDArray[A
     Shrikumar et al. 2016, "Not Just a Black Box" (arXiv 1605.01713), section 3.2.
     """
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def product(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(images * _gradient(logits, images, labels), axis=-1)
-
-    return in_chunks(lambda images, labels: product(images, labels).numpy(), images, labels)
+    return in_chunks(lambda images, labels: _product(logits, images, labels).numpy(), images, labels)
 
 
 def smoothgrad(
@@ -52,17 +48,8 @@ def smoothgrad(
     `noise` is a share of the pixel range (0 to 255), and the noisy copies are not clipped. The k-th copy of
     every image gets the same noise, drawn from (`seed`, k).
     """
-    deviation = tf.constant(noise * _PIXEL_RANGE, tf.float32)
-
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def mean_gradient(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        total = tf.zeros_like(images)
-        for sample in tf.range(samples):
-            noisy = images + deviation * tf.random.stateless_normal(images.shape[1:], [seed, sample])
-            total += tf.abs(_gradient(logits, noisy, labels))
-        return tf.reduce_max(total / samples, axis=-1)
-
-    return in_chunks(lambda images, labels: mean_gradient(images, labels).numpy(), images, labels)
+    settings = tf.constant(samples), tf.constant(noise * _PIXEL_RANGE, tf.float32), tf.constant(seed)
+    return in_chunks(lambda images, labels: _noisy(logits, images, labels, *settings).numpy(), images, labels)
 
 
 def integrated_gradients(
@@ -77,15 +64,8 @@ def integrated_gradients(
     of the baseline, an image whose pixels all are `baseline`.
     """
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def integral(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        total = tf.zeros_like(images)
-        for step in tf.range(steps):
-            share = (tf.cast(step, tf.float32) + 0.5) / steps
-            total += _gradient(logits, baseline + share * (images - baseline), labels)
-        return tf.reduce_sum((images - baseline) * total / steps, axis=-1)
-
-    return in_chunks(lambda images, labels: integral(images, labels).numpy(), images, labels)
+    settings = tf.constant(baseline, tf.float32), tf.constant(steps)
+    return in_chunks(lambda images, labels: _integral(logits, images, labels, *settings).numpy(), images, labels)
 
 
 def guided_backpropagation(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
@@ -96,6 +76,34 @@ def guided_backpropagation(logits: keras.Model, images: NDArray[Any], labels: ND
     `activation` is relu, not in relu layers of their own.
     """
     return _absolute_gradient(Saliency(_functional(logits), GuidedBackpropagation()), images, labels)
+
+
+# Compiled once for each model, and not once for each call: the sanity check explains one model many times.
+
+
+@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+def _product(logits: Logits, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(images * _gradient(logits, images, labels), axis=-1)
+
+
+@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+def _noisy(
+    logits: Logits, images: tf.Tensor, labels: tf.Tensor, samples: tf.Tensor, deviation: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    total = tf.zeros_like(images)
+    for sample in tf.range(samples):
+        noise = tf.random.stateless_normal(tf.shape(images)[1:], tf.stack([seed, sample]))
+        total += tf.abs(_gradient(logits, images + deviation * noise, labels))
+    return tf.reduce_max(total / tf.cast(samples, tf.float32), axis=-1)
+
+
+@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+def _integral(logits: Logits, images: tf.Tensor, labels: tf.Tensor, baseline: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    total, whole = tf.zeros_like(images), tf.cast(steps, tf.float32)
+    for step in tf.range(steps):
+        share = (tf.cast(step, tf.float32) + 0.5) / whole
+        total += _gradient(logits, baseline + share * (images - baseline), labels)
+    return tf.reduce_sum((images - baseline) * total / whole, axis=-1)
 
 
 def _functional(logits: keras.Model) -> keras.Model:

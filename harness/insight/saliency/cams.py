@@ -1,4 +1,4 @@
-"""Class activation maps at the last convolutional layer, by tf-keras-vis. The form of the functions: see saliency.py.
+"""Class activation maps at a convolutional layer, the last one unless `layer` names another, by tf-keras-vis.
 
 A map has that layer's few positions and is stretched to the image by linear interpolation, corner on corner. Below, A^k
 is the layer's k-th feature map, and g^k is ∂ logit / ∂ A^k.
@@ -17,22 +17,24 @@ from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 from tf_keras_vis.layercam import Layercam
 from tf_keras_vis.scorecam import Scorecam
 
-from harness.insight.chunks import CHUNK, Maps, Score, in_chunks, logit_of
-from harness.insight.layers import convolutions
+from harness.insight.layers import convolution
+from harness.insight.saliency.chunks import CHUNK, Maps, Score, in_chunks, logit_of
 
 _MASKED_BYTES = 2**28
 """Score-CAM masks each image once for every feature map, all of a chunk at a time, as float64."""
 
 
-def gradcam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+def gradcam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, layer: str | None = None) -> Maps:
     """Grad-CAM: relu(Σ_k w_k A^k), w_k = mean over positions of g^k.
 
     Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2.
     """
-    return _explained(Gradcam(logits), images, labels)
+    return _explained(Gradcam(logits), layer, images, labels)
 
 
-def gradcam_plus_plus(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+def gradcam_plus_plus(
+    logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, layer: str | None = None
+) -> Maps:
     """Grad-CAM++: relu(Σ_k w_k A^k), w_k = Σ over positions of α · relu(g^k), where α is proportional to
     (g^k)² / (2 (g^k)² + (g^k)³ Σ A^k) and adds up to 1 over the positions.
 
@@ -45,38 +47,41 @@ def gradcam_plus_plus(logits: keras.Model, images: NDArray[Any], labels: NDArray
         logit = logit_of(labels)
         return lambda outputs: logit(outputs) - tf.stop_gradient(logit(outputs))
 
-    return _explained(GradcamPlusPlus(logits), images, labels, score_of)
+    return _explained(GradcamPlusPlus(logits), layer, images, labels, score_of)
 
 
-def layercam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+def layercam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, layer: str | None = None) -> Maps:
     """LayerCAM: relu(Σ_k relu(g^k) · A^k), position by position.
 
     Jiang et al. 2021, "LayerCAM" (IEEE Transactions on Image Processing 30, 5875), equations 6 to 8.
     """
-    return _explained(Layercam(logits), images, labels)
+    return _explained(Layercam(logits), layer, images, labels)
 
 
-def scorecam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+def scorecam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, layer: str | None = None) -> Maps:
     """Score-CAM: relu(Σ_k p_k A^k), p_k the class's probability for the image times A^k, stretched and scaled to 0..1.
 
     Wang et al. 2020, "Score-CAM" (arXiv 1910.01279), equations 3 to 7, without the probability of a black image that
     equation 4 takes off. No gradients; a forward pass for each feature map.
     """
     engine = Scorecam(_Quiet(logits.inputs, logits.outputs[0]))
-    per_image = 8 * convolutions(logits)[-1].filters * int(np.prod(images.shape[1:]))
+    per_image = 8 * convolution(logits, layer).filters * int(np.prod(images.shape[1:]))
     chunk = max(1, min(CHUNK, _MASKED_BYTES // per_image))
-    return _explained(engine, images, labels, chunk=chunk)
+    return _explained(engine, layer, images, labels, chunk=chunk)
 
 
 def _explained(
     engine: ModelVisualization,
+    layer: str | None,
     images: NDArray[Any],
     labels: NDArray[Any],
     score_of: Callable[[tf.Tensor], Score] = logit_of,
     chunk: int = CHUNK,
 ) -> Maps:
+    name = convolution(engine.model, layer).name
+
     def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
-        result: NDArray[Any] = engine(score_of(labels), images, normalize_cam=False)
+        result: NDArray[Any] = engine(score_of(labels), images, penultimate_layer=name, normalize_cam=False)
         return result
 
     return in_chunks(maps, images, labels, chunk)

@@ -1,26 +1,16 @@
-"""Saliency maps: how much each pixel matters to one logit.
-
-Every method has the form `method(logits, images, labels) -> maps`:
-
-    logits  the model, images -> logits (n, classes); a functional one where tf-keras-vis does the work
-    images  (n, height, width, channels), any real dtype, in the units the model takes (raw pixels)
-    labels  (n,), integers: the logit to explain, image by image
-    maps    (n, height, width) float32, not normalised; signed only where METHODS says so
-
-and raises `UserError` where the labels do not fit the images. An image's map does not depend on the images
-beside it.
-"""
+"""The methods by name, and what one has to know of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 from numpy.typing import NDArray
 
-from harness.insight.cams import gradcam, gradcam_plus_plus, layercam, scorecam
-from harness.insight.chunks import Maps
-from harness.insight.gradients import (
+from harness.insight.saliency.cams import gradcam, gradcam_plus_plus, layercam, scorecam
+from harness.insight.saliency.chunks import Maps
+from harness.insight.saliency.gradients import (
     gradient,
     gradient_times_input,
     guided_backpropagation,
@@ -28,16 +18,21 @@ from harness.insight.gradients import (
     smoothgrad,
 )
 
+Explain = Callable[[keras.Model, NDArray[Any], NDArray[Any]], Maps]
+"""`(logits, images, labels) -> maps`: see the package."""
+
 
 @dataclass(frozen=True)
 class Method:
     """A way to make maps."""
 
     title: str
-    explain: Callable[[keras.Model, NDArray[Any], NDArray[Any]], Maps]
+    explain: Callable[..., Maps]
     note: str
     """What a map of it shows, as the half of a sentence."""
     signed: bool = False
+    of_a_layer: bool = False
+    """Whether `explain` takes `layer`, the name of a convolutional layer, too."""
 
 
 METHODS = {
@@ -65,14 +60,21 @@ METHODS = {
         "Grad-CAM",
         gradcam,
         "Grad-CAM shows where the last convolutional layer's features speak for the class, coarsely",
+        of_a_layer=True,
     ),
     "gradcam_plus_plus": Method(
-        "Grad-CAM++", gradcam_plus_plus, "Grad-CAM++ weighs these features by where they speak for it alone"
+        "Grad-CAM++",
+        gradcam_plus_plus,
+        "Grad-CAM++ weighs these features by where they speak for it alone",
+        of_a_layer=True,
     ),
     "scorecam": Method(
-        "Score-CAM", scorecam, "Score-CAM weighs them by the probability that the image gets where only they are seen"
+        "Score-CAM",
+        scorecam,
+        "Score-CAM weighs them by the probability that the image gets where only they are seen",
+        of_a_layer=True,
     ),
-    "layercam": Method("LayerCAM", layercam, "LayerCAM weighs them position by position"),
+    "layercam": Method("LayerCAM", layercam, "LayerCAM weighs them position by position", of_a_layer=True),
     "guided_backpropagation": Method(
         "Guided backprop",
         guided_backpropagation,
@@ -80,3 +82,9 @@ METHODS = {
     ),
 }
 """By the names of the config key `insight.methods`."""
+
+
+def bound(name: str, layer: str | None = None) -> Explain:
+    """The method of that name; one that looks at a convolutional layer at `layer`, else at the last one."""
+    method = METHODS[name]
+    return partial(method.explain, layer=layer) if method.of_a_layer else method.explain

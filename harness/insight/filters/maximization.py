@@ -1,6 +1,4 @@
-"""What the convolutional filters are: kernels, the patches that excite them, what they make of an image."""
-
-from typing import Any
+"""The patches of image that excite a layer's filters most."""
 
 import keras
 import numpy as np
@@ -10,21 +8,11 @@ from tf_keras_vis.activation_maximization import ActivationMaximization
 from tf_keras_vis.activation_maximization.regularizers import TotalVariation2D
 from tf_keras_vis.utils.model_modifiers import ExtractIntermediateLayer, ReplaceToLinear
 
-from harness.insight.layers import centre_unit, convolutions, receptive_field
+from harness.insight.layers import centre_unit, receptive_field
 
 _PIXEL_RANGE = (0.0, 255.0)
 _SMOOTHNESS = 0.3
 """Weight of the total variation, in mean gradients of the unit by a pixel, so that it fits any filter."""
-
-
-def first_kernels(model: keras.Model) -> NDArray[np.float32]:
-    """The kernels of the first convolutional layer: (filters, height, width, channels) float32, signed.
-
-    Raises:
-        UserError: the model has no Conv2D layer.
-    """
-    kernel: NDArray[np.float32] = convolutions(model)[0].kernel.numpy()
-    return np.moveaxis(kernel, -1, 0)
 
 
 def activation_maximization(model: keras.Model, layer: str, *, steps: int = 60, seed: int = 0) -> NDArray[np.float32]:
@@ -73,25 +61,3 @@ def activation_maximization(model: keras.Model, layer: str, *, steps: int = 60, 
 def _unit_of_each_image(maps: tf.Tensor) -> tf.Tensor:
     """The middle unit of filter i for image i, (n,), from feature maps (n, height, width, n)."""
     return tf.linalg.diag_part(centre_unit(maps))
-
-
-def feature_maps(model: keras.Model, images: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """What each convolutional layer makes of the images, after its nonlinearity.
-
-    Args:
-        model: functional, from raw pixels.
-        images: (n, height, width, channels), raw pixels.
-
-    Returns:
-        Layer's name -> (n, filters, height, width) float32, from the pixels upwards.
-
-    Raises:
-        UserError: the model has no Conv2D layer.
-    """
-    layers = convolutions(model)
-    through = keras.Model(model.inputs, [layer.output for layer in layers])
-    outputs = through([images.astype(np.float32)])
-    return {
-        layer.name: np.moveaxis(output.numpy().astype(np.float32), -1, 1)
-        for layer, output in zip(layers, outputs, strict=True)
-    }

@@ -1,0 +1,41 @@
+"""Saliency maps: how much each pixel matters to one logit.
+
+Every method has the form `method(logits, images, labels) -> maps`:
+
+    logits  the model, images -> logits (n, classes); a functional one where tf-keras-vis does the work
+    images  (n, height, width, channels), any real dtype, in the units the model takes (raw pixels)
+    labels  (n,), integers: the logit to explain, image by image
+    maps    (n, height, width) float32, not normalised; signed only where METHODS says so
+
+and raises `UserError` where the labels do not fit the images. An image's map does not depend on the images
+beside it.
+"""
+
+from harness.insight.saliency.cams import gradcam, gradcam_plus_plus, layercam, scorecam
+from harness.insight.saliency.chunks import Logits, Maps
+from harness.insight.saliency.gradients import (
+    gradient,
+    gradient_times_input,
+    guided_backpropagation,
+    integrated_gradients,
+    smoothgrad,
+)
+from harness.insight.saliency.methods import METHODS, Explain, Method, bound
+
+__all__ = [
+    "METHODS",
+    "Explain",
+    "Logits",
+    "Maps",
+    "Method",
+    "bound",
+    "gradcam",
+    "gradcam_plus_plus",
+    "gradient",
+    "gradient_times_input",
+    "guided_backpropagation",
+    "integrated_gradients",
+    "layercam",
+    "scorecam",
+    "smoothgrad",
+]
