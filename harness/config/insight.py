@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from harness.config.duration import Duration
 from harness.config.section import Section
 
 Method = Literal[
@@ -21,6 +22,11 @@ Method = Literal[
 
 class InsightSection(Section):
     images: int = Field(default=20, ge=1, le=200)
-    """How many test images are explained: so many correct ones, and as many misclassified ones at the most."""
+    """How many test images of each kind are explained: correct ones, evenly over the classes; the most confident
+    mistakes; the least sure."""
     methods: list[Method] = Field(default=["gradient", "smoothgrad", "gradcam"], min_length=1)
     """The kinds of saliency map; guided_backpropagation is a known-bad example."""
+    layer: str | None = None
+    """The convolutional layer that the CAM methods look at; the last one where it is null."""
+    every: Duration | None = None
+    """How often, while it trains, TensorBoard gets the maps of a few validation images; null for never."""

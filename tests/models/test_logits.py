@@ -1,0 +1,99 @@
+"""What the pictures are made of computes what the user's own model does."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from harness.errors import RunError
+from harness.models.logits import pixels_to_logits
+
+SHAPE = (12, 10, 3)
+
+
+def sequential() -> keras.Model:
+    return keras.Sequential(
+        [keras.Input(SHAPE), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(5, "softmax")]
+    )
+
+
+def functional() -> keras.Model:
+    image = keras.Input((None, None, 3))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    x = layers.BatchNormalization()(x) + layers.Conv2D(4, 1)(image)
+    return keras.Model([image], [layers.Activation("softmax")(layers.Dense(5)(layers.GlobalMaxPooling2D()(x)))])
+
+
+def nested() -> keras.Model:
+    image, inner = keras.Input(SHAPE), keras.Input(SHAPE)
+    base = keras.Model(inner, layers.Conv2D(4, 3, activation="relu")(inner))
+    return keras.Model(image, layers.Softmax()(layers.Dense(5)(layers.Flatten()(base(image)))))
+
+
+@pytest.mark.parametrize("make", [sequential, functional, nested])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)])
+def test_the_softmax_of_its_logits_is_what_the_model_says(
+    make: Callable[[], keras.Model], low: float, high: float
+) -> None:
+    keras.utils.set_random_seed(0)
+    model = make()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, *SHAPE)).astype(np.float32)
+    logits = pixels_to_logits(model, SHAPE, low, high)
+    assert logits.input_shape == (None, *SHAPE)
+    expected = model.predict(pixels * (high - low) / 255 + low, verbose=0)
+    np.testing.assert_allclose(keras.ops.softmax(logits(pixels)).numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_of_logits_stays_one_and_half_precision_becomes_whole() -> None:
+    image = keras.Input(SHAPE, dtype="float32")
+    x = layers.Conv2D(4, 3, activation="relu", dtype="mixed_bfloat16")(image)
+    model = keras.Model(image, layers.Dense(3, dtype="float32")(layers.Flatten(dtype="mixed_bfloat16")(x)))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *SHAPE)).astype(np.float32)
+    logits = pixels_to_logits(model, SHAPE)
+    assert {layer.compute_dtype for layer in logits.layers} == {"float32"}
+    np.testing.assert_allclose(logits(pixels).numpy(), model(pixels).numpy(), rtol=0.05, atol=1)
+
+
+def test_the_model_itself_is_left_alone() -> None:
+    model = sequential()
+    before = model.get_weights()
+    pixels_to_logits(model, SHAPE).set_weights([np.zeros_like(weight) for weight in before])
+    assert model.layers[-1].activation is keras.activations.softmax
+    for kept, weight in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, weight)
+
+
+def refused(model: keras.Model, shape: tuple[int, int, int] = SHAPE) -> str:
+    with pytest.raises(RunError) as error:
+        pixels_to_logits(model, shape)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_is_no_classifier_of_such_images_is_refused() -> None:
+    vector = keras.Sequential([keras.Input((7,)), layers.Dense(5)])
+    assert "(7,), which are no images" in refused(vector)
+    assert "(12, 10, 4), which are no images" in refused(keras.Sequential([keras.Input((12, 10, 4)), layers.Flatten()]))
+    assert "takes images of shape (12, 10, 3), not (28, 28, 1)" in refused(sequential(), (28, 28, 1))
+    assert "2 classes at least" in refused(keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Dense(1)]))
+    assert "outputs of shape (10, 8, 4)" in refused(keras.Sequential([keras.Input(SHAPE), layers.Conv2D(4, 3)]))
+    image = keras.Input(SHAPE)
+    assert "1 inputs and 2 outputs" in refused(keras.Model(image, [layers.Flatten()(image)] * 2))
+
+
+def test_weights_that_are_not_finite_are_refused_and_named() -> None:
+    model = sequential()
+    model.layers[0].bias.assign([0.0, np.nan, 0.0, 0.0])
+    assert "not finite, in " in refused(model)
+    assert "bias" in refused(model)
+
+
+class Subclass(keras.Model):  # type: ignore[misc]
+    def call(self, images: object) -> object:
+        return images
+
+
+def test_a_subclass_is_refused() -> None:
+    assert "subclass" in refused(Subclass())
