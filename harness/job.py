@@ -31,7 +31,8 @@ from harness.errors import (
     WorkerLost,
     WriteFailed,
 )
-from harness.models.build import check_image_shape
+from harness.insight.layers import convolution
+from harness.models.build import build, check_image_shape
 from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
 from harness.recording import opened, summary, writing
@@ -160,6 +161,8 @@ def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
         )
     if (config.train.target or config.train.max_seconds) and not len(splits[1]):
         raise ConfigError("train.target and train.max_seconds look at evaluations: data.validation must be above 0")
+    if config.insight.layer is not None:
+        convolution(build(config.model.name, data.image_shape, data.classes, config.seed), config.insight.layer)
     events = Events.of(config, len(splits[0]))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
@@ -271,5 +274,5 @@ def _finish(run: RunDir, session: Session, job: _Job) -> None:
     job.terminal.line(f"model     {run.model_file}")
     from harness import report  # the libraries that draw need not be loaded before the first step
 
-    report.visualize(run, job.terminal.line)
+    report.visualize(run, job.terminal)
     job.terminal.line(f"report    {run.report_file}")

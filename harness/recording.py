@@ -56,6 +56,11 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
             Checkpoints(run.checkpoints_dir, config.checkpoint.keep),
             board,
         ]
+        if session.events.maps:
+            from harness.report.forming import FormingMaps  # the libraries that draw take long to load
+
+            shown = session.validation_split if len(session.validation_split) else session.train_split
+            session.writers = [*session.writers, FormingMaps(board, config, shown)]
         for writer in session.writers:
             closing.push(_closing(writer))
         if step == 0:

@@ -28,6 +28,7 @@ class RunDir:
         self.checkpoints_dir = path / "checkpoints"
         self.model_file = path / "model.keras"
         self.figures_dir = path / "figures"
+        self.insight_file = path / "insight.json"
         self.report_file = path / "report.html"
         self.logs_dir = path / "logs"
         self._lock = filelock.FileLock(path / ".lock")

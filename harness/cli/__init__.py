@@ -11,8 +11,9 @@ import click
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos
-from harness.cli.run import evaluate, train, visualize
+from harness.cli.run import evaluate, train
 from harness.cli.scale import scale
+from harness.cli.visualize import visualize
 from harness.errors import HarnessError, Stopped, UserError
 
 

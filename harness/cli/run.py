@@ -1,4 +1,4 @@
-"""The commands that compute: train, evaluate, visualize."""
+"""The commands that compute: train, evaluate."""
 
 import json
 import os
@@ -73,21 +73,3 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
         click.echo(json.dumps({"split": split, **result}))
     else:
         click.echo(f"{split}: loss {result['loss']:.4f}  accuracy {result['accuracy']:.4f}  of {result['examples']:,}")
-
-
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-def visualize(run: Path) -> None:
-    """Make the figures and report.html of RUN again."""
-    from harness.run_dir import RunDir
-
-    opened = RunDir.open(run).with_model()
-    import_tensorflow()
-    from harness import report
-
-    opened.lock()
-    try:
-        report.visualize(opened, click.echo)
-    finally:
-        opened.unlock()
-    click.echo(opened.report_file)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.config.duration import Duration
+from harness.config.duration import TrainingInterval
 from harness.config.section import Section
 
 Method = Literal[
@@ -28,5 +28,5 @@ class InsightSection(Section):
     """The kinds of saliency map; guided_backpropagation is a known-bad example."""
     layer: str | None = None
     """The convolutional layer that the CAM methods look at; the last one where it is null."""
-    every: Duration | None = None
+    every: TrainingInterval | None = None
     """How often, while it trains, TensorBoard gets the maps of a few validation images; null for never."""

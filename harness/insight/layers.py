@@ -13,10 +13,18 @@ def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
     Raises:
         UserError: there is none.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    layers = _convolutions(model)
     if not layers:
         raise UserError("the model has no Conv2D layer, so there are no filters to show")
     return layers
+
+
+def has_convolutions(model: keras.Model) -> bool:
+    return bool(_convolutions(model))
+
+
+def _convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
 def convolution(model: keras.Model, name: str | None = None) -> keras.layers.Conv2D:

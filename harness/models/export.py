@@ -33,17 +33,3 @@ def load(path: Path) -> keras.Model:
 def logits_of(exported: keras.Model) -> keras.Model:
     """The part of an exported model before its softmax."""
     return keras.Model([exported.input], exported.get_layer("logits").output, name=exported.name)
-
-
-def in_float32(model: keras.Model) -> keras.Model:
-    """The functional model with the same weights, computing in float32 throughout.
-
-    For pictures: a gradient of the pixels in bfloat16 has two digits, and what draws takes float32 only.
-    """
-
-    def layer_in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-    twin = keras.models.clone_model(model, clone_function=layer_in_float32)
-    twin.set_weights(model.get_weights())
-    return twin

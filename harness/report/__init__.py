@@ -1,5 +1,6 @@
-"""A run's directory → its pictures and its page."""
+"""A trained model → its pictures and its page."""
 
-from harness.report.visualization import visualize
+from harness.report.explanation import Request
+from harness.report.visualization import visualize, visualize_model
 
-__all__ = ["visualize"]
+__all__ = ["Request", "visualize", "visualize_model"]

@@ -1,12 +1,34 @@
 """Which test images are shown. All functions return row numbers of the test set."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.intp]
 
 
-def correct(labels: NDArray[np.int32], predicted: NDArray[np.int32], count: int, seed: int) -> Rows:
+def choose(
+    labels: NDArray[np.int32], probabilities: NDArray[np.float32], count: int, seed: int, named: Sequence[int] = ()
+) -> dict[str, Rows]:
+    """The images that are explained, no image twice: those named; up to `count` correct ones, evenly over the classes;
+    up to `count` mistakes, the most confident first; and the `count` of which the model is least sure."""
+    chosen = {
+        "named": np.array(named, np.intp),
+        "correct": correct(labels, probabilities.argmax(axis=1), count, seed),
+        "mistakes": confident_mistakes(labels, probabilities, count),
+    }
+    chosen["unsure"] = least_sure(probabilities, count + sum(map(len, chosen.values())))
+    seen: set[int] = set()
+    for kind, rows in chosen.items():
+        fresh = [row for row in dict.fromkeys(rows.tolist()) if row not in seen]
+        chosen[kind] = np.array(fresh[:count] if kind == "unsure" else fresh, np.intp)
+        seen.update(chosen[kind].tolist())
+    return chosen
+
+
+def correct(labels: NDArray[np.int32], predicted: NDArray[np.integer[Any]], count: int, seed: int) -> Rows:
     """Up to `count` correctly classified images, as evenly over the classes as there are, drawn by `seed`.
 
     They come in turns: one of each class, then a second of each, and so on.
@@ -24,6 +46,12 @@ def confident_mistakes(labels: NDArray[np.int32], probabilities: NDArray[np.floa
     """Up to `count` misclassified images, the one with the highest predicted probability first."""
     wrong = np.flatnonzero(labels != probabilities.argmax(axis=1))
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:count]
+
+
+def least_sure(probabilities: NDArray[np.float32], count: int) -> Rows:
+    """The `count` images whose two most probable classes are closest, the closest first."""
+    second, first = np.sort(probabilities, axis=1)[:, -2:].T
+    return np.argsort(first - second, kind="stable")[:count]
 
 
 def clearest(labels: NDArray[np.int32], probabilities: NDArray[np.float32]) -> Rows:

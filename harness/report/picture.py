@@ -12,6 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from harness.report.table import Table
+
 UNSIGNED = "magma"
 """Perceptually uniform, for what is never negative."""
 SIGNED = "RdBu_r"
@@ -32,6 +34,8 @@ class Picture:
     caption: str
     alt: str
     png: bytes
+    table: Table | None = None
+    """The numbers that are drawn."""
 
 
 def blank(width: float, height: float) -> tuple[Figure, Axes]:

@@ -8,11 +8,45 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from harness.insight.saliency import METHODS
+from harness.report.explanation import Explained
 from harness.report.picture import INK, MUTED, SIGNED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
+from harness.report.wording import percent
 
 _TILE, _GAP, _LABEL = 0.86, 0.05, 1.12
 _TOP, _BOTTOM = 0.5, 0.62
 _HEADING_LETTERS = 12
+_GROUPS = {"correct": "correct", "mistakes": "misclassified", "unsure": "hard"}
+_OF_A_METHOD = 20
+"""Images in the picture of one method."""
+
+
+def saliency_pictures(explained: Explained) -> list[Picture]:
+    """A picture of each kind of test images with their maps by all methods, and one of each method alone."""
+    pictures = []
+    for kind, of_kind in _GROUPS.items():
+        chosen = [index for index, example in enumerate(explained.examples) if example.kind == kind]
+        if chosen:
+            title = f"Saliency maps of {of_kind} test images"
+            pictures.append(_of_examples(f"saliency-{kind}", title, explained, chosen, list(explained.maps)))
+    among_tests = [index for index, example in enumerate(explained.examples) if example.row is not None]
+    evenly = among_tests[:: -(-len(among_tests) // _OF_A_METHOD)]
+    for method in explained.maps:
+        title = METHODS[method].title
+        pictures.append(_of_examples(f"saliency-{method}", f"{title} of test images", explained, evenly, [method]))
+    return pictures
+
+
+def _of_examples(name: str, title: str, explained: Explained, chosen: list[int], methods: list[str]) -> Picture:
+    shown = [explained.examples[index] for index in chosen]
+    return saliency_picture(
+        name,
+        title,
+        np.stack([example.image for example in shown]),
+        np.array([example.row for example in shown]),
+        np.array([example.label for example in shown]),
+        np.stack([example.probabilities for example in shown]),
+        {method: explained.predicted_maps(method)[chosen] for method in methods},
+    )
 
 
 def saliency_picture(
@@ -86,16 +120,11 @@ def _label(axes: Axes, right: float, top: float, label: int, probabilities: NDAr
     lines: list[tuple[float, str, dict[str, Any]]] = [
         (0.17, f"true {label}", {"color": INK, "fontsize": 9.5}),
         (0.35, f"predicted {guess}", {"fontsize": 9.5, **emphasis}),
-        (0.53, _percent(float(probabilities[guess])), {"color": MUTED, "fontsize": 8}),
+        (0.53, percent(float(probabilities[guess])), {"color": MUTED, "fontsize": 8}),
         (0.70, f"test #{row}", {"color": MUTED, "fontsize": 7.5}),
     ]
     for y, text, style in lines:
         axes.text(right, top + y, text, ha="right", va="center", **style)
-
-
-def _percent(probability: float) -> str:
-    """A probability in per cent that never rounds up to certainty."""
-    return "> 99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
 
 
 def _outline(axes: Axes, image: NDArray[np.uint8], left: float, top: float, colour: str) -> None:

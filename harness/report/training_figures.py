@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from harness.report.picture import INK, MUTED, Picture, png
+from harness.report.table import Row, Table
 
 _STYLES: dict[str, dict[str, Any]] = {
     "train": {"color": "#0072B2", "linewidth": 1.4},
@@ -17,6 +18,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "test": {"color": "#007D5A", "linestyle": "none", "marker": "*", "markersize": 11},
 }
 _LARGEST_NUMBERED = 20
+_MOST_TABLED = 30
 
 
 def curves_picture(rows: list[dict[str, Any]]) -> Picture:
@@ -46,10 +48,32 @@ def curves_picture(rows: list[dict[str, Any]]) -> Picture:
         "rises while the training loss falls is overfitting.",
         alt="Loss, accuracy and learning rate over the steps of training. " + _last_values(rows),
         png=png(figure),
+        table=_table(rows),
     )
 
 
-def confusion_matrix(labels: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
+def _table(rows: list[dict[str, Any]]) -> Table:
+    """Every evaluation, and as many rows of training, evenly, as can be read."""
+    drawn = [row for row in rows if row["split"] in _STYLES]
+    train = [row for row in drawn if row["split"] == "train"]
+    apart = -(-len(train) // _MOST_TABLED) or 1
+    kept = train[::-1][::apart]
+    shown = [row for row in drawn if row["split"] != "train" or row in kept]
+    cells = [
+        [
+            f"{row['step']:,}",
+            row["split"],
+            f"{row['loss']:.4f}",
+            f"{row['accuracy']:.4f}",
+            f"{row['learning_rate']:.3g}" if "learning_rate" in row else "",
+        ]
+        for row in shown
+    ]
+    headings = ["step", "split", "loss", "accuracy", "learning rate"]
+    return Table("Training curves as numbers", headings, [Row(row) for row in cells])
+
+
+def confusion_matrix(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int) -> NDArray[np.int64]:
     """Counts (classes, classes): a row a true class, a column a predicted one."""
     pairs = labels.astype(np.int64) * classes + predicted
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

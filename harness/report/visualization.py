@@ -1,135 +1,114 @@
-"""From a run's directory to its pictures, their TensorBoard images and its page."""
+"""From a trained model and its test images to pictures, verdicts and one page."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-from numpy.typing import NDArray
-
-from harness.config import Config
-from harness.data import sources
-from harness.data.sources import DataSet
-from harness.insight.filters import activation_maximization, feature_maps, first_kernels
-from harness.insight.layers import convolutions
-from harness.insight.saliency import METHODS
-from harness.models.export import in_float32, load, logits_of
-from harness.report import examples
-from harness.report.filter_figures import excitation_picture, feature_maps_picture, kernels_picture
-from harness.report.page import Section, page
+from harness.config.insight import InsightSection
+from harness.errors import UserError
+from harness.report.explanation import Request
+from harness.report.look import Look, known_milliseconds
+from harness.report.page import Section, render
+from harness.report.page.confusion import Confusion, confusion
 from harness.report.picture import Picture
-from harness.report.saliency_figures import saliency_picture
+from harness.report.progress import Progress
+from harness.report.subject import Subject, of_files, of_run
 from harness.report.tensorboard import write_images
 from harness.report.training_figures import confusion_matrix, confusion_picture, curves_picture
 from harness.run_dir import RunDir, write_atomically
+from harness.terminal import Terminal
+
+_NOTHING_MORE = Request()
 
 
-def visualize(run: RunDir, progress: Callable[[str], None] = lambda line: None) -> None:
-    """Write `figures/*.png`, the same images for TensorBoard (`tensorboard/figures/`) and `report.html`.
+def visualize(
+    run: RunDir,
+    terminal: Terminal | None = None,
+    insight: InsightSection | None = None,
+    request: Request = _NOTHING_MORE,
+) -> None:
+    """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
-    They depend on the run's directory alone, and replace what an earlier call has written.
+    They depend on the run's directory and on what is asked for alone, and replace what an earlier call has written. How
+    long a method takes is measured once for a run, and kept in insight.json.
 
     Args:
         run: a run that has been trained to its end.
-        progress: is given a line of text before each group of pictures.
+        terminal: is told what is being done; nobody where it is None.
+        insight: what to show; as the run's config says where it is None.
+        request: what to show beside that.
 
     Raises:
-        RunError: the run has no model, or one that can't be loaded.
-        DataError: the run's data set can't be read.
+        RunError: the run has no model, or one that can't be loaded or explained.
+        DataError: the run's data set can't be read, or what is asked for isn't there.
+        UserError: the model has no convolutional layer of the name `insight.layer`.
     """
     config, summary = run.read_config(), run.read_summary()
-    model = load(run.with_model().model_file)
-    data = sources.load(config.data.source)
-    probabilities = model.predict(data.x_test, batch_size=config.evaluate.batch, verbose=0)
-    logits = in_float32(logits_of(model))
-
-    progress("pictures  training")
-    sections = [_training(run.read_metrics(), data, probabilities)]
-    progress("pictures  saliency maps")
-    sections.append(_saliency(logits, data, probabilities, config))
-    progress("pictures  filters")
-    sections.append(_filters(logits, config.seed))
-    progress("pictures  feature maps")
-    sections.append(_features(logits, data, probabilities))
-
-    pictures = [picture for section in sections for picture in section.pictures]
-    run.figures_dir.mkdir(exist_ok=True)
-    for earlier in run.figures_dir.glob("*.png"):
-        earlier.unlink()
-    for picture in pictures:
-        write_atomically(run.figures_dir / f"{picture.name}.png", picture.png)
+    with Progress(terminal or Terminal(quiet=True)) as progress:
+        subject = of_run(run)
+        known = known_milliseconds(run.insight_file)
+        look = Look.into(subject, insight or config.insight, config.seed, request, known, progress)
+    training = _training(subject, run.read_metrics())
+    html = render(look.page(training, summary, run.config_file.read_text()))
+    pictures = [*training.pictures, _matrix(subject), *look.pictures()]
+    _write_figures(run.figures_dir, pictures)
     write_images(run.tensorboard_dir / "figures", pictures, summary["steps"])
-    html = page(run.path.resolve().name, summary, run.config_file.read_text(), sections)
+    write_atomically(run.insight_file, look.as_json())
     write_atomically(run.report_file, html.encode())
 
 
-def _training(rows: list[dict[str, Any]], data: DataSet, probabilities: NDArray[np.float32]) -> Section:
-    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
-    counts = confusion_matrix(data.y_test, predicted, classes)
+def visualize_model(
+    model_file: Path,
+    data_file: Path,
+    out: Path,
+    terminal: Terminal | None = None,
+    insight: InsightSection | None = None,
+    request: Request = _NOTHING_MORE,
+) -> Path:
+    """Write the same of any Keras model on images of one's own, but for TensorBoard, into the folder `out`.
+
+    Returns the page's path. Raises RunError and DataError as `subject.of_files` does, and UserError as `visualize`.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / "insight.json").exists():
+        raise UserError(f"{out} holds other files: name an empty folder, or one that this command has made")
+    with Progress(terminal or Terminal(quiet=True)) as progress:
+        subject = of_files(model_file, data_file)
+        known = known_milliseconds(out / "insight.json")
+        look = Look.into(subject, insight or InsightSection(), 0, request, known, progress)
+    result = Section("Result", _result(subject), confusion=_confusion(subject))
+    html = render(look.page(result, {}, ""))
+    out.mkdir(parents=True, exist_ok=True)
+    _write_figures(out / "figures", [_matrix(subject), *look.pictures()])
+    write_atomically(out / "insight.json", look.as_json())
+    write_atomically(out / "report.html", html.encode())
+    return out / "report.html"
+
+
+def _training(subject: Subject, rows: list[dict[str, Any]]) -> Section:
     return Section(
         "Training",
         "How the model came to its result, and which classes it takes for which.",
-        [curves_picture(rows), confusion_picture(counts)],
+        [curves_picture(rows)],
+        confusion=_confusion(subject),
     )
 
 
-def _saliency(logits: keras.Model, data: DataSet, probabilities: NDArray[np.float32], config: Config) -> Section:
-    count, labels, predicted = config.insight.images, data.y_test, probabilities.argmax(axis=1)
-    chosen = {
-        "correct": examples.correct(labels, predicted, count, config.seed),
-        "misclassified": examples.confident_mistakes(labels, probabilities, count),
-    }
-    pictures: list[Picture] = []
-    for kind, rows in chosen.items():
-        if len(rows):
-            images = data.x_test[rows]
-            maps: dict[str, NDArray[np.float32]] = {
-                name: METHODS[name].explain(logits, images, predicted[rows]) for name in config.insight.methods
-            }
-            title = f"Saliency maps of {kind} test images"
-            pictures.append(
-                saliency_picture(f"saliency-{kind}", title, images, rows, labels[rows], probabilities[rows], maps)
-            )
-    wrong = int((labels != predicted).sum())
-    intro = (
-        f"What the model looks at. {len(chosen['correct'])} correctly classified test images, drawn by the "
-        "run's seed, evenly over the classes; "
-    )
-    intro += (
-        f"and {len(chosen['misclassified'])} of the {wrong:,} misclassified ones: those it is surest of."
-        if wrong
-        else "no test image was misclassified."
-    )
-    return Section("Saliency", intro, pictures)
+def _result(subject: Subject) -> str:
+    right = int((subject.predicted == subject.labels).sum())
+    return f"{right:,} of {len(subject.labels):,} images are right ({right / len(subject.labels):.2%})."
 
 
-def _filters(logits: keras.Model, seed: int) -> Section:
-    layers = [layer.name for layer in convolutions(logits)]
-    pictures = [kernels_picture(layers[0], first_kernels(logits))]
-    for layer in layers:
-        pictures.append(excitation_picture(layer, activation_maximization(logits, layer, seed=seed)))
-    return Section(
-        "Filters",
-        "What each filter looks for. A filter's number is the number of its row plus that of its column.",
-        pictures,
-    )
+def _confusion(subject: Subject) -> Confusion:
+    return confusion(subject.labels, subject.predicted, subject.probabilities.shape[1])
 
 
-def _features(logits: keras.Model, data: DataSet, probabilities: NDArray[np.float32]) -> Section:
-    rows = examples.clearest(data.y_test, probabilities)
-    maps = feature_maps(logits, data.x_test[rows])
-    pictures = [
-        feature_maps_picture(
-            int(data.y_test[row]),
-            int(row),
-            data.x_test[row],
-            {layer: values[index] for layer, values in maps.items()},
-        )
-        for index, row in enumerate(rows)
-    ]
-    return Section(
-        "Feature maps",
-        "What the filters make of one image of each class: the one that the model is surest of.",
-        pictures,
-        folded=True,
-    )
+def _matrix(subject: Subject) -> Picture:
+    return confusion_picture(confusion_matrix(subject.labels, subject.predicted, subject.probabilities.shape[1]))
+
+
+def _write_figures(folder: Path, pictures: Iterable[Picture]) -> None:
+    folder.mkdir(exist_ok=True)
+    for earlier in folder.glob("*.png"):
+        earlier.unlink()
+    for picture in pictures:
+        write_atomically(folder / f"{picture.name}.png", picture.png)

@@ -26,7 +26,7 @@ class Every:
 
 @dataclass(frozen=True)
 class Events:
-    """The steps at which training ends, evaluates, saves and writes histograms; None for never."""
+    """The steps at which training ends, evaluates, saves, and writes histograms and maps; None for never."""
 
     total_steps: int
     warmup_steps: int
@@ -34,6 +34,7 @@ class Events:
     checkpoint: Every | None
     checkpoint_seconds: float | None
     histograms: Every | None
+    maps: Every | None
     noise_scale: int | None
     """Between how many steps one is measured for the noise scale. Chunks are never cut for it."""
 
@@ -57,12 +58,13 @@ class Events:
             checkpoint=None if by_time else every(config.checkpoint.every),
             checkpoint_seconds=config.checkpoint.every.seconds if by_time else None,
             histograms=every(histograms) if histograms else None,
+            maps=every(config.insight.every) if config.insight.every else None,
             noise_scale=steps(noise_scale) if noise_scale else None,
         )
 
     def next_after(self, step: int) -> int:
         """The next step behind `step` at which Python has something to do."""
-        pending = [self.evaluate, self.checkpoint, self.histograms]
+        pending = [self.evaluate, self.checkpoint, self.histograms, self.maps]
         return min(self.total_steps, *(event.next_after(step) for event in pending if event))
 
     def evaluates(self, step: int) -> bool:
@@ -74,6 +76,9 @@ class Events:
 
     def writes_histograms(self, step: int) -> bool:
         return bool(self.histograms and self.histograms.includes(step))
+
+    def writes_maps(self, step: int) -> bool:
+        return bool(self.maps and self.maps.includes(step))
 
     def measures_noise(self, step: int) -> bool:
         """Whether `step` (1-based) is measured for the noise scale: those behind K, 2K, … updates, never the first."""

@@ -17,6 +17,8 @@ def train(session: Session) -> int:
         session.train_chunk()
         if events.writes_histograms(session.step):
             session.write_histograms()
+        if events.writes_maps(session.step):
+            session.write_maps()
         if events.evaluates(session.step):
             session.evaluate()
         signal = session.agree()

@@ -65,7 +65,7 @@ class Session:
         self.writers: Sequence[Writer] = ()
         self.rows: dict[str, Row] = {}
         """The newest row of each split."""
-        self.train_split, self._validation, self._test = splits
+        self.train_split, self.validation_split, self._test = splits
         self._signals = signals
         self._heartbeat = heartbeat
         self._failure: OSError | None = None
@@ -112,8 +112,8 @@ class Session:
 
     def evaluate(self) -> None:
         """Evaluate the validation rows, where there are any."""
-        if len(self._validation):
-            self._write(step=self.step, split="validation", **self._evaluator(self._validation))
+        if len(self.validation_split):
+            self._write(step=self.step, split="validation", **self._evaluator(self.validation_split))
             self._heartbeat.beat()
         if self.ended_by() == "target":
             with self._failing_later():
@@ -128,6 +128,11 @@ class Session:
         with self._failing_later():
             for writer in self.writers:
                 writer.histograms(self.step, self.state.result)
+
+    def write_maps(self) -> None:
+        with self._failing_later():
+            for writer in self.writers:
+                writer.maps(self.step, self.state.result)
 
     def save(self) -> None:
         """Save the state, with what a resume and the choice of the best checkpoint need to know.

@@ -105,6 +105,12 @@ class TensorBoard(Writer):
             for weight in model.trainable_variables:
                 tf.summary.histogram(f"weights/{weight.path}", weight.numpy())
 
+    @file_errors
+    def image(self, step: int, tag: str, png: bytes) -> None:
+        """Write a picture of `step`, in colour, under `tag`."""
+        with self._file("train").as_default(step):
+            tf.summary.image(tag, tf.io.decode_png(png, channels=3)[None])
+
     def _file(self, split: str) -> Any:
         if split not in self._files:
             self._files[split] = tf.summary.create_file_writer(

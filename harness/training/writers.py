@@ -24,6 +24,9 @@ class Writer:
     def histograms(self, step: int, model: keras.Model) -> None:
         """Take the weights of `step`."""
 
+    def maps(self, step: int, model: keras.Model) -> None:
+        """Picture what the model of `step` looks at."""
+
     def save(self, step: int, state: State, header: dict[str, Any]) -> None:
         """Make the state of `step` safe: a resume begins there or later."""
 

@@ -61,7 +61,7 @@ def test_the_defaults_are_those_of_the_documentation():
         "evaluate": {"every": "1 epochs", "batch": 250},
         "checkpoint": {"every": "1 epochs", "keep": 3},
         "tensorboard": {"histograms": None, "images": 16},
-        "insight": {"images": 20, "methods": ["gradient", "smoothgrad", "gradcam"]},
+        "insight": {"images": 20, "methods": ["gradient", "smoothgrad", "gradcam"], "layer": None, "every": None},
     }
 
 

@@ -44,6 +44,8 @@ MAY_CHANGE = [
     "tensorboard.images=0",
     "insight.images=1",
     "insight.methods=[gradient]",
+    "insight.layer=conv_1",
+    "insight.every=1 epochs",
 ]
 
 

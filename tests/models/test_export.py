@@ -12,7 +12,7 @@ from harness.cluster.strategy import Cluster
 from harness.data import sources
 from harness.data.sources import Split
 from harness.models.build import build
-from harness.models.export import export, in_float32, logits_of
+from harness.models.export import export, logits_of
 from harness.training.evaluate import Evaluator
 
 IN_A_FRESH_PROCESS = """
@@ -103,14 +103,3 @@ def test_an_export_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: py
         export(build("cnn", (28, 28, 1), 10, seed=0), path)
     assert path.read_text() == "older"
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.keras"]
-
-
-def test_the_twin_in_float32_has_the_weights_and_computes_what_they_say(digits: Split) -> None:
-    images = digits.images[:50].astype(np.float32)
-    rounded, exact = (build("cnn", (28, 28, 1), 10, seed=5, dtype=dtype) for dtype in ("bfloat16", "float32"))
-    twin = in_float32(rounded)
-    assert {layer.compute_dtype for layer in twin.layers} == {"float32"}
-    assert [layer.name for layer in twin.layers] == [layer.name for layer in rounded.layers]
-    np.testing.assert_array_equal(twin(images), exact(images))
-    assert not np.array_equal(rounded(images), exact(images))
-    assert rounded.get_layer("conv_1").compute_dtype == "bfloat16"

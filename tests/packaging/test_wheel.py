@@ -24,9 +24,12 @@ def wheel(source_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfil
 def test_it_holds_data_configs_templates_licence_and_the_type_marker(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     configs = {f"harness/configs/{name}.yaml" for name in shipped()}
-    templates = {"harness/report/page.html.jinja", "harness/scaling/report/page.html.jinja"}
+    templates = {"harness/report/page/page.html.jinja", "harness/scaling/report/page.html.jinja"}
+    beside = {
+        f"harness/report/page/{name}" for name in ("gallery.html.jinja", "confusion.html.jinja", "page.css", "page.js")
+    }
     others = {"harness/data/mnist.npz", "harness/data/README.md", "harness/py.typed"}
-    assert configs | templates | others <= names
+    assert configs | templates | beside | others <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
 

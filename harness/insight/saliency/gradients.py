@@ -40,11 +40,12 @@ def smoothgrad(
     noise: float = 0.2,
     seed: int = 0,
 ) -> Maps:
-    """SmoothGrad: the mean of the vanilla gradient over noisy copies, in logits per unit of pixel.
+    """SmoothGrad: the size of the mean gradient over noisy copies, in logits per unit of pixel.
 
-        1/samples · Σ_k |∂ logit / ∂ pixel| at (image + N(0, (noise · 255)²)),  then max over channels
+        |1/samples · Σ_k ∂ logit / ∂ pixel at (image + N(0, (noise · 255)²))|,  then max over channels
 
-    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise" (arXiv 1706.03825), section 2. As there,
+    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise" (arXiv 1706.03825), section 2. As there, the mean
+    is that of the gradients with their signs, in which noise cancels out; the absolute value comes last.
     `noise` is a share of the pixel range (0 to 255), and the noisy copies are not clipped. The k-th copy of
     every image gets the same noise, drawn from (`seed`, k).
     """
@@ -93,8 +94,8 @@ def _noisy(
     total = tf.zeros_like(images)
     for sample in tf.range(samples):
         noise = tf.random.stateless_normal(tf.shape(images)[1:], tf.stack([seed, sample]))
-        total += tf.abs(_gradient(logits, images + deviation * noise, labels))
-    return tf.reduce_max(total / tf.cast(samples, tf.float32), axis=-1)
+        total += _gradient(logits, images + deviation * noise, labels)
+    return tf.reduce_max(tf.abs(total) / tf.cast(samples, tf.float32), axis=-1)
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]

@@ -1,10 +1,13 @@
-"""The report's page: summary, pictures and config in one self-contained HTML file."""
+"""The report's page: summary, verdicts, pictures, gallery and config in one self-contained HTML file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from harness.report.page.confusion import Confusion
+from harness.report.page.gallery import Gallery
 from harness.report.picture import Picture
+from harness.report.table import Table
 from harness.templates import page_template
 from harness.training import noise_scale
 
@@ -13,28 +16,55 @@ from harness.training import noise_scale
 class Section:
     title: str
     intro: str
-    pictures: Sequence[Picture]
+    pictures: Sequence[Picture] = ()
     folded: bool = False
     """Whether each picture is behind its title until one opens it."""
+    confusion: Confusion | None = None
+    gallery: Gallery | None = None
+
+    @property
+    def anchor(self) -> str:
+        return self.title.lower().replace(" ", "-")
 
 
-def page(name: str, summary: dict[str, Any], config: str, sections: Sequence[Section]) -> str:
-    """The page's HTML; the same arguments give the same text.
+@dataclass(frozen=True)
+class TrustTable:
+    """A row a method, at the top of the page."""
 
-    Args:
-        name: of the run.
-        summary: as in summary.json; what it lacks is left out.
-        config: the resolved config's YAML.
-        sections: in the order of the page.
-    """
-    return page_template("harness.report").render(
-        name=name,
-        status=summary.get("status", "unknown"),
-        headlines=headlines(summary),
-        facts=facts(summary),
-        config=config,
-        sections=sections,
-    )
+    intro: str
+    table: Table
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Page:
+    name: str
+    trust: TrustTable
+    sections: Sequence[Section]
+    """In the order of the page."""
+    data: dict[str, Any]
+    """What the script draws, as JSON values."""
+    summary: dict[str, Any] = field(default_factory=dict)
+    """As in summary.json; what it lacks is left out."""
+    config: str = ""
+    """The resolved config's YAML, where there is one."""
+
+    @property
+    def status(self) -> str:
+        return str(self.summary.get("status", ""))
+
+    @property
+    def headlines(self) -> list[tuple[str, str]]:
+        return headlines(self.summary)
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        return facts(self.summary)
+
+
+def render(page: Page) -> str:
+    """The page's HTML; equal pages give the same text."""
+    return page_template("harness.report.page").render(page=page)
 
 
 def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:

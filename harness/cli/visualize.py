@@ -1,0 +1,79 @@
+"""The command that looks inside: visualize."""
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import set_option
+from harness.cli.startup import import_tensorflow
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _rows(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text is not None else ()
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is no list of image numbers, such as 17,42") from None
+
+
+@click.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option("--images", "rows", metavar="N,N,…", callback=_rows, help="Show these images of the test set too.")
+@click.option("--class", "label", type=int, metavar="C", help="Explain class C too, for --images and --input.")
+@click.option("--input", "files", multiple=True, type=_FILE, metavar="FILE", help="Show a picture of your own too.")
+@click.option("--invert", is_flag=True, help="Swap dark and bright in --input: MNIST is white on black.")
+@set_option
+@click.option("--model", type=_FILE, metavar="FILE", help="Look into this .keras file, instead of a RUN.")
+@click.option("--data", type=_FILE, metavar="FILE", help="With --model: an .npz file of images and labels.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="With --model.  [MODEL-insight]")
+def visualize(
+    run: Path | None,
+    rows: tuple[int, ...],
+    label: int | None,
+    files: tuple[Path, ...],
+    invert: bool,
+    assignments: tuple[str, ...],
+    model: Path | None,
+    data: Path | None,
+    out: Path | None,
+) -> None:
+    """Make the figures, insight.json and report.html of RUN again, or of any Keras model on data of your own.
+
+    With --set only the keys under insight. can be replaced.
+    """
+    from harness.config import resolve
+    from harness.run_dir import RunDir
+    from harness.terminal import Terminal
+
+    if (run is None) == (model is None):
+        raise click.UsageError("name a RUN, or give --model and --data")
+    if (model is None) != (data is None):
+        raise click.UsageError("--model and --data go together")
+    if run and out:
+        raise click.UsageError("--out goes with --model: a run's pictures stay in the run")
+    if label is not None and not rows and not files:
+        raise click.UsageError("--class is explained for --images and --input: name some")
+    if invert and not files:
+        raise click.UsageError("--invert is for pictures given with --input")
+    for assignment in assignments:
+        if not assignment.startswith("insight."):
+            raise click.UsageError(f"--set {assignment}: only the keys under insight. can be replaced here")
+    opened = RunDir.open(run).with_model() if run else None
+    base = opened.read_config().model_dump(mode="json") if opened else {}
+    insight = resolve(base, assignments, "--set").insight
+    import_tensorflow()
+    from harness import report
+
+    request = report.Request(rows, label, files, invert)
+    if model and data:
+        click.echo(
+            report.visualize_model(model, data, out or Path(f"{model.stem}-insight"), Terminal(), insight, request)
+        )
+    elif opened:
+        opened.lock()
+        try:
+            report.visualize(opened, Terminal(), insight, request)
+        finally:
+            opened.unlock()
+        click.echo(opened.report_file)

@@ -1,0 +1,115 @@
+"""Does a map say which pixels matter? Deletion and insertion, as in Petsiuk et al. 2018, "RISE" (arXiv 1806.07421).
+
+The pixels are taken away, or brought in, in the order of the map, the most important first. Where the map is right the
+probability of the class falls early, or rises early.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
+
+from harness.insight.saliency import Logits, Maps
+from harness.insight.trust.interval import Interval, mean_over_images
+
+STEPS = 28
+"""Equal parts in which the pixels go."""
+_CHUNK = 128
+_BLUR = 1 / 8
+"""Of the longer side: the Gaussian's standard deviation. A digit is then a cloud."""
+
+
+def _black(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.zeros_like(images)
+
+
+def _blurred(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    deviation = _BLUR * max(images.shape[1:3])
+    result: NDArray[np.float32] = gaussian_filter(images, (0, deviation, deviation, 0))
+    return result
+
+
+BASELINES: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {"black": _black, "blur": _blurred}
+"""What stands where a pixel is missing."""
+
+
+class Curves(NamedTuple):
+    """What taking pixels away, or bringing them in, does to the probability of the label."""
+
+    values: NDArray[np.float32]
+    """(n, STEPS + 1), from none of the pixels to all."""
+    moved_at: NDArray[np.uint8]
+    """(n, height, width): the step, from 1, at which each pixel goes."""
+
+    @property
+    def areas(self) -> NDArray[np.float64]:
+        """(n,), under the curves, the shares of pixels from 0 to 1: the mean probability."""
+        return np.asarray(np.trapezoid(self.values, dx=1 / STEPS, axis=1), np.float64)
+
+
+class Faithfulness(NamedTuple):
+    """By baseline. Lower areas are better for deletion, higher ones for insertion."""
+
+    deletion: Mapping[str, Curves]
+    insertion: Mapping[str, Curves]
+
+
+def faithfulness(
+    logits: Logits, maps: Maps, images: NDArray[Any], labels: NDArray[Any], *, seed: int = 0
+) -> Faithfulness:
+    """Delete and insert the pixels of images (n, height, width, channels) in the order of maps (n, height, width).
+
+    From the largest value to the least, signed maps too; equal ones in an order drawn by `seed`.
+    """
+    pixels = images.astype(np.float32)
+    moved_at = _steps(maps, seed)
+    deletion, insertion = {}, {}
+    for name, baseline in BASELINES.items():
+        missing = baseline(pixels)
+        deletion[name] = Curves(_curves(logits, pixels, missing, moved_at, labels), moved_at)
+        insertion[name] = Curves(_curves(logits, missing, pixels, moved_at, labels), moved_at)
+    return Faithfulness(deletion, insertion)
+
+
+def area(curves: Curves) -> Interval:
+    return mean_over_images(curves.areas)
+
+
+def difference(ours: Curves, theirs: Curves) -> Interval:
+    """Our areas less theirs, image by image: a paired bootstrap."""
+    return mean_over_images(ours.areas - theirs.areas)
+
+
+def _steps(maps: Maps, seed: int) -> NDArray[np.uint8]:
+    count = maps[0].size
+    ties = np.random.default_rng(seed).random(count)
+    step_of_rank = (1 + np.arange(count) * STEPS // count).astype(np.uint8)
+    moved_at = np.empty((len(maps), count), np.uint8)
+    for image, values in enumerate(maps.reshape(len(maps), count)):
+        moved_at[image, np.lexsort((ties, -values))] = step_of_rank
+    return moved_at.reshape(maps.shape)
+
+
+def _curves(
+    logits: Logits,
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    moved_at: NDArray[np.uint8],
+    labels: NDArray[Any],
+) -> NDArray[np.float32]:
+    values = np.empty((len(before), STEPS + 1), np.float32)
+    for start in range(0, len(before), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        for step in range(STEPS + 1):
+            images = np.where((moved_at[rows] <= step)[..., np.newaxis], after[rows], before[rows])
+            values[rows, step] = _probability(logits, tf.constant(images), tf.constant(labels[rows], tf.int32))
+    return values
+
+
+@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+def _probability(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.gather(tf.nn.softmax(logits(images)), labels, batch_dims=1)

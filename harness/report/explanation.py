@@ -1,0 +1,156 @@
+"""The images that are explained, and their maps by every method."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.config.insight import InsightSection
+from harness.errors import DataError, UserError
+from harness.insight.layers import has_convolutions
+from harness.insight.saliency import METHODS, Explain, Maps, bound
+from harness.report import examples, own_images
+from harness.report.subject import Subject, probabilities
+
+_TIMED = 16
+"""Images on which a method is timed."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user wants to see beside the images that are chosen anyway."""
+
+    rows: tuple[int, ...] = ()
+    """Of the test images."""
+    label: int | None = None
+    """A class to explain too, for these images and files."""
+    files: tuple[Path, ...] = ()
+    """Pictures of the user's own."""
+    invert: bool = False
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image that is explained."""
+
+    name: str
+    kind: str
+    """named, correct, mistakes, unsure, or own."""
+    row: int | None
+    """Among the test images; None for a picture of the user's own."""
+    image: NDArray[Any]
+    """(height, width, channels), pixels."""
+    label: int | None
+    """The true class; None where it isn't known."""
+    probabilities: NDArray[np.float32]
+    """(classes,)"""
+    targets: tuple[int, ...]
+    """The classes explained: the predicted one first."""
+
+    @property
+    def predicted(self) -> int:
+        return self.targets[0]
+
+
+@dataclass(frozen=True)
+class Explained:
+    examples: tuple[Example, ...]
+    maps: Mapping[str, tuple[Mapping[int, NDArray[np.float32]], ...]]
+    """By method, then example, then class: (height, width)."""
+    left_out: tuple[str, ...]
+    """Methods that need a convolutional layer, where the model has none."""
+
+    def images(self) -> NDArray[Any]:
+        return np.stack([example.image for example in self.examples])
+
+    def predicted(self) -> NDArray[np.intp]:
+        return np.array([example.predicted for example in self.examples], np.intp)
+
+    def predicted_maps(self, method: str) -> Maps:
+        """The maps of the predicted classes, (examples, height, width)."""
+        return np.stack(
+            [maps[example.predicted] for example, maps in zip(self.examples, self.maps[method], strict=True)]
+        )
+
+
+def methods_for(subject: Subject, insight: InsightSection) -> dict[str, Explain]:
+    """The methods that can explain the model, by name."""
+    usable = [name for name in insight.methods if has_convolutions(subject.logits) or not METHODS[name].of_a_layer]
+    if not usable:
+        raise UserError(f"insight.methods: {', '.join(insight.methods)} look at a Conv2D layer, and the model has none")
+    return {name: bound(name, insight.layer) for name in dict.fromkeys(usable)}
+
+
+def explain(
+    subject: Subject,
+    insight: InsightSection,
+    seed: int,
+    request: Request,
+    progress: Callable[[str], None] = lambda method: None,
+) -> Explained:
+    """Choose the images and make the maps of their predicted class, of the true one where that is another, and of the
+    class that is asked for.
+
+    Raises:
+        DataError: the request names an image or a class that isn't there, or a file that is no picture.
+    """
+    shown = _examples(subject, insight, seed, request)
+    methods = methods_for(subject, insight)
+    owners = np.array([index for index, example in enumerate(shown) for _ in example.targets])
+    targets = np.array([target for example in shown for target in example.targets])
+    images = np.stack([example.image for example in shown])[owners]
+    by_method = {}
+    for name, method in methods.items():
+        progress(name)
+        maps = method(subject.logits, images, targets)
+        of_example: list[dict[int, NDArray[np.float32]]] = [{} for _ in shown]
+        for owner, target, values in zip(owners, targets, maps, strict=True):
+            of_example[owner][int(target)] = values
+        by_method[name] = tuple(of_example)
+    return Explained(tuple(shown), by_method, tuple(name for name in insight.methods if name not in methods))
+
+
+def milliseconds(subject: Subject, method: Explain, explained: Explained) -> float:
+    """What one image takes, compiled, in a chunk of 16; two calls, of which the second counts."""
+    images, labels = explained.images()[:_TIMED], explained.predicted()[:_TIMED]
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        method(subject.logits, images, labels)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * seconds[-1] / len(images)
+
+
+def _examples(subject: Subject, insight: InsightSection, seed: int, request: Request) -> list[Example]:
+    classes = subject.probabilities.shape[1]
+    count = len(subject.images)
+    for row in request.rows:
+        if not 0 <= row < count:
+            raise DataError(f"--images {row}: there are {count:,} test images, 0 to {count - 1:,}")
+    if request.label is not None and not 0 <= request.label < classes:
+        raise DataError(f"--class {request.label}: the model has {classes} classes, 0 to {classes - 1}")
+    asked = [] if request.label is None else [request.label]
+    own = own_images.read(request.files, subject.images.shape[1:], request.invert)
+    shown = [
+        Example(path.name, "own", None, image, None, says, _targets([int(says.argmax()), *asked]))
+        for path, image, says in zip(request.files, own, _says(subject, own), strict=True)
+    ]
+    chosen = examples.choose(subject.labels, subject.probabilities, insight.images, seed, request.rows)
+    for kind, rows in chosen.items():
+        for row in rows.tolist():
+            says, label = subject.probabilities[row], int(subject.labels[row])
+            targets = [int(says.argmax()), label, *(asked if kind == "named" else [])]
+            shown.append(Example(f"test image {row}", kind, row, subject.images[row], label, says, _targets(targets)))
+    return shown
+
+
+def _says(subject: Subject, images: NDArray[Any]) -> NDArray[np.float32]:
+    return probabilities(subject.logits, images) if len(images) else subject.probabilities[:0]
+
+
+def _targets(classes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(classes))

@@ -1,0 +1,49 @@
+"""The maps of a few images while the model trains, for TensorBoard: one sees them form."""
+
+import keras
+import numpy as np
+
+from harness.config import Config
+from harness.data.sources import Split
+from harness.insight.saliency import METHODS, bound
+from harness.models.logits import pixels_to_logits
+from harness.report.examples import correct
+from harness.report.saliency_figures import saliency_picture
+from harness.report.subject import probabilities
+from harness.training.tensorboard import TensorBoard
+from harness.training.writers import Writer
+
+_IMAGES = 8
+
+
+class FormingMaps(Writer):
+    """Hands TensorBoard a picture for each of `insight.methods`, always of the same images.
+
+    These are eight validation images, or training ones where none are held out, evenly over the classes.
+    """
+
+    def __init__(self, board: TensorBoard, config: Config, images: Split) -> None:
+        self._board = board
+        self._insight = config.insight
+        self._rows = correct(images.labels, images.labels, _IMAGES, config.seed)
+        self._images, self._labels = images.images[self._rows], images.labels[self._rows]
+        self._twin: keras.Model | None = None
+
+    def maps(self, step: int, model: keras.Model) -> None:
+        if self._twin is None:
+            height, width, channels = self._images.shape[1:]
+            self._twin = pixels_to_logits(model, (height, width, channels))
+        self._twin.set_weights(model.get_weights())
+        says = probabilities(self._twin, self._images)
+        for name in self._insight.methods:
+            values = bound(name, self._insight.layer)(self._twin, self._images, says.argmax(axis=1))
+            picture = saliency_picture(
+                f"saliency-{name}",
+                f"{METHODS[name].title} at step {step:,}",
+                self._images,
+                self._rows,
+                self._labels,
+                says,
+                {name: values.astype(np.float32)},
+            )
+            self._board.image(step, f"saliency/{name}", picture.png)

@@ -1,0 +1,138 @@
+"""A look into a trained model: its maps, how far they can be trusted, its filters."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config.insight import InsightSection
+from harness.insight.layers import has_convolutions
+from harness.insight.saliency import METHODS
+from harness.insight.trust import Trust, assess, assessments
+from harness.report.explanation import Explained, Request, explain, methods_for, milliseconds
+from harness.report.filter_sections import features, filters
+from harness.report.page import Page, Section
+from harness.report.page.gallery import KINDS, gallery, script_data
+from harness.report.picture import Picture
+from harness.report.progress import Progress
+from harness.report.saliency_figures import saliency_pictures
+from harness.report.subject import Subject
+from harness.report.trust_section import trust_json, trust_section, trust_table, verdict
+
+
+@dataclass(frozen=True)
+class Look:
+    subject: Subject
+    request: Request
+    explained: Explained
+    trust: Trust
+    milliseconds: Mapping[str, float]
+    """An image, by method."""
+    maps: Sequence[Picture]
+    """The maps as pictures, for the folder of figures and TensorBoard."""
+    filters: Sequence[Section]
+
+    @classmethod
+    def into(
+        cls,
+        subject: Subject,
+        insight: InsightSection,
+        seed: int,
+        request: Request,
+        known: Mapping[str, float],
+        progress: Progress,
+    ) -> "Look":
+        """Explain, assess and picture.
+
+        Args:
+            known: milliseconds by method, which aren't measured again.
+        """
+        methods = methods_for(subject, insight)
+        progress.expect(len(methods) + assessments(subject.logits) + 1)
+        explained = explain(
+            subject, insight, seed, request, lambda name: progress.step(f"maps by {METHODS[name].title}")
+        )
+        trust = assess(
+            subject.logits,
+            methods,
+            explained.images(),
+            explained.predicted(),
+            {name: explained.predicted_maps(name) for name in methods},
+            seed=seed,
+            progress=progress.step,
+        )
+        progress.step("filters and feature maps")
+        looks = has_convolutions(subject.logits)
+        return cls(
+            subject,
+            request,
+            explained,
+            trust,
+            {
+                name: known.get(name) or round(milliseconds(subject, method, explained), 3)
+                for name, method in methods.items()
+            },
+            saliency_pictures(explained),
+            [filters(subject.logits, seed), features(subject)] if looks else [],
+        )
+
+    def sections(self) -> list[Section]:
+        sanity = {name: verdict(method.sanity) for name, method in self.trust.methods.items()}
+        shown = gallery(self.explained, sanity, self.request.label)
+        return [Section("What it looks at", _intro(self), gallery=shown), trust_section(self.trust), *self.filters]
+
+    def pictures(self) -> list[Picture]:
+        """All of them, for files."""
+        return [*self.maps, *(picture for section in self.sections() for picture in section.pictures)]
+
+    def page(self, first: Section, summary: dict[str, Any], config: str) -> Page:
+        """The page, with `first` before what this is about."""
+        deletion = {name: method.faithfulness.deletion["black"] for name, method in self.trust.methods.items()}
+        return Page(
+            name=self.subject.name,
+            trust=trust_table(self.trust, self.milliseconds, self.explained.left_out),
+            sections=[first, *self.sections()],
+            data=script_data(self.explained, deletion),
+            summary=summary,
+            config=config,
+        )
+
+    def as_json(self) -> bytes:
+        """insight.json: trust by method, and the images with what the model says of them."""
+        images = [
+            {
+                "name": example.name,
+                "row": example.row,
+                "chosen": KINDS[example.kind],
+                "true": example.label,
+                "predicted": example.predicted,
+                "probability": round(float(example.probabilities[example.predicted]), 6),
+            }
+            for example in self.explained.examples
+        ]
+        return json.dumps({**trust_json(self.trust, self.milliseconds), "images": images}, indent=1).encode() + b"\n"
+
+
+def known_milliseconds(insight_file: Path) -> dict[str, float]:
+    """What an earlier look measured, by method: times differ from one measurement to the next, and a page must not."""
+    try:
+        methods = json.loads(insight_file.read_bytes())["methods"]
+        return {name: float(of["milliseconds"]) for name, of in methods.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _intro(look: Look) -> str:
+    kinds = [example.kind for example in look.explained.examples]
+    wrong = int((look.subject.labels != look.subject.predicted).sum())
+    counted = [f"{kinds.count(kind)} {words}" for kind, words in KINDS.items() if kind in kinds]
+    intro = (
+        f"{len(kinds)} images: {', '.join(counted)}. Each map explains the logit of the class under it: that of the "
+        "predicted class and, where it is wrong, of the true one too. "
+    )
+    return intro + (
+        f"{wrong:,} of the {len(look.subject.labels):,} test images are misclassified."
+        if wrong
+        else "No test image was misclassified."
+    )

@@ -1,0 +1,197 @@
+"""The gallery of explained images: what the template writes, and what the page's script draws, as JSON values."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+
+from harness.insight.saliency import METHODS
+from harness.insight.trust import Curves
+from harness.report.explanation import Example, Explained
+from harness.report.picture import SIGNED, UNSIGNED, displayable
+from harness.report.table import Verdict
+from harness.report.wording import percent
+
+_MAP_SIDE, _IMAGE_SIDE = 64, 128
+"""Pixels of the longer side at most: larger ones are averaged, to keep the page small."""
+_SHARED_QUANTILE = 0.99
+
+
+KINDS = {
+    "own": "your own",
+    "named": "asked for",
+    "correct": "drawn from the right ones",
+    "mistakes": "most confident mistakes",
+    "unsure": "least sure",
+}
+
+
+@dataclass(frozen=True)
+class MethodColumn:
+    name: str
+    title: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Target:
+    """A class that is explained."""
+
+    label: int
+    roles: str
+    """Which of predicted, true and asked it is, with spaces between."""
+
+
+@dataclass(frozen=True)
+class ExampleRow:
+    name: str
+    told: str
+    probability: str
+    group: str
+    kind: str
+    label: str
+    predicted: int
+    alt: str
+    png: str
+    """In base64."""
+    targets: Sequence[Target]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    methods: Sequence[MethodColumn]
+    examples: Sequence[ExampleRow]
+    labels: Sequence[int]
+    """The true classes among them."""
+    kinds: Mapping[str, str]
+    asked: int | None
+
+
+def gallery(explained: Explained, verdicts: Mapping[str, Verdict], asked: int | None = None) -> Gallery:
+    """The gallery's rows and columns.
+
+    Args:
+        explained: the images and their maps.
+        verdicts: by method, that of the sanity check.
+        asked: the class that a user wants explained, if any.
+    """
+    rows = [_row(example, asked) for example in explained.examples]
+    return Gallery(
+        methods=[MethodColumn(name, METHODS[name].title, verdicts[name]) for name in explained.maps],
+        examples=rows,
+        labels=sorted({example.label for example in explained.examples if example.label is not None}),
+        kinds={kind: words for kind, words in KINDS.items() if any(row.kind == kind for row in rows)},
+        asked=asked,
+    )
+
+
+def script_data(explained: Explained, deletion: Mapping[str, Curves]) -> dict[str, Any]:
+    """What the script draws, by the names that it knows.
+
+    A map is bytes, its value v being limit · b / 255, or limit · (2 b / 255 - 1) where the method is signed. A
+    method's `raw` limit is the largest |v| of all its maps; its `shared` one exceeds all but 1 % of their pixels.
+
+    Args:
+        explained: the images and their maps.
+        deletion: by method, what deleting pixels did to the probability of the predicted class.
+    """
+    return {
+        "colours": {"unsigned": _colours(UNSIGNED), "signed": _colours(SIGNED)},
+        "methods": {name: _scales(name, explained) for name in explained.maps},
+        "examples": [
+            {
+                "maps": {
+                    name: {str(target): _encoded(values, METHODS[name].signed) for target, values in of[index].items()}
+                    for name, of in explained.maps.items()
+                },
+                "deletion": {
+                    name: {
+                        "removed": _bytes(_nearest(curves.moved_at[index])),
+                        "curve": [round(float(value), 4) for value in curves.values[index]],
+                    }
+                    for name, curves in deletion.items()
+                },
+            }
+            for index, example in enumerate(explained.examples)
+        ],
+    }
+
+
+def _row(example: Example, asked: int | None) -> ExampleRow:
+    true = "" if example.label is None else f"true {example.label}, "
+    roles = {"predicted": example.predicted, "true": example.label, "asked": asked}
+    if example.label is None:
+        roles["true"] = example.predicted
+    return ExampleRow(
+        name=example.name,
+        told=f"{true}predicted {example.predicted}",
+        probability=percent(float(example.probabilities[example.predicted])),
+        group=KINDS[example.kind],
+        kind=example.kind,
+        label="" if example.label is None else str(example.label),
+        predicted=example.predicted,
+        alt=f"{example.name}, {true}predicted {example.predicted}",
+        png=_png(example.image),
+        targets=[
+            Target(label, " ".join(role for role, of in roles.items() if of == label)) for label in example.targets
+        ],
+    )
+
+
+def _png(image: NDArray[Any]) -> str:
+    """The image as a PNG, in base64."""
+    pixels = np.rint(255 * displayable(_averaged(image.astype(np.float32), _IMAGE_SIDE))).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _scales(method: str, explained: Explained) -> dict[str, Any]:
+    values = np.abs(np.stack([values for of in explained.maps[method] for values in of.values()]))
+    return {
+        "signed": METHODS[method].signed,
+        "raw": _rounded(values.max()),
+        "shared": _rounded(np.quantile(values, _SHARED_QUANTILE)),
+    }
+
+
+def _encoded(values: NDArray[np.float32], signed: bool) -> dict[str, Any]:
+    small = _averaged(values, _MAP_SIDE)
+    limit = float(np.abs(small).max())
+    share = small / (limit or 1.0)
+    levels = np.rint(127.5 * (1 + share) if signed else 255 * share).astype(np.uint8)
+    return {"shape": small.shape, "limit": _rounded(limit), "values": _bytes(levels)}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _averaged(values: NDArray[np.float32], longest: int) -> NDArray[np.float32]:
+    """(height, width, …) with means over as many pixels as keep both sides within `longest`."""
+    step = -(-max(values.shape[:2]) // longest)
+    for axis in (0, 1):
+        starts = np.arange(0, values.shape[axis], step)
+        counts = np.diff([*starts, values.shape[axis]]).astype(np.float32)
+        shape = [-1 if place == axis else 1 for place in range(values.ndim)]
+        values = (np.add.reduceat(values, starts, axis=axis) / counts.reshape(shape)).astype(np.float32)
+    return values
+
+
+def _nearest(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    step = -(-max(values.shape) // _MAP_SIDE)
+    return values[::step, ::step]
+
+
+def _colours(name: str) -> str:
+    return _bytes(np.rint(255 * colormaps[name](np.arange(256))[:, :3]).astype(np.uint8))
+
+
+def _bytes(values: NDArray[np.uint8]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()

@@ -1,0 +1,184 @@
+// Draws the maps, filters the gallery and shows what deleting pixels does. Nothing here computes a map.
+"use strict";
+
+const data = JSON.parse(document.getElementById("gallery-data").textContent);
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const colours = { true: bytes(data.colours.signed), false: bytes(data.colours.unsigned) };
+const control = (name) => document.getElementById(name);
+const all = (selector) => [...document.querySelectorAll(selector)];
+
+// Maps. A byte b stands for limit · b / 255, or limit · (2 b / 255 - 1) where the method is signed.
+
+function limitOf(method, map) {
+  const scale = control("scale").value;
+  return scale === "image" ? map.limit : data.methods[method][scale];
+}
+
+function paint(canvas) {
+  const { example, method, target } = canvas.dataset;
+  const map = data.examples[example].maps[method][target];
+  const { signed } = data.methods[method];
+  const gain = map.limit / (limitOf(method, map) || 1);
+  const levels = bytes(map.values);
+  [canvas.height, canvas.width] = map.shape;
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(canvas.width, canvas.height);
+  levels.forEach((level, pixel) => {
+    const scaled = signed ? 127.5 + (level - 127.5) * gain : level * gain;
+    const colour = 3 * Math.max(0, Math.min(255, Math.round(scaled)));
+    picture.data.set(colours[signed].subarray(colour, colour + 3), 4 * pixel);
+    picture.data[4 * pixel + 3] = 255;
+  });
+  context.putImageData(picture, 0, 0);
+}
+
+function paintBar(canvas) {
+  const { method } = canvas.dataset;
+  const { signed } = data.methods[method];
+  [canvas.height, canvas.width] = [1, 256];
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(256, 1);
+  for (let level = 0; level < 256; level += 1) {
+    picture.data.set([...colours[signed].subarray(3 * level, 3 * level + 3), 255], 4 * level);
+  }
+  context.putImageData(picture, 0, 0);
+  const scale = control("scale").value;
+  const end = scale === "image" ? "own max" : data.methods[method][scale].toPrecision(2);
+  canvas.nextElementSibling.textContent = signed ? `−${end} … ${end}` : `0 … ${end}`;
+}
+
+function paintAll() {
+  all(".maps canvas.values").forEach(paint);
+  all(".maps canvas.bar").forEach(paintBar);
+}
+
+// The gallery's filters.
+
+let cell = null;
+
+function shows(row) {
+  const { label, predicted, kind } = row.dataset;
+  const wanted = { class: control("class").value, outcome: control("outcome").value };
+  if (cell && (label !== cell.dataset.label || predicted !== cell.dataset.predicted)) return false;
+  if (wanted.class && label !== wanted.class) return false;
+  if (wanted.outcome === "right") return label === predicted;
+  if (wanted.outcome === "wrong") return label !== predicted && label !== "";
+  return !wanted.outcome || kind === wanted.outcome;
+}
+
+function filter() {
+  const rows = all(".maps tbody tr");
+  rows.forEach((row) => { row.hidden = !shows(row); });
+  const count = rows.filter((row) => !row.hidden).length;
+  let told = `${count} of ${rows.length} images shown`;
+  if (cell) {
+    const { label, predicted, count: total, rows: numbers } = cell.dataset;
+    told += `: true ${label}, predicted ${predicted}, ${total} in the test set`;
+    if (!count) told += `, none of them explained yet; to see some: harness visualize RUN --images ${numbers}`;
+  }
+  control("shown").textContent = told;
+  control("clear").hidden = !cell && !control("class").value && !control("outcome").value;
+  const target = control("target").value;
+  all(".map").forEach((map) => { map.hidden = target !== "all" && !map.dataset.roles.split(" ").includes(target); });
+  rove(all(".maps tbody .map").find(isShown));
+}
+
+function press(button) {
+  cell = cell === button ? null : button;
+  all("[data-count]").forEach((other) => other.setAttribute("aria-pressed", String(other === cell)));
+  filter();
+  if (cell) control("gallery").scrollIntoView();
+}
+
+function clear() {
+  control("class").value = "";
+  control("outcome").value = "";
+  if (cell) press(cell);
+  filter();
+}
+
+// One map at a time is a tab stop; the arrow keys move among them.
+
+const isShown = (map) => !map.hidden && !map.closest("tr").hidden;
+
+function rove(map) {
+  all(".maps .map[tabindex='0']").forEach((other) => { other.tabIndex = -1; });
+  if (map) map.tabIndex = 0;
+}
+
+function step(event) {
+  const map = event.target.closest(".map");
+  if (!map) return;
+  const rows = all(".maps tbody tr").filter((row) => !row.hidden);
+  const row = map.closest("tr");
+  const inRow = (of) => [...of.querySelectorAll(".map")].filter(isShown);
+  const place = inRow(row).indexOf(map);
+  const beside = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  const below = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (!beside && !below) return;
+  const next = beside ? inRow(row)[place + beside] : rows[rows.indexOf(row) + below];
+  const to = beside || !next ? next : inRow(next)[Math.min(place, inRow(next).length - 1)];
+  event.preventDefault();
+  if (to) { rove(to); to.focus(); }
+}
+
+// Deletion: the pixels that a map calls most important become black, step by step.
+
+let open = null;
+
+function show(map) {
+  const { example, method, title } = map.dataset;
+  const { removed, curve } = data.examples[example].deletion[method];
+  open = { example, curve, removed: bytes(removed), shape: Object.values(data.examples[example].maps[method])[0].shape };
+  control("deletion-title").textContent = title;
+  const slider = control("removed");
+  slider.max = curve.length - 1;
+  slider.value = 0;
+  const x = (index) => 40 + 250 * index / (curve.length - 1);
+  const y = (value) => 130 - 115 * value;
+  open.at = (index) => [x(index), y(curve[index])];
+  control("curve").setAttribute("points", curve.map((value, index) => `${x(index)},${y(value)}`).join(" "));
+  control("curve-numbers").replaceChildren(...curve.map((value, index) => {
+    const row = document.createElement("tr");
+    for (const text of [`${Math.round(100 * index / (curve.length - 1))} %`, value.toFixed(4)]) {
+      row.append(Object.assign(document.createElement("td"), { textContent: text }));
+    }
+    return row;
+  }));
+  remove();
+  control("deletion").showModal();
+}
+
+function remove() {
+  const index = Number(control("removed").value);
+  const share = `${Math.round(100 * index / (open.curve.length - 1))} %`;
+  const told = `${share} of the pixels removed: probability of the predicted class ${open.curve[index].toFixed(3)}`;
+  control("removed-told").textContent = told;
+  control("removed").setAttribute("aria-valuetext", told);
+  const [left, top] = open.at(index);
+  control("mark").setAttribute("cx", left);
+  control("mark").setAttribute("cy", top);
+  const canvas = control("deleted");
+  [canvas.height, canvas.width] = open.shape;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(document.querySelector(`img[data-example="${open.example}"]`), 0, 0, canvas.width, canvas.height);
+  const picture = context.getImageData(0, 0, canvas.width, canvas.height);
+  open.removed.forEach((at, pixel) => { if (at <= index) picture.data.set([0, 0, 0], 4 * pixel); });
+  context.putImageData(picture, 0, 0);
+}
+
+for (const name of ["class", "outcome", "target"]) control(name).addEventListener("change", filter);
+control("scale").addEventListener("change", paintAll);
+control("opacity").addEventListener("input", (event) => {
+  document.documentElement.style.setProperty("--opacity", event.target.value / 100);
+});
+control("clear").addEventListener("click", clear);
+control("removed").addEventListener("input", remove);
+all("[data-count]").forEach((button) => button.addEventListener("click", () => press(button)));
+document.querySelector(".maps").addEventListener("keydown", step);
+all(".maps .map").forEach((map) => map.addEventListener("click", () => { rove(map); show(map); }));
+all(".map").forEach((map) => {
+  map.querySelector("img").src = document.querySelector(`img[data-example="${map.dataset.example}"]`).src;
+});
+paintAll();
+filter();

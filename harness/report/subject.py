@@ -1,0 +1,122 @@
+"""What is looked into: a trained model and the labelled images that it is shown on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data import sources
+from harness.errors import DataError, RunError
+from harness.models.export import load
+from harness.models.logits import pixels_to_logits
+from harness.run_dir import RunDir
+
+_BATCH = 250
+_ARRAYS = (("images", "labels"), ("x_test", "y_test"))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with its images, in pixels from 0 to 255."""
+
+    name: str
+    logits: keras.Model
+    """Functional, from pixels to (n, classes)."""
+    images: NDArray[Any]
+    """(n, height, width, channels), uint8 or float32."""
+    labels: NDArray[np.int32]
+    """(n,)"""
+    probabilities: NDArray[np.float32]
+    """(n, classes), of these images."""
+
+    @property
+    def predicted(self) -> NDArray[np.intp]:
+        """(n,)"""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+
+def of_run(run: RunDir) -> Subject:
+    """A run's model, on its test images. Raises RunError and DataError where there is none, or none that fit."""
+    data = sources.load(run.read_config().data.source)
+    logits = pixels_to_logits(load(run.with_model().model_file), data.image_shape)
+    return _subject(run.path.resolve().name, logits, data.x_test, data.y_test)
+
+
+def of_files(model_file: Path, data_file: Path) -> Subject:
+    """Any Keras model, on images of one's own.
+
+    Args:
+        model_file: a `.keras` file; loaded in safe mode.
+        data_file: an .npz file of `images`, (n, height, width[, channels]), in what the model takes, and `labels`,
+            (n,); or of `x_test` and `y_test`. uint8 are pixels; floats are taken to be scaled from 0 to 1, from -1 to
+            1 or from 0 to 255, whichever holds them all, and else from their own least value to their largest.
+
+    Raises:
+        RunError: the file holds no model that can be loaded in safe mode, or the model is no image classifier.
+        DataError: the arrays are missing, or do not fit each other or the model.
+    """
+    if not model_file.is_file():
+        raise RunError(f"{model_file}: there is no such file")
+    images, labels = _read(data_file)
+    low, high = (0.0, 255.0) if images.dtype == np.uint8 else _range(images)
+    height, width, channels = images.shape[1:]
+    logits = pixels_to_logits(load(model_file), (height, width, channels), low, high)
+    if images.dtype != np.uint8:
+        images = ((images - low) * (255 / (high - low))).astype(np.float32)
+    return _subject(model_file.stem, logits, images, labels)
+
+
+def probabilities(logits: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
+    """What the model says of images (n, height, width, channels): (n, classes)."""
+    starts = range(0, len(images), _BATCH)
+    parts = [logits.predict_on_batch(images[start : start + _BATCH].astype(np.float32)) for start in starts]
+    values = np.concatenate(parts)
+    shifted = np.exp(values - values.max(axis=1, keepdims=True))
+    result: NDArray[np.float32] = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result
+
+
+def _subject(name: str, logits: keras.Model, images: NDArray[Any], labels: NDArray[np.int32]) -> Subject:
+    classes = logits.output_shape[-1]
+    if labels.max() >= classes:
+        raise DataError(f"label {labels.max()} is none of the model's {classes} classes, 0 to {classes - 1}")
+    return Subject(name, logits, images, labels, probabilities(logits, images))
+
+
+def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            pairs = [(file[images], file[labels]) for images, labels in _ARRAYS if {images, labels} <= set(file)]
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror or error}") from None
+    except Exception:  # noqa: BLE001  NumPy and zipfile stumble over a damaged file in a dozen ways
+        raise DataError(f"{path} can't be read as an .npz file of arrays") from None
+    if not pairs:
+        raise DataError(f"{path} must hold the arrays images and labels, or x_test and y_test")
+    images, labels = pairs[0]
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or not images.size or images.dtype.kind not in "uf":
+        raise DataError(
+            f"{path}: images must be uint8 or floats (n, height, width[, channels]), not {images.dtype} {images.shape}"
+        )
+    if images.dtype.kind == "u" and images.dtype != np.uint8:
+        raise DataError(f"{path}: images must be uint8 or floats, not {images.dtype}")
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise DataError(f"{path}: labels must be {len(images)} integers, not {labels.dtype} {labels.shape}")
+    if labels.min() < 0:
+        raise DataError(f"{path}: labels must be 0 or more, found {labels.min()}")
+    if not np.isfinite(images).all():
+        raise DataError(f"{path}: images must be finite")
+    return images, labels.astype(np.int32)
+
+
+def _range(images: NDArray[Any]) -> tuple[float, float]:
+    least, largest = float(images.min()), float(images.max())
+    for low, high in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+        if low <= least and largest <= high:
+            return low, high
+    return least, largest

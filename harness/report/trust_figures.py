@@ -1,0 +1,129 @@
+"""What becomes of maps as the model is made random, and of predictions as pixels are taken away."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from harness.insight.saliency import METHODS
+from harness.insight.trust import BASELINES, HARDLY_CHANGED, STEPS, Trust
+from harness.report.picture import INK, MUTED, Picture, png
+from harness.report.table import Row, Table
+
+_COLOURS = ("#0072B2", "#D55E00", "#007D5A", "#8A5A9E", "#B8860B", "#56A4D9", "#C1447E", "#5B5B5B", "#00A6A6")
+_DASHES = ("-", "--", "-.", ":")
+
+
+def cascade_picture(trust: Trust) -> Picture:
+    """Rank correlation with the trained model's map after each step of the cascade."""
+    layers = next(iter(trust.methods.values())).sanity.layers
+    figure, (absolute, foreground) = _figure(2)
+    kinds = {"absolute": "all pixels, |map|", "foreground": "foreground only, |map|"}
+    for axes, kind in ((absolute, "absolute"), (foreground, "foreground")):
+        for number, (name, method) in enumerate(trust.methods.items()):
+            steps = getattr(method.sanity, kind)
+            means = np.array([step.mean for step in steps])
+            spread = np.abs(np.array([[step.low, step.high] for step in steps]).T - means)
+            axes.errorbar(
+                range(len(layers)), means, yerr=spread, label=METHODS[name].title, capsize=2, **_style(number)
+            )
+        _plain(axes, f"Likeness to the trained model's map: {kinds[kind]}")
+        axes.set_xticks(range(len(layers)), layers, rotation=20)
+        axes.set_xlabel("random from the logits down to this layer", fontsize=9)
+        axes.set_ylim(-0.3, 1.05)
+    foreground.axhline(HARDLY_CHANGED, color=MUTED, linewidth=0.8, linestyle=":")
+    _legend(figure, foreground)
+    rows = [
+        Row([METHODS[name].title, kind, *(f"{step.mean:.3f}" for step in getattr(method.sanity, kind))])
+        for name, method in trust.methods.items()
+        for kind in ("signed", "absolute", "foreground", "ssim")
+    ]
+    return Picture(
+        name="trust-sanity",
+        title="Sanity check",
+        caption="Layer after layer is given random weights, and the maps are made again: Spearman's rank correlation "
+        "with the trained model's maps, mean over images and seeds with 95 % intervals over images. A map of the model "
+        "must fall; one that stays high redraws the image. On a black background all maps agree for free, so the "
+        "verdict looks at the foreground (mean over the steps; below the dotted line it passes), and at the signs "
+        "where a map has any.",
+        alt="Rank correlation after randomising "
+        + ", ".join(layers)
+        + ". "
+        + "; ".join(
+            f"{METHODS[name].title} {method.sanity.likeness:.2f}, "
+            + ("passes" if method.sanity.depends_on_model else "fails")
+            for name, method in trust.methods.items()
+        )
+        + ".",
+        png=png(figure),
+        table=Table("Sanity check as numbers", ["method", "of", *layers], rows),
+    )
+
+
+def curves_pictures(trust: Trust) -> list[Picture]:
+    """Mean deletion and insertion curves, a picture a baseline."""
+    return [_curves_picture(trust, baseline) for baseline in BASELINES]
+
+
+def _curves_picture(trust: Trust, baseline: str) -> Picture:
+    share = np.linspace(0, 100, STEPS + 1)
+    figure, (deletion, insertion) = _figure(2)
+    shown = {METHODS[name].title: method.faithfulness for name, method in trust.methods.items()} | dict(trust.controls)
+    rows = []
+    for axes, kind, better in ((deletion, "deletion", "lower"), (insertion, "insertion", "higher")):
+        for number, (title, of) in enumerate(shown.items()):
+            mean = getattr(of, kind)[baseline].values.mean(axis=0)
+            control = title in trust.controls
+            style = {"color": MUTED, "linestyle": ":" if title == "random" else "--"} if control else _style(number)
+            axes.plot(share, mean, label=title, **style)
+            rows.append(Row([title, kind, *(f"{value:.3f}" for value in mean[::4])], control))
+        _plain(axes, f"{kind.capitalize()}: {better} is better")
+        axes.set_xlabel("pixels moved, per cent", fontsize=9)
+        axes.set_ylim(-0.02, 1.02)
+    _legend(figure, insertion)
+    where = {"black": "black", "blur": "a blurred image"}[baseline]
+    return Picture(
+        name=f"trust-{baseline}",
+        title=f"Deletion and insertion against {where}",
+        caption="The probability of the predicted class, mean over the images, as their pixels are replaced "
+        f"by {where} in the order of each map, and as they are brought in on it. Grey: pixels in random order, and in "
+        "the order of an edge detector, which knows nothing of the model.",
+        alt=f"Mean curves against {where}. Areas: "
+        + "; ".join(
+            f"{title} deletion {of.deletion[baseline].areas.mean():.2f}, "
+            f"insertion {of.insertion[baseline].areas.mean():.2f}"
+            for title, of in shown.items()
+        )
+        + ".",
+        png=png(figure),
+        table=Table(
+            f"Curves against {where} as numbers", ["method", "curve", *(f"{value:.0f} %" for value in share[::4])], rows
+        ),
+    )
+
+
+def _figure(count: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(10.5, 4.0), dpi=96, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, count))
+
+
+def _style(number: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[number % len(_COLOURS)],
+        "linestyle": _DASHES[number % len(_DASHES)],
+        "linewidth": 1.4,
+    }
+
+
+def _plain(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=10.5, color=INK, loc="left")
+    axes.tick_params(labelsize=8.5)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8.5)

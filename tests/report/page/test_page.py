@@ -1,0 +1,87 @@
+from typing import Any
+
+from harness.report.page import Page, Section, TrustTable, render
+from harness.report.page.page import facts, headlines
+from harness.report.picture import Picture
+from harness.report.table import Row, Table, Verdict
+
+SUMMARY = {
+    "status": "completed",
+    "steps": 2149,
+    "train_seconds": 5400.0,
+    "images_per_second": 6663.4,
+    "peak_memory_bytes": 1024 * 2**20,
+    "validation": None,
+    "test": {"loss": 0.03121, "accuracy": 0.99084, "examples": 10000},
+    "versions": {"python": "3.12.1", "keras": "3.15.1"},
+    "git": None,
+}
+
+
+TRUST = TrustTable(
+    "Words.",
+    Table("Trust", ["method", "sanity"], [Row(["Gradient", Verdict("depends", good=True)]), Row(["A & B", "0.3"])]),
+    ["A note."],
+)
+
+
+def html(**what: Any) -> str:
+    return render(Page(**{"name": "run", "trust": TRUST, "sections": [], "data": {}, **what}))
+
+
+def test_headlines_and_facts_are_in_words_and_units() -> None:
+    assert headlines(SUMMARY) == [
+        ("test accuracy", "99.08%"),
+        ("test loss", "0.0312"),
+        ("images per second", "6,663"),
+        ("training time", "90 min"),
+    ]
+    assert facts(SUMMARY) == [
+        ("test", "accuracy 0.9908, loss 0.0312, on 10,000 images"),
+        ("steps", "2,149"),
+        ("peak memory", "1,024 MiB"),
+        ("versions", "python 3.12.1, keras 3.15.1"),
+    ]
+
+
+def test_the_noise_scale_is_a_fact_where_it_was_measured() -> None:
+    quarter = {"first_step": 4000, "last_step": 5000, "measured": 100, "b_simple": 912.3, "low": 700.0, "high": 1180.0}
+    summary = SUMMARY | {"noise_scale": [quarter | {"trace_preconditioned": None}]}
+    told = dict(facts(summary))["gradient noise scale"]
+    assert told == "B_simple 912 (95 %: 700 to 1,180) over steps 4,000 to 5,000"
+    assert "gradient noise scale" not in dict(facts(SUMMARY | {"noise_scale": None}))
+
+
+def test_names_and_config_are_escaped() -> None:
+    text = html(name="<i>run</i>", summary={"status": "<b>"}, config="name: </pre><script>", data={"a": "</script><u>"})
+    assert not {"<i>", "<b>", "<u>"} & {text[at : at + 3] for at in range(len(text))}
+    assert "name: &lt;/pre&gt;&lt;script&gt;" in text
+    assert text.count("</script>") == 2
+
+
+def test_folded_pictures_are_behind_their_titles() -> None:
+    pictures = [Picture(f"features-{n}", f"Class {n}", "words", "alt", b"png") for n in range(2)]
+    text = html(sections=[Section("Feature maps", "intro", pictures, folded=True)])
+    assert '<details class="folded" open>\n<summary>Class 0' in text
+    assert '<details class="folded">\n<summary>Class 1' in text
+
+
+def test_a_verdict_is_a_word_and_a_shape() -> None:
+    def cell(verdict: Verdict) -> str:
+        rows = [Row(["Gradient", verdict])]
+        return html(trust=TrustTable("", Table("Trust", ["method", "sanity"], rows), []))
+
+    assert "●</span> depends" in cell(Verdict("depends", good=True))
+    assert "▲" in cell(Verdict("does not depend", good=False))
+    assert "●" not in cell(Verdict("does not depend", good=False))
+
+
+def test_a_picture_has_its_numbers_behind_it() -> None:
+    table = Table("Accuracy as numbers", ["step", "accuracy"], [Row(["100", "0.91"])])
+    text = html(sections=[Section("Training", "intro", [Picture("training-curves", "T", "c", "alt", b"png", table)])])
+    assert '<th scope="row">100</th>' in text
+    assert "<td>0.91</td>" in text
+
+
+def test_equal_pages_are_equal_bytes() -> None:
+    assert html(summary=SUMMARY) == html(summary=dict(SUMMARY))
