@@ -9,7 +9,8 @@ class Verdict:
     """A judgement in words; the page puts a shape beside them."""
 
     words: str
-    good: bool
+    good: bool | None
+    """None where there is no telling."""
 
 
 @dataclass(frozen=True)

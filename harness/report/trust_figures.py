@@ -12,16 +12,20 @@ from harness.insight.trust import BASELINES, HARDLY_CHANGED, STEPS, Trust
 from harness.report.picture import INK, MUTED, Picture, png
 from harness.report.table import Row, Table
 
-_COLOURS = ("#0072B2", "#D55E00", "#007D5A", "#8A5A9E", "#B8860B", "#56A4D9", "#C1447E", "#5B5B5B", "#00A6A6")
+_COLOURS = ("#0072B2", "#D55E00", "#007D5A", "#8A5A9E", "#B8860B", "#56A4D9", "#C1447E", "#7B3F00", "#00A6A6")
+_CASCADES = {
+    "absolute": "|map|, all pixels",
+    "foreground": "|map|, foreground only",
+    "signed": "with signs, all pixels",
+}
 _DASHES = ("-", "--", "-.", ":")
 
 
 def cascade_picture(trust: Trust) -> Picture:
     """Rank correlation with the trained model's map after each step of the cascade."""
     layers = next(iter(trust.methods.values())).sanity.layers
-    figure, (absolute, foreground) = _figure(2)
-    kinds = {"absolute": "all pixels, |map|", "foreground": "foreground only, |map|"}
-    for axes, kind in ((absolute, "absolute"), (foreground, "foreground")):
+    figure, panels = _figure(3)
+    for axes, (kind, words) in zip(panels, _CASCADES.items(), strict=True):
         for number, (name, method) in enumerate(trust.methods.items()):
             steps = getattr(method.sanity, kind)
             means = np.array([step.mean for step in steps])
@@ -29,12 +33,14 @@ def cascade_picture(trust: Trust) -> Picture:
             axes.errorbar(
                 range(len(layers)), means, yerr=spread, label=METHODS[name].title, capsize=2, **_style(number)
             )
-        _plain(axes, f"Likeness to the trained model's map: {kinds[kind]}")
+        _plain(axes, words)
         axes.set_xticks(range(len(layers)), layers, rotation=20)
         axes.set_xlabel("random from the logits down to this layer", fontsize=9)
-        axes.set_ylim(-0.3, 1.05)
-    foreground.axhline(HARDLY_CHANGED, color=MUTED, linewidth=0.8, linestyle=":")
-    _legend(figure, foreground)
+        axes.set_ylim(-0.35, 1.05)
+        if kind != "absolute":
+            axes.axhline(HARDLY_CHANGED, color=MUTED, linewidth=0.8, linestyle=":")
+    panels[0].set_ylabel("rank correlation with the trained model's map", fontsize=9)
+    _legend(figure, panels[-1])
     rows = [
         Row([METHODS[name].title, kind, *(f"{step.mean:.3f}" for step in getattr(method.sanity, kind))])
         for name, method in trust.methods.items()
@@ -46,8 +52,8 @@ def cascade_picture(trust: Trust) -> Picture:
         caption="Layer after layer is given random weights, and the maps are made again: Spearman's rank correlation "
         "with the trained model's maps, mean over images and seeds with 95 % intervals over images. A map of the model "
         "must fall; one that stays high redraws the image. On a black background all maps agree for free, so the "
-        "verdict looks at the foreground (mean over the steps; below the dotted line it passes), and at the signs "
-        "where a map has any.",
+        "verdict looks at the foreground, and at the signs where a map has any: in one of the two the mean over the "
+        "steps must be below the dotted line.",
         alt="Rank correlation after randomising "
         + ", ".join(layers)
         + ". "
@@ -105,7 +111,7 @@ def _curves_picture(trust: Trust, baseline: str) -> Picture:
 
 
 def _figure(count: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(10.5, 4.0), dpi=96, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(11.5, 3.9), dpi=96, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, count))
 

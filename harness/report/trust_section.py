@@ -134,7 +134,7 @@ def _faithfulness(of: Faithfulness) -> dict[str, Any]:
 def _against_edges(ours: Faithfulness, edges: Faithfulness) -> Verdict:
     gain = difference(ours.deletion["black"], edges.deletion["black"])
     if not gain.excludes_zero:
-        return Verdict("no telling", good=False)
+        return Verdict("no telling", good=None)
     return Verdict("yes", good=True) if gain.high < 0 else Verdict("no", good=False)
 
 

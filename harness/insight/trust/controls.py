@@ -12,8 +12,8 @@ from harness.insight.saliency import Logits, Maps
 
 def edges(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
     """The Sobel gradient's magnitude of the mean over channels: an edge detector."""
-    grey = images.mean(axis=-1, dtype=np.float32)
-    return np.asarray(np.hypot(sobel(grey, axis=1), sobel(grey, axis=2)), np.float32)
+    greys = images.mean(axis=-1, dtype=np.float32)
+    return np.stack([np.hypot(sobel(grey, axis=0), sobel(grey, axis=1)) for grey in greys])
 
 
 def constant(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:

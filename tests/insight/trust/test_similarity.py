@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from harness.insight.trust.similarity import foreground, spearman, ssim
+
+
+def maps(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-3, 4, (3, 6, 5)).astype(np.float32)  # with many ties
+
+
+def test_spearman_is_that_of_scipy_image_by_image() -> None:
+    expected = [spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps(0), maps(1), strict=True)]
+    np.testing.assert_allclose(spearman(maps(0), maps(1)), expected, rtol=1e-12)
+
+
+def test_spearman_by_hand() -> None:
+    # Ranks 1 2 3 4 and 2 1 4 3: 1 - 6 · (1 + 1 + 1 + 1) / (4 · 15) = 0.6.
+    a, b = np.array([[[1, 2], [3, 4]]]), np.array([[[20, 10], [40, 30]]])
+    assert spearman(a, b)[0] == pytest.approx(0.6)
+
+
+def test_spearman_among_some_pixels_does_not_see_the_others() -> None:
+    a, b = maps(0), maps(1)
+    among = np.zeros(a.shape, np.bool_)
+    among[:, 1:4, 1:4] = True
+    expected = spearman(a[:, 1:4, 1:4], b[:, 1:4, 1:4])
+    np.testing.assert_array_equal(spearman(a, b, among), expected)
+
+
+def test_a_constant_map_is_like_a_constant_one_only() -> None:
+    flat = np.ones((1, 4, 4))
+    rough = np.arange(16.0).reshape(1, 4, 4)
+    assert spearman(flat, 2 * flat)[0] == 1
+    assert spearman(flat, rough)[0] == 0
+    assert spearman(rough, rough, np.zeros((1, 4, 4), np.bool_))[0] == 1
+
+
+def test_ssim_of_equal_maps_is_one_and_does_not_see_their_scale() -> None:
+    a = maps(0)
+    np.testing.assert_allclose(ssim(a, 7 * a), 1, rtol=1e-9)
+
+
+def test_ssim_of_flat_maps_by_hand() -> None:
+    # No variance: (2 x y + c) / (x² + y² + c) with c = 0.01²; after scaling 1 and 0.
+    value = ssim(np.ones((1, 8, 8)), np.zeros((1, 8, 8)))[0]
+    assert value == pytest.approx(1e-4 / (1 + 1e-4))
+
+
+def test_ssim_falls_as_the_structure_goes() -> None:
+    random = np.random.default_rng(0)
+    a = random.random((1, 28, 28))
+    noise = random.random((1, 28, 28))
+    values = [ssim(a, (1 - share) * a + share * noise)[0] for share in (0, 0.3, 1)]
+    assert values[0] > values[1] > values[2]
+    assert abs(values[2]) < 0.35
+
+
+def test_foreground_is_what_differs_from_the_most_frequent_pixel() -> None:
+    white = np.full((1, 4, 4, 3), 255, np.uint8)
+    white[0, 1, 2] = (255, 254, 255)
+    assert np.argwhere(foreground(white)).tolist() == [[0, 1, 2]]
