@@ -576,6 +576,69 @@ class TestRealRuns:
         assert "metrics.jsonl" in refused("visualize", path)
 
 
+class TestVisualize:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ([], "name a RUN, or give --model and --data"),
+            (["RUN", "--model", "MODEL", "--data", "DATA"], "name a RUN, or give --model and --data"),
+            (["--model", "MODEL"], "--model and --data go together"),
+            (["RUN", "--data", "DATA"], "--model and --data go together"),
+            (["RUN", "--out", "x"], "--out goes with --model"),
+            (["RUN", "--class", "3"], "--class is explained for --images and --input"),
+            (["RUN", "--invert"], "--invert is for pictures given with --input"),
+            (["RUN", "--images", "a"], "'a' is no list of image numbers, such as 17,42"),
+            (["RUN", "--images", ""], "'' is no list of image numbers"),
+            (["RUN", "--images", "500"], "there are 500 test images, 0 to 499"),
+            (["RUN", "--images", "-1"], "there are 500 test images, 0 to 499"),
+            (["RUN", "--images", "1", "--class", "10"], "the model has 10 classes, 0 to 9"),
+            (["RUN", "--input", "nowhere.png"], "'nowhere.png' does not exist"),
+            (["RUN", "--input", "DATA"], "is no picture that can be read"),
+            (["RUN", "--set", "seed=3"], "only the keys under insight. can be replaced"),
+            (["RUN", "--set", "insight.methods=[magic]"], "insight.methods"),
+            (["RUN", "--set", "insight.images=0"], "insight.images"),
+            (["RUN", "--set", "insight.methods=[gradcam]", "--set", "insight.layer=conv_9"], "conv_1, conv_2, conv_3"),
+            (["--model", "nowhere.keras", "--data", "DATA"], "'nowhere.keras' does not exist"),
+            (["--model", "MODEL", "--data", "nowhere.npz"], "'nowhere.npz' does not exist"),
+            (["--model", "MODEL", "--data", "MODEL"], "must hold the arrays images and labels"),
+            (["--model", "DATA", "--data", "DATA"], "can't be loaded as a Keras model in safe mode"),
+            (["--model", "MODEL", "--data", "DATA", "--out", "occupied"], "occupied holds other files"),
+            (["--model", "MODEL", "--data", "DATA", "--out", "file"], "file"),
+        ],
+    )
+    def test_arguments(self, refused, completed_run, small_data, tmp_path, arguments, words):
+        stand_ins = {"RUN": completed_run[0], "MODEL": completed_run[0] / "model.keras", "DATA": small_data}
+        (tmp_path / "occupied").mkdir()
+        (tmp_path / "occupied" / "thesis.tex").write_text("")
+        (tmp_path / "file").write_text("")
+        assert words in refused("visualize", *(stand_ins.get(argument, argument) for argument in arguments))
+
+    @pytest.mark.parametrize(
+        ("shape", "words"),
+        [((5,), "which are no images"), ((28, 28, 2), "which are no images"), ((14, 28, 1), "takes images of shape")],
+    )
+    def test_a_model_that_takes_no_such_images(self, refused, small_data, tmp_path, shape, words):
+        import keras
+
+        inputs = keras.Input(shape)
+        keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(inputs))).save(tmp_path / "other.keras")
+        assert words in refused("visualize", "--model", "other.keras", "--data", small_data)
+
+    def test_weights_that_are_not_finite(self, refused, completed_run, small_data, tmp_path):
+        import keras
+
+        model = keras.saving.load_model(completed_run[0] / "model.keras")
+        model.get_layer("dense").kernel.assign(np.full(model.get_layer("dense").kernel.shape, np.nan))
+        model.save(tmp_path / "broken.keras")
+        said = refused("visualize", "--model", "broken.keras", "--data", small_data)
+        assert "weights that are not finite" in said
+        assert "dense/kernel" in said
+
+    def test_an_insight_layer_that_is_not_there_before_training(self, refused, small_config):
+        said = refused("train", small_config, "--run-dir", "run", "--set", "insight.layer=conv_9")
+        assert "it has conv_1, conv_2, conv_3" in said
+
+
 class TestScaleRun:
     @pytest.mark.parametrize(
         ("assignment", "words"),

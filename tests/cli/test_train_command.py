@@ -63,6 +63,7 @@ class TestCompletedRun:
             "checkpoints",
             "model.keras",
             "figures",
+            "insight.json",
             "report.html",
         }
         assert json.loads((path / "summary.json").read_text())["status"] == "completed"

@@ -56,16 +56,18 @@ def test_what_happens_when(small_training: Callable[..., Config]) -> None:
         evaluate={"every": "0.5 epochs"},
         checkpoint={"every": "56 examples"},
         tensorboard={"histograms": "6 steps"},
+        insight={"every": "8 steps"},
     )
     events = Events.of(config, 80)  # 10 steps an epoch
     steps = range(1, 21)
     assert [step for step in steps if events.evaluates(step)] == [5, 10, 15, 20]
     assert [step for step in steps if events.saves(step)] == [7, 14, 20]
     assert [step for step in steps if events.writes_histograms(step)] == [6, 12, 18]
+    assert [step for step in steps if events.writes_maps(step)] == [8, 16]
     stops = [0]
     while stops[-1] < events.total_steps:
         stops.append(events.next_after(stops[-1]))
-    assert stops == [0, 5, 6, 7, 10, 12, 14, 15, 18, 20]
+    assert stops == [0, 5, 6, 7, 8, 10, 12, 14, 15, 16, 18, 20]
 
 
 def test_the_end_evaluates_and_saves_even_off_the_beat(small_training: Callable[..., Config]) -> None:
@@ -77,6 +79,7 @@ def test_the_end_evaluates_and_saves_even_off_the_beat(small_training: Callable[
     assert events.evaluates(11)
     assert events.saves(11)
     assert not events.writes_histograms(11)
+    assert not events.writes_maps(11)
 
 
 def test_checkpoints_by_time_have_no_steps(small_training: Callable[..., Config]) -> None:

@@ -201,6 +201,21 @@ def test_a_run_is_a_row_in_the_table_of_hyperparameters_with_its_steps_to_target
     assert list(scalars(tmp_path).items())[-1] == (("steps_to_target", 50), 50.0)
 
 
+def test_an_image_is_written_as_it_is_under_its_step(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
+    board = TensorBoard(tmp_path, 0)
+    board.image(30, "saliency/gradient", tf.io.encode_png(pixels).numpy())
+    board.close()
+    ((step, value),) = [
+        (event.step, value)
+        for event in events(tmp_path / "train")
+        for value in event.summary.value
+        if value.metadata.plugin_data.plugin_name == "images"
+    ]
+    assert (step, value.tag) == (30, "saliency/gradient")
+    np.testing.assert_array_equal(tf.io.decode_png(tf.make_ndarray(value.tensor)[2]), pixels)
+
+
 def test_histograms_are_those_of_the_weights(tmp_path: Path, model: keras.Model) -> None:
     board = TensorBoard(tmp_path, 0)
     board.histograms(7, model)

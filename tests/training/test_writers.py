@@ -42,6 +42,7 @@ def test_a_writer_takes_everything_and_keeps_nothing(tmp_path: Path) -> None:
     writer = Writer()
     writer.write({})
     writer.histograms(1, None)
+    writer.maps(1, None)
     writer.save(1, None, {})
     writer.close()
     assert not list(tmp_path.iterdir())

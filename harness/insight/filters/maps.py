@@ -24,7 +24,7 @@ def feature_maps(model: keras.Model, images: NDArray[Any]) -> dict[str, NDArray[
     """
     layers = convolutions(model)
     through = keras.Model(model.inputs, [layer.output for layer in layers])
-    outputs = through([images.astype(np.float32)])
+    outputs = keras.tree.flatten(through([images.astype(np.float32)]))  # a lone output comes without its list
     return {
         layer.name: np.moveaxis(output.numpy().astype(np.float32), -1, 1)
         for layer, output in zip(layers, outputs, strict=True)

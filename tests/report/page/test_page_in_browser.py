@@ -1,24 +1,201 @@
-import pytest
-from playwright.sync_api import Browser
+"""The page in a headless Chromium, without a network."""
 
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from harness.report import visualize
 from harness.run_dir import RunDir
+
+
+@pytest.fixture(scope="module")
+def searched(make_run, tmp_path_factory) -> RunDir:
+    """A run whose page has images of every kind, a signed and an unsigned method, and a class that was asked for."""
+    from harness.config.insight import InsightSection
+    from harness.report import Request
+
+    run = make_run(tmp_path_factory.mktemp("searched") / "runs")
+    insight = InsightSection(images=6, methods=["gradient", "integrated_gradients"])
+    visualize(run, insight=insight, request=Request(rows=(3,), label=2))
+    return run
+
+
+@pytest.fixture
+def page(searched: RunDir, browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    page = context.new_page()
+    page.goto(searched.report_file.resolve().as_uri())
+    yield page
+    context.close()
+
+
+def shown(page: Page) -> list[dict[str, str]]:
+    """The data of the gallery's visible rows."""
+    script = "rows => rows.filter(row => row.offsetParent).map(row => ({...row.dataset}))"
+    rows: list[dict[str, str]] = page.locator(".maps tbody tr").evaluate_all(script)
+    return rows
 
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_shows_its_images_and_is_silent(run: RunDir, browser: Browser, width: int, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+def test_the_page_fits_shows_its_images_is_silent_and_accessible(
+    searched: RunDir, browser: Browser, width: int, scheme: str
+) -> None:
+    viewport = {"width": width, "height": 800}
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, offline=True)  # type: ignore[arg-type]
     page = context.new_page()
     messages: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: messages.append(message.text))
     page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(run.report_file.resolve().as_uri())
+    page.goto(searched.report_file.resolve().as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     red, _, _ = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (red < 60) == (scheme == "dark")
+    serious = [found for found in Axe().run(page).response["violations"] if found["impact"] in ("serious", "critical")]
+    assert serious == []
+    page.locator(".map").first.click()
+    page.locator("#removed").fill("20")
+    in_dialog = Axe().run(page, context="dialog").response["violations"]
+    assert [found for found in in_dialog if found["impact"] in ("serious", "critical")] == []
     assert messages == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     context.close()
+
+
+def test_a_confusion_cell_shows_its_images_alone_and_again_all(page: Page) -> None:
+    everything = shown(page)
+    first = everything[0]
+    cell = page.locator(f"button[data-label='{first['label']}'][data-predicted='{first['predicted']}']")
+    cell.click()
+    expected = [row for row in everything if (row["label"], row["predicted"]) == (first["label"], first["predicted"])]
+    assert shown(page) == expected
+    assert 0 < len(expected) < len(everything)
+    assert cell.get_attribute("aria-pressed") == "true"
+    assert f"{len(expected)} of {len(everything)} images shown" in page.locator("#shown").inner_text()
+    cell.click()
+    assert shown(page) == everything
+
+
+def test_a_cell_whose_images_are_not_explained_says_how_to_see_them(page: Page) -> None:
+    explained = {(row["label"], row["predicted"]) for row in shown(page)}
+    cells = page.locator(".confusion button").evaluate_all("cells => cells.map(cell => ({...cell.dataset}))")
+    missing = next(cell for cell in cells if (cell["label"], cell["predicted"]) not in explained)
+    page.locator(f"button[data-label='{missing['label']}'][data-predicted='{missing['predicted']}']").click()
+    assert shown(page) == []
+    assert f"harness visualize RUN --images {missing['rows']}" in page.locator("#shown").inner_text()
+    page.locator("#clear").click()
+    assert shown(page) != []
+
+
+def test_class_and_outcome_filter_together(page: Page) -> None:
+    everything = shown(page)
+    page.locator("#outcome").select_option("wrong")
+    assert shown(page) == [row for row in everything if row["label"] != row["predicted"]]
+    label = shown(page)[0]["label"]
+    page.locator("#class").select_option(label)
+    wrong = [row for row in everything if row["label"] == label and row["label"] != row["predicted"]]
+    assert shown(page) == wrong
+    page.locator("#clear").click()
+    page.locator("#outcome").select_option("mistakes")
+    assert {row["kind"] for row in shown(page)} == {"mistakes"}
+
+
+def test_the_target_switch_shows_the_maps_of_that_class(page: Page) -> None:
+    wrong = page.locator(".maps tbody tr").evaluate_all(
+        "rows => rows.findIndex(row => row.dataset.label !== row.dataset.predicted && row.dataset.kind !== 'named')"
+    )
+    row = page.locator(".maps tbody tr").nth(wrong)
+    label, predicted = row.get_attribute("data-label"), row.get_attribute("data-predicted")
+
+    def captions() -> set[str]:
+        return set(row.locator(".map:visible").all_inner_texts())
+
+    assert captions() == {f"for {predicted}", f"for {label}"}
+    page.locator("#target").select_option("predicted")
+    assert captions() == {f"for {predicted}"}
+    page.locator("#target").select_option("true")
+    assert captions() == {f"for {label}"}
+    page.locator("#target").select_option("asked")
+    assert set(page.locator(".map:visible").all_inner_texts()) == {"for 2"}
+
+
+def pixels(page: Page, index: int = 0) -> list[int]:
+    """The colours of a drawn map."""
+    script = "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+    drawn: list[int] = page.locator("canvas.values").nth(index).evaluate(script)
+    return drawn
+
+
+def test_a_scale_of_its_own_spends_all_colours_on_a_map_and_a_shared_one_does_not(page: Page) -> None:
+    own = [pixels(page, index) for index in range(4)]
+    page.locator("#scale").select_option("raw")
+    raw = [pixels(page, index) for index in range(4)]
+    assert own != raw
+    assert max(max(of[0::4]) for of in raw) <= max(max(of[0::4]) for of in own)
+    assert "own max" not in page.locator(".maps thead").inner_text()
+    page.locator("#scale").select_option("image")
+    assert [pixels(page, index) for index in range(4)] == own
+
+
+def test_a_signed_map_is_white_where_it_says_nothing(page: Page) -> None:
+    index = page.locator("canvas.values").evaluate_all(
+        "all => all.findIndex(canvas => canvas.dataset.method === 'integrated_gradients')"
+    )
+    assert min(pixels(page, index)[:3]) > 240  # black pixels get nothing: the corner is the middle of the colours
+
+
+def test_the_opacity_slider_lets_the_image_through(page: Page) -> None:
+    opacity = "canvas => getComputedStyle(canvas).opacity"
+    canvas = page.locator("canvas.values").first
+    assert canvas.evaluate(opacity) == "1"
+    page.locator("#opacity").fill("35")
+    assert canvas.evaluate(opacity) == "0.35"
+
+
+def test_the_deletion_slider_follows_its_curve_and_blackens_the_image(page: Page) -> None:
+    page.locator(".map").first.click()
+    script = "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+    whole = page.locator("#deleted").evaluate(script)
+    page.locator("#removed").fill("28")
+    assert not any(value for place, value in enumerate(page.locator("#deleted").evaluate(script)) if place % 4 != 3)
+    assert any(value for place, value in enumerate(whole) if place % 4 != 3)
+    told = page.locator("#removed-told").inner_text()
+    last = page.evaluate("data.examples[0].deletion.gradient.curve.at(-1).toFixed(3)")
+    assert told == f"100 % of the pixels removed: probability of the predicted class {last}"
+    marks = page.evaluate("[document.getElementById('mark').getAttribute('cx'), open.at(28)[0].toString()]")
+    assert marks[0] == marks[1] == "290"
+    page.keyboard.press("Escape")
+    assert not page.locator("#deletion").is_visible()
+
+
+def test_everything_is_reached_by_keyboard(page: Page) -> None:
+    page.locator("#opacity").focus()
+    focused = "document.activeElement.dataset.example + ' ' + document.activeElement.dataset.method"
+    page.keyboard.press("Tab")
+    if page.evaluate("document.activeElement.id") == "gallery":  # Chromium lets one scroll it by keyboard
+        page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "0 gradient"
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == "1 gradient"
+    page.keyboard.press("ArrowUp")
+    maps = page.locator(".maps tbody tr").first.locator(".map").count()
+    for _ in range(maps - 1):
+        page.keyboard.press("ArrowRight")
+    assert page.evaluate(focused) == "0 integrated_gradients"
+    page.keyboard.press("Enter")
+    assert page.locator("#deletion").is_visible()
+    page.keyboard.press("Escape")
+    assert page.evaluate(focused) == "0 integrated_gradients"
+
+
+def test_every_map_is_named_with_its_verdict(page: Page) -> None:
+    name = page.locator(".map").first.get_attribute("aria-label")
+    assert name is not None
+    assert name.startswith("Gradient of class ")
+    assert ": test image 3, true " in name
+    assert "; sanity: " in name

@@ -1,0 +1,108 @@
+"""`harness visualize`, of a run and of any Keras model."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def run(completed_run, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(completed_run[0], tmp_path / "small"))
+
+
+def insight(folder: Path) -> dict:
+    return json.loads((folder / "insight.json").read_text())
+
+
+def test_images_a_class_and_a_picture_of_ones_own_are_shown_too(call, run, tmp_path):
+    before = insight(run)
+    Image.fromarray(np.full((50, 50, 3), 200, np.uint8)).save(tmp_path / "my.png")
+    asked = ["--images", "17,42", "--class", "3", "--input", tmp_path / "my.png", "--invert"]
+    result = call("visualize", run, *asked, "--set", "insight.images=1", "--set", "insight.methods=[gradcam]")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == str(run / "report.html")
+    assert "maps by Grad-CAM" in result.stdout.splitlines()
+    assert result.stdout.splitlines().count("sanity check") == 1
+    told = insight(run)
+    assert [image["name"] for image in told["images"]][:3] == ["my.png", "test image 17", "test image 42"]
+    assert told["images"][0]["true"] is None
+    assert list(told["methods"]) == ["gradcam"]
+    assert list(before["methods"]) == ["gradient"]
+    assert "for 3" in (run / "report.html").read_text()
+
+
+def test_the_same_again_gives_the_same_bytes(call, run):
+    kept = {name: (run / name).read_bytes() for name in ("report.html", "insight.json")}
+    assert call("visualize", run).exit_code == 0
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+
+
+def test_insight_json_holds_the_numbers_of_the_page(run):
+    told = insight(run)
+    method = told["methods"]["gradient"]
+    assert method["sanity"]["layers"] == ["logits", "dense", "conv_3", "conv_2", "conv_1"]
+    assert {"signed", "absolute", "foreground", "ssim", "verdict", "likeness", "layers"} == set(method["sanity"])
+    assert method["sanity"]["verdict"] in ("depends on the model", "does not depend on the model")
+    for kind in ("deletion", "insertion"):
+        for baseline in ("black", "blur"):
+            area = method[kind][baseline]["area"]
+            assert 0 <= area["low"] <= area["mean"] <= area["high"] <= 1
+            assert len(method[kind][baseline]["curve"]) == 29
+            for control in ("random", "edges"):
+                assert set(method["against"][control][kind][baseline]) == {"mean", "low", "high"}
+    assert method["milliseconds"] > 0
+    assert set(told["controls"]) == {"random", "edges"}
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("sequential", 3), ("functional", 1)])
+def test_a_model_of_ones_own_needs_no_run(call, tmp_path, monkeypatch, kind, channels):
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((20, 16, channels))
+    layers = [
+        keras.layers.Conv2D(3, 3, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(4, activation="softmax"),
+    ]
+    outputs = inputs
+    for layer in layers:
+        outputs = layer(outputs)
+    (keras.Sequential([inputs, *layers]) if kind == "sequential" else keras.Model(inputs, outputs)).save("my.keras")
+    images = np.random.default_rng(0).random((30, 20, 16, channels), np.float32)
+    np.savez("images.npz", images=images, labels=np.arange(30) % 4)
+    result = call("visualize", "--model", "my.keras", "--data", "images.npz", "--set", "insight.images=2")
+    assert result.exit_code == 0, result.stderr
+    out = tmp_path / "my-insight"
+    assert result.stdout.splitlines()[-1] == "my-insight/report.html"
+    assert {path.name for path in out.iterdir()} == {"report.html", "insight.json", "figures"}
+    right = int((keras.saving.load_model("my.keras").predict(images, verbose=0).argmax(1) == np.arange(30) % 4).sum())
+    assert f"{right} of 30 images are right" in (out / "report.html").read_text()
+    assert call("visualize", "--model", "my.keras", "--data", "images.npz", "--out", out).exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_a_bar(script, run):
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen([script, "visualize", run], stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # how Linux says that the other end is closed
+            break
+    os.close(ours)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert "%" in text
+    assert "sanity check" in text
+    assert text.rstrip().splitlines()[-1].endswith("report.html")

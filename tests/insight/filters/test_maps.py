@@ -1,0 +1,22 @@
+import keras
+import numpy as np
+
+from harness.insight.filters import feature_maps
+
+
+def test_feature_maps_are_what_the_layers_give(cnn: keras.Model, images: np.ndarray) -> None:
+    maps = feature_maps(cnn, images)
+    assert {name: values.shape for name, values in maps.items()} == {
+        "conv_1": (6, 32, 26, 26),
+        "conv_2": (6, 64, 11, 11),
+        "conv_3": (6, 64, 3, 3),
+    }
+    first = cnn.get_layer("conv_1")(cnn.get_layer("scale")(images.astype(np.float32)))
+    np.testing.assert_allclose(maps["conv_1"], np.moveaxis(np.asarray(first), -1, 1), rtol=1e-5)
+
+
+def test_a_model_with_one_convolutional_layer() -> None:
+    inputs = keras.Input((5, 4, 3))
+    hidden = keras.layers.Conv2D(2, 3, name="only")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(hidden)))
+    assert feature_maps(model, np.ones((7, 5, 4, 3)))["only"].shape == (7, 2, 3, 2)

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.config.insight import InsightSection
+from harness.errors import DataError, UserError
+from harness.insight.saliency import METHODS
+from harness.models.logits import pixels_to_logits
+from harness.report.explanation import Explained, Request, explain, methods_for
+from harness.report.subject import Subject, of_run
+from harness.run_dir import RunDir
+
+INSIGHT = InsightSection(images=4, methods=["gradient", "gradcam"])
+
+
+@pytest.fixture(scope="module")
+def subject(run: RunDir) -> Subject:
+    return of_run(run)
+
+
+@pytest.fixture(scope="module")
+def explained(subject: Subject) -> Explained:
+    return explain(subject, INSIGHT, 0, Request(rows=(7, 3), label=5))
+
+
+def test_a_mistake_is_explained_for_the_true_class_too(explained: Explained) -> None:
+    for example in explained.examples:
+        predicted = int(example.probabilities.argmax())
+        expected = {predicted, example.label} | ({5} if example.kind == "named" else set())
+        assert example.targets[0] == predicted
+        assert set(example.targets) == expected
+        assert len(example.targets) == len(expected)
+
+
+def test_the_images_asked_for_come_first_and_none_comes_twice(explained: Explained) -> None:
+    rows = [example.row for example in explained.examples]
+    assert rows[:2] == [7, 3]
+    assert len(set(rows)) == len(rows)
+    assert {example.kind for example in explained.examples} == {"named", "correct", "mistakes", "unsure"}
+
+
+def test_every_map_is_the_method_s_of_that_image_and_class(subject: Subject, explained: Explained) -> None:
+    for index in (0, len(explained.examples) - 1):
+        example = explained.examples[index]
+        for name in ("gradient", "gradcam"):
+            for target in example.targets:
+                (expected,) = METHODS[name].explain(subject.logits, example.image[np.newaxis], np.array([target]))
+                np.testing.assert_allclose(explained.maps[name][index][target], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_a_picture_of_ones_own_has_no_true_class(subject: Subject, tmp_path: Path) -> None:
+    path = tmp_path / "my.png"
+    Image.fromarray(255 - np.kron(subject.images[0, :, :, 0], np.ones((4, 4), np.uint8))).save(path)
+    own = explain(subject, INSIGHT, 0, Request(label=2, files=(path,), invert=True)).examples[0]
+    assert (own.name, own.kind, own.row, own.label) == ("my.png", "own", None, None)
+    assert own.predicted == subject.predicted[0]  # it is the first image, inverted and enlarged
+    assert set(own.targets) == {own.predicted, 2}
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (Request(rows=(60,)), "--images 60: there are 60 test images, 0 to 59"),
+        (Request(rows=(-1,)), "--images -1: there are 60 test images, 0 to 59"),
+        (Request(rows=(1,), label=10), "--class 10: the model has 10 classes, 0 to 9"),
+    ],
+)
+def test_what_is_not_there_is_refused(subject: Subject, request_: Request, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        explain(subject, INSIGHT, 0, request_)
+
+
+def test_an_unknown_layer_is_refused_with_those_there_are(subject: Subject) -> None:
+    with pytest.raises(UserError, match="no convolutional layer 'conv_9': it has conv_1, conv_2"):
+        explain(subject, InsightSection(methods=["gradcam"], layer="conv_9"), 0, Request())
+
+
+@pytest.fixture(scope="module")
+def flat() -> Subject:
+    """A model without a convolutional layer."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    images = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 1), dtype=np.uint8)
+    logits = pixels_to_logits(model, (4, 4, 1))
+    says = np.full((9, 3), 1 / 3, np.float32)
+    return Subject("flat", logits, images, np.arange(9, dtype=np.int32) % 3, says)
+
+
+def test_without_a_convolutional_layer_the_methods_that_need_one_are_left_out(flat: Subject) -> None:
+    explained = explain(flat, INSIGHT, 0, Request())
+    assert list(explained.maps) == ["gradient"]
+    assert explained.left_out == ("gradcam",)
+
+
+def test_without_a_method_that_is_left_the_model_is_refused(flat: Subject) -> None:
+    with pytest.raises(UserError, match="gradcam look at a Conv2D layer, and the model has none"):
+        methods_for(flat, InsightSection(methods=["gradcam"]))

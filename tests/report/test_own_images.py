@@ -1,0 +1,97 @@
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.errors import DataError
+from harness.report.own_images import read
+
+GREY, COLOUR = (28, 28, 1), (10, 20, 3)
+
+
+def saved(path: Path, array: np.ndarray, mode: str | None = None, **options: object) -> Path:
+    Image.fromarray(array, mode).save(path, **options)
+    return path
+
+
+def test_a_picture_is_resized_to_what_the_model_takes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "grey.png", np.full((100, 60), 40, np.uint8))
+    pixels = read([path], GREY)
+    assert pixels.shape == (1, *GREY)
+    assert (pixels == 40).all()
+    assert (read([path], GREY, invert=True) == 215).all()
+    assert read([path, path], COLOUR).shape == (2, *COLOUR)
+
+
+def test_colour_becomes_grey_by_luminance_where_the_model_is_grey(tmp_path: Path) -> None:
+    path = saved(tmp_path / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    assert np.unique(read([path], GREY)).tolist() == [76]  # 0.299 of 255
+    assert read([path], COLOUR)[0, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_transparency_becomes_white(tmp_path: Path) -> None:
+    drawing = np.zeros((8, 8, 4), np.uint8)
+    drawing[:, 4:, 3] = 255
+    pixels = read([saved(tmp_path / "drawing.png", drawing)], (8, 8, 1))[0, :, :, 0]
+    assert (pixels[:, :4] == 255).all()
+    assert (pixels[:, 4:] == 0).all()
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    path = saved(tmp_path / "deep.png", np.full((8, 8), 30000, np.uint16))
+    assert np.unique(read([path], GREY)).tolist() == [117]
+
+
+def test_a_photograph_is_turned_the_way_it_was_taken(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    turned = read([saved(tmp_path / "turned.png", pixels, exif=exif)], (8, 8, 1))[0, :, :, 0]
+    assert turned[0, 0] == 0
+    assert turned[-1, 0] == 255
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that says it has 100,000 by 100,000 pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+def png_bytes() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is no picture that can be read"),
+        (b"hello, I am no picture", "is no picture that can be read"),
+        (png_bytes()[:2000], "is no picture that can be read, or a damaged one"),
+        (bomb(), "has too many pixels to unpack: 50,000,000 at most"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "my.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words) as error:
+        read([path], GREY)
+    assert "my.png" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Is a directory"):
+        read([tmp_path], GREY)
