@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ class Look:
             [filters(subject.logits, seed), features(subject)] if looks else [],
         )
 
+    @cached_property
     def sections(self) -> list[Section]:
         sanity = {name: verdict(method.sanity) for name, method in self.trust.methods.items()}
         shown = gallery(self.explained, sanity, self.request.label)
@@ -84,7 +86,7 @@ class Look:
 
     def pictures(self) -> list[Picture]:
         """All of them, for files."""
-        return [*self.maps, *(picture for section in self.sections() for picture in section.pictures)]
+        return [*self.maps, *(picture for section in self.sections for picture in section.pictures)]
 
     def page(self, first: Section, summary: dict[str, Any], config: str) -> Page:
         """The page, with `first` before what this is about."""
@@ -92,7 +94,7 @@ class Look:
         return Page(
             name=self.subject.name,
             trust=trust_table(self.trust, self.milliseconds, self.explained.left_out),
-            sections=[first, *self.sections()],
+            sections=[first, *self.sections],
             data=script_data(self.explained, deletion),
             summary=summary,
             config=config,
