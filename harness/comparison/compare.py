@@ -9,7 +9,7 @@ from typing import Any
 from harness.comparison.contender import Contender, enter
 from harness.comparison.curves import CurveComparison, compare_curves
 from harness.comparison.differences import Difference, config_differences, environment_differences, in_words
-from harness.comparison.examples import choose
+from harness.comparison.examples import all_rows, choose
 from harness.comparison.gallery import Shown, gallery, images_json
 from harness.comparison.maps import pairs
 from harness.comparison.outcomes import Outcomes, outcomes
@@ -57,13 +57,14 @@ def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], term
         of_b = enter(b)
         labels, images = of_a.subject.labels, of_a.subject.images
         probabilities = of_a.subject.probabilities, of_b.subject.probabilities
-        shown = Shown(of_a, of_b, choose(labels, *probabilities, insight.images, a.config.seed, rows), {})
+        groups = choose(labels, *probabilities, insight.images, a.config.seed, rows)
+        chosen = all_rows(groups)
         maps = pairs(
             of_a.subject,
             of_b.subject,
             insight,
-            images[shown.rows],
-            labels[shown.rows],
+            images[chosen],
+            labels[chosen],
             lambda name: progress.step(f"maps by {METHODS[name].title}"),
         )
     return Comparison(
@@ -74,7 +75,7 @@ def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], term
         config_differences(a.config, b.config),
         environment_differences(of_a.summary, of_b.summary),
         speeds(of_a.summary, of_b.summary),
-        Shown(of_a, of_b, shown.groups, maps),
+        Shown(of_a, of_b, groups, maps),
     )
 
 

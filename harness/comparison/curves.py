@@ -37,7 +37,9 @@ class CurveComparison:
                 f"first differ at step {self.first.step:,}: loss {a['loss']:.6g} and {b['loss']:.6g}, "
                 f"accuracy {a['accuracy']:.4f} and {b['accuracy']:.4f}"
             )
-        return f"{told}; {self.only_a:,} more only in A, {self.only_b:,} only in B"
+        if not self.only_a + self.only_b:
+            return told
+        return f"{told}; {self.only_a:,} rows are only in A, {self.only_b:,} only in B"
 
 
 def compare_curves(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> dict[str, CurveComparison]:

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from harness.comparison.curves import SPLITS, VALUES
 from harness.report.picture import INK, Picture, png
@@ -47,6 +47,13 @@ def curves_picture(rows: dict[str, Sequence[dict[str, Any]]]) -> Picture:
     )
 
 
+class _PlainNumbers(LogFormatter):
+    """Labels the ticks that matplotlib would label, with 0.12 in place of 1.2 × 10⁻¹."""
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return f"{value:g}" if super().__call__(value, position) else ""
+
+
 def _draw(axes: Axes, rows: dict[str, Sequence[dict[str, Any]]], split: str, value: str) -> None:
     marked = {"A": None, "B": None} if split == "train" else _MARKERS
     for side, own in _of(rows, split).items():
@@ -55,6 +62,8 @@ def _draw(axes: Axes, rows: dict[str, Sequence[dict[str, Any]]], split: str, val
     logarithmic = value == "loss" and any(_of(rows, split).values())
     if logarithmic:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(_PlainNumbers())
+        axes.yaxis.set_minor_formatter(_PlainNumbers(minor_thresholds=(1.5, 0.5)))
     title = f"{value.capitalize()} in {'training' if split == 'train' else split}"
     axes.set_title(title + (" (logarithmic)" if logarithmic else ""), fontsize=10.5, color=INK, loc="left")
     axes.set_xlabel("step", fontsize=9)

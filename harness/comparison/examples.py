@@ -16,7 +16,8 @@ GROUPS = {
     "named": "Asked for",
     "only_a": "Only A is right",
     "only_b": "Only B is right",
-    "neither": "Both are wrong, each in its own way",
+    "apart": "Both are wrong, each in its own way",
+    "alike": "Both are wrong in the same way",
     "both": "Both are right",
 }
 
@@ -40,8 +41,8 @@ def choose(
     """By the keys of GROUPS up to `count` images each, no image twice.
 
     Where one is right those come first on whose true class the two differ most in probability; where both are wrong,
-    those of which both are surest. Of those that both get right there are 10 at most, evenly over the classes, drawn by
-    `seed`.
+    those of which both are surest. Of those on which they agree there are 10 at most: where both are right, evenly over
+    the classes, drawn by `seed`.
 
     Args:
         labels: (n,) the true classes.
@@ -58,15 +59,21 @@ def choose(
         "named": np.array(list(dict.fromkeys(named)), np.intp),
         "only_a": _first(right_a & ~right_b, apart),
         "only_b": _first(right_b & ~right_a, apart),
-        "neither": _first(~right_a & ~right_b & (says_a != says_b), sure),
+        "apart": _first(~right_a & ~right_b & (says_a != says_b), sure),
+        "alike": _first(~right_a & ~right_b & (says_a == says_b), sure),
         "both": evenly,
     }
-    most = {"named": len(named), "both": min(count, _FEW)}
+    most = {"named": len(named), **dict.fromkeys(("alike", "both"), min(count, _FEW))}
     return {
         kind: Group(rows[: most.get(kind, count)], len(rows))
         for kind, rows in _without_repeats(found).items()
         if len(rows)
     }
+
+
+def all_rows(groups: Mapping[str, Group]) -> Rows:
+    """Those of all groups, in order."""
+    return np.concatenate([group.rows for group in groups.values()])
 
 
 def _first(which: NDArray[np.bool_], most: NDArray[Any]) -> Rows:

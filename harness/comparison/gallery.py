@@ -4,36 +4,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from harness.comparison.contender import Contender
-from harness.comparison.examples import GROUPS, Group
+from harness.comparison.examples import GROUPS, Group, all_rows
 from harness.comparison.maps import MapPair
 from harness.comparison.page import Card, CardGroup, Duo, Gallery, Tile
 from harness.comparison.tiles import image_tile, map_tile
 from harness.insight.saliency import METHODS
+from harness.insight.saliency.methods import Method
 from harness.report.table import Row, Table, Verdict
 from harness.report.wording import percent
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown: the images by group, and their maps in the order of `rows`."""
+    """What is shown: the images by group, and their maps in that order."""
 
     a: Contender
     b: Contender
     groups: Mapping[str, Group]
     pairs: Mapping[str, MapPair]
 
-    @property
-    def rows(self) -> NDArray[np.intp]:
-        return np.concatenate([group.rows for group in self.groups.values()])
-
 
 def gallery(shown: Shown) -> Gallery:
     """The cards by group, and how alike the maps are."""
-    place = {int(row): index for index, row in enumerate(shown.rows)}
+    place = {row: index for index, row in enumerate(all_rows(shown.groups).tolist())}
     groups = [
         CardGroup(GROUPS[kind], _counted(group), [_card(shown, row, place[row]) for row in group.rows.tolist()])
         for kind, group in shown.groups.items()
@@ -79,21 +73,23 @@ def _says(of: Contender, row: int) -> tuple[int, float]:
 def _card(shown: Shown, row: int, index: int) -> Card:
     subject = shown.a.subject
     label = int(subject.labels[row])
-    title = f"test image {row}, true {label}"
+    name = f"test image {row}"
+    title = f"{name}, true {label}"
     says = []
     for side, of in (("A", shown.a), ("B", shown.b)):
         guess, probability = _says(of, row)
         right = guess == label
         says.append((f"{side} says {guess}, {percent(probability)}", Verdict("right" if right else "wrong", right)))
-    duos = []
-    for name, pair in shown.pairs.items():
-        method = METHODS[name]
-        tiles = [
-            Tile(side, f"{method.title} of {side} for {label}: {title}", map_tile(maps[index], method.signed))
-            for side, maps in (("A", pair.a), ("B", pair.b))
-        ]
-        duos.append(Duo(method.title, f"{pair.likeness[index]:.2f}", *tiles))
-    return Card(title, Tile("", title, image_tile(subject.images[row])), says, duos)
+    duos = [_duo(METHODS[method], pair, index, title) for method, pair in shown.pairs.items()]
+    return Card(name, label, Tile("", title, image_tile(subject.images[row])), says, duos)
+
+
+def _duo(method: Method, pair: MapPair, index: int, title: str) -> Duo:
+    a, b = (
+        Tile(side, f"{method.title} of {side}: {title}", map_tile(maps[index], method.signed))
+        for side, maps in (("A", pair.a), ("B", pair.b))
+    )
+    return Duo(method.title, f"{pair.likeness[index]:.2f}", a, b)
 
 
 def _counted(group: Group) -> str:

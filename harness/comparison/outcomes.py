@@ -69,7 +69,8 @@ class Outcomes:
         if not self.only_a + self.only_b:
             return "no telling: both are right about the same images"
         told = "no telling which is better" if self.verdict == "no telling" else f"{self.verdict} is better"
-        return f"{told}: only A is right about {self.only_a:,}, only B about {self.only_b:,} (p {p_in_words(self.p)})"
+        counts = f"only A is right about {self.only_a:,} images, only B about {self.only_b:,}"
+        return f"{told}: {counts} (p {p_in_words(self.p)})"
 
 
 def outcomes(labels: NDArray[Any], predicted_a: NDArray[Any], predicted_b: NDArray[Any]) -> Outcomes:

@@ -31,7 +31,8 @@ class Duo:
 class Card:
     """An image, what both say of it, and where both look."""
 
-    title: str
+    name: str
+    label: int
     image: Tile
     says: Sequence[tuple[str, Verdict]]
     """What each says, and whether that is right."""

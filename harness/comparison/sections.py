@@ -34,14 +34,19 @@ def outcomes_section(found: Outcomes) -> Section:
     a, b = found.accuracies
     accuracy = Table(
         "Accuracy",
-        ["", "A", "B", "A less B", "95 % interval"],
-        [Row(["accuracy", f"{a:.4f}", f"{b:.4f}", f"{found.difference:+.4f}", f"{low:+.4f} to {high:+.4f}"])],
+        ["accuracy", ""],
+        [
+            Row(["A", f"{a:.4f}"]),
+            Row(["B", f"{b:.4f}"]),
+            Row(["A less B", f"{found.difference:+.4f}"]),
+            Row(["95 % interval", f"{low:+.4f} to {high:+.4f}"]),
+        ],
     )
     test = (
         f"{found.words[0].upper()}{found.words[1:]}, on {found.images:,} test images. The exact McNemar test looks "
-        "only at the images about which one is right and the other wrong: were both equally good, each of these would fall "
-        "to either side like a fair coin, and a split as uneven as this one, or more, would have probability p "
-        f"{p_in_words(found.p)}. Below {SIGNIFICANT} it is called a difference here; else there is no telling."
+        "only at the images about which one is right and the other wrong: if both were equally good, each of these "
+        "would fall to either side like a fair coin, and a split as uneven as this one, or more, would have probability "
+        f"p {p_in_words(found.p)}. Below {SIGNIFICANT} it is called a difference here; else there is no telling."
     )
     return Section("Who is right", [test, _INTERVAL, _CHANCE], [counts, accuracy])
 
@@ -56,7 +61,7 @@ def curves_section(
             " ".join(told),
             "Values are compared to the last bit. A row of training is a mean over the steps since the row before, "
             "about two seconds of them, so there only rows that cover the same steps are compared."
-            + (" Both are checkpoints of one run, whose curve is one." if one_run else ""),
+            + (" Both are of one run, whose curve is one." if one_run else ""),
         ],
         picture=curves_picture(rows),
     )
@@ -67,10 +72,12 @@ def differences_section(
 ) -> Section:
     rows = [] if steps[0] == steps[1] else [Row(["steps trained", *(f"{count:,}" for count in steps)])]
     rows += [Row([each.key, in_words(each.a), in_words(each.b)]) for each in (*config, *environment)]
-    told = f"{len(config)} keys of the config differ" if len(config) != 1 else "One key of the config differs"
+    keys = {0: "The configs are equal.", 1: "One key of the config differs."}
+    told = keys.get(len(config), f"{len(config)} keys of the config differ.")
+    apart = ", ".join(each.key for each in environment)
     return Section(
         "What differs",
-        [f"{told if config else 'The configs are equal'}; the rest is what they ran with."],
+        [f"{told} Of versions, device, replicas, workers and commit: {apart or 'nothing'}."],
         [Table("What differs", ["", "A", "B"], rows)] if rows else [],
     )
 
