@@ -45,8 +45,8 @@ def outcomes_section(found: Outcomes) -> Section:
     test = (
         f"{found.words[0].upper()}{found.words[1:]}, on {found.images:,} test images. The exact McNemar test looks "
         "only at the images about which one is right and the other wrong: if both were equally good, each of these "
-        "would fall to either side like a fair coin, and a split as uneven as this one, or more, would have probability "
-        f"p {p_in_words(found.p)}. Below {SIGNIFICANT} it is called a difference here; else there is no telling."
+        "would fall to either side like a fair coin, and a split as uneven as this one, or more, would have "
+        f"probability p {p_in_words(found.p)}. Below {SIGNIFICANT} it is called a difference here; else there is no telling."
     )
     return Section("Who is right", [test, _INTERVAL, _CHANCE], [counts, accuracy])
 
