@@ -46,7 +46,8 @@ def outcomes_section(found: Outcomes) -> Section:
         f"{found.words[0].upper()}{found.words[1:]}, on {found.images:,} test images. The exact McNemar test looks "
         "only at the images about which one is right and the other wrong: if both were equally good, each of these "
         "would fall to either side like a fair coin, and a split as uneven as this one, or more, would have "
-        f"probability p {p_in_words(found.p)}. Below {SIGNIFICANT} it is called a difference here; else there is no telling."
+        f"probability p {p_in_words(found.p)}. Below {SIGNIFICANT} it is called a difference here; else there is no "
+        "telling."
     )
     return Section("Who is right", [test, _INTERVAL, _CHANCE], [counts, accuracy])
 
@@ -77,7 +78,7 @@ def differences_section(
     apart = ", ".join(each.key for each in environment)
     return Section(
         "What differs",
-        [f"{told} Of versions, device, replicas, workers and commit: {apart or 'nothing'}."],
+        [f"{told} What differs of versions, device, replicas, workers and commit: {apart or 'nothing'}."],
         [Table("What differs", ["", "A", "B"], rows)] if rows else [],
     )
 
