@@ -39,7 +39,7 @@ class CurveComparison:
             )
         if not self.only_a + self.only_b:
             return told
-        return f"{told}; {self.only_a:,} rows are only in A, {self.only_b:,} only in B"
+        return f"{told}; rows only in A: {self.only_a:,}, only in B: {self.only_b:,}"
 
 
 def compare_curves(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> dict[str, CurveComparison]:

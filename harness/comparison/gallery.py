@@ -36,8 +36,8 @@ def gallery(shown: Shown) -> Gallery:
     intro = (
         "Both maps of a pair explain the logit of the true class, A's on the left. Each is scaled to its own largest "
         "value, so brightness compares the pixels of one map, not two maps; maps with signs are red for the class and "
-        "blue against it. The number is Spearman's rank correlation of the two maps' pixels, 1 for the same order and 0 "
-        f"for none in common; where both leave the image's border dark, that raises it. {notes}."
+        "blue against it. The number is Spearman's rank correlation of the two maps' pixels, 1 for the same order and "
+        f"0 for none in common; where both leave the image's border dark, that raises it. {notes}."
     )
     return Gallery(intro, groups, _likeness_table(shown))
 
