@@ -289,5 +289,5 @@ def test_the_weights_of_the_result_are_the_average_where_there_is_one(averaged: 
 def test_weights_of_another_model_are_refused() -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="logits")])
     arrays = {f"model/{variable.path}": np.zeros((5, 5), np.float32) for variable in model.variables}
-    with pytest.raises(RunError, match="step 7 has no model/.*kernel that fits"):
+    with pytest.raises(RunError, match=r"step 7 has no model/.*kernel that fits"):
         assign_result(Checkpoint(7, arrays, {}), model)
