@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from harness.comparison.curves import SPLITS, VALUES
@@ -34,7 +35,13 @@ def curves_picture(rows: dict[str, Sequence[dict[str, Any]]]) -> Picture:
     for split, line in zip(SPLITS, grid, strict=True):
         for value, axes in zip(VALUES, line, strict=True):
             _draw(axes, rows, split, value)
-    grid[0][-1].legend(frameon=False, fontsize=9, loc="lower right")
+    figure.legend(
+        handles=[Line2D([], [], label=side, **style) for side, style in _STYLES.items()],
+        loc="outside upper right",
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+    )
     return Picture(
         name="curves",
         title="Training curves",
