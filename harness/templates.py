@@ -2,14 +2,15 @@
 
 import base64
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
 
-def page_template(package: str) -> Template:
+def page_template(package: str, *sharing: str) -> Template:
     """The package's page.html.jinja, with the filter `base64` for embedded pictures. Values are escaped, and one that
-    is missing raises jinja2.UndefinedError."""
+    is missing raises jinja2.UndefinedError. What it includes is looked for in its own package, then in those of which
+    it is `sharing` the parts."""
     environment = Environment(
-        loader=PackageLoader(package, ""),
+        loader=ChoiceLoader([PackageLoader(name, "") for name in (package, *sharing)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from harness import bench, compare, keras_fit
+from harness import bench, keras_fit, paired
 from harness.cli import cli
 from harness.config import resolve
 from harness.errors import ConfigError, HarnessError, NonFiniteLoss, UserError
@@ -107,22 +107,22 @@ def test_process_seconds_counts_the_interpreter_start() -> None:
 
 
 def test_comparing_needs_no_tensorflow() -> None:
-    code = "import harness.compare, harness.keras_fit, sys; sys.exit('tensorflow' in sys.modules)"
+    code = "import harness.paired, harness.keras_fit, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_wrong_comparisons_are_told_at_once() -> None:
     with pytest.raises(ConfigError, match="keras-fit, or key=value"):
-        compare.compare("mnist", (), "pytorch", pairs=1, repeats=1)
+        paired.compare("mnist", (), "pytorch", pairs=1, repeats=1)
     with pytest.raises(ConfigError, match="global_batch"):
-        compare.compare("mnist", (), "train.global_batch=0", pairs=1, repeats=1)
+        paired.compare("mnist", (), "train.global_batch=0", pairs=1, repeats=1)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(2, UserError), (1, HarnessError)])
 def test_a_failed_process_is_one_line(code: int, kind: type[Exception]) -> None:
     program = f"import sys; print('first\\nerror: no such GPU', file=sys.stderr); sys.exit({code})"
     with pytest.raises(kind) as caught:
-        compare._run("harness bench", [sys.executable, "-c", program])
+        paired._run("harness bench", [sys.executable, "-c", program])
     assert type(caught.value) is kind
     assert "no such GPU" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -138,13 +138,13 @@ def test_a_setting_is_compared_in_turn_with_the_config_as_it_is(monkeypatch: pyt
         used = {"seconds": 4.0, "peak_memory_bytes": 2**20}
         return {"images_per_second": {"median": speed}, "first_step": used, "peak_memory_bytes": 2**21}
 
-    monkeypatch.setattr(compare, "_run", run)
+    monkeypatch.setattr(paired, "_run", run)
     lines: list[str] = []
-    result = compare.compare("mnist", ("seed=1",), "train.global_batch=64", 2, 7, lines.append)
+    result = paired.compare("mnist", ("seed=1",), "train.global_batch=64", 2, 7, lines.append)
     assert sides == [False, True, False, True]
     assert result["ratios"]["images_per_second"] == 2
     assert len(lines) == 2
-    assert "2.00" in compare.as_text(result)
+    assert "2.00" in paired.as_text(result)
 
 
 @pytest.mark.slow

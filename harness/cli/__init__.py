@@ -8,6 +8,7 @@ from functools import cache
 
 import click
 
+from harness.cli.compare import compare
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos
@@ -23,7 +24,7 @@ def cli() -> None:
     """Train a CNN with TensorFlow on one device, all GPUs of a machine or many machines, and look inside it."""
 
 
-for command in (train, launch, evaluate, visualize, runs, config, scale, bench, chaos, doctor, tensorboard):
+for command in (train, launch, evaluate, visualize, compare, runs, config, scale, bench, chaos, doctor, tensorboard):
     cli.add_command(command)
 
 

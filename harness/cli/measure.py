@@ -50,11 +50,11 @@ def bench(
         result = measure(checked, repeats, chunk_seconds=0.5, quick=True) if quick else measure(checked, repeats)
         click.echo(json.dumps(result, indent=2) if as_json else as_text(result))
     else:
-        from harness import compare
+        from harness import paired
 
         progress = (lambda line: None) if as_json else click.echo
-        result = compare.compare(config, assignments, against, pairs, repeats, progress)
-        click.echo(json.dumps(result, indent=2) if as_json else compare.as_text(result))
+        result = paired.compare(config, assignments, against, pairs, repeats, progress)
+        click.echo(json.dumps(result, indent=2) if as_json else paired.as_text(result))
 
 
 @click.command()

@@ -4,22 +4,15 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import set_option
+from harness.cli.options import check_insight_only, images_option, set_option
 from harness.cli.startup import import_tensorflow
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _rows(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text is not None else ()
-    except ValueError:
-        raise click.BadParameter(f"'{text}' is no list of image numbers, such as 17,42") from None
-
-
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--images", "rows", metavar="N,N,…", callback=_rows, help="Show these images of the test set too.")
+@images_option
 @click.option("--class", "label", type=int, metavar="C", help="Explain class C too, for --images and --input.")
 @click.option("--input", "files", multiple=True, type=_FILE, metavar="FILE", help="Show a picture of your own too.")
 @click.option("--invert", is_flag=True, help="Swap dark and bright in --input: MNIST is white on black.")
@@ -56,9 +49,7 @@ def visualize(
         raise click.UsageError("--class is explained for --images and --input: name some")
     if invert and not files:
         raise click.UsageError("--invert is for pictures given with --input")
-    for assignment in assignments:
-        if not assignment.startswith("insight."):
-            raise click.UsageError(f"--set {assignment}: only the keys under insight. can be replaced here")
+    check_insight_only(assignments)
     opened = RunDir.open(run).with_model() if run else None
     base = opened.read_config().model_dump(mode="json") if opened else {}
     insight = resolve(base, assignments, "--set").insight

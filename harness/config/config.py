@@ -57,6 +57,10 @@ class Config(Section):
         kept["train"] = {key: value for key, value in whole["train"].items() if key not in free}
         return _flatten(kept)
 
+    def flat(self) -> dict[str, Any]:
+        """All of it as flat `section.key` → JSON value."""
+        return _flatten(self.model_dump(mode="json"))
+
     def common(self) -> dict[str, Any]:
         """What all workers of a run must have alike, flat; which of its GPUs each uses is its own business."""
         return _flatten(self.model_dump(mode="json", exclude={"name": True, "cluster": {"gpus", "start_timeout"}}))

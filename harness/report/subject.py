@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import sources
+from harness.data.sources import DataSet
 from harness.errors import DataError, RunError
 from harness.models.export import load
 from harness.models.logits import pixels_to_logits
@@ -41,8 +42,12 @@ class Subject:
 def of_run(run: RunDir) -> Subject:
     """A run's model, on its test images. Raises RunError and DataError where there is none, or none that fit."""
     data = sources.load(run.read_config().data.source)
-    logits = pixels_to_logits(load(run.with_model().model_file), data.image_shape)
-    return _subject(run.path.resolve().name, logits, data.x_test, data.y_test)
+    return of_model(run.path.resolve().name, load(run.with_model().model_file), data)
+
+
+def of_model(name: str, model: keras.Model, data: DataSet) -> Subject:
+    """A classifier of pixels, on a data set's test images. Raises RunError and DataError where they do not fit."""
+    return _subject(name, pixels_to_logits(model, data.image_shape), data.x_test, data.y_test)
 
 
 def of_files(model_file: Path, data_file: Path) -> Subject:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -83,6 +84,26 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     if tried:
         raise RunError(f"{folder}: no usable checkpoint; tried {', '.join(tried)}")
     return None
+
+
+def load(path: Path) -> Checkpoint:
+    """The checkpoint in that file. Raises RunError where it is damaged."""
+    try:
+        return _load(path)
+    except ValueError as error:
+        raise RunError(f"the checkpoint {path} is {error}") from None
+
+
+def assign_result(checkpoint: Checkpoint, model: keras.Model) -> None:
+    """Give a model built from the checkpoint's config the weights that would be evaluated and exported: their average
+    where there is one. Raises RunError where they do not fit."""
+    averaged = any(path.startswith("average/") for path in checkpoint.arrays)
+    for variable in model.variables:
+        path = f"{'average' if averaged else 'model'}/{variable.path}"
+        array = checkpoint.arrays.get(path)
+        if array is None or array.shape != tuple(variable.shape):
+            raise RunError(f"the checkpoint of step {checkpoint.step:,} has no {path} that fits this model and data")
+        variable.assign(array)
 
 
 def discard_behind(folder: Path, step: int) -> None:

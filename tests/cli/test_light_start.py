@@ -43,10 +43,11 @@ def command(*arguments: str) -> str:
         command("--version"),
         command("train", "--help"),
         command("bench", "--help"),
+        command("compare", "--help"),
         command("doctor", "--help"),
         command("tensorboard", "--help"),
     ],
-    ids=["import", "--help", "-h", "--version", "train", "bench", "doctor", "tensorboard"],
+    ids=["import", "--help", "-h", "--version", "train", "bench", "compare", "doctor", "tensorboard"],
 )
 def test_loads_nothing_heavy(program):
     assert loaded_by(program).isdisjoint(HEAVY)

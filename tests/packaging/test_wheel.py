@@ -24,10 +24,9 @@ def wheel(source_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfil
 def test_it_holds_data_configs_templates_licence_and_the_type_marker(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     configs = {f"harness/configs/{name}.yaml" for name in shipped()}
-    templates = {"harness/report/page/page.html.jinja", "harness/scaling/report/page.html.jinja"}
-    beside = {
-        f"harness/report/page/{name}" for name in ("gallery.html.jinja", "confusion.html.jinja", "page.css", "page.js")
-    }
+    templates = {f"harness/{name}/page.html.jinja" for name in ("comparison", "report/page", "scaling/report")}
+    included = ("gallery.html.jinja", "confusion.html.jinja", "macros.html.jinja", "page.css", "page.js")
+    beside = {f"harness/report/page/{name}" for name in included} | {"harness/comparison/comparison.css"}
     others = {"harness/data/mnist.npz", "harness/data/README.md", "harness/py.typed"}
     assert configs | templates | beside | others <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)

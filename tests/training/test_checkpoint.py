@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import safetensors
@@ -12,7 +13,16 @@ import safetensors.numpy
 
 from harness.config import Config
 from harness.errors import RunError
-from harness.training.checkpoint import Checkpoints, discard_behind, load_newest, save, steps
+from harness.training.checkpoint import (
+    Checkpoint,
+    Checkpoints,
+    assign_result,
+    discard_behind,
+    load,
+    load_newest,
+    save,
+    steps,
+)
 from harness.training.chunk import Chunk
 from harness.training.state import State
 
@@ -249,3 +259,35 @@ def test_a_save_that_fails_leaves_the_older_checkpoints(
     loaded = load_newest(tmp_path, warnings)
     assert loaded is not None
     assert loaded.step == 1
+
+
+def test_one_that_is_named_is_loaded_or_refused_in_one_line(tmp_path: Path) -> None:
+    save_each(tmp_path, {1: 0.1, 2: 0.2})
+    assert load(tmp_path / "step-1.safetensors").step == 1
+    (tmp_path / "step-1.safetensors").write_bytes(b"torn")
+    (tmp_path / "step-2.sha256").unlink()
+    for step, words in ((1, "is damaged: its SHA-256"), (2, "is unreadable, or its step-2.sha256 is")):
+        with pytest.raises(RunError, match=words) as error:
+            load(tmp_path / f"step-{step}.safetensors")
+        assert f"step-{step}.safetensors" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_the_weights_of_the_result_are_the_average_where_there_is_one(averaged: bool) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="logits")])
+    owners = {"model": 1.0, "optimizer": 2.0} | ({"average": 3.0} if averaged else {})
+    arrays = {
+        f"{owner}/{variable.path}": np.full(variable.shape, value, np.float32)
+        for owner, value in owners.items()
+        for variable in model.variables
+    }
+    assign_result(Checkpoint(7, arrays, {}), model)
+    assert {float(value) for weight in model.get_weights() for value in weight.ravel()} == {3.0 if averaged else 1.0}
+
+
+def test_weights_of_another_model_are_refused() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="logits")])
+    arrays = {f"model/{variable.path}": np.zeros((5, 5), np.float32) for variable in model.variables}
+    with pytest.raises(RunError, match=r"step 7 has no model/.*kernel that fits"):
+        assign_result(Checkpoint(7, arrays, {}), model)

@@ -1,0 +1,39 @@
+"""The command that sets two models side by side: compare."""
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import check_insight_only, images_option, set_option
+from harness.cli.startup import import_tensorflow
+
+
+@click.command()
+@click.argument("run_a", type=click.Path(path_type=Path))
+@click.argument("run_b", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the page here.  [compare-A-B]")
+@images_option
+@set_option
+def compare(run_a: Path, run_b: Path, out: Path | None, rows: tuple[int, ...], assignments: tuple[str, ...]) -> None:
+    """Set two runs side by side, or two checkpoints, RUN/checkpoints/step-N.safetensors, on one page.
+
+    Their configs, curves and speed; what each gets right, with the exact McNemar test; and the same images with the
+    maps of both. The runs are only read. With --set only the keys under insight. of the first can be replaced.
+    """
+    from harness.comparison.sides import check_out, check_rows, open_sides
+    from harness.config import resolve
+    from harness.terminal import Terminal
+
+    check_insight_only(assignments)
+    a, b = open_sides(run_a, run_b)
+    insight = resolve(a.config.model_dump(mode="json"), assignments, "--set").insight
+    check_rows(rows, a.data)
+    folder = out or Path(f"compare-{a.name}-{b.name}")
+    check_out(folder)
+    import_tensorflow()
+    from harness.comparison import compare as comparison
+
+    found = comparison.compare(a, b, insight, rows, Terminal())
+    page = comparison.write(found, folder)
+    click.echo(comparison.as_text(found))
+    click.echo(f"{'page':11}{page}")

@@ -1,0 +1,172 @@
+"""Two sides → compare.html, compare.json, and a few lines for the terminal."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.comparison.contender import Contender, enter
+from harness.comparison.curves import CurveComparison, compare_curves
+from harness.comparison.differences import Difference, config_differences, environment_differences, in_words
+from harness.comparison.examples import all_rows, choose
+from harness.comparison.gallery import Shown, gallery, images_json
+from harness.comparison.maps import pairs
+from harness.comparison.outcomes import Outcomes, outcomes
+from harness.comparison.page import Page, Section, render
+from harness.comparison.sections import curves_section, differences_section, outcomes_section, speed_section
+from harness.comparison.sides import Side
+from harness.comparison.speed import Quantity, speeds
+from harness.config.insight import InsightSection
+from harness.insight.saliency import METHODS
+from harness.report.progress import Progress
+from harness.run_dir import write_atomically
+from harness.terminal import Terminal
+
+
+@dataclass(frozen=True)
+class Comparison:
+    a: Contender
+    b: Contender
+    outcomes: Outcomes
+    curves: dict[str, CurveComparison]
+    config: list[Difference]
+    environment: list[Difference]
+    speed: dict[str, Quantity]
+    shown: Shown
+
+
+def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], terminal: Terminal) -> Comparison:
+    """Ask both about all test images, and explain some of them.
+
+    Args:
+        a, b: with the same test set.
+        insight: how many images of each kind are shown, and by which methods.
+        rows: test images to show in any case.
+        terminal: is told what is being done.
+
+    Raises:
+        RunError, DataError: a model or checkpoint is damaged, or does not fit the data.
+        UserError: no method of `insight` can explain both models.
+    """
+    with Progress(terminal) as progress:
+        progress.expect(2 + len(insight.methods))
+        progress.step("all test images by A")
+        of_a = enter(a)
+        progress.step("all test images by B")
+        of_b = enter(b)
+        labels, images = of_a.subject.labels, of_a.subject.images
+        probabilities = of_a.subject.probabilities, of_b.subject.probabilities
+        groups = choose(labels, *probabilities, insight.images, a.config.seed, rows)
+        chosen = all_rows(groups)
+        maps = pairs(
+            of_a.subject,
+            of_b.subject,
+            insight,
+            images[chosen],
+            labels[chosen],
+            lambda name: progress.step(f"maps by {METHODS[name].title}"),
+        )
+    return Comparison(
+        of_a,
+        of_b,
+        outcomes(labels, of_a.subject.predicted, of_b.subject.predicted),
+        compare_curves(a.rows, b.rows),
+        config_differences(a.config, b.config),
+        environment_differences(of_a.summary, of_b.summary),
+        speeds(of_a.summary, of_b.summary),
+        Shown(of_a, of_b, groups, maps),
+    )
+
+
+def write(found: Comparison, out: Path) -> Path:
+    """Write compare.json and compare.html into a folder, which is made where there is none; returns the page's path.
+
+    They depend on the comparison alone.
+    """
+    html = render(_page(found))
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "compare.json", json.dumps(as_json(found), indent=1).encode() + b"\n")
+    write_atomically(out / "compare.html", html.encode())
+    return out / "compare.html"
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """All numbers, as JSON values."""
+    right = found.outcomes
+    low, high = right.interval
+    accuracies = dict(zip("ab", right.accuracies, strict=True))
+    return {
+        **{
+            key: {"name": of.side.name, "steps": of.summary.get("steps"), "accuracy": accuracies[key]}
+            for key, of in (("a", found.a), ("b", found.b))
+        },
+        "outcomes": {
+            **asdict(right),
+            "images": right.images,
+            "difference": right.difference,
+            "low": low,
+            "high": high,
+            "p": right.p,
+            "verdict": right.verdict,
+        },
+        "curves": {split: asdict(compared) for split, compared in found.curves.items()},
+        "config": [asdict(each) for each in found.config],
+        "environment": [asdict(each) for each in found.environment],
+        "speed": {key: {"a": each.a, "b": each.b, "b/a": each.ratio} for key, each in found.speed.items()},
+        "images": images_json(found.shown),
+    }
+
+
+def as_text(found: Comparison) -> str:
+    """The few lines one wants first."""
+    a, b = found.outcomes.accuracies
+    keys = [f"{each.key} {in_words(each.a)} and {in_words(each.b)}" for each in found.config]
+    lines = {
+        "A": found.a.side.name,
+        "B": found.b.side.name,
+        "accuracy": f"{a:.4f} and {b:.4f} on {found.outcomes.images:,} test images",
+        "better": found.outcomes.words,
+        **{split: compared.words for split, compared in found.curves.items()},
+        "speed": _speed(found),
+        "config": "; ".join(keys) or "equal",
+    }
+    return "\n".join(f"{name:11}{text}" for name, text in lines.items())
+
+
+def _speed(found: Comparison) -> str:
+    speed = found.speed["images_per_second"]
+    a, b, ratio = speed.words
+    return f"{a} and {b} images/s, B / A {ratio}; compares only on one machine"
+
+
+def _page(found: Comparison) -> Page:
+    a, b = found.a, found.b
+    accuracies = [f"{value:.2%}" for value in found.outcomes.accuracies]
+    one_run = a.side.run.path.resolve() == b.side.run.path.resolve()
+    steps = tuple(int(of.summary.get("steps") or 0) for of in (a, b))
+    shown = gallery(found.shown)
+    *_, ratio = found.speed["images_per_second"].words
+    words = found.outcomes.words
+    return Page(
+        title=f"{a.side.name} and {b.side.name}",
+        sides=[(f"A, {a.side.name}", _what(a)), (f"B, {b.side.name}", _what(b))],
+        sentence=f"{words[0].upper()}{words[1:]}.",
+        headlines=[
+            ("accuracy of A", accuracies[0]),
+            ("accuracy of B", accuracies[1]),
+            ("p, exact McNemar test", f"{found.outcomes.p:.2g}"),
+            ("images per second, B / A", ratio),
+        ],
+        sections=[
+            outcomes_section(found.outcomes),
+            Section("The same images", [shown.intro], gallery=shown),
+            curves_section(found.curves, {"A": a.side.rows, "B": b.side.rows}, one_run),
+            differences_section((steps[0], steps[1]), found.config, found.environment),
+            speed_section(found.speed, a.summary, b.summary),
+        ],
+    )
+
+
+def _what(of: Contender) -> str:
+    return f"{of.side.config.model.name} after {of.summary.get('steps') or 0:,} steps"

@@ -1,0 +1,48 @@
+"""A side with its model, ready to be asked."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.comparison.sides import Side
+from harness.models.build import build
+from harness.models.export import load
+from harness.report.subject import Subject, of_model
+from harness.training import checkpoint as checkpoints
+from harness.training.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Contender:
+    side: Side
+    subject: Subject
+    summary: dict[str, Any]
+    """As in summary.json; of a checkpoint, as much of it as its header tells."""
+
+
+def enter(side: Side) -> Contender:
+    """Load the side's model, and ask it about all test images.
+
+    Raises:
+        RunError: the model or the checkpoint is damaged, or does not fit the run's config and data.
+        DataError: a label is none of the model's classes.
+    """
+    if side.checkpoint is None:
+        model, summary = load(side.run.model_file), side.run.read_summary()
+    else:
+        checkpoint = checkpoints.load(side.checkpoint)
+        config = side.config
+        model = build(config.model.name, side.data.image_shape, side.data.classes, config.seed)
+        checkpoints.assign_result(checkpoint, model)
+        summary = _summary(checkpoint, config.train.global_batch)
+    return Contender(side, of_model(side.name, model, side.data), summary)
+
+
+def _summary(checkpoint: Checkpoint, global_batch: int) -> dict[str, Any]:
+    header = checkpoint.header
+    seconds = header.get("train_seconds")
+    return {
+        **{key: header.get(key) for key in ("train_seconds", "compile_seconds", "versions")},
+        **{key: header.get("devices", {}).get(key) for key in ("device", "replicas", "workers")},
+        "steps": checkpoint.step,
+        "images_per_second": checkpoint.step * global_batch / seconds if seconds else None,
+    }

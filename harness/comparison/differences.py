@@ -1,0 +1,50 @@
+"""What the two were told, and what they ran with, where that differs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.config import Config
+
+_ENVIRONMENT = ("device", "replicas", "workers", "git")
+
+
+@dataclass(frozen=True)
+class Difference:
+    key: str
+    a: Any
+    b: Any
+    """JSON values; None for a key that is not set, or that a side does not have."""
+
+
+def config_differences(a: Config, b: Config) -> list[Difference]:
+    """The flat keys, `section.key`, whose values differ, in the config's order."""
+    return _differences(a.flat(), b.flat())
+
+
+def environment_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
+    """Where versions, device, replicas, workers or commit of two summaries differ; what one lacks is left out."""
+    known = [_environment(a), _environment(b)]
+    return _differences(
+        *({key: value for key, value in of.items() if all(key in one for one in known)} for of in known)
+    )
+
+
+def in_words(value: Any) -> str:
+    """A config's value as one would write it; a dash where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return f"[{', '.join(map(in_words, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _environment(summary: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {key: summary.get(key) for key in _ENVIRONMENT}
+    flat |= {f"versions.{name}": version for name, version in (summary.get("versions") or {}).items()}
+    return {key: value for key, value in flat.items() if value is not None}
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
+    keys = dict.fromkeys([*a, *b])
+    return [Difference(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]

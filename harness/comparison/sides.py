@@ -1,0 +1,96 @@
+"""The two that are compared, and all that can be refused before TensorFlow is started."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.config import Config
+from harness.data import sources
+from harness.data.sources import DataSet
+from harness.errors import DataError, RunError, UserError
+from harness.run_dir import RunDir
+
+_CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True)
+class Side:
+    """A run with its trained model, or one of its checkpoints."""
+
+    name: str
+    """Of the run's directory, with the checkpoint's behind it."""
+    run: RunDir
+    checkpoint: Path | None
+    config: Config
+    data: DataSet
+    rows: list[dict[str, Any]]
+    """Of metrics.jsonl, up to the checkpoint's step."""
+
+
+def open_sides(a: Path, b: Path) -> tuple[Side, Side]:
+    """What the two paths name: run directories, or RUN/checkpoints/step-N.safetensors.
+
+    Raises:
+        RunError: one is no run, has no trained model or no such checkpoint; or both are the same.
+        DataError: their test images or labels are not the same.
+    """
+    run_a, checkpoint_a = _located(a)
+    run_b, checkpoint_b = _located(b)
+    if run_a.path.resolve() == run_b.path.resolve() and checkpoint_a == checkpoint_b:
+        raise RunError(f"{a} and {b} are the same: name two runs, or two checkpoints of one")
+    first = _side(run_a, checkpoint_a)
+    second = _side(run_b, checkpoint_b, first)
+    ours, theirs = first.data, second.data
+    if not (np.array_equal(ours.y_test, theirs.y_test) and np.array_equal(ours.x_test, theirs.x_test)):
+        raise DataError(
+            f"{a} and {b} have different test sets: {first.config.data.source} ({len(ours.y_test):,} images) "
+            f"and {second.config.data.source} ({len(theirs.y_test):,} images)"
+        )
+    return first, second
+
+
+def check_rows(rows: Sequence[int], data: DataSet) -> None:
+    """Raise DataError where one of the rows is no test image."""
+    count = len(data.y_test)
+    for row in rows:
+        if not 0 <= row < count:
+            raise DataError(f"--images {row}: there are {count:,} test images, 0 to {count - 1:,}")
+
+
+def check_out(out: Path) -> None:
+    """Raise UserError where the folder holds anything that isn't ours to replace."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is no folder: name another with --out")
+    if out.exists() and any(out.iterdir()) and not (out / "compare.json").exists():
+        raise UserError(f"{out} holds other files: name an empty folder with --out, or one that this command has made")
+
+
+def _located(path: Path) -> tuple[RunDir, Path | None]:
+    if not _CHECKPOINT.fullmatch(path.name):
+        if os.path.isfile(path):
+            raise RunError(f"{path} is neither a run directory nor a checkpoint, RUN/checkpoints/step-N.safetensors")
+        return RunDir.open(path).with_model(), None
+    checkpoint = path.resolve()
+    run = RunDir.open(checkpoint.parent.parent)
+    if not checkpoint.is_file():
+        present = sorted(run.checkpoints_dir.glob("step-*.safetensors"), key=lambda file: (len(file.name), file.name))
+        there_are = f"there are {', '.join(file.name for file in present)}" if present else "the run has none"
+        raise RunError(f"{path}: there is no such checkpoint; {there_are}")
+    return run, checkpoint
+
+
+def _side(run: RunDir, checkpoint: Path | None, other: Side | None = None) -> Side:
+    config = run.read_config()
+    same_data = other is not None and other.config.data.source == config.data.source
+    data = other.data if other is not None and same_data else sources.load(config.data.source)
+    name, rows = run.path.resolve().name, run.read_metrics()
+    if checkpoint is not None:
+        name = f"{name}-{checkpoint.stem}"
+        step = int(checkpoint.stem.removeprefix("step-"))
+        rows = [row for row in rows if row["step"] <= step]
+    return Side(name, run, checkpoint, config, data, rows)

@@ -1,0 +1,158 @@
+"""`harness compare` from its arguments to its page, on runs that were really trained."""
+
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+
+
+class Images(HTMLParser):
+    """The page's images, and everything it would load or link to."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.addresses: list[str | None] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        if tag == "img":
+            self.images.append(values)
+        self.addresses += [values[key] for key in ("src", "href", "srcset", "action") if key in values]
+
+
+@pytest.fixture
+def compared(call, completed_run, averaged_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The command's output, and the folder that it made."""
+    monkeypatch.chdir(tmp_path)
+    done = call("compare", completed_run[0], averaged_run, "--images", "17,42")
+    assert done.exit_code == 0, done.stderr
+    return done, tmp_path / "compare-small-averaged"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "compare.json").read_text())
+
+
+def test_two_runs(compared, completed_run, averaged_run: Path) -> None:
+    done, folder = compared
+    assert {path.name for path in folder.iterdir()} == {"compare.html", "compare.json"}
+    found = read(folder)
+    counts = found["outcomes"]
+    assert sum(counts[key] for key in ("both", "only_a", "only_b", "neither")) == 500
+    for side, run in (("a", completed_run[0]), ("b", averaged_run)):
+        summary = json.loads((run / "summary.json").read_text())
+        assert found[side] == {"name": run.name, "steps": 30, "accuracy": summary["test"]["accuracy"]}
+        assert found["speed"]["images_per_second"][side] == summary["images_per_second"]
+    assert [each["key"] for each in found["config"]] == ["seed", "train.ema"]
+    assert found["environment"] == []
+    assert found["curves"]["validation"]["first"]["step"] == 15
+    assert found["images"][0]["row"] == 17
+    assert set(found["images"][0]["likeness"]) == {"gradient"}
+    assert "seed 0 and 1; train.ema – and 0.9" in done.stdout
+    assert "validation first differ at step 15" in done.stdout
+    assert done.stdout.rstrip().endswith("compare-small-averaged/compare.html")
+
+
+def test_the_page_stands_on_its_own_and_every_image_is_described(compared) -> None:
+    _, folder = compared
+    html = (folder / "compare.html").read_text()
+    page = Images(html)
+    assert page.images
+    assert all(image["alt"] for image in page.images)
+    assert all((address or "").startswith(("data:image/png;base64,", "#")) for address in page.addresses)
+    assert "url(" not in html
+    shown = len(read(folder)["images"])
+    assert len(page.images) == shown * 3 + 1, "the image and two maps each, and the curves"
+    assert "several seeds" in html
+
+
+def test_again_it_is_the_same_to_the_byte_and_replaces_the_first(call, compared, completed_run, averaged_run) -> None:
+    _, folder = compared
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert call("compare", completed_run[0], averaged_run, "--images", "17,42").exit_code == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_shows_its_images_and_is_silent(compared, browser: Browser, width: int, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((compared[1] / "compare.html").resolve().as_uri())
+    for group in page.locator("summary").all():
+        if not group.evaluate("summary => summary.parentElement.open"):
+            group.focus()
+            page.keyboard.press("Enter")
+    assert page.evaluate("[...document.querySelectorAll('details')].every(group => group.open)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    red, _, _ = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert (red < 60) == (scheme == "dark")
+    assert messages == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    context.close()
+
+
+def test_two_checkpoints_of_one_run(call, completed_run, tmp_path: Path) -> None:
+    checkpoints = completed_run[0] / "checkpoints"
+    out = tmp_path / "out"
+    done = call("compare", checkpoints / "step-15.safetensors", checkpoints / "step-30.safetensors", "--out", out)
+    assert done.exit_code == 0, done.stderr
+    found = read(out)
+    assert (found["a"]["steps"], found["b"]["steps"]) == (15, 30)
+    assert found["config"] == []
+    assert found["curves"]["validation"] == {"first": None, "both": 1, "only_a": 0, "only_b": 1}
+    assert "equal at the one step both have" in done.stdout
+    assert "steps trained" in (out / "compare.html").read_text()
+
+
+def test_the_runs_are_only_read(call, completed_run, averaged_run: Path, tmp_path: Path) -> None:
+    def contents() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for run in (completed_run[0], averaged_run) for path in run.rglob("*")}
+
+    before = contents()
+    assert call("compare", completed_run[0], averaged_run, "--out", tmp_path / "out").exit_code == 0
+    assert contents() == before
+
+
+def test_mistakes_are_one_line_and_leave_nothing(call, completed_run, averaged_run: Path, tmp_path: Path) -> None:
+    a = completed_run[0]
+    damaged = Path(shutil.copytree(averaged_run, tmp_path / "damaged"))
+    torn = damaged / "checkpoints" / "step-30.safetensors"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    (damaged / "model.keras").write_bytes(b"no model")
+    out = tmp_path / "out"
+    for words, arguments in {
+        "are the same": (a, a),
+        "is no run directory": (a, tmp_path),
+        "is damaged: its SHA-256": (a, torn),
+        "can't be loaded as a Keras model": (a, damaged),
+        "'grad' is not one of gradient": (a, averaged_run, "--set", "insight.methods=[grad]"),
+        "seed=3: only the keys": (a, averaged_run, "--set", "seed=3"),
+        "no convolutional layer 'conv_9'": (
+            *(a, averaged_run),
+            *("--set", "insight.layer=conv_9", "--set", "insight.methods=[gradcam]"),
+        ),
+        "--images 500: there are 500 test images": (a, averaged_run, "--images", "500"),
+        "is no list of image numbers": (a, averaged_run, "--images", "some"),
+    }.items():
+        done = call("compare", *arguments, "--out", out)
+        assert done.exit_code == 2, done
+        assert words in done.stderr
+        assert done.stderr.startswith("error: ")
+        assert len(done.stderr.splitlines()) == 1
+        assert not out.exists()
+    assert "holds other files" in call("compare", a, averaged_run, "--out", damaged).stderr

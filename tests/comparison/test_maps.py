@@ -1,0 +1,40 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from harness.comparison.maps import pairs
+from harness.config.insight import InsightSection
+from harness.data import sources
+from harness.errors import UserError
+from harness.models.build import build
+from harness.report.subject import Subject, of_model
+
+MNIST = sources.load("mnist")
+IMAGES, LABELS = MNIST.x_test[:3], MNIST.y_test[:3]
+FEW = sources.DataSet(MNIST.x_train[:10], MNIST.y_train[:10], IMAGES, LABELS)
+
+
+@pytest.fixture(scope="module")
+def subject() -> Callable[[int], Subject]:
+    """An untrained model of that seed."""
+    return lambda seed: of_model(f"seed-{seed}", build("cnn", (28, 28, 1), 10, seed), FEW)
+
+
+def test_a_model_is_like_itself_and_less_like_another(subject: Callable[[int], Subject]) -> None:
+    insight = InsightSection(methods=["gradient", "gradcam"])
+    told: list[str] = []
+    same = pairs(subject(0), subject(0), insight, IMAGES, LABELS, told.append)
+    other = pairs(subject(0), subject(1), insight, IMAGES, LABELS, told.append)
+    assert told == ["gradient", "gradcam"] * 2
+    for method in ("gradient", "gradcam"):
+        assert np.array_equal(same[method].a, same[method].b)
+        assert same[method].likeness == pytest.approx(1.0)
+        assert np.array_equal(same[method].a, other[method].a)
+        assert (other[method].likeness < 0.99).all()
+
+
+def test_a_layer_that_one_lacks_is_told_with_its_name(subject: Callable[[int], Subject]) -> None:
+    insight = InsightSection(methods=["gradcam"], layer="conv_9")
+    with pytest.raises(UserError, match=r"insight\.layer: seed-0: .*'conv_9': it has conv_1, conv_2, conv_3"):
+        pairs(subject(0), subject(1), insight, IMAGES, LABELS, lambda name: None)
