@@ -8,7 +8,8 @@ from tf_keras_vis.activation_maximization import ActivationMaximization
 from tf_keras_vis.activation_maximization.regularizers import TotalVariation2D
 from tf_keras_vis.utils.model_modifiers import ExtractIntermediateLayer, ReplaceToLinear
 
-from harness.insight.layers import centre_unit, receptive_field
+from harness.insight.layers import centre_unit
+from harness.insight.receptive_fields import receptive_fields
 
 _PIXEL_RANGE = (0.0, 255.0)
 _SMOOTHNESS = 0.3
@@ -54,7 +55,7 @@ def activation_maximization(model: keras.Model, layer: str, *, steps: int = 60, 
         optimizer=keras.optimizers.Adam(8.0),
         steps=steps,
     )
-    rows, columns = receptive_field(model, layer)
+    rows, columns = receptive_fields(model, layer).middle()
     return np.asarray(images, np.float32)[:, rows, columns]
 
 
