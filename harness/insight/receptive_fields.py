@@ -99,7 +99,7 @@ def _window(
     if operation.padding == "same":
         outputs, inputs = operation.output.shape[1 + axis], operation.input.shape[1 + axis]
         padding = max(int((outputs - 1) * stride + reach + 1 - inputs), 0) // 2
-    return units * stride - padding + [0, reach]
+    return units * stride + np.array([-padding, reach - padding])
 
 
 def _is_pointwise(operation: keras.Operation) -> bool:
