@@ -99,7 +99,8 @@ def _window(
     if operation.padding == "same":
         outputs, inputs = operation.output.shape[1 + axis], operation.input.shape[1 + axis]
         padding = max(int((outputs - 1) * stride + reach + 1 - inputs), 0) // 2
-    return units * stride + np.array([-padding, reach - padding])
+    first = units * stride - padding
+    return np.stack([first[:, 0], first[:, 1] + reach], axis=1)
 
 
 def _is_pointwise(operation: keras.Operation) -> bool:

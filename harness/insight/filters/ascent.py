@@ -8,21 +8,21 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from harness.insight.filters.batches import images_at_once
 from harness.insight.layers import image_shape
 
 _GREY = 127.5
+_SHADES = (_GREY, 0.0, 255.0)
+"""What the starts begin from, in turn: a model that knows black grounds only may not find its way from grey."""
 _NOISE = 10.0
-"""The start is grey with noise, uniform between plus and minus this many pixel values."""
+"""On top of the shade, uniform between plus and minus this many pixel values."""
 _STEP = 30.0
 """Of the first step, in pixel values where the gradient has its mean size; it falls linearly to 0."""
 _SMOOTHNESS = 0.1
-"""Weight of the total variation, in mean gradients of the unit by a pixel. A pixel's four neighbours can pull at it with
-four times that: less than a mean gradient, so that they don't override what the unit wants of it."""
+"""Weight of the total variation, in mean gradients of the unit by a pixel. A pixel's four neighbours can pull at it
+with four times that: less than a mean gradient, so that they don't override what the unit wants of it."""
 _STILL = 0.25
 """The last share of the steps, without jitter: what was blurred by it becomes sharp."""
-_CHUNK_BYTES = 2**28
-_COPIES = 3
-"""Of each layer's output while a gradient is taken: itself, its gradient, and what an operation needs beside them."""
 
 _Run = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -60,7 +60,7 @@ def ascend(
     """
     shape = image_shape(model)
     run = _compiled(model, window, steps, jitter)
-    chunk = max(1, int(_CHUNK_BYTES // _bytes_per_image(model)))
+    chunk = images_at_once(model)
     parts = []
     for first in range(0, len(units), chunk):
         some = units[first : first + chunk]
@@ -76,11 +76,9 @@ def ascend(
     return Ascended(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _start(
-    run: _Run, shape: tuple[int, int, int], units: NDArray[np.integer], seed: int, number: int
-) -> Ascended:
+def _start(run: _Run, shape: tuple[int, int, int], units: NDArray[np.integer], seed: int, number: int) -> Ascended:
     noise = [np.random.default_rng((seed, number, unit)).uniform(-_NOISE, _NOISE, shape) for unit in units.tolist()]
-    start = tf.constant(_GREY + np.array(noise), tf.float32)
+    start = tf.constant(np.clip(_SHADES[number % len(_SHADES)] + np.array(noise), 0, 255), tf.float32)
     images, scores = run(start, tf.constant(units, tf.int32), tf.constant([seed, number], tf.int32))
     return Ascended(images.numpy(), scores.numpy())
 
@@ -114,7 +112,8 @@ def _compiled(model: keras.Model, window: tuple[slice, slice], steps: int, jitte
         images = tf.where(inside, images, _GREY)
         return images[:, window[0], window[1]], excitation(images, units)
 
-    return run  # type: ignore[no-any-return]
+    # Traced here: TensorFlow takes functions that are made and called again and again for a mistake, and says so.
+    return run.get_concrete_function()  # type: ignore[no-any-return]
 
 
 def _scaled(gradient: tf.Tensor) -> tf.Tensor:
@@ -128,8 +127,3 @@ def _variation_gradient(images: tf.Tensor) -> tf.Tensor:
         tape.watch(images)
         variation = tf.image.total_variation(images)
     return tape.gradient(variation, images)
-
-
-def _bytes_per_image(model: keras.Model) -> int:
-    outputs = [tensor for operation in model.operations for tensor in keras.tree.flatten(operation.output)]
-    return 4 * _COPIES * sum(int(np.prod(tensor.shape[1:])) for tensor in outputs)

@@ -1,7 +1,7 @@
 """What excites a model most: patches of image for its filters, whole images for its classes.
 
-By an ascent of our own (ascent.py): that of tf-keras-vis 0.8.7 bounds the pixels only when it has ended, adds one shift of
-its jitter to the other and never takes them back, and draws them from NumPy's global generator.
+By an ascent of our own (ascent.py): that of tf-keras-vis 0.8.7 bounds the pixels only when it has ended, adds one shift
+of its jitter to the other and never takes them back, and draws them from NumPy's global generator.
 """
 
 from dataclasses import dataclass
@@ -77,8 +77,8 @@ def class_optimal_images(
 ) -> OptimalImages:
     """For each of the classes, (n,), the image that raises its logit most.
 
-    Simonyan et al. 2013, "Deep Inside Convolutional Networks" (arXiv 1312.6034), section 2, with the total variation for
-    their norm. The logit, not the probability, which also rises where other classes fall.
+    Simonyan et al. 2013, "Deep Inside Convolutional Networks" (arXiv 1312.6034), section 2, with the total variation
+    for their norm. The logit, not the probability, which also rises where other classes fall.
 
     Args:
         model: functional, from raw pixels to logits.
