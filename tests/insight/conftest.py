@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from harness.data import sources
 from harness.models.build import build
 
 
@@ -21,3 +22,9 @@ def images() -> NDArray[np.uint8]:
 @pytest.fixture
 def labels() -> NDArray[np.int32]:
     return np.array([3, 1, 4, 1, 5, 9], np.int32)
+
+
+@pytest.fixture(scope="session")
+def digits() -> NDArray[np.uint8]:
+    """The first 300 test images of MNIST."""
+    return sources.load("mnist").x_test[:300]

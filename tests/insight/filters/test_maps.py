@@ -1,0 +1,17 @@
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.insight.filters import feature_maps
+
+
+def test_feature_maps(cnn: keras.Model, images: NDArray[np.uint8]) -> None:
+    maps = feature_maps(cnn, images)
+    assert {layer: values.shape for layer, values in maps.items()} == {
+        "conv_1": (6, 32, 26, 26),
+        "conv_2": (6, 64, 11, 11),
+        "conv_3": (6, 64, 3, 3),
+    }
+    kernel, bias = cnn.get_layer("conv_1").get_weights()
+    before = np.einsum("hwc,hwcf->f", images[4, 10:13, 7:10] / 255, kernel) + bias
+    np.testing.assert_allclose(maps["conv_1"][4, :, 10, 7], np.maximum(before, 0), rtol=1e-4, atol=1e-6)
