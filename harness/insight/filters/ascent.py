@@ -19,8 +19,8 @@ _NOISE = 10.0
 _STEP = 30.0
 """Of the first step, in pixel values where the gradient has its mean size; it falls linearly to 0."""
 _SMOOTHNESS = 0.1
-"""Weight of the total variation, in mean gradients of the unit by a pixel. A pixel's four neighbours can pull at it
-with four times that: less than a mean gradient, so that they don't override what the unit wants of it."""
+"""Weight of the total variation at the first step, beside a gradient of mean size 1. A pixel's four neighbours can pull
+at it with four times that: less than the unit does, so that they don't override what it wants of most pixels."""
 _STILL = 0.25
 """The last share of the steps, without jitter: what was blurred by it becomes sharp."""
 
@@ -46,11 +46,11 @@ def ascend(
 ) -> Ascended:
     """For each of the units the image that excites it most, the best of several starts.
 
-    Each step goes along the gradient, divided by its mean size over the pixels that have one, less that of the total
-    variation (Mahendran and Vedaldi 2015, arXiv 1412.0035, section 3), and clips the pixels to 0 to 255. Jitter
-    (Mordvintsev et al. 2015, "Inceptionism"): before each step the image is shifted by up to `jitter` pixels, the other
-    way round after it. Many units go at once, as many as memory allows; an image depends on its unit and the seed
-    alone.
+    Each step goes along the root of the gradient's size, so that pixels that matter less get where they should be too,
+    less the gradient of the total variation, which fades away (Mahendran and Vedaldi 2015, arXiv 1412.0035, section 3),
+    and clips the pixels to 0 to 255. Jitter (Mordvintsev et al. 2015, "Inceptionism"): at each step the image that the
+    model is shown is shifted by up to `jitter` pixels, what leaves it on one side coming in on the other. Many starts
+    go at once, as many as memory allows; an image depends on its unit and the seed alone.
 
     Args:
         model: functional, from raw pixels to (n, units).
@@ -60,27 +60,24 @@ def ascend(
     """
     shape = image_shape(model)
     run = _compiled(model, window, steps, jitter)
+    best = Ascended(
+        np.zeros((len(units), *np.empty(shape)[window].shape), np.float32), np.full(len(units), -np.inf, np.float32)
+    )
+    starts = [(place, unit, number) for place, unit in enumerate(units.tolist()) for number in range(seeds)]
     chunk = images_at_once(model)
-    parts = []
-    for first in range(0, len(units), chunk):
-        some = units[first : first + chunk]
-        best = _start(run, shape, some, seed, 0)
-        for number in range(1, seeds):
-            other = _start(run, shape, some, seed, number)
-            better = other.scores > best.scores
-            best = Ascended(
-                np.where(better[:, None, None, None], other.images, best.images),
-                np.where(better, other.scores, best.scores),
-            )
-        parts.append(best)
-    return Ascended(*map(np.concatenate, zip(*parts, strict=True)))
+    for first in range(0, len(starts), chunk):
+        some = starts[first : first + chunk]
+        began = np.stack([_start(shape, seed, unit, number) for _, unit, number in some])
+        images, scores = run(began, tf.constant([unit for _, unit, _ in some]), tf.constant(seed))
+        for (place, _, _), image, score in zip(some, images.numpy(), scores.numpy(), strict=True):
+            if score > best.scores[place]:
+                best.images[place], best.scores[place] = image, score
+    return best
 
 
-def _start(run: _Run, shape: tuple[int, int, int], units: NDArray[np.integer], seed: int, number: int) -> Ascended:
-    noise = [np.random.default_rng((seed, number, unit)).uniform(-_NOISE, _NOISE, shape) for unit in units.tolist()]
-    start = tf.constant(np.clip(_SHADES[number % len(_SHADES)] + np.array(noise), 0, 255), tf.float32)
-    images, scores = run(start, tf.constant(units, tf.int32), tf.constant([seed, number], tf.int32))
-    return Ascended(images.numpy(), scores.numpy())
+def _start(shape: tuple[int, int, int], seed: int, unit: int, number: int) -> NDArray[np.float32]:
+    noise = np.random.default_rng((seed, unit, number)).uniform(-_NOISE, _NOISE, shape)
+    return np.clip(_SHADES[number % len(_SHADES)] + noise, 0, 255).astype(np.float32)
 
 
 def _compiled(model: keras.Model, window: tuple[slice, slice], steps: int, jitter: int) -> _Run:
@@ -95,19 +92,19 @@ def _compiled(model: keras.Model, window: tuple[slice, slice], steps: int, jitte
         input_signature=[
             tf.TensorSpec((None, *shape), tf.float32),
             tf.TensorSpec((None,), tf.int32),
-            tf.TensorSpec((2,), tf.int32),
+            tf.TensorSpec((), tf.int32),
         ]
     )
     def run(images: tf.Tensor, units: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         for step in tf.range(steps):
             left = 1 - tf.cast(step, tf.float32) / steps
             reach = tf.where(left > _STILL, jitter, 0)
-            draw = tf.stack([seed[0], seed[1] * steps + step])
-            shift = tf.random.stateless_uniform([2], draw, -reach, reach + 1, tf.int32)
+            shift = tf.random.stateless_uniform([2], tf.stack([seed, step]), -reach, reach + 1, tf.int32)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(images)
                 score = excitation(tf.roll(images, shift, axis=(1, 2)), units)
-            direction = _scaled(tape.gradient(score, images)) - _SMOOTHNESS * _variation_gradient(images)
+            # Smooth at first, and in the end what the unit wants.
+            direction = _scaled(tape.gradient(score, images)) - left * _SMOOTHNESS * _variation_gradient(images)
             images = tf.clip_by_value(images + left * _STEP * direction, 0.0, 255.0)
         images = tf.where(inside, images, _GREY)
         return images[:, window[0], window[1]], excitation(images, units)
@@ -117,9 +114,10 @@ def _compiled(model: keras.Model, window: tuple[slice, slice], steps: int, jitte
 
 
 def _scaled(gradient: tf.Tensor) -> tf.Tensor:
-    size = tf.reduce_sum(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
+    """The root of each value, in mean sizes, with its sign; the mean is over the pixels that have a gradient."""
+    total = tf.reduce_sum(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
     count = tf.math.count_nonzero(gradient, axis=(1, 2, 3), keepdims=True, dtype=tf.float32)
-    return tf.math.divide_no_nan(gradient * count, size)
+    return tf.sign(gradient) * tf.sqrt(tf.math.divide_no_nan(tf.abs(gradient) * count, total))
 
 
 def _variation_gradient(images: tf.Tensor) -> tf.Tensor:

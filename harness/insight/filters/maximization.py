@@ -70,7 +70,7 @@ def class_optimal_images(
     model: keras.Model,
     classes: NDArray[np.integer],
     *,
-    seeds: int = 3,
+    seeds: int = 12,
     seed: int = 0,
     steps: int = 60,
     jitter: int | None = None,
@@ -82,7 +82,8 @@ def class_optimal_images(
 
     Args:
         model: functional, from raw pixels to logits.
-        seeds, seed, steps, jitter: as in `activation_maximization`, the whole image for the patch.
+        seeds, seed, steps, jitter: as in `activation_maximization`, the whole image for the patch. More starts, since
+            a class has many ways to get stuck and there are few classes.
 
     Raises:
         UserError: the model takes images of any size.

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.insight.filters import activation_maximization, class_optimal_images
+from harness.insight.filters import activation_maximization, class_optimal_images, strongest
 from harness.insight.filters.batches import images_at_once
 from harness.insight.layers import before_activation, centre_unit
 
@@ -74,11 +74,13 @@ def test_the_score_is_what_the_model_says_of_the_returned_patch(
     assert found.patches.max() <= 255
 
 
-def test_patches_excite_more_than_real_images_do(cnn: keras.Model, digits: NDArray[np.uint8]) -> None:
-    for layer in ("conv_1", "conv_2", "conv_3"):
-        found = activation_maximization(cnn, layer, seeds=1)
-        units = keras.Model(cnn.inputs[0], before_activation(cnn.get_layer(layer)))
-        assert (found.scores > units(digits.astype(np.float32)).numpy().max(axis=(0, 1, 2))).mean() > 0.9
+@pytest.mark.parametrize(("layer", "gain"), [("conv_1", 1), ("conv_2", 1.2), ("conv_3", 1.5)])
+def test_patches_excite_more_than_real_images_do(
+    cnn: keras.Model, digits: NDArray[np.uint8], layer: str, gain: float
+) -> None:
+    found = activation_maximization(cnn, layer)
+    real = strongest(cnn, digits)[layer].activations[:, 0]
+    assert (found.scores > 0.99 * gain * real).all()
 
 
 def test_more_starts_are_never_worse_and_of_each_filter_the_best_is_kept(cnn: keras.Model) -> None:
@@ -119,8 +121,8 @@ def test_filters_go_one_after_the_other_where_memory_is_short() -> None:
     kernels = np.sign(kernels_of_both_signs(filters=4))
     model = one_convolution(kernels, size=1200)
     assert images_at_once(model) < 4
-    found = activation_maximization(model, "conv", steps=16, seeds=1, jitter=0)
-    np.testing.assert_array_equal(found.patches, 255 * (np.moveaxis(kernels, -1, 0) > 0))
+    found = activation_maximization(model, "conv", steps=3, seeds=1, jitter=0)
+    np.testing.assert_array_equal(found.patches > GREY, np.moveaxis(kernels, -1, 0) > 0)
 
 
 def test_what_answers_to_nothing_stays_as_it_began() -> None:

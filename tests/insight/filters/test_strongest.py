@@ -78,11 +78,10 @@ def test_fewer_images_than_asked_for(digits: NDArray[np.uint8]) -> None:
     assert strongest(small(), digits[:2])["first"].rows.shape == (5, 2)
 
 
-def test_what_a_batch_is_does_not_matter(digits: NDArray[np.uint8]) -> None:
+def test_what_is_in_a_batch_does_not_matter(digits: NDArray[np.uint8]) -> None:
     model = small()
     whole = strongest(model, digits)
-    for name, of in strongest(model, digits[::-1]).items():  # other images in each batch
-        np.testing.assert_array_equal(len(digits) - 1 - of.rows, whole[name].rows)
+    for name, of in strongest(model, digits[::-1]).items():
         np.testing.assert_allclose(of.activations, whole[name].activations, rtol=1e-5)
 
 
