@@ -1,7 +1,8 @@
-"""The convolutional layers of a functional model, and how much of the image one of their units sees."""
+"""The convolutional layers of a functional model, and what they say before their nonlinearity."""
+
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from harness.errors import UserError
@@ -46,19 +47,33 @@ def centre_unit(maps: tf.Tensor) -> tf.Tensor:
     return maps[:, maps.shape[1] // 2, maps.shape[2] // 2, :]
 
 
-def receptive_field(model: keras.Model, layer: str) -> tuple[slice, slice]:
-    """Rows and columns of the image that the middle unit of a layer's feature maps depends on.
+def image_shape(model: keras.Model) -> tuple[int, int, int]:
+    """Height, width and channels of the images that a model takes.
 
-    Found as the pixels that have a gradient in some of 64 random images, so that it holds for any layers
-    between; the whole image for a layer that answers to nothing.
+    Raises:
+        UserError: it takes images of any size.
     """
-    part = keras.Model(model.inputs, model.get_layer(layer).output)
-    images = tf.random.stateless_uniform((64, *model.input_shape[1:]), seed=(0, 0), maxval=255.0)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        units = centre_unit(part([images]))
-    seen = np.any(tape.gradient(units, images).numpy() != 0, axis=(0, 3))
-    if not seen.any():
-        seen[:] = True
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    shape: tuple[int, int, int] = model.inputs[0].shape[1:]
+    if None in shape:
+        raise UserError(f"the model takes images of any size, {shape}: fix one with harness.models.logits")
+    return shape
+
+
+def before_activation(layer: keras.layers.Conv2D) -> Any:
+    """What a convolutional layer says before its activation, symbolically: (n, height, width, filters).
+
+    In float32, from the layer's own weights, so that it follows them; convolved once more, beside the layer.
+    """
+    return _BeforeActivation(layer)(layer.input)
+
+
+class _BeforeActivation(keras.layers.Layer):  # type: ignore[misc]
+    def __init__(self, convolution: keras.layers.Conv2D) -> None:
+        super().__init__(dtype=convolution.dtype_policy, name=f"{convolution.name}_before_activation")
+        self._convolution = convolution
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        maps = self._convolution.convolution_op(inputs, self._convolution.kernel)
+        if self._convolution.use_bias:
+            maps = maps + self._convolution.bias
+        return tf.cast(maps, tf.float32)

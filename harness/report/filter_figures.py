@@ -1,4 +1,4 @@
-"""Kernels, patches that excite filters, and feature maps."""
+"""Kernels and feature maps."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,40 +26,35 @@ _HEADING = 0.58
 
 
 def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
-    """The first layer's kernels, (filters, height, width, channels): the mean over channels, signed."""
-    values = kernels.mean(axis=-1)
+    """The first layer's kernels, (filters, height, width, channels), signed: in colour, where there are three channels."""
+    in_colour = kernels.shape[-1] == 3
+    values = kernels if in_colour else kernels.mean(axis=-1)
     limit = max(float(np.abs(values).max()), 1e-12)
-    canvas = mosaic(values, _COLUMNS)
-    figure, axes = blank(_WIDTH, _height_of(canvas) + 0.95)
-    bottom = _numbered(axes, canvas, len(values), 0.3, cmap=SIGNED, vmin=-limit, vmax=limit)
-    colour_bar(figure, _LEFT, bottom + 0.12, 2.6, SIGNED, -limit, limit, "weight, one scale for all filters")
+    canvas = mosaic(0.5 + values / (2 * limit), _COLUMNS, GAP) if in_colour else mosaic(values, _COLUMNS)
+    figure, axes = blank(_WIDTH, _height_of(canvas) + (0.4 if in_colour else 0.95))
+    if in_colour:
+        _numbered(axes, canvas, len(values), 0.3)
+        reading = (
+            f"Red, green and blue of a pixel stand for the weights of these channels: grey is zero, and all reach from "
+            f"-{limit:.2g} to {limit:.2g}. A grey kernel with light beside dark finds edges; a coloured one finds a "
+            "colour, or an edge between two."
+        )
+        meaning = "in the colours of their three channels, grey for zero"
+    else:
+        bottom = _numbered(axes, canvas, len(values), 0.3, cmap=SIGNED, vmin=-limit, vmax=limit)
+        colour_bar(figure, _LEFT, bottom + 0.12, 2.6, SIGNED, -limit, limit, "weight, one scale for all filters")
+        reading = (
+            "Red adds where the image is bright, blue subtracts, white does not care. Red beside blue finds edges; one "
+            "colour alone finds bright or dark areas."
+        )
+        meaning = "red for positive and blue for negative"
     size = f"{values.shape[1]}×{values.shape[2]}"
     return Picture(
         name="filters-kernels",
         title=f"Kernels of {layer}",
-        caption=f"The {len(values)} kernels of the first layer, {size} weights each. Red adds where the image "
-        "is bright, blue subtracts, white does not care. Red beside blue finds edges; one colour alone finds "
-        "bright or dark areas.",
-        alt=f"{len(values)} kernels of {size} weights from layer {layer}, red for positive and blue for "
-        f"negative, up to ±{limit:.2g}.",
-        png=png(figure),
-    )
-
-
-def excitation_picture(layer: str, patches: NDArray[np.float32]) -> Picture:
-    """The patch that excites each filter most, (filters, height, width, channels) pixels."""
-    canvas = mosaic(displayable(patches), _COLUMNS, GAP)
-    figure, axes = blank(_WIDTH, _height_of(canvas) + 0.95)
-    bottom = _numbered(axes, canvas, len(patches), 0.3)
-    colour_bar(figure, _LEFT, bottom + 0.12, 2.6, "gray", 0, 255, "pixel, one scale for all filters")
-    size = f"{patches.shape[1]}×{patches.shape[2]}"
-    return Picture(
-        name=f"filters-{layer}",
-        title=f"What excites the filters of {layer}",
-        caption=f"For each of the {len(patches)} filters the patch of {size} pixels that raises its "
-        "activation most, found by activation maximization. Where the patch is white the filter wants "
-        "brightness, where it is black it wants none, and grey does not matter to it.",
-        alt=f"{len(patches)} patches of {size} pixels, one for each filter of layer {layer}.",
+        caption=f"The {len(values)} kernels of the first layer, {size} weights each. A filter's number is the number of "
+        f"its row plus that of its column. {reading}",
+        alt=f"{len(values)} kernels of {size} weights from layer {layer}, {meaning}, up to ±{limit:.2g}.",
         png=png(figure),
     )
 

@@ -1,26 +1,37 @@
-"""The filters: what each looks for, and what they make of an image."""
+"""The filters: what each looks for, what excites it, and what they make of an image."""
 
-import keras
+from collections.abc import Sequence
 
-from harness.insight.filters import activation_maximization, feature_maps, first_kernels
-from harness.insight.layers import convolutions
+from harness.insight.filters import ALIKE, feature_maps
 from harness.report import examples
-from harness.report.filter_figures import excitation_picture, feature_maps_picture, kernels_picture
+from harness.report.class_figures import class_images_picture
+from harness.report.excitation_figures import examples_pictures, patches_pictures
+from harness.report.filter_figures import feature_maps_picture, kernels_picture
+from harness.report.filter_study import FilterStudy, LayerStudy
 from harness.report.page import Section
 from harness.report.subject import Subject
 
 
-def filters(logits: keras.Model, seed: int) -> Section:
-    """The first layer's kernels, and what excites the filters of every convolutional layer."""
-    layers = [layer.name for layer in convolutions(logits)]
-    pictures = [kernels_picture(layers[0], first_kernels(logits))]
-    for layer in layers:
-        pictures.append(excitation_picture(layer, activation_maximization(logits, layer, seed=seed)))
-    return Section(
-        "Filters",
-        "What each filter looks for. A filter's number is the number of its row plus that of its column.",
-        pictures,
-    )
+def filter_sections(subject: Subject, study: FilterStudy) -> list[Section]:
+    """All that is shown of a model's filters."""
+    patches = [picture for layer in study.layers for picture in patches_pictures(layer, subject.images)]
+    shown = [picture for layer in study.layers for picture in examples_pictures(layer, subject.images, subject.labels)]
+    return [
+        Section("Filters", _intro(study.layers), [kernels_picture(study.layers[0].name, study.kernels), *patches]),
+        Section(
+            "What excites each filter",
+            "The test images that excite each filter most, the strongest first, with the part of the image that the "
+            "strongest unit sees, and the classes of these images.",
+            shown,
+            folded=True,
+        ),
+        Section(
+            "Class images",
+            "The image that raises each class's logit most, beside the test image of the class that does.",
+            [class_images_picture(study.classes, subject.images)],
+        ),
+        features(subject),
+    ]
 
 
 def features(subject: Subject) -> Section:
@@ -41,4 +52,22 @@ def features(subject: Subject) -> Section:
         "What the filters make of one image of each class: the one that the model is surest of.",
         pictures,
         folded=True,
+    )
+
+
+def _intro(layers: Sequence[LayerStudy]) -> str:
+    counts = "; ".join(_count(layer) for layer in layers)
+    return (
+        f"{counts}. A dead filter says the same of every test image. Two are alike where the cosine of their kernels "
+        f"and the correlation of what they say are both above {ALIKE}."
+    )
+
+
+def _count(layer: LayerStudy) -> str:
+    dead = f" ({', '.join(map(str, layer.dead))})" if layer.dead else ""
+    pairs = [f"{pair.first} and {pair.second}: {pair.likeness:.2f}" for pair in layer.duplicates]
+    alike = f" ({'; '.join(pairs)})" if pairs else ""
+    return (
+        f"{layer.name}: {len(layer.classes)} filters, {len(layer.dead) or 'none'} dead{dead}, "
+        f"{len(pairs) or 'no'} pair{'' if len(pairs) == 1 else 's'} alike{alike}"
     )

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.insight import InsightSection
-from harness.insight.layers import has_convolutions
+from harness.insight.layers import convolutions, has_convolutions
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Trust, assess, assessments
 from harness.report.explanation import Explained, Request, explain, methods_for, milliseconds
-from harness.report.filter_sections import features, filters
+from harness.report.filter_sections import filter_sections
+from harness.report.filter_study import FilterStudy, study
 from harness.report.page import Page, Section
 from harness.report.page.gallery import KINDS, gallery, script_data
 from harness.report.picture import Picture
@@ -32,7 +33,8 @@ class Look:
     """An image, by method."""
     maps: Sequence[Picture]
     """The maps as pictures, for the folder of figures and TensorBoard."""
-    filters: Sequence[Section]
+    filters: FilterStudy | None
+    """None for a model without convolutional layers."""
 
     @classmethod
     def into(
@@ -50,7 +52,9 @@ class Look:
             known: milliseconds by method, which aren't measured again.
         """
         methods = methods_for(subject, insight)
-        progress.expect(len(methods) + assessments(subject.logits) + 1)
+        looks = has_convolutions(subject.logits)
+        filters = len(convolutions(subject.logits)) + 1 if looks else 0
+        progress.expect(len(methods) + assessments(subject.logits) + filters)
         explained = explain(
             subject, insight, seed, request, lambda name: progress.step(f"maps by {METHODS[name].title}")
         )
@@ -63,8 +67,6 @@ class Look:
             seed=seed,
             progress=progress.step,
         )
-        progress.step("filters and feature maps")
-        looks = has_convolutions(subject.logits)
         return cls(
             subject,
             request,
@@ -75,14 +77,15 @@ class Look:
                 for name, method in methods.items()
             },
             saliency_pictures(explained),
-            [filters(subject.logits, seed), features(subject)] if looks else [],
+            study(subject, seed, progress.step) if looks else None,
         )
 
     @cached_property
     def sections(self) -> list[Section]:
         sanity = {name: verdict(method.sanity) for name, method in self.trust.methods.items()}
         shown = gallery(self.explained, sanity, self.request.label)
-        return [Section("What it looks at", _intro(self), gallery=shown), trust_section(self.trust), *self.filters]
+        filters = filter_sections(self.subject, self.filters) if self.filters else []
+        return [Section("What it looks at", _intro(self), gallery=shown), trust_section(self.trust), *filters]
 
     def pictures(self) -> list[Picture]:
         """All of them, for files."""
@@ -101,7 +104,7 @@ class Look:
         )
 
     def as_json(self) -> bytes:
-        """insight.json: trust by method, and the images with what the model says of them."""
+        """insight.json: trust by method, the images with what the model says of them, and the filters by layer."""
         images = [
             {
                 "name": example.name,
@@ -113,7 +116,9 @@ class Look:
             }
             for example in self.explained.examples
         ]
-        return json.dumps({**trust_json(self.trust, self.milliseconds), "images": images}, indent=1).encode() + b"\n"
+        filters = self.filters.as_json() if self.filters else {}
+        told = {**trust_json(self.trust, self.milliseconds), "images": images, "filters": filters}
+        return json.dumps(told, indent=1).encode() + b"\n"
 
 
 def known_milliseconds(insight_file: Path) -> dict[str, float]:

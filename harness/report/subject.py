@@ -74,11 +74,15 @@ def of_files(model_file: Path, data_file: Path) -> Subject:
     return _subject(model_file.stem, logits, images, labels)
 
 
+def logits_of(model: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
+    """What the model says of images (n, height, width, channels): (n, classes), before the softmax."""
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate([model.predict_on_batch(images[at : at + _BATCH].astype(np.float32)) for at in starts])
+
+
 def probabilities(logits: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
     """What the model says of images (n, height, width, channels): (n, classes)."""
-    starts = range(0, len(images), _BATCH)
-    parts = [logits.predict_on_batch(images[start : start + _BATCH].astype(np.float32)) for start in starts]
-    values = np.concatenate(parts)
+    values = logits_of(logits, images)
     shifted = np.exp(values - values.max(axis=1, keepdims=True))
     result: NDArray[np.float32] = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
     return result

@@ -1,9 +1,10 @@
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.insight.layers import convolution, convolutions, receptive_field
+from harness.insight.layers import before_activation, convolution, convolutions, image_shape
 
 
 def test_convolutions_come_from_the_pixels_upwards(cnn: keras.Model) -> None:
@@ -17,24 +18,43 @@ def test_a_model_without_convolutions_is_refused() -> None:
         convolutions(model)
 
 
-@pytest.mark.parametrize(
-    ("layer", "first", "size"),
-    # The middle of 26×26 is unit 13; of 11×11, unit 5, of 3×3, unit 1: each pooling doubles the step.
-    [("conv_1", 13, 3), ("conv_2", 2 * 5, 8), ("conv_3", 4 * 1, 18)],
-)
-def test_receptive_field(cnn: keras.Model, layer: str, first: int, size: int) -> None:
-    assert receptive_field(cnn, layer) == (slice(first, first + size), slice(first, first + size))
-
-
-def test_a_layer_that_answers_to_nothing_sees_the_whole_image() -> None:
-    pixels = keras.Input((5, 6, 1))
-    model = keras.Model(pixels, keras.layers.Conv2D(2, 3, name="conv")(pixels))
-    model.set_weights([np.zeros((3, 3, 1, 2)), np.zeros(2)])
-    assert receptive_field(model, "conv") == (slice(0, 5), slice(0, 6))
-
-
 def test_a_layer_is_found_by_name_and_one_that_is_not_there_is_refused_with_those_that_are(cnn: keras.Model) -> None:
     assert convolution(cnn).name == "conv_3"
     assert convolution(cnn, "conv_1").name == "conv_1"
     with pytest.raises(UserError, match="no convolutional layer 'conv_9': it has conv_1, conv_2, conv_3"):
         convolution(cnn, "conv_9")
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_before_activation_is_what_the_activation_is_given(
+    images: NDArray[np.uint8], use_bias: bool, padding: str
+) -> None:
+    pixels = keras.Input((28, 28, 1))
+    layer = keras.layers.Conv2D(
+        3, (3, 5), strides=2, padding=padding, use_bias=use_bias, activation="relu", bias_initializer="normal"
+    )
+    outputs = layer(pixels)
+    before = keras.Model(pixels, before_activation(layer))(images).numpy()
+    assert before.min() < 0
+    np.testing.assert_allclose(np.maximum(before, 0), keras.Model(pixels, outputs)(images), rtol=1e-5, atol=1e-4)
+
+
+def test_before_activation_follows_the_layers_weights_and_leaves_the_layer_as_it_was(
+    images: NDArray[np.uint8],
+) -> None:
+    pixels = keras.Input((28, 28, 1))
+    layer = keras.layers.Conv2D(2, 3, activation="relu")
+    model = keras.Model(pixels, layer(pixels))
+    before = keras.Model(pixels, before_activation(layer))
+    model.set_weights([np.zeros((3, 3, 1, 2)), np.array([-7, 7])])
+    assert (before(images).numpy() == [-7, 7]).all()
+    assert layer.activation is keras.activations.relu
+    assert layer.output is model.output
+
+
+def test_the_size_of_the_images_must_be_known(cnn: keras.Model) -> None:
+    assert image_shape(cnn) == (28, 28, 1)
+    pixels = keras.Input((None, None, 3))
+    with pytest.raises(UserError, match="images of any size"):
+        image_shape(keras.Model(pixels, keras.layers.Conv2D(2, 3)(pixels)))

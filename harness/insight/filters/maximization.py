@@ -1,63 +1,99 @@
-"""The patches of image that excite a layer's filters most."""
+"""What excites a model most: patches of image for its filters, whole images for its classes.
+
+By an ascent of our own (ascent.py): that of tf-keras-vis 0.8.7 bounds the pixels only when it has ended, adds one shift
+of its jitter to the other and never takes them back, and draws them from NumPy's global generator.
+"""
+
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tf_keras_vis.activation_maximization import ActivationMaximization
-from tf_keras_vis.activation_maximization.regularizers import TotalVariation2D
-from tf_keras_vis.utils.model_modifiers import ExtractIntermediateLayer, ReplaceToLinear
 
-from harness.insight.layers import centre_unit, receptive_field
+from harness.insight.filters.ascent import ascend
+from harness.insight.layers import before_activation, centre_unit, convolution, image_shape
+from harness.insight.receptive_fields import receptive_fields
 
-_PIXEL_RANGE = (0.0, 255.0)
-_SMOOTHNESS = 0.3
-"""Weight of the total variation, in mean gradients of the unit by a pixel, so that it fits any filter."""
+_SIDES_PER_JITTER = 8
 
 
-def activation_maximization(model: keras.Model, layer: str, *, steps: int = 60, seed: int = 0) -> NDArray[np.float32]:
+@dataclass(frozen=True)
+class OptimalPatches:
+    patches: NDArray[np.float32]
+    """(filters, height, width, channels) pixels, 0 to 255; height and width of the middle unit's receptive field."""
+    scores: NDArray[np.float32]
+    """(filters,): what the middle unit says, before its activation, of the patch where it belongs, in grey."""
+    rows: slice
+    columns: slice
+    """Where in the image the patch belongs."""
+
+
+@dataclass(frozen=True)
+class OptimalImages:
+    images: NDArray[np.float32]
+    """(classes, height, width, channels) pixels, 0 to 255."""
+    logits: NDArray[np.float32]
+    """(classes,): what the model says of the image for the class."""
+    probabilities: NDArray[np.float32]
+    """(classes,)"""
+
+
+def activation_maximization(
+    model: keras.Model, layer: str, *, seeds: int = 3, seed: int = 0, steps: int = 60, jitter: int | None = None
+) -> OptimalPatches:
     """For each filter of a convolutional layer the patch of image that excites its middle unit most.
 
-    Gradient ascent by Adam from grey with a little noise, all filters at once, on
-
-        activation before the nonlinearity - smoothness · total variation
-
-    clipped to 0 to 255 at each step; what the unit doesn't see stays grey and is cut off. The middle unit,
-    not the mean over the feature map: what suits a whole map is one flat shade where the layer is linear.
-    Erhan et al. 2009, "Visualizing Higher-Layer Features of a Deep Network", section 3; total variation as in
-    Mahendran and Vedaldi 2015 (arXiv 1412.0035).
+    Before the activation, behind which a filter that is silent has no gradient. The middle unit, not the mean over the
+    feature map: what suits a whole map is one flat shade where the layer is linear. Erhan et al. 2009, "Visualizing
+    Higher-Layer Features of a Deep Network", section 3.
 
     Args:
         model: functional, from raw pixels.
         layer: the name of a Conv2D layer.
+        seeds: how many starts; the best is kept. `seed` draws them.
+        jitter: by how many pixels the image is shifted at most; an eighth of the patch's shorter side where it is None.
 
-    Returns:
-        (filters, height, width, channels) float32 pixels, 0 to 255; height and width of the receptive field.
+    Raises:
+        UserError: there is no such layer, or the model takes images of any size.
     """
-    filters = model.get_layer(layer).filters
-    noise = np.random.default_rng(seed).uniform(-10, 10, (filters, *model.input_shape[1:]))
-    start = tf.constant(127.5 + noise, tf.float32)
-    engine = ActivationMaximization(model, [ExtractIntermediateLayer(layer), ReplaceToLinear()])
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(start)
-        units = _unit_of_each_image(engine.model([start]))
-    gradient = np.abs(tape.gradient(units, start).numpy()).reshape(filters, -1)
-    scale = gradient.sum(axis=1) / np.maximum(np.count_nonzero(gradient, axis=1), 1)
-    scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    images = engine(
-        lambda maps: _unit_of_each_image(maps) / scale,
-        seed_input=start,
-        input_range=_PIXEL_RANGE,
-        input_modifiers=[],
-        # The engine divides the total variation by the number of values in an image.
-        regularizers=[TotalVariation2D(_SMOOTHNESS * noise[0].size)],
-        optimizer=keras.optimizers.Adam(8.0),
-        steps=steps,
-    )
-    rows, columns = receptive_field(model, layer)
-    return np.asarray(images, np.float32)[:, rows, columns]
+    of = convolution(model, layer)
+    rows, columns = receptive_fields(model, layer).middle()
+    part = keras.Model(model.inputs[0], centre_unit(before_activation(of)))
+    if jitter is None:
+        jitter = min(rows.stop - rows.start, columns.stop - columns.start) // _SIDES_PER_JITTER
+    found = ascend(part, np.arange(of.filters), (rows, columns), seeds=seeds, seed=seed, steps=steps, jitter=jitter)
+    return OptimalPatches(found.images, found.scores, rows, columns)
 
 
-def _unit_of_each_image(maps: tf.Tensor) -> tf.Tensor:
-    """The middle unit of filter i for image i, (n,), from feature maps (n, height, width, n)."""
-    return tf.linalg.diag_part(centre_unit(maps))
+def class_optimal_images(
+    model: keras.Model,
+    classes: NDArray[np.integer],
+    *,
+    seeds: int = 12,
+    seed: int = 0,
+    steps: int = 60,
+    jitter: int | None = None,
+) -> OptimalImages:
+    """For each of the classes, (n,), the image that raises its logit most.
+
+    Simonyan et al. 2013, "Deep Inside Convolutional Networks" (arXiv 1312.6034), section 2, with the total variation
+    for their norm. The logit, not the probability, which also rises where other classes fall.
+
+    Args:
+        model: functional, from raw pixels to logits.
+        seeds, seed, steps, jitter: as in `activation_maximization`, the whole image for the patch. More starts, since
+            a class has many ways to get stuck and there are few classes.
+
+    Raises:
+        UserError: the model takes images of any size.
+    """
+    height, width, _ = image_shape(model)
+    whole = slice(0, height), slice(0, width)
+    if jitter is None:
+        jitter = min(height, width) // _SIDES_PER_JITTER
+    part = keras.Model(model.inputs[0], model.outputs[0])
+    found = ascend(part, classes, whole, seeds=seeds, seed=seed, steps=steps, jitter=jitter)
+    says = [tf.nn.softmax(part(image[np.newaxis])).numpy()[0] for image in found.images]
+    probabilities = np.array([one[label] for one, label in zip(says, classes, strict=True)], np.float32)
+    return OptimalImages(found.images, found.scores, probabilities)

@@ -1,18 +1,20 @@
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.insight.filters import feature_maps
 
 
-def test_feature_maps_are_what_the_layers_give(cnn: keras.Model, images: np.ndarray) -> None:
+def test_feature_maps_are_what_the_layers_give(cnn: keras.Model, images: NDArray[np.uint8]) -> None:
     maps = feature_maps(cnn, images)
     assert {name: values.shape for name, values in maps.items()} == {
         "conv_1": (6, 32, 26, 26),
         "conv_2": (6, 64, 11, 11),
         "conv_3": (6, 64, 3, 3),
     }
-    first = cnn.get_layer("conv_1")(cnn.get_layer("scale")(images.astype(np.float32)))
-    np.testing.assert_allclose(maps["conv_1"], np.moveaxis(np.asarray(first), -1, 1), rtol=1e-5)
+    kernel, bias = cnn.get_layer("conv_1").get_weights()
+    before = np.einsum("hwc,hwcf->f", images[4, 10:13, 7:10] / 255, kernel) + bias
+    np.testing.assert_allclose(maps["conv_1"][4, :, 10, 7], np.maximum(before, 0), rtol=1e-4, atol=1e-6)
 
 
 def test_a_model_with_one_convolutional_layer() -> None:

@@ -1,0 +1,56 @@
+"""The image that raises each class's logit most, beside the best test image of the class."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.filter_study import ClassStudy
+from harness.report.picture import INK, MUTED, Picture, blank, displayable, place, png
+from harness.report.table import Row, Table
+from harness.report.wording import percent
+
+_PAIRS = 5
+_IMAGE, _BETWEEN = 0.88, 0.22
+_ABOVE, _BELOW = 0.27, 0.52
+
+
+def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
+    """Pairs of images, each with its logit and the probability of the class; images (n, height, width, channels)."""
+    count = len(classes.examples)
+    rows = -(-count // _PAIRS)
+    height, width = images.shape[1:3]
+    tall, step = _IMAGE * height / width, 2 * _IMAGE + 0.04 + _BETWEEN
+    figure, axes = blank(min(count, _PAIRS) * step + 0.1, rows * (tall + _ABOVE + _BELOW))
+    table = []
+    for label, example in enumerate(classes.examples):
+        left, top = 0.1 + label % _PAIRS * step, label // _PAIRS * (tall + _ABOVE + _BELOW) + _ABOVE
+        axes.text(left, top - 0.05, f"class {label}", fontsize=9.5, color=INK, va="bottom")
+        found = classes.optimal
+        shown = [(found.images[label], float(found.logits[label]), float(found.probabilities[label]), "found")]
+        if example is not None:
+            shown.append((images[example.row], example.logit, example.probability, f"test #{example.row}"))
+        for image, logit, probability, name in shown:
+            place(axes, displayable(image), left, top, _IMAGE, tall)
+            lines = f"logit {logit:.2f}\n{percent(probability)}\n{name}"
+            axes.text(left + _IMAGE / 2, top + tall + 0.03, lines, fontsize=7, color=MUTED, ha="center", va="top")
+            table.append(Row([str(label), name, f"{logit:.3f}", percent(probability)]))
+            left += _IMAGE + 0.04
+    return Picture(
+        name="filters-classes",
+        title="Class images",
+        caption="Left of each pair the image that raises the class's logit most, found by activation maximization; right "
+        "the test image of the class with the highest logit. Under each the logit and the probability of the class. "
+        "What the model is surest of need not look like the class: it shows what counts for it.",
+        alt="Optimal images of the classes, with the best test image beside each. Logits: "
+        + "; ".join(_told(classes, label) for label in range(count))
+        + ".",
+        png=png(figure),
+        table=Table("The class images as numbers", ["class", "image", "logit", "probability"], table),
+    )
+
+
+def _told(classes: ClassStudy, label: int) -> str:
+    example = classes.examples[label]
+    real = "no test image" if example is None else f"{example.logit:.2f} of test image {example.row}"
+    return f"class {label} {np.float64(classes.optimal.logits[label]):.2f}, {real}"
