@@ -39,9 +39,9 @@ def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
     return Picture(
         name="filters-classes",
         title="Class images",
-        caption="Left of each pair the image that raises the class's logit most, found by activation maximization; right "
-        "the test image of the class with the highest logit. Under each the logit and the probability of the class. "
-        "What the model is surest of need not look like the class: it shows what counts for it.",
+        caption="Left of each pair the image that raises the class's logit most, found by activation maximization; "
+        "right the test image of the class with the highest logit. Under each the logit and the probability of the "
+        "class. What the model is surest of need not look like the class: it shows what counts for it.",
         alt="Optimal images of the classes, with the best test image beside each. Logits: "
         + "; ".join(_told(classes, label) for label in range(count))
         + ".",

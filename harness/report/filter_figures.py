@@ -26,7 +26,7 @@ _HEADING = 0.58
 
 
 def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
-    """The first layer's kernels, (filters, height, width, channels), signed: in colour, where there are three channels."""
+    """The first kernels, (filters, height, width, channels), signed: in colour where they have three channels."""
     in_colour = kernels.shape[-1] == 3
     values = kernels if in_colour else kernels.mean(axis=-1)
     limit = max(float(np.abs(values).max()), 1e-12)
@@ -52,8 +52,8 @@ def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
     return Picture(
         name="filters-kernels",
         title=f"Kernels of {layer}",
-        caption=f"The {len(values)} kernels of the first layer, {size} weights each. A filter's number is the number of "
-        f"its row plus that of its column. {reading}",
+        caption=f"The {len(values)} kernels of the first layer, {size} weights each. A filter's number is the number "
+        f"of its row plus that of its column. {reading}",
         alt=f"{len(values)} kernels of {size} weights from layer {layer}, {meaning}, up to ±{limit:.2g}.",
         png=png(figure),
     )
