@@ -16,6 +16,8 @@ from harness.report.table import Row, Table
 _AT_ONCE = 64
 """Filters in one picture."""
 _BAD = "#b3261e"
+_FRAME = "#b8b8b8"
+"""So that a white patch ends somewhere on white paper."""
 _MARK = (255, 140, 0)
 _BAR = "#7f9fc4"
 
@@ -55,6 +57,7 @@ def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture
     tall = _PATCH * height / width
     below = _ROW - 0.5 + tall
     figure, axes = blank(_PAIRS * step + 0.1, rows * below + 0.1)
+    frames = []
     for index, number in enumerate(filters):
         left, top = 0.1 + index % _PAIRS * step, index // _PAIRS * below + 0.22
         _heading(axes, layer, number, left, top - 0.03)
@@ -62,10 +65,12 @@ def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture
         scores = layer.optimal.scores[number], layer.strongest.activations[number, 0]
         for patch, score, colour in zip((found, _best_real(layer, images, number)), scores, (INK, MUTED), strict=True):
             place(axes, patch, left, top, _PATCH, tall)
+            frames.append(Rectangle((left, top), _PATCH, tall))
             axes.text(
                 left + _PATCH / 2, top + tall + 0.02, f"{score:.3g}", fontsize=7, color=colour, ha="center", va="top"
             )
             left += _PATCH + 0.03
+    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor=_FRAME, linewidth=0.6, zorder=3))
     size = f"{height}×{width}"
     return Picture(
         name=f"filters-{layer.name}{_suffix(layer, filters)}",
@@ -73,8 +78,8 @@ def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture
         caption=f"Left of each pair the patch of {size} pixels that raises the filter's activation most, found by "
         "activation maximization; right the patch of a test image that does, cut off at the image's border. Under each "
         "what the filter says of it, before the nonlinearity. Where the patch is white the filter wants brightness, "
-        "where it is black it wants none. A patch far above every real one shows what the filter would answer to, not "
-        "what it meets.",
+        "where it is black it wants none. Where the right number is the higher one, the search has missed the best. A "
+        "patch far above every real one shows what the filter would answer to, not what it meets.",
         alt=f"{len(filters)} pairs of patches of {size} pixels, filters {filters[0]} to {filters[-1]} of layer "
         f"{layer.name}: the optimal patch and the best of a test image, with their activations.",
         png=png(figure),

@@ -27,6 +27,9 @@ NAMES = {
     "filters-kernels",
     "filters-conv_1",
     "filters-conv_2",
+    "filters-conv_1-examples",
+    "filters-conv_2-examples",
+    "filters-classes",
 }
 
 

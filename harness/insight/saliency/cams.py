@@ -64,7 +64,7 @@ def scorecam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *,
     Wang et al. 2020, "Score-CAM" (arXiv 1910.01279), equations 3 to 7, without the probability of a black image that
     equation 4 takes off. No gradients; a forward pass for each feature map.
     """
-    engine = Scorecam(_Quiet(logits.inputs, logits.outputs[0]))
+    engine = Scorecam(_Quiet(logits))
     per_image = 8 * convolution(logits, layer).filters * int(np.prod(images.shape[1:]))
     chunk = max(1, min(CHUNK, _MASKED_BYTES // per_image))
     return _explained(engine, layer, images, labels, chunk=chunk)
@@ -88,10 +88,17 @@ def _explained(
 
 
 class _Quiet(keras.Model):  # type: ignore[misc]
-    """Predicts without Keras's progress bar, which the engine can't switch off."""
+    """Predicts without Keras's progress bar, which the engine can't switch off, and in the model's compiled function,
+    which a copy of the model would have to compile anew."""
+
+    def __init__(self, logits: keras.Model) -> None:
+        super().__init__(logits.inputs, logits.outputs[0])
+        self.logits = logits
 
     def predict(self, images: list[NDArray[Any]], batch_size: int) -> NDArray[Any]:
         (masked,) = images
         starts = range(0, len(masked), batch_size)
-        outputs = [self([masked[start : start + batch_size].astype(np.float32)], training=False) for start in starts]
+        outputs = [
+            self.logits.predict_on_batch(masked[start : start + batch_size].astype(np.float32)) for start in starts
+        ]
         return np.concatenate(outputs)

@@ -1,0 +1,114 @@
+import json
+from io import BytesIO
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from harness.data import sources
+from harness.report.filter_sections import filter_sections
+from harness.report.filter_study import FilterStudy, study
+from harness.report.page import Section
+from harness.report.subject import Subject, probabilities
+
+DEAD, COPIED, COPY = 3, 0, 2
+
+
+def subject_of(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Subject:
+    return Subject("small", model, images, labels, probabilities(model, images))
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    """Five filters, of which one is dead and one a copy of another; three classes, and no image of the last."""
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((28, 28, 1))
+    hidden = keras.layers.Conv2D(5, 7, activation="relu", name="first")(keras.layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(hidden)))
+    kernel, bias = model.get_layer("first").get_weights()
+    kernel[..., COPY] = kernel[..., COPIED]
+    bias[DEAD] = -1e6
+    model.get_layer("first").set_weights([kernel, bias])
+    return subject_of(model, sources.load("mnist").x_test[:30], np.arange(30, dtype=np.int32) % 2)
+
+
+@pytest.fixture(scope="module")
+def found(subject: Subject) -> FilterStudy:
+    return study(subject, seed=0)
+
+
+@pytest.fixture(scope="module")
+def sections(subject: Subject, found: FilterStudy) -> dict[str, Section]:
+    return {section.title: section for section in filter_sections(subject, found)}
+
+
+def test_dead_and_duplicated_filters_are_counted_and_named(sections: dict[str, Section]) -> None:
+    intro = sections["Filters"].intro
+    assert intro.startswith("first: 5 filters, 1 dead (3), 1 pair alike (0 and 2: 1.00).")
+
+
+def test_the_numbers_are_those_of_the_model(subject: Subject, found: FilterStudy) -> None:
+    (layer,) = found.as_json()
+    filters = json.loads(json.dumps(found.as_json()))[layer]
+    assert [of["filter"] for of in filters] == [0, 1, 2, 3, 4]
+    assert [of["dead"] for of in filters] == [False, False, False, True, False]
+    assert filters[COPY]["duplicates"] == {"0": 1.0}
+    assert filters[COPIED]["duplicates"] == {"2": 1.0}
+
+    kernel, bias = subject.logits.get_layer("first").get_weights()
+    for of in filters:
+        for row, value, (top, bottom, left, right) in zip(of["images"], of["activations"], of["fields"], strict=True):
+            seen = subject.images[row, top:bottom, left:right, 0] / 255
+            assert value == pytest.approx((seen * kernel[..., 0, of["filter"]]).sum() + bias[of["filter"]], rel=1e-4)
+        assert of["best_real"] == of["activations"][0]
+        assert of["classes"] == {
+            str(label): int((subject.labels[of["images"]] == label).sum())
+            for label in sorted({0, 1}, key=lambda label: -(subject.labels[of["images"]] == label).sum())
+            if (subject.labels[of["images"]] == label).any()
+        }
+
+
+def test_pictures_tell_in_words_and_numbers_what_they_show(sections: dict[str, Section]) -> None:
+    kernels, patches = sections["Filters"].pictures
+    assert "5 kernels of 7×7 weights from layer first" in kernels.alt
+    assert "5 pairs of patches of 7×7 pixels, filters 0 to 4 of layer first" in patches.alt
+    assert patches.table is not None
+    remarks = [row.cells[-1] for row in patches.table.rows]
+    assert remarks == ["like 2 (1.00)", "", "like 0 (1.00)", "dead", ""]
+    (images,) = sections["What excites each filter"].pictures
+    assert "9 test images for each of the filters 0 to 4 of layer first" in images.alt
+
+
+def test_the_image_of_a_class_stands_beside_its_best_test_image(subject: Subject, sections: dict[str, Section]) -> None:
+    (picture,) = sections["Class images"].pictures
+    logits = subject.logits.predict_on_batch(subject.images.astype(np.float32))
+    best = [int(2 * logits[::2, 0].argmax()), int(2 * logits[1::2, 1].argmax() + 1)]
+    assert picture.table is not None
+    assert [row.cells[:2] for row in picture.table.rows] == [
+        ["0", "found"],
+        ["0", f"test #{best[0]}"],
+        ["1", "found"],
+        ["1", f"test #{best[1]}"],
+        ["2", "found"],
+    ]
+    assert float(str(picture.table.rows[1].cells[2])) == pytest.approx(float(logits[best[0], 0]), abs=6e-4)
+    assert picture.alt.endswith("no test image.")
+
+
+def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((24, 20, 3))
+    hidden = keras.layers.Conv2D(70, 3, padding="same", name="wide")(keras.layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(hidden)))
+    images = np.random.default_rng(0).integers(0, 256, (4, 24, 20, 3), dtype=np.uint8)
+    subject = subject_of(model, images, np.array([0, 1, 0, 1], np.int32))
+    filters, shown, *_ = filter_sections(subject, study(subject, seed=0))
+    assert [picture.name for picture in filters.pictures] == ["filters-kernels", "filters-wide-0", "filters-wide-64"]
+    assert [picture.title for picture in shown.pictures] == [
+        "Images that excite the filters of wide, 0 to 63",
+        "Images that excite the filters of wide, 64 to 69",
+    ]
+    drawn = np.asarray(Image.open(BytesIO(filters.pictures[0].png)).convert("RGB")).astype(int)
+    assert np.abs(drawn[..., 0] - drawn[..., 2]).max() > 100
