@@ -57,8 +57,8 @@ def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Seque
         ),
         (
             "Sanity: whether the map changes when the layers' weights are drawn anew from the top (rank correlation "
-            f"below {HARDLY_CHANGED} on the foreground). Stability: rank correlation of the map with that of a "
-            "slightly noisy copy of the image."
+            f"below {HARDLY_CHANGED}, on the foreground or with signs). Stability: rank correlation of the map with "
+            "that of a slightly noisy copy of the image."
         ),
     ]
     if left_out:
