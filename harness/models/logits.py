@@ -4,13 +4,20 @@ For a gradient of the pixels in bfloat16 has two digits, and a softmax hides wha
 against the others.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from keras.layers import Activation, Softmax
+from keras.layers import Activation, Normalization, Softmax
 
 from harness.errors import RunError
+from harness.models.flatten import flattened
+
+_TRIED = 4
+"""Images of noise on which the copy is held against the model."""
+_TOLERANCE = 1e-3
+"""Of the largest output."""
 
 
 def pixels_to_logits(
@@ -18,13 +25,16 @@ def pixels_to_logits(
 ) -> keras.Model:
     """A copy of `model` without its last softmax, which takes pixels from 0 to 255.
 
+    Models within the model are dissolved, so that all its layers are the copy's. Unless the model computes in half
+    precision, the copy is held against it on images of noise.
+
     Args:
         model: Sequential or Functional, one image in and (n, classes) out: logits, or probabilities by a softmax.
         image_shape: height, width, channels of the images.
         low, high: what the model takes for the pixels 0 and 255.
 
     Raises:
-        RunError: the model is no classifier of such images, or a weight is not finite.
+        RunError: the model is no classifier of such images, a weight is not finite, or the copy says something else.
     """
     _check(model, image_shape)
     pixels = keras.Input(image_shape, name="pixels")
@@ -33,33 +43,36 @@ def pixels_to_logits(
     else:
         scaled = keras.layers.Rescaling((high - low) / 255, low, name="pixels_to_input")(pixels)
 
+    flat = flattened(model)
+    last = flat.outputs[0]._keras_history.operation
+    has_softmax = isinstance(last, Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+    is_softmax = has_softmax and isinstance(last, Softmax | Activation)
+
     def copy_of(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, keras.Model):
-            return keras.models.clone_model(layer, clone_function=copy_of)
         if not isinstance(layer, keras.layers.Layer):  # an operation, such as keras.ops.add, has no weights
             return layer
         settings = {**layer.get_config(), "dtype": "float32"}
-        if layer is last and _is_softmax(getattr(layer, "activation", None)):
+        if layer is last and has_softmax and not is_softmax:
             settings["activation"] = "linear"
         return type(layer).from_config(settings)
 
     def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = keras.tree.map_structure(lambda value: scaled if value is pixels else value, (args, kwargs))
-        return layer(*args, **kwargs)
+        return args[0] if is_softmax and layer.name == last.name else layer(*args, **kwargs)
 
-    output = model.outputs[0]
-    last = output._keras_history.operation
-    if isinstance(last, Softmax) or (isinstance(last, Activation) and _is_softmax(last.activation)):
-        output = last.input
-        last = output._keras_history.operation
-    flat = keras.Model([model.inputs[0]], output)
-    copy = keras.models.clone_model(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call)
-    copy.set_weights(flat.get_weights())
-    return keras.Model(copy.inputs[0], copy.outputs[0], name=model.name)
+    copied = keras.models.clone_model(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call)
+    copied.set_weights(flat.get_weights())
+    for layer in copied.layers:
+        if isinstance(layer, Normalization):
+            layer.finalize_state()  # what it normalises by is worked out from its weights, once
+    logits = keras.Model(copied.inputs[0], copied.outputs[0], name=model.name)
+    if _is_whole(flat):  # half precision says something else anyway, and through a softmax anything
+        _compare(logits, model, lambda images: images * (high - low) / 255 + low, has_softmax)
+    return logits
 
 
-def _is_softmax(activation: Any) -> bool:
-    return activation is keras.activations.softmax
+def _is_whole(model: keras.Model) -> bool:
+    return all(layer.compute_dtype in ("float32", "float64") for layer in model.layers if layer.weights)
 
 
 def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
@@ -85,3 +98,28 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
     for weight in model.weights:
         if not np.isfinite(weight.numpy()).all():
             raise RunError(f"the model {model.name} has weights that are not finite, in {weight.path}: train it anew")
+
+
+def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any], has_softmax: bool) -> None:
+    """Hold the copy against the model; `taken` makes what the model takes of pixels."""
+    noise = np.random.default_rng(0).uniform(0, 255, (_TRIED, *logits.input_shape[1:])).astype(np.float32)
+    expected = np.asarray(model.predict_on_batch(taken(noise)), np.float32)
+    says = logits.predict_on_batch(noise)
+    if has_softmax:
+        says = keras.ops.convert_to_numpy(keras.ops.softmax(says))
+    elif _ends_in_sigmoid(logits) or (expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01)):
+        raise RunError(
+            f"the model {model.name} gives probabilities, and not by a softmax layer at its end: end it in one, "
+            "or in logits"
+        )
+    error = float(np.abs(says - expected).max())
+    if not error <= _TOLERANCE * np.abs(expected).max():
+        raise RunError(
+            f"the model {model.name} can't be copied: the copy's outputs are off by up to {error:.3g}; "
+            "is there a layer in it whose get_config doesn't tell all, or one that is random?"
+        )
+
+
+def _ends_in_sigmoid(logits: keras.Model) -> bool:
+    last = logits.outputs[0]._keras_history.operation
+    return getattr(last, "activation", None) is keras.activations.sigmoid or type(last).__name__ == "Sigmoid"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from harness.errors import RunError
@@ -32,7 +33,25 @@ def nested() -> keras.Model:
     return keras.Model(image, layers.Softmax()(layers.Dense(5)(layers.Flatten()(base(image)))))
 
 
-@pytest.mark.parametrize("make", [sequential, functional, nested])
+def deeply_nested() -> keras.Model:
+    """Names twice, batch normalization that is told not to train, a model shared by two branches, a softmax within."""
+    inner = keras.Input((10, 8, 4))
+    shared = keras.Model(inner, layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")(inner))
+    middle = keras.Sequential([keras.Input(SHAPE), layers.Conv2D(4, 3, name="conv"), layers.BatchNormalization()])
+    image = keras.Input(SHAPE)
+    x = middle(image, training=False)
+    body = keras.Model(image, layers.Flatten()(shared(x) + shared(shared(x))))
+    head = keras.Sequential([keras.Input((320,)), layers.Dense(5, name="conv"), layers.Softmax()])
+    return keras.Sequential([keras.Input(SHAPE), body, head])
+
+
+def normalized() -> keras.Model:
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(1).normal(100, 30, (64, *SHAPE)))
+    return keras.Sequential([keras.Input(SHAPE), normalization, layers.Flatten(), layers.Dense(5, "softmax")])
+
+
+@pytest.mark.parametrize("make", [sequential, functional, nested, deeply_nested, normalized])
 @pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)])
 def test_the_softmax_of_its_logits_is_what_the_model_says(
     make: Callable[[], keras.Model], low: float, high: float
@@ -44,6 +63,41 @@ def test_the_softmax_of_its_logits_is_what_the_model_says(
     assert logits.input_shape == (None, *SHAPE)
     expected = model.predict(pixels * (high - low) / 255 + low, verbose=0)
     np.testing.assert_allclose(keras.ops.softmax(logits(pixels)).numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("make", "convolutions"), [(nested, 1), (deeply_nested, 2)])
+def test_models_within_it_are_dissolved(make: Callable[[], keras.Model], convolutions: int) -> None:
+    model = make()
+    found = pixels_to_logits(model, SHAPE).layers
+    assert not [layer for layer in found if isinstance(layer, keras.Model)]
+    assert sum(isinstance(layer, layers.Conv2D) for layer in found) == convolutions
+    assert any(isinstance(layer, keras.Model) for layer in model.layers), "the model itself is left alone"
+
+
+def test_probabilities_that_are_not_a_softmax_layers_are_refused() -> None:
+    image = keras.Input(SHAPE)
+    dense = layers.Dense(5)(layers.Flatten()(image))
+    for output in (keras.ops.softmax(dense), keras.ops.sigmoid(dense), layers.Activation("sigmoid")(dense)):
+        assert "gives probabilities, and not by a softmax layer" in refused(keras.Model(image, output))
+
+
+class Forgetful(layers.Layer):  # type: ignore[misc]
+    """Multiplies by what its config doesn't tell."""
+
+    def __init__(self, factor: float = 1.0, **settings: object) -> None:
+        super().__init__(**settings)
+        self.factor = factor
+
+    def get_config(self) -> dict[str, object]:
+        return dict(super().get_config())
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        return images * self.factor
+
+
+def test_a_copy_that_says_something_else_is_refused() -> None:
+    model = keras.Sequential([keras.Input(SHAPE), Forgetful(3.0), layers.Flatten(), layers.Dense(5)])
+    assert "can't be copied: the copy's outputs are off by up to " in refused(model)
 
 
 def test_a_model_of_logits_stays_one_and_half_precision_becomes_whole() -> None:

@@ -1,0 +1,50 @@
+"""A Functional model in which models stand like layers → one in which their layers stand."""
+
+from typing import Any
+
+import keras
+
+
+def flattened(model: keras.Model) -> keras.Model:
+    """The same as a Functional model without models in it, however deep they were nested.
+
+    Its layers are the model's own where there is nothing to dissolve, else copies; a layer whose name another one has
+    too gets a number behind it.
+
+    Args:
+        model: Sequential or Functional, with one input and one output; it is left alone.
+    """
+    flat = keras.Model([model.inputs[0]], model.outputs[0], name=model.name)
+    if not _has_models(flat):
+        return flat
+    weights = flat.get_weights()
+    flat = keras.models.clone_model(flat, clone_function=_Renaming(), recursive=True)
+    flat.set_weights(weights)
+    while _has_models(flat):
+        flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=_call)
+    return flat
+
+
+def _has_models(model: keras.Model) -> bool:
+    return any(isinstance(layer, keras.Model) for layer in model.layers)
+
+
+def _call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+    # A model's `call` calls its layers on the symbolic tensors themselves, and leaves no trace of the model.
+    return layer.call(*args) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
+
+
+class _Renaming:
+    """Copies layers, each with a name that no other has."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def __call__(self, layer: keras.Operation) -> keras.Operation:
+        if not isinstance(layer, keras.layers.Layer):
+            return layer
+        name, number = layer.name, 1
+        while name in self._used:
+            name, number = f"{layer.name}_{number}", number + 1
+        self._used.add(name)
+        return type(layer).from_config({**layer.get_config(), "name": name})
