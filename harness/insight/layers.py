@@ -7,6 +7,14 @@ import tensorflow as tf
 
 from harness.errors import UserError
 
+_ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ELU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ReLU,
+)
+
 
 def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
     """The two-dimensional convolutional layers, from the pixels upwards.
@@ -16,7 +24,7 @@ def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
     """
     layers = _convolutions(model)
     if not layers:
-        raise UserError("the model has no Conv2D layer, so there are no filters to show")
+        raise UserError("the model has no Conv2D layer")
     return layers
 
 
@@ -55,16 +63,41 @@ def image_shape(model: keras.Model) -> tuple[int, int, int]:
     """
     shape: tuple[int, int, int] = model.inputs[0].shape[1:]
     if None in shape:
-        raise UserError(f"the model takes images of any size, {shape}: fix one with harness.models.logits")
+        raise UserError(
+            f"the model takes images of any size, {shape}: harness.models.logits.pixels_to_logits fixes one"
+        )
     return shape
 
 
-def before_activation(layer: keras.layers.Conv2D) -> Any:
+def features(model: keras.Model, layer: keras.layers.Conv2D) -> keras.layers.Layer:
+    """The layer that ends what a convolutional one begins: itself, or where it has no activation the activation layer
+    that follows, with batch normalization between them or without."""
+    last = layer
+    while last.activation is keras.activations.linear if last is layer else not isinstance(last, _ACTIVATIONS):
+        following = _following(model, last)
+        if len(following) != 1 or not isinstance(following[0], (keras.layers.BatchNormalization, *_ACTIVATIONS)):
+            return layer
+        last = following[0]
+    return last
+
+
+def _following(model: keras.Model, layer: keras.layers.Layer) -> list[keras.Operation]:
+    return [
+        operation
+        for operation in keras.Model(model.inputs, model.outputs).operations  # a Sequential doesn't tell its own
+        if not isinstance(operation, keras.layers.InputLayer)
+        and any(tensor is layer.output for tensor in keras.tree.flatten(operation.input))
+    ]
+
+
+def before_activation(model: keras.Model, layer: keras.layers.Conv2D) -> Any:
     """What a convolutional layer says before its activation, symbolically: (n, height, width, filters).
 
-    In float32, from the layer's own weights, so that it follows them; convolved once more, beside the layer.
+    In float32. Where the activation is the layer's own it is convolved once more, beside the layer, from its weights,
+    so that it follows them; where it is a layer of its own, this is what that layer is given.
     """
-    return _BeforeActivation(layer)(layer.input)
+    last = features(model, layer)
+    return _BeforeActivation(layer)(layer.input) if last is layer else keras.ops.cast(last.input, "float32")
 
 
 class _BeforeActivation(keras.layers.Layer):  # type: ignore[misc]

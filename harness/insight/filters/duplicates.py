@@ -50,7 +50,7 @@ def _of_layer(model: keras.Model, layer: keras.layers.Conv2D, images: NDArray[An
     if not len(pairs):
         return []  # mostly so: no image needs to be looked at
     filters, places = np.unique(pairs, return_inverse=True)
-    correlations = _correlations(keras.Model(model.inputs[0], before_activation(layer)), filters, images)
+    correlations = _correlations(keras.Model(model.inputs[0], before_activation(model, layer)), filters, images)
     found = [
         Duplicates(int(one), int(other), min(float(cosines[one, other]), float(correlations[tuple(place)])))
         for (one, other), place in zip(pairs, places.reshape(pairs.shape), strict=True)

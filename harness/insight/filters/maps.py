@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.layers import convolutions
+from harness.insight.layers import convolutions, features
 
 
 def feature_maps(model: keras.Model, images: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """What each convolutional layer makes of the images, after its nonlinearity.
+    """What each convolutional layer makes of the images, after its activation, which may be a layer of its own.
 
     Args:
         model: functional, from raw pixels.
@@ -23,7 +23,7 @@ def feature_maps(model: keras.Model, images: NDArray[Any]) -> dict[str, NDArray[
         UserError: the model has no Conv2D layer.
     """
     layers = convolutions(model)
-    through = keras.Model(model.inputs, [layer.output for layer in layers])
+    through = keras.Model(model.inputs, [features(model, layer).output for layer in layers])
     outputs = keras.tree.flatten(through([images.astype(np.float32)]))  # a lone output comes without its list
     return {
         layer.name: np.moveaxis(output.numpy().astype(np.float32), -1, 1)

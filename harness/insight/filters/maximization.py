@@ -59,7 +59,7 @@ def activation_maximization(
     """
     of = convolution(model, layer)
     rows, columns = receptive_fields(model, layer).middle()
-    part = keras.Model(model.inputs[0], centre_unit(before_activation(of)))
+    part = keras.Model(model.inputs[0], centre_unit(before_activation(model, of)))
     if jitter is None:
         jitter = min(rows.stop - rows.start, columns.stop - columns.start) // _SIDES_PER_JITTER
     found = ascend(part, np.arange(of.filters), (rows, columns), seeds=seeds, seed=seed, steps=steps, jitter=jitter)

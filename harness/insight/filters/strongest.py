@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.insight.filters.batches import batches
-from harness.insight.layers import before_activation, convolutions, image_shape
+from harness.insight.layers import before_activation, convolutions, features, image_shape
 from harness.insight.receptive_fields import receptive_fields
 
 
@@ -56,12 +56,18 @@ def strongest(model: keras.Model, images: NDArray[Any], *, best: int = 9) -> dic
         UserError: the model has no Conv2D layer, or takes images of any size.
     """
     layers = convolutions(model)
-    through = keras.Model(model.inputs[0], [before_activation(layer) for layer in layers])
-    extremes = _compiled(through, [layer.activation for layer in layers])
+    through = keras.Model(model.inputs[0], [before_activation(model, layer) for layer in layers])
+    extremes = _compiled(through, [_activation(model, layer) for layer in layers])
     found = [_Found.of_no_image(layer.filters) for layer in layers]
     for first, some in batches(through, images):
         found = [so_far.and_of(first, batch, best) for so_far, batch in zip(found, extremes(some), strict=True)]
     return {layer.name: _told(model, layer.name, of) for layer, of in zip(layers, found, strict=True)}
+
+
+def _activation(model: keras.Model, layer: keras.layers.Conv2D) -> Callable[[tf.Tensor], tf.Tensor]:
+    last = features(model, layer)
+    activation: Callable[[tf.Tensor], tf.Tensor] = layer.activation if last is layer else last
+    return activation
 
 
 _Extremes = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]

@@ -1,7 +1,8 @@
 """Class activation maps at a convolutional layer, the last one unless `layer` names another, by tf-keras-vis.
 
-A map has that layer's few positions and is stretched to the image by linear interpolation, corner on corner. Below, A^k
-is the layer's k-th feature map, and g^k is ∂ logit / ∂ A^k.
+Below, A^k is the layer's k-th feature map, after its activation, also where that is a layer of its own
+(`layers.features`), and g^k is ∂ logit / ∂ A^k. A map has the few positions of A^k and is stretched to the image by
+linear interpolation, corner on corner.
 """
 
 from collections.abc import Callable
@@ -17,11 +18,11 @@ from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 from tf_keras_vis.layercam import Layercam
 from tf_keras_vis.scorecam import Scorecam
 
-from harness.insight.layers import convolution
+from harness.insight.layers import convolution, features
 from harness.insight.saliency.chunks import CHUNK, Maps, Score, in_chunks, logit_of
 
 _MASKED_BYTES = 2**28
-"""Score-CAM masks each image once for every feature map, all of a chunk at a time, as float64."""
+"""Score-CAM masks each image once for every feature map, all of a chunk at a time, and as many to make them of."""
 
 
 def gradcam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, layer: str | None = None) -> Maps:
@@ -78,10 +79,16 @@ def _explained(
     score_of: Callable[[tf.Tensor], Score] = logit_of,
     chunk: int = CHUNK,
 ) -> Maps:
-    name = convolution(engine.model, layer).name
+    name = features(engine.model, convolution(engine.model, layer)).name
 
     def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
-        result: NDArray[Any] = engine(score_of(labels), images, penultimate_layer=name, normalize_cam=False)
+        result: NDArray[Any] = engine(
+            score_of(labels),
+            images,
+            penultimate_layer=name,
+            seek_penultimate_conv_layer=False,  # it would go back from an activation layer to the convolution
+            normalize_cam=False,
+        )
         return result
 
     return in_chunks(maps, images, labels, chunk)

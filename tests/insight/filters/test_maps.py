@@ -17,6 +17,14 @@ def test_feature_maps_are_what_the_layers_give(cnn: keras.Model, images: NDArray
     np.testing.assert_allclose(maps["conv_1"][4, :, 10, 7], np.maximum(before, 0), rtol=1e-4, atol=1e-6)
 
 
+def test_after_an_activation_that_is_a_layer_of_its_own(images: NDArray[np.uint8]) -> None:
+    inputs = keras.Input((28, 28, 1))
+    hidden = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 3, name="conv")(inputs))
+    model = keras.Model(inputs, keras.layers.ReLU()(hidden))
+    expected = model(images.astype(np.float32)).numpy()
+    np.testing.assert_array_equal(feature_maps(model, images)["conv"], np.moveaxis(expected, -1, 1))
+
+
 def test_a_model_with_one_convolutional_layer() -> None:
     inputs = keras.Input((5, 4, 3))
     hidden = keras.layers.Conv2D(2, 3, name="only")(inputs)

@@ -68,7 +68,7 @@ def test_the_score_is_what_the_model_says_of_the_returned_patch(
     filters = model.get_layer(layer).filters
     images = np.full((filters, *model.input_shape[1:]), GREY, np.float32)
     images[:, found.rows, found.columns] = found.patches
-    units = keras.Model(model.inputs[0], centre_unit(before_activation(model.get_layer(layer))))
+    units = keras.Model(model.inputs[0], centre_unit(before_activation(model, model.get_layer(layer))))
     np.testing.assert_allclose(found.scores, np.diag(units(images)), rtol=1e-5, atol=1e-5)
     assert found.patches.min() >= 0
     assert found.patches.max() <= 255

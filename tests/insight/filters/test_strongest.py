@@ -29,7 +29,8 @@ def test_the_images_and_units_that_brute_force_finds(digits: NDArray[np.uint8], 
     found = strongest(model, images, best=4)
     assert list(found) == ["first", "second"]
     for name, of in found.items():
-        maps = keras.Model(model.inputs[0], before_activation(model.get_layer(name)))(images.astype(np.float32)).numpy()
+        before = keras.Model(model.inputs[0], before_activation(model, model.get_layer(name)))
+        maps = before(images.astype(np.float32)).numpy()
         assert of.rows.shape == of.activations.shape == (maps.shape[-1], 4)
         for number in range(maps.shape[-1]):
             by_image = maps[..., number].reshape(len(images), -1)
@@ -43,7 +44,7 @@ def test_the_images_and_units_that_brute_force_finds(digits: NDArray[np.uint8], 
 def test_what_lies_outside_the_field_does_not_matter(digits: NDArray[np.uint8]) -> None:
     model = small()
     of = strongest(model, digits, best=3)["second"]
-    units = keras.Model(model.inputs[0], before_activation(model.get_layer("second")))
+    units = keras.Model(model.inputs[0], before_activation(model, model.get_layer("second")))
     for number in range(6):
         for row, (top, bottom, left, right), (i, j), value in zip(
             of.rows[number], of.fields[number], of.units[number], of.activations[number], strict=True
@@ -98,6 +99,15 @@ def test_dead_filters(digits: NDArray[np.uint8]) -> None:
     found = strongest(model, digits)
     assert np.flatnonzero(found["first"].dead).tolist() == [1, 3]
     assert np.flatnonzero(found["second"].dead).tolist() == [2, 4]
+
+
+def test_a_filter_is_dead_behind_batch_normalization_and_an_activation_of_its_own(digits: NDArray[np.uint8]) -> None:
+    pixels = keras.Input((28, 28, 1))
+    normalization = keras.layers.BatchNormalization()
+    outputs = keras.layers.ReLU()(normalization(keras.layers.Conv2D(3, 3, name="conv")(pixels)))
+    model = keras.Model(pixels, outputs)
+    normalization.beta.assign([0.0, -1e6, 0.0])
+    assert strongest(model, digits)["conv"].dead.tolist() == [False, True, False]
 
 
 def test_the_classes_of_a_filters_images(digits: NDArray[np.uint8]) -> None:

@@ -16,9 +16,10 @@ Labels = NDArray[np.int32]
 class ByHand:
     """Two feature maps of as many positions as there are pixels, and two logits that are linear in them."""
 
-    def __init__(self) -> None:
+    def __init__(self, relu_layer: bool) -> None:
         pixels = keras.Input((4, 4, 1))
-        features = keras.layers.Conv2D(2, 1, activation="relu")(pixels)
+        features = keras.layers.Conv2D(2, 1, activation=None if relu_layer else "relu")(pixels)
+        features = keras.layers.ReLU()(features) if relu_layer else features
         self.model = keras.Model(pixels, keras.layers.Dense(2, use_bias=False)(keras.layers.Flatten()(features)))
         random = np.random.default_rng(0)
         self.dense = random.normal(size=(32, 2)).astype(np.float32)
@@ -33,9 +34,9 @@ class ByHand:
         return self.dense[:, label].reshape(4, 4, 2)
 
 
-@pytest.fixture
-def by_hand() -> ByHand:
-    return ByHand()
+@pytest.fixture(params=[False, True], ids=["relu in the layer", "relu as a layer"])
+def by_hand(request: pytest.FixtureRequest) -> ByHand:
+    return ByHand(request.param)
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -81,10 +82,20 @@ def test_scorecam_by_hand(by_hand: ByHand, label: int) -> None:
     np.testing.assert_allclose(maps[0], np.maximum(expected, 0), rtol=1e-4, atol=1e-6)
 
 
-def test_gradcam_is_stretched_to_the_image(cnn: keras.Model, images: Images, labels: Labels) -> None:
-    maps = gradcam(cnn, images, labels)
-    assert maps.shape == (6, 28, 28)
-    assert maps.max() > 0
+@pytest.mark.parametrize("method", [gradcam, gradcam_plus_plus, layercam, scorecam])
+def test_a_map_is_stretched_to_the_image_corner_on_corner(method: Any) -> None:
+    """2×3 positions, which differ in what they are worth, on 4×7 pixels of three channels."""
+    pixels = keras.Input((4, 7, 3))
+    pooled = keras.layers.AveragePooling2D((2, 2))(pixels)
+    features = keras.layers.Conv2D(1, 1, activation="relu", use_bias=False)(pooled)
+    model = keras.Model(pixels, keras.layers.Dense(2, use_bias=False)(keras.layers.Flatten()(features)))
+    model.set_weights([np.ones((1, 1, 3, 1)), np.full((6, 2), 0.5)])
+    image = np.random.default_rng(0).integers(1, 255, (1, 4, 7, 3))
+    positions = image[:, :, :6].reshape(2, 2, 3, 2, 3).mean(axis=(1, 3)).sum(axis=-1)
+    rows = np.stack([np.interp(np.linspace(0, 2, 7), [0, 1, 2], row) for row in positions])
+    expected = np.stack([rows[0] + share * (rows[1] - rows[0]) for share in np.linspace(0, 1, 4)])
+    maps = method(model, image, np.array([0]))[0]
+    np.testing.assert_allclose(maps / maps.max(), expected / expected.max(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", [gradcam, gradcam_plus_plus, layercam, scorecam])
