@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from harness.models.weights import copy_weights
+
 
 def flattened(model: keras.Model) -> keras.Model:
     """The same as a Functional model without models in it, however deep they were nested.
@@ -17,9 +19,9 @@ def flattened(model: keras.Model) -> keras.Model:
     flat = keras.Model([model.inputs[0]], model.outputs[0], name=model.name)
     if not _has_models(flat):
         return flat
-    weights = flat.get_weights()
-    flat = keras.models.clone_model(flat, clone_function=_Renaming(), recursive=True)
-    flat.set_weights(weights)
+    renamed = keras.models.clone_model(flat, clone_function=_Renaming(), recursive=True)
+    copy_weights(flat, renamed)
+    flat = renamed
     while _has_models(flat):
         flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=_call)
     return flat

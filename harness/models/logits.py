@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.layers import Activation, Normalization, Softmax
+from keras.layers import Activation, Softmax
 
 from harness.errors import RunError
 from harness.models.flatten import flattened
+from harness.models.weights import copy_weights
 
 _TRIED = 4
 """Images of noise on which the copy is held against the model."""
@@ -61,10 +62,7 @@ def pixels_to_logits(
         return args[0] if is_softmax and layer.name == last.name else layer(*args, **kwargs)
 
     copied = keras.models.clone_model(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call)
-    copied.set_weights(flat.get_weights())
-    for layer in copied.layers:
-        if isinstance(layer, Normalization):
-            layer.finalize_state()  # what it normalises by is worked out from its weights, once
+    copy_weights(flat, copied)
     logits = keras.Model(copied.inputs[0], copied.outputs[0], name=model.name)
     if _is_whole(flat):  # half precision says something else anyway, and through a softmax anything
         _compare(logits, model, lambda images: images * (high - low) / 255 + low, has_softmax)

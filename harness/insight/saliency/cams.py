@@ -91,7 +91,7 @@ def _explained(
         )
         return result
 
-    return in_chunks(maps, images, labels, chunk)
+    return in_chunks(engine.model, maps, images, labels, chunk)
 
 
 class _Quiet(keras.Model):  # type: ignore[misc]

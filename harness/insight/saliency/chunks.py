@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -24,19 +25,33 @@ def logit_of(labels: tf.Tensor) -> Score:
 
 
 def in_chunks(
+    logits: Logits,
     method: Callable[[tf.Tensor, tf.Tensor], NDArray[Any]],
     images: NDArray[Any],
     labels: NDArray[Any],
     chunk: int = CHUNK,
 ) -> Maps:
     """Maps (n, height, width) of images (n, height, width, channels) and labels (n,), from `method`, which is given
-    float32 images and int32 labels. Raises UserError where the labels do not fit the images."""
+    float32 images and int32 labels. Raises UserError where the labels do not fit the images or the logits."""
     if images.ndim != 4:
         raise UserError(f"images of shape {images.shape}: give (n, height, width, channels)")
     if labels.shape != images.shape[:1]:
         raise UserError(f"labels of shape {labels.shape} for {len(images)} images: give one label an image")
+    if labels.dtype.kind not in "iu":
+        raise UserError(f"labels of {labels.dtype}: give integers")
+    if len(labels):
+        classes = _classes(logits, images)
+        if not 0 <= labels.min() <= labels.max() < classes:
+            raise UserError(
+                f"labels from {labels.min()} to {labels.max()}: the model has {classes} classes, 0 to {classes - 1}"
+            )
     maps = np.zeros(images.shape[:3], np.float32)
     for start in range(0, len(images), chunk):
         rows = slice(start, start + chunk)
         maps[rows] = method(tf.constant(images[rows], tf.float32), tf.constant(labels[rows], tf.int32))
     return maps
+
+
+def _classes(logits: Logits, images: NDArray[Any]) -> int:
+    outputs = logits.outputs[0] if isinstance(logits, keras.Model) else logits(tf.constant(images[:1], tf.float32))
+    return int(outputs.shape[-1])

@@ -1,9 +1,13 @@
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from harness.errors import UserError
 from harness.insight.saliency.gradients import (
     gradient,
     gradient_times_input,
@@ -15,18 +19,70 @@ from harness.models.build import build
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]
+Differences = Callable[[NDArray[Any], tuple[int, int]], NDArray[np.float64]]
+
+PIXELS = [(2, 3), (7, 20), (14, 14), (21, 9), (13, 17)]
 
 
-def test_gradient_agrees_with_finite_differences(cnn: keras.Model, images: Images, labels: Labels) -> None:
+@pytest.fixture
+def differences(cnn: keras.Model, labels: Labels) -> Differences:
+    """From images (n, height, width, 1) and a pixel to what the labels' logits gain there, (n,): central differences in
+    float64, of the same model."""
     exact = build("cnn", (28, 28, 1), 10, seed=1, dtype="float64")
     exact.set_weights(cnn.get_weights())
-    maps = gradient(cnn, images, labels)
-    for row, column in [(2, 3), (7, 20), (14, 14), (21, 9), (13, 17)]:
+
+    def of(images: NDArray[Any], pixel: tuple[int, int]) -> NDArray[np.float64]:
         step = np.zeros(images.shape)
-        step[:, row, column] = 1e-4
-        difference = (exact(images + step) - exact(images - step)).numpy() / 2e-4
-        expected = np.abs(difference[np.arange(len(labels)), labels])
-        np.testing.assert_allclose(maps[:, row, column], expected, rtol=1e-3, atol=1e-9)
+        step[:, *pixel] = 1e-4
+        found = (exact(images + step) - exact(images - step)).numpy() / 2e-4
+        return np.asarray(found[np.arange(len(labels)), labels], np.float64)
+
+    return of
+
+
+def test_gradient_agrees_with_finite_differences(
+    cnn: keras.Model, images: Images, labels: Labels, differences: Differences
+) -> None:
+    maps = gradient(cnn, images, labels)
+    for pixel in PIXELS:
+        np.testing.assert_allclose(maps[:, *pixel], np.abs(differences(images, pixel)), rtol=1e-3, atol=1e-9)
+
+
+def test_gradient_times_input_agrees_with_finite_differences(
+    cnn: keras.Model, images: Images, labels: Labels, differences: Differences
+) -> None:
+    maps = gradient_times_input(cnn, images, labels)
+    for pixel in PIXELS:
+        expected = images[:, *pixel, 0] * differences(images, pixel)
+        np.testing.assert_allclose(maps[:, *pixel], expected, rtol=1e-3, atol=1e-7)
+
+
+def test_smoothgrad_agrees_with_finite_differences(
+    cnn: keras.Model, images: Images, labels: Labels, differences: Differences
+) -> None:
+    maps = smoothgrad(cnn, images, labels, samples=3, noise=0.1, seed=7)
+    for pixel in PIXELS:
+        expected = np.mean([differences(copies, pixel) for copies in noisy(images, 0.1, 7, 3)], axis=0)
+        np.testing.assert_allclose(maps[:, *pixel], np.abs(expected), rtol=1e-3, atol=1e-8)
+
+
+def test_integrated_gradients_agree_with_finite_differences(
+    cnn: keras.Model, images: Images, labels: Labels, differences: Differences
+) -> None:
+    """The model is piecewise linear, and 400 points of the path are as good as any integral of it."""
+    maps = integrated_gradients(cnn, images, labels, baseline=60.0)
+    for pixel in PIXELS[:3]:
+        shares = (np.arange(400) + 0.5) / 400
+        mean = np.mean([differences(60 + share * (images - 60.0), pixel) for share in shares], axis=0)
+        expected = (images[:, *pixel, 0] - 60.0) * mean
+        np.testing.assert_allclose(maps[:, *pixel], expected, rtol=0.1, atol=0.02 * np.abs(maps).max())
+
+
+def noisy(images: Images, noise: float, seed: int, samples: int) -> list[NDArray[np.float64]]:
+    """SmoothGrad's copies, the noise a share of each image's own range."""
+    ranges = np.ptp(images, axis=(1, 2, 3), keepdims=True)
+    draws = [tf.random.stateless_normal(images.shape[1:], (seed, sample)).numpy() for sample in range(samples)]
+    return [images + noise * ranges * draw for draw in draws]
 
 
 def test_gradient_takes_the_largest_channel() -> None:
@@ -46,9 +102,10 @@ def test_smoothgrad_without_noise_is_the_gradient(cnn: keras.Model, images: Imag
 def test_smoothgrad_is_the_size_of_the_mean_gradient_over_noisy_copies(
     cnn: keras.Model, images: Images, labels: Labels
 ) -> None:
+    images[1:3] //= 4  # whose range is another
     total = np.zeros(images.shape, np.float32)
-    for sample in range(4):
-        copies = tf.constant(images + 0.1 * 255 * tf.random.stateless_normal((28, 28, 1), (7, sample)).numpy())
+    for copies in noisy(images, 0.1, 7, 4):
+        copies = tf.constant(copies, tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(copies)
             score = tf.gather(cnn(copies), labels, batch_dims=1)
@@ -58,9 +115,10 @@ def test_smoothgrad_is_the_size_of_the_mean_gradient_over_noisy_copies(
 
 
 def test_smoothgrad_lets_gradients_of_opposite_signs_cancel_out() -> None:
-    # The gradient of Σ pixel² is 2 · noise here, whose mean over 50 copies is 1/√50 of its size.
-    maps = smoothgrad(lambda images: tf.reduce_sum(images**2, axis=(1, 2)), np.zeros((1, 28, 28, 1)), np.array([0]))
-    size = 2 * 0.2 * 255 * np.sqrt(2 / np.pi)
+    # The gradient of Σ (pixel - image)² is 2 · noise, whose mean over 50 copies is 1/√50 of its size.
+    image = np.random.default_rng(0).integers(0, 2, (1, 28, 28, 1)) * 90
+    maps = smoothgrad(lambda images: tf.reduce_sum((images - image) ** 2, axis=(1, 2)), image, np.array([0]))
+    size = 2 * 0.2 * 90 * np.sqrt(2 / np.pi)
     assert maps.mean() == pytest.approx(size / np.sqrt(50), rel=0.1)
 
 
@@ -93,13 +151,17 @@ def test_gradient_times_input_agrees_with_the_gradient(cnn: keras.Model, images:
 
 
 @pytest.mark.parametrize("baseline", [0.0, 128.0])
+@pytest.mark.parametrize("steps", [100, 7])
 def test_integrated_gradients_add_up_to_what_the_logit_gains(
-    baseline: float, cnn: keras.Model, images: Images, labels: Labels
+    baseline: float, steps: int, trained: keras.Model, digits: Images
 ) -> None:
-    sums = integrated_gradients(cnn, images, labels, baseline=baseline).sum(axis=(1, 2))
-    start = cnn(np.full(images.shape, baseline, np.float32)).numpy()
-    gains = (cnn(images.astype(np.float32)).numpy() - start)[np.arange(len(labels)), labels]
-    assert np.all(np.abs(sums - gains) < 0.01 * np.abs(gains))
+    """Of every class, whether the model predicts it or not."""
+    images, labels = np.repeat(digits[:8], 10, axis=0), np.tile(np.arange(10), 8)
+    sums = integrated_gradients(trained, images, labels, baseline=baseline, steps=steps).sum(axis=(1, 2))
+    start = trained(np.full(images.shape, baseline, np.float32)).numpy()
+    gains = (trained(images.astype(np.float32)).numpy() - start)[np.arange(len(labels)), labels]
+    assert np.abs(gains).min() > 0.01
+    assert np.all(np.abs(sums - gains) <= 0.0101 * np.maximum(np.abs(gains), 0.1))
 
 
 def test_integrated_gradients_of_a_square_are_its_integral() -> None:
@@ -108,12 +170,52 @@ def test_integrated_gradients_of_a_square_are_its_integral() -> None:
     np.testing.assert_allclose(maps[0, 0], [9, 25], rtol=1e-4)
 
 
-def test_guided_backpropagation_by_hand() -> None:
+def relu_within(pixels: Any) -> Any:
+    return keras.layers.Dense(1, activation="relu", use_bias=False)(pixels)
+
+
+def relu_layer(pixels: Any) -> Any:
+    return keras.layers.ReLU()(keras.layers.Dense(1, use_bias=False)(pixels))
+
+
+def relu_activation_layer(pixels: Any) -> Any:
+    return keras.layers.Activation("relu")(keras.layers.Dense(1, use_bias=False)(pixels))
+
+
+def relu_operation(pixels: Any) -> Any:
+    return keras.ops.relu6(keras.layers.Dense(1, use_bias=False)(pixels) / 2) * 2
+
+
+@pytest.mark.parametrize("hidden_of", [relu_within, relu_layer, relu_activation_layer, relu_operation])
+def test_guided_backpropagation_by_hand(hidden_of: Callable[[Any], Any]) -> None:
     """A gradient is passed on by a relu where it and the relu's input are positive."""
     pixels = keras.Input((1, 4, 1))
-    hidden = keras.layers.Dense(1, activation="relu", use_bias=False)(pixels)
+    hidden = hidden_of(pixels)
     model = keras.Model(pixels, keras.layers.Dense(1, use_bias=False)(keras.layers.Flatten()(hidden)))
     model.set_weights([np.array([[2.0]]), np.array([[1.0], [-1.0], [3.0], [-3.0]])])
     images = np.array([[[[5.0], [5.0], [-5.0], [-5.0]]]])
     np.testing.assert_allclose(guided_backpropagation(model, images, np.array([0]))[0, 0], [2, 0, 0, 0])
     np.testing.assert_allclose(gradient(model, images, np.array([0]))[0, 0], [2, 2, 0, 0], err_msg="it is unchanged")
+
+
+def test_guided_backpropagation_of_a_model_without_relus_is_refused() -> None:
+    pixels = keras.Input((2, 2, 1))
+    model = keras.Model(pixels, keras.layers.Dense(2, "tanh")(keras.layers.Flatten()(pixels)))
+    with pytest.raises(UserError, match="has no relu"):
+        guided_backpropagation(model, np.ones((1, 2, 2, 1)), np.array([0]))
+
+
+def test_guided_backpropagation_goes_through_normalization_as_the_model_does() -> None:
+    normalization = keras.layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).normal(100, 30, (50, 3, 3, 1)))
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(4, activation="relu"), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((3, 3, 1)), normalization, *layers])
+    plain = keras.Sequential([keras.Input((3, 3, 1)), *layers])
+    images = np.random.default_rng(1).normal(100, 30, (2, 3, 3, 1)).astype(np.float32)
+    deviation = np.sqrt(normalization.variance.numpy().item())
+    np.testing.assert_allclose(
+        guided_backpropagation(model, images, np.array([0, 1])),
+        guided_backpropagation(plain, normalization(images).numpy(), np.array([0, 1])) / deviation,
+        rtol=1e-5,
+    )

@@ -43,6 +43,12 @@ def test_refuses_labels_that_do_not_fit(method: str, cnn: keras.Model, images: I
         explain(method)(cnn, images, np.array([1, 2]))
     with pytest.raises(UserError, match="height"):
         explain(method)(cnn, images[..., 0], np.zeros(6, int))
+    with pytest.raises(UserError, match="labels from -1 to 9: the model has 10 classes, 0 to 9"):
+        explain(method)(cnn, images, np.array([3, 1, 4, -1, 5, 9]))
+    with pytest.raises(UserError, match="labels from 1 to 10: the model has 10 classes, 0 to 9"):
+        explain(method)(cnn, images, np.array([3, 1, 4, 1, 5, 10]))
+    with pytest.raises(UserError, match="labels of float64: give integers"):
+        explain(method)(cnn, images, np.array([3.0, 1, 4, 1, 5, 9]))
 
 
 @pytest.mark.parametrize("method", METHODS)
