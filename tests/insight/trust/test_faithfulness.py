@@ -69,10 +69,10 @@ def test_a_blurred_white_image_is_white(white: np.ndarray) -> None:
 
 
 def test_ours_less_theirs_is_taken_image_by_image() -> None:
-    images = np.full((2, SIDE, SIDE, 1), 255, np.uint8)
-    images[1] = 100
-    labels = np.array([0, 0])
-    maps = np.concatenate([pointing_at(2, 3)] * 2)
+    images = np.full((6, SIDE, SIDE, 1), 255, np.uint8)
+    images[1:] = 100
+    labels = np.zeros(6, np.int64)
+    maps = np.concatenate([pointing_at(2, 3)] * 6)
     best, worst = (faithfulness(one_pixel, sign * maps, images, labels).deletion["black"] for sign in (1, -1))
     gain = difference(best, worst)
     assert gain.mean == pytest.approx((best.areas - worst.areas).mean())
