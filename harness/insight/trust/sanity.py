@@ -45,13 +45,17 @@ class Sanity:
     """Of their absolute values."""
     foreground: tuple[Interval, ...]
     """Of their absolute values where the image has something: a black background gives a map that multiplies by the
-    pixels nearly all of its correlation."""
+    pixels nearly all of its correlation. NaN where no image has two such pixels."""
     ssim: tuple[Interval, ...]
 
     @property
     def likeness(self) -> float:
-        """The correlation's mean over the cascade: on the foreground, or with the signs where that is less."""
-        return min(float(np.mean([step.mean for step in kind])) for kind in (self.foreground, self.signed))
+        """The correlation's mean over the cascade: on the foreground, or with the signs where that is less.
+
+        With the signs too where no image has a foreground.
+        """
+        on_foreground, with_signs = (np.mean([step.mean for step in kind]) for kind in (self.foreground, self.signed))
+        return float(np.fmin(on_foreground, with_signs))
 
     @property
     def depends_on_model(self) -> bool:

@@ -156,3 +156,10 @@ def test_the_statistics_of_the_data_stay() -> None:
     x = keras.layers.BatchNormalization(name="batch")(normal(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(x)))
     assert [layer.name for layer in layers_with_weights(model)] == ["logits", "batch"]
+
+
+def test_images_without_a_foreground_are_judged_with_the_signs(trained: keras.Model) -> None:
+    grey = np.full((2, 28, 28, 1), 100, np.uint8)
+    found = cascade(trained, {"gradient": bound("gradient")}, grey, np.array([1, 2]), seeds=1)["gradient"]
+    assert np.isnan([step.mean for step in found.foreground]).all()
+    assert found.likeness == np.mean([step.mean for step in found.signed])
