@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,9 +44,18 @@ def test_the_cascade_is_drawn_with_and_without_intervals(of: Trust) -> None:
     picture = trust_section(of).pictures[0]
     assert picture.alt.endswith("Gradient 0.52, passes.")
     assert picture.table is not None
-    assert picture.table.rows[0].cells[2:] == ["0.524", "0.524"]
+    assert picture.table.rows[0].cells == ["Gradient", "signed", "0.524", "0.524"]
 
 
-def test_error_bars_change_the_picture_and_their_absence_is_seen() -> None:
+def test_error_bars_are_drawn_where_they_are_known() -> None:
     with_bars, without = (trust_section(of).pictures[0].png for of in (MANY, FEW))
     assert with_bars != without
+
+
+def test_a_correlation_that_is_not_known_is_told_so() -> None:
+    method = MANY.methods["gradient"]
+    unknown = replace(method.sanity, foreground=(Interval(np.nan, np.nan, np.nan),) * 2)
+    picture = trust_section(replace(MANY, methods={"gradient": replace(method, sanity=unknown)})).pictures[0]
+    assert picture.alt.endswith("Gradient 0.52, passes.")
+    assert picture.table is not None
+    assert picture.table.rows[2].cells == ["Gradient", "foreground", "not known", "not known"]
