@@ -12,10 +12,9 @@ from harness.insight.layers import image_shape
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
 _POINTWISE = (
-    layers.Activation, layers.Add, layers.Average, layers.Concatenate, layers.Dropout, layers.ELU,
-    layers.GaussianDropout, layers.GaussianNoise, layers.Identity, layers.LeakyReLU, layers.Maximum, layers.Minimum,
-    layers.Multiply, layers.Normalization, layers.PReLU, layers.ReLU, layers.Rescaling, layers.SpatialDropout2D,
-    layers.Subtract,
+    layers.Activation, layers.Add, layers.Average, layers.Dropout, layers.ELU, layers.GaussianDropout,
+    layers.GaussianNoise, layers.Identity, layers.LeakyReLU, layers.Maximum, layers.Minimum, layers.Multiply,
+    layers.Normalization, layers.PReLU, layers.ReLU, layers.Rescaling, layers.SpatialDropout2D, layers.Subtract,
 )  # fmt: skip
 _POINTWISE_OPERATIONS = ("Add", "Divide", "Maximum", "Minimum", "Multiply", "Relu", "Sigmoid", "Silu", "Subtract")
 """Class names of what `x + y` and keras.ops make of a symbolic tensor: the classes themselves aren't public."""
@@ -104,7 +103,7 @@ def _window(
 
 
 def _is_pointwise(operation: keras.Operation) -> bool:
-    if isinstance(operation, layers.BatchNormalization):
+    if isinstance(operation, (layers.BatchNormalization, layers.Concatenate)):
         return operation.axis in (-1, 3)
     if isinstance(operation, layers.Layer):
         return isinstance(operation, _POINTWISE)

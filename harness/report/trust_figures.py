@@ -42,7 +42,7 @@ def cascade_picture(trust: Trust) -> Picture:
     panels[0].set_ylabel("rank correlation with the trained model's map", fontsize=9)
     _legend(figure, panels[-1])
     rows = [
-        Row([METHODS[name].title, kind, *(f"{step.mean:.3f}" for step in getattr(method.sanity, kind))])
+        Row([METHODS[name].title, kind, *(_told(step.mean) for step in getattr(method.sanity, kind))])
         for name, method in trust.methods.items()
         for kind in ("signed", "absolute", "foreground", "ssim")
     ]
@@ -108,6 +108,10 @@ def _curves_picture(trust: Trust, baseline: str) -> Picture:
             f"Curves against {where} as numbers", ["method", "curve", *(f"{value:.0f} %" for value in share[::4])], rows
         ),
     )
+
+
+def _told(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else "not known"
 
 
 def _figure(count: int) -> tuple[Figure, list[Axes]]:

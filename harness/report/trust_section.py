@@ -139,7 +139,9 @@ def _against_edges(ours: Faithfulness, edges: Faithfulness) -> Verdict:
 
 
 def _told(value: Interval) -> str:
-    return f"{value.mean:.2f} ({value.low:.2f} to {value.high:.2f})" if np.isfinite(value.mean) else "not known"
+    if not np.isfinite(value.mean):
+        return "not known"
+    return f"{value.mean:.2f}" + (f" ({value.low:.2f} to {value.high:.2f})" if np.isfinite(value.low) else "")
 
 
 def _interval(value: Interval) -> dict[str, float | None]:

@@ -43,7 +43,12 @@ def pooled(x: Tensor) -> Tensor:
     return layers.MaxPooling2D(3, strides=2, padding="same")(layers.Conv2D(8, 5, padding="same")(x))
 
 
-@pytest.mark.parametrize("body", [residual, windows, pooled])
+def branches(x: Tensor) -> Tensor:
+    x = layers.Concatenate()([layers.Conv2D(2, (1, 3), padding="same")(x), x])
+    return layers.Concatenate(axis=3)([layers.Conv2D(2, (5, 1), padding="same")(x), x])
+
+
+@pytest.mark.parametrize("body", [residual, windows, pooled, branches])
 def test_every_unit_sees_what_has_a_gradient(body: Callable[[Tensor], Tensor]) -> None:
     keras.utils.set_random_seed(0)
     pixels = keras.Input((21, 18, 2))
@@ -77,6 +82,7 @@ def test_fields_are_cut_off_at_the_border() -> None:
         lambda x: layers.Multiply()([x, layers.GlobalAveragePooling2D(keepdims=True)(x)]),
         lambda x: layers.Reshape((6, 5, 3))(layers.Dense(90)(layers.Flatten()(x))),
         layers.LayerNormalization(axis=(1, 2)),
+        lambda x: layers.Concatenate(axis=1)([x, x]),
     ],
 )
 def test_through_a_layer_without_a_window_the_whole_image_is_seen(body: Callable[[Tensor], Tensor]) -> None:

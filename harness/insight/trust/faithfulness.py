@@ -63,7 +63,8 @@ def faithfulness(
 ) -> Faithfulness:
     """Delete and insert the pixels of images (n, height, width, channels) in the order of maps (n, height, width).
 
-    From the largest value to the least, signed maps too; equal ones in an order drawn by `seed`.
+    From the largest value to the least, signed maps too; equal ones in an order drawn by `seed` and the image's number,
+    alike for every method.
     """
     pixels = images.astype(np.float32)
     moved_at = _steps(maps, seed)
@@ -86,10 +87,11 @@ def difference(ours: Curves, theirs: Curves) -> Interval:
 
 def _steps(maps: Maps, seed: int) -> NDArray[np.uint8]:
     count = maps[0].size
-    ties = np.random.default_rng(seed).random(count)
     step_of_rank = (1 + np.arange(count) * STEPS // count).astype(np.uint8)
     moved_at = np.empty((len(maps), count), np.uint8)
     for image, values in enumerate(maps.reshape(len(maps), count)):
+        # Of its own for each image, so that the luck of the order averages out over them.
+        ties = np.random.default_rng((seed, image)).random(count)
         moved_at[image, np.lexsort((ties, -values))] = step_of_rank
     return moved_at.reshape(maps.shape)
 

@@ -14,7 +14,7 @@ _WINDOW = 1.5
 def spearman(a: NDArray[Any], b: NDArray[Any], among: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """Spearman's rank correlation of the pixels of two maps each, (n, height, width) → (n,); ties share a mean rank.
 
-    Where a map is constant there is no correlation: 1 if both are, 0 if one is. The same for fewer than two pixels.
+    Where a map is constant there is no correlation: 1 if both are, 0 if one is. Of fewer than two pixels, NaN.
 
     Args:
         among: (n, height, width), the pixels that count; all where it is None.
@@ -25,8 +25,9 @@ def spearman(a: NDArray[Any], b: NDArray[Any], among: NDArray[np.bool_] | None =
 
 
 def _correlation(x: NDArray[Any], y: NDArray[Any]) -> float:
-    ranks = [rankdata(values) for values in (x, y)]
-    p, q = (values - values.mean() if len(values) else values for values in ranks)
+    if len(x) < 2:
+        return np.nan
+    p, q = (ranks - ranks.mean() for ranks in (rankdata(x), rankdata(y)))
     p_norm, q_norm = np.sqrt((p**2).sum()), np.sqrt((q**2).sum())
     if p_norm == 0 or q_norm == 0:
         return float(p_norm == q_norm)
@@ -37,10 +38,10 @@ def ssim(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     """The structural similarity of two maps each, (n, height, width) → (n,), after each is divided by its largest |v|.
 
     Wang et al. 2004, "Image Quality Assessment" (IEEE Transactions on Image Processing 13, 600), equation 13, with its
-    constants 0.01 and 0.03, under a Gaussian window of 1.5 pixels. Scaled as by Adebayo et al.: from -1 to 1 where
-    there is a negative value, else from 0 to 1.
+    constants 0.01 and 0.03, under a Gaussian window of 1.5 pixels. Scaled as by Adebayo et al.: from -1 to 1 for an
+    image where one of its two maps has a negative value, else from 0 to 1.
     """
-    signed = min(float(a.min()), float(b.min())) < 0
+    signed = np.minimum(a, b).min(axis=(1, 2), keepdims=True) < 0
     luminance, contrast = ((k * (1 + signed)) ** 2 for k in (0.01, 0.03))
     x, y = (_scaled(maps.astype(np.float64)) for maps in (a, b))
     x_mean, y_mean = _windowed(x), _windowed(y)

@@ -6,7 +6,7 @@ import pytest
 
 from harness.insight.saliency import METHODS, Maps, bound
 from harness.insight.trust.controls import constant, edges
-from harness.insight.trust.sanity import Sanity, cascade
+from harness.insight.trust.sanity import Sanity, cascade, layers_with_weights
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +103,63 @@ def test_a_seed_gives_the_same_cascade_and_another_one_another(
     assert first.absolute != other.absolute
 
 
-def test_a_layer_with_weights_of_its_own_kind_is_shuffled() -> None:
+def weights_at_the_end(layer: keras.layers.Layer, trained: list[np.ndarray]) -> list[np.ndarray]:
+    """Of a layer with the weights `trained`, once the cascade has gone through it."""
+    pixels = keras.Input((4, 4, 6))
+    model = keras.Model(pixels, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(layer(pixels))))
+    layer.set_weights(trained)
+    seen: list[list[np.ndarray]] = []
+
+    def spy(logits: keras.Model, images: np.ndarray, labels: np.ndarray) -> Maps:
+        seen.append(layer.get_weights())
+        return np.zeros(images.shape[:3], np.float32)
+
+    found = cascade(model, {"spy": spy}, np.zeros((1, 4, 4, 6)), np.array([0]), seeds=1)["spy"]
+    assert found.layers == ("logits", layer.name)
+    for weight, value in zip(seen[1], trained, strict=True):
+        np.testing.assert_array_equal(weight, value)  # the logits alone are drawn by then
+    return seen[-1]
+
+
+def test_depthwise_kernels_are_drawn_by_the_initialiser_of_another_name() -> None:
+    layer = keras.layers.DepthwiseConv2D(3, depthwise_initializer=keras.initializers.Constant(7.0))
+    kernel, bias = weights_at_the_end(layer, [np.arange(54.0).reshape(3, 3, 6, 1), np.ones(6)])
+    assert (kernel == 7).all()
+    assert not bias.any()
+
+
+def test_both_kernels_of_a_separable_convolution_are_drawn_by_their_initialisers() -> None:
+    layer = keras.layers.SeparableConv2D(
+        2,
+        3,
+        depthwise_initializer=keras.initializers.Constant(7.0),
+        pointwise_initializer=keras.initializers.Constant(8.0),
+    )
+    trained = [np.arange(54.0).reshape(3, 3, 6, 1), np.arange(12.0).reshape(1, 1, 6, 2), np.ones(2)]
+    depthwise, pointwise, bias = weights_at_the_end(layer, trained)
+    assert (depthwise == 7).all()
+    assert (pointwise == 8).all()
+    assert not bias.any()
+
+
+def test_a_weight_without_an_initialiser_is_shuffled() -> None:
+    (scale,) = weights_at_the_end(keras.layers.RMSNormalization(), [np.arange(6.0)])
+    assert sorted(scale.tolist()) == [0, 1, 2, 3, 4, 5]
+    assert scale.tolist() != sorted(scale.tolist())
+
+
+def test_the_statistics_of_the_data_stay() -> None:
+    normal = keras.layers.Normalization(name="normal")
+    normal.adapt(np.random.default_rng(0).normal(3, 2, (8, 4, 4, 1)))
+    assert normal.weights
     inputs = keras.Input((4, 4, 1))
-    x = keras.layers.Normalization(mean=[3.0], variance=[4.0], name="normal")(inputs)
-    x = keras.layers.BatchNormalization(name="batch")(x)
+    x = keras.layers.BatchNormalization(name="batch")(normal(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(x)))
-    methods = {"gradient": METHODS["gradient"].explain}
-    found = cascade(model, methods, np.ones((2, 4, 4, 1)), np.array([0, 1]), seeds=1)["gradient"]
-    assert found.layers == ("logits", "batch")
+    assert [layer.name for layer in layers_with_weights(model)] == ["logits", "batch"]
+
+
+def test_images_without_a_foreground_are_judged_with_the_signs(trained: keras.Model) -> None:
+    grey = np.full((2, 28, 28, 1), 100, np.uint8)
+    found = cascade(trained, {"gradient": bound("gradient")}, grey, np.array([1, 2]), seeds=1)["gradient"]
+    assert np.isnan([step.mean for step in found.foreground]).all()
+    assert found.likeness == np.mean([step.mean for step in found.signed])

@@ -33,12 +33,56 @@ def test_a_constant_map_is_like_a_constant_one_only() -> None:
     rough = np.arange(16.0).reshape(1, 4, 4)
     assert spearman(flat, 2 * flat)[0] == 1
     assert spearman(flat, rough)[0] == 0
-    assert spearman(rough, rough, np.zeros((1, 4, 4), np.bool_))[0] == 1
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_pixels_have_no_correlation(count: int) -> None:
+    rough = np.arange(32.0).reshape(2, 4, 4)
+    among = np.ones((2, 4, 4), np.bool_)
+    among[0] = False
+    among[0, 1, :count] = True
+    np.testing.assert_array_equal(spearman(rough, rough, among), [np.nan, 1])
 
 
 def test_ssim_of_equal_maps_is_one_and_does_not_see_their_scale() -> None:
     a = maps(0)
     np.testing.assert_allclose(ssim(a, 7 * a), 1, rtol=1e-9)
+
+
+def ssim_window_by_window(a: np.ndarray, b: np.ndarray, largest: int) -> float:
+    """Of two maps scaled from `-largest + 1` to 1; beyond the border they are mirrored, 4 standard deviations far."""
+    radius = 6
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-(offsets[:, np.newaxis] ** 2 + offsets**2) / (2 * 1.5**2))
+    weights /= weights.sum()
+    x, y = (np.pad(of / np.abs(of).max(), radius, mode="symmetric") for of in (a, b))
+    values = []
+    for row in range(a.shape[0]):
+        for column in range(a.shape[1]):
+            window = slice(row, row + 2 * radius + 1), slice(column, column + 2 * radius + 1)
+            p, q = x[window], y[window]
+            p_mean, q_mean = (weights * p).sum(), (weights * q).sum()
+            p_variance, q_variance = (weights * (p - p_mean) ** 2).sum(), (weights * (q - q_mean) ** 2).sum()
+            covariance = (weights * (p - p_mean) * (q - q_mean)).sum()
+            c1, c2 = (0.01 * largest) ** 2, (0.03 * largest) ** 2
+            luminance = (2 * p_mean * q_mean + c1) / (p_mean**2 + q_mean**2 + c1)
+            values.append(luminance * (2 * covariance + c2) / (p_variance + q_variance + c2))
+    return float(np.mean(values))
+
+
+def textured(seed: int) -> np.ndarray:
+    """Two maps: waves, fainter in the first, under noise drawn by `seed`; nothing is negative."""
+    waves = 1 + np.sin(np.arange(20) / 3) * np.cos(np.arange(17)[:, np.newaxis] / 2)
+    return np.stack([0.05 * waves, waves]) + 0.1 * np.random.default_rng(seed).random((2, 17, 20))
+
+
+def test_ssim_is_that_of_each_window_and_of_each_image() -> None:
+    a, b = textured(0), textured(1)
+    b[1] -= 0.3
+    assert b[1].min() < 0
+    expected = [ssim_window_by_window(a[0], b[0], 1), ssim_window_by_window(a[1], b[1], 2)]
+    np.testing.assert_allclose(ssim(a, b), expected, rtol=1e-9)
+    np.testing.assert_allclose([ssim(a[i : i + 1], b[i : i + 1])[0] for i in (0, 1)], expected, rtol=1e-9)
 
 
 def test_ssim_of_flat_maps_by_hand() -> None:
