@@ -61,6 +61,11 @@ def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Seque
             "that of a slightly noisy copy of the image."
         ),
     ]
+    shown = len(trust.controls["edges"].deletion["black"].values)
+    notes.append(
+        f"All of it is of the {shown:,} images below, which are chosen: the intervals speak of such images, and not of "
+        "the whole test set."
+    )
     if left_out:
         titles = ", ".join(METHODS[name].title for name in left_out)
         notes.append(f"Left out, since the model has no Conv2D layer to look at: {titles}.")

@@ -7,8 +7,8 @@ Every method has the form `method(logits, images, labels) -> maps`:
     labels  (n,), integers: the logit to explain, image by image
     maps    (n, height, width) float32, not normalised; signed only where METHODS says so
 
-and raises `UserError` where the labels do not fit the images. An image's map does not depend on the images
-beside it.
+and raises `UserError` where the labels do not fit the images, or either the model. An image's map does not depend on
+the images beside it.
 """
 
 from harness.insight.saliency.cams import gradcam, gradcam_plus_plus, layercam, scorecam

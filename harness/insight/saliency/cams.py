@@ -30,7 +30,7 @@ def gradcam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, 
 
     Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2.
     """
-    return _explained(Gradcam(logits), layer, images, labels)
+    return _explained(logits, Gradcam(logits), layer, images, labels)
 
 
 def gradcam_plus_plus(
@@ -48,7 +48,7 @@ def gradcam_plus_plus(
         logit = logit_of(labels)
         return lambda outputs: logit(outputs) - tf.stop_gradient(logit(outputs))
 
-    return _explained(GradcamPlusPlus(logits), layer, images, labels, score_of)
+    return _explained(logits, GradcamPlusPlus(logits), layer, images, labels, score_of)
 
 
 def layercam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, layer: str | None = None) -> Maps:
@@ -56,7 +56,7 @@ def layercam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *,
 
     Jiang et al. 2021, "LayerCAM" (IEEE Transactions on Image Processing 30, 5875), equations 6 to 8.
     """
-    return _explained(Layercam(logits), layer, images, labels)
+    return _explained(logits, Layercam(logits), layer, images, labels)
 
 
 def scorecam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, layer: str | None = None) -> Maps:
@@ -68,10 +68,11 @@ def scorecam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *,
     engine = Scorecam(_Quiet(logits))
     per_image = 8 * convolution(logits, layer).filters * int(np.prod(images.shape[1:]))
     chunk = max(1, min(CHUNK, _MASKED_BYTES // per_image))
-    return _explained(engine, layer, images, labels, chunk=chunk)
+    return _explained(logits, engine, layer, images, labels, chunk=chunk)
 
 
 def _explained(
+    logits: keras.Model,
     engine: ModelVisualization,
     layer: str | None,
     images: NDArray[Any],
@@ -79,7 +80,7 @@ def _explained(
     score_of: Callable[[tf.Tensor], Score] = logit_of,
     chunk: int = CHUNK,
 ) -> Maps:
-    name = features(engine.model, convolution(engine.model, layer)).name
+    name = features(logits, convolution(logits, layer)).name
 
     def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
         result: NDArray[Any] = engine(
@@ -91,7 +92,7 @@ def _explained(
         )
         return result
 
-    return in_chunks(engine.model, maps, images, labels, chunk)
+    return in_chunks(logits, maps, images, labels, chunk)
 
 
 class _Quiet(keras.Model):  # type: ignore[misc]

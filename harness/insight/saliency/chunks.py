@@ -32,13 +32,15 @@ def in_chunks(
     chunk: int = CHUNK,
 ) -> Maps:
     """Maps (n, height, width) of images (n, height, width, channels) and labels (n,), from `method`, which is given
-    float32 images and int32 labels. Raises UserError where the labels do not fit the images or the logits."""
+    float32 images and int32 labels. Raises UserError where the labels do not fit the images, or either the model."""
     if images.ndim != 4:
         raise UserError(f"images of shape {images.shape}: give (n, height, width, channels)")
     if labels.shape != images.shape[:1]:
         raise UserError(f"labels of shape {labels.shape} for {len(images)} images: give one label an image")
     if labels.dtype.kind not in "iu":
         raise UserError(f"labels of {labels.dtype}: give integers")
+    if isinstance(logits, keras.Model):
+        _check(logits, images)
     if len(labels):
         classes = _classes(logits, images)
         if not 0 <= labels.min() <= labels.max() < classes:
@@ -50,6 +52,16 @@ def in_chunks(
         rows = slice(start, start + chunk)
         maps[rows] = method(tf.constant(images[rows], tf.float32), tf.constant(labels[rows], tf.int32))
     return maps
+
+
+def _check(model: keras.Model, images: NDArray[Any]) -> None:
+    taken, given = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
+    if any(side not in (None, actual) for side, actual in zip(taken, images.shape[1:], strict=True)):
+        raise UserError(f"images of shape {images.shape[1:]}: the model takes {taken}")
+    if len(model.outputs) != 1 or len(given) != 1:
+        raise UserError(
+            f"the model {model.name} has {len(model.outputs)} outputs, of shape {given}: give one of logits (classes,)"
+        )
 
 
 def _classes(logits: Logits, images: NDArray[Any]) -> int:

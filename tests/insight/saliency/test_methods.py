@@ -52,6 +52,16 @@ def test_refuses_labels_that_do_not_fit(method: str, cnn: keras.Model, images: I
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_refuses_images_and_models_that_do_not_fit(method: str, cnn: keras.Model, images: Images) -> None:
+    labels = np.array([3, 1, 4, 1, 5, 9])
+    with pytest.raises(UserError, match=r"images of shape \(28, 26, 1\): the model takes \(28, 28, 1\)"):
+        explain(method)(cnn, images[:, :, 2:], labels)
+    twice = keras.Model(cnn.inputs[0], [cnn.outputs[0], cnn.outputs[0]])
+    with pytest.raises(UserError, match="has 2 outputs"):
+        explain(method)(twice, images, labels)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", [(20, 24, 3), (9, 9, 1)])
 def test_takes_a_model_of_another_size_and_prints_nothing(
     method: str, shape: tuple[int, int, int], capfd: pytest.CaptureFixture[str]
