@@ -15,6 +15,14 @@ from harness.config import Config, dump, load
 from harness.errors import RunError
 
 
+_MEASURED = {
+    "train": ("loss", "accuracy", "learning_rate"),
+    "validation": ("loss", "accuracy"),
+    "test": ("loss", "accuracy"),
+}
+"""By split, what every line of metrics.jsonl has beside its step."""
+
+
 class RunDir:
     """The files of one run, whether it exists yet or not."""
 
@@ -128,20 +136,33 @@ class RunDir:
         self.write_summary(self.read_summary() | values)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All rows of metrics.jsonl; a last line torn by a crash is left out."""
+        """All rows of metrics.jsonl; a last line torn by a crash is left out. Raises RunError where one is no row."""
         if not self.metrics_file.exists():
             return []
-        try:
-            lines = self.metrics_file.read_text().splitlines(keepends=True)
-            return [json.loads(line) for line in lines if line.endswith("\n")]
-        except ValueError:
-            raise RunError(f"{self.metrics_file} holds a line that is no JSON object") from None
+        lines = self.metrics_file.read_bytes().splitlines(keepends=True)
+        whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
+        return [_row(line, f"{self.metrics_file}:{number}") for number, line in enumerate(whole, 1)]
 
     def rewind_metrics(self, step: int) -> None:
         """Drop the rows that come behind the checkpoint of `step`, those of the test among them."""
         rows = self.read_metrics()
         kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step and row["split"] != "test"]
         write_atomically(self.metrics_file, "".join(kept).encode())
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise RunError(f"{where}: the line is no JSON object")
+    if not isinstance(row.get("split"), str):
+        raise RunError(f"{where}: the line has no split")
+    for key in ("step", *_MEASURED.get(row["split"], ())):
+        if not isinstance(row.get(key), int | float):
+            raise RunError(f"{where}: the line has no number {key}")
+    return row
 
 
 def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:

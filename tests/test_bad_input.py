@@ -573,7 +573,12 @@ class TestRealRuns:
     def test_damaged_metrics(self, refused, completed_run, tmp_path):
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         (path / "metrics.jsonl").write_text("no json\n" + (path / "metrics.jsonl").read_text())
-        assert "metrics.jsonl" in refused("visualize", path)
+        assert "metrics.jsonl:1: the line is no JSON object" in refused("visualize", path)
+
+    def test_summary_without_steps(self, refused, completed_run, tmp_path):
+        path = shutil.copytree(completed_run[0], tmp_path / "complete")
+        (path / "summary.json").write_text('{"status": "completed"}')
+        assert "summary.json has no number of steps" in refused("visualize", path)
 
 
 class TestVisualize:

@@ -177,11 +177,11 @@ class TestFiles:
 
 class TestMetrics:
     ROWS = (
-        {"step": 10, "split": "train", "loss": 2.0},
-        {"step": 10, "split": "validation", "loss": 1.9},
-        {"step": 20, "split": "train", "loss": 1.5},
-        {"step": 20, "split": "validation", "loss": 1.4},
-        {"step": 20, "split": "test", "loss": 1.3},
+        {"step": 10, "split": "train", "loss": 2.0, "accuracy": 0.1, "learning_rate": 0.01},
+        {"step": 10, "split": "validation", "loss": 1.9, "accuracy": 0.2},
+        {"step": 20, "split": "train", "loss": 1.5, "accuracy": 0.3, "learning_rate": 0.01},
+        {"step": 20, "split": "validation", "loss": 1.4, "accuracy": 0.4},
+        {"step": 20, "split": "test", "loss": 1.3, "accuracy": 0.5},
     )
 
     @pytest.fixture
@@ -205,6 +205,26 @@ class TestMetrics:
         written.rewind_metrics(20)
         assert written.read_metrics() == list(self.ROWS[:4])
         assert written.metrics_file.read_text().endswith("}\n")
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("42", "is no JSON object"),
+            ("[1]", "is no JSON object"),
+            ("nothing", "is no JSON object"),
+            ("[" * 100_000, "is no JSON object"),
+            ('{"step": 1}', "has no split"),
+            ('{"split": "noise_scale"}', "has no number step"),
+            ('{"step": "1", "split": "test"}', "has no number step"),
+            ('{"step": 1, "split": "test", "loss": null}', "has no number loss"),
+            ('{"step": 1, "split": "train", "loss": 1, "accuracy": 1}', "has no number learning_rate"),
+        ],
+    )
+    def test_a_line_that_is_no_row_is_named_by_its_number(self, written, line, words):
+        first, *others = written.metrics_file.read_text().splitlines()
+        written.metrics_file.write_text("\n".join([first, line, *others]) + "\n")
+        with pytest.raises(RunError, match=rf"metrics\.jsonl:2: the line {words}$"):
+            written.read_metrics()
 
     @pytest.mark.parametrize(("step", "kept"), [(0, 0), (9, 0), (10, 2), (19, 2), (20, 4), (99, 4)])
     def test_rewinding_drops_what_came_later_and_the_test_row(self, written, step, kept):

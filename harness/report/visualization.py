@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.insight import InsightSection
-from harness.errors import UserError
+from harness.errors import RunError, UserError
 from harness.report.explanation import Request
 from harness.report.look import Look, known_milliseconds
 from harness.report.page import Section, render
@@ -39,16 +39,18 @@ def visualize(
         request: what to show beside that.
 
     Raises:
-        RunError: the run has no model, or one that can't be loaded or explained.
+        RunError: the run has no model, or one that can't be loaded or explained; or its metrics or summary are damaged.
         DataError: the run's data set can't be read, or what is asked for isn't there.
         UserError: the model has no convolutional layer of the name `insight.layer`.
     """
-    config, summary = run.read_config(), run.read_summary()
+    config, summary, rows = run.read_config(), run.with_model().read_summary(), run.read_metrics()
+    if not isinstance(summary.get("steps"), int):
+        raise RunError(f"{run.summary_file} has no number of steps")
     with Progress(terminal or Terminal(quiet=True)) as progress:
         subject = of_run(run)
         known = known_milliseconds(run.insight_file)
         look = Look.into(subject, insight or config.insight, config.seed, request, known, progress)
-    training = _training(subject, run.read_metrics())
+    training = _training(subject, rows)
     html = render(look.page(training, summary, run.config_file.read_text()))
     pictures = [*training.pictures, _matrix(subject), *look.pictures()]
     _write_figures(run.figures_dir, pictures)

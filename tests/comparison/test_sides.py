@@ -22,7 +22,8 @@ def make_run(tmp_path: Path, small_data: Path) -> Callable[..., RunDir]:
         run.checkpoints_dir.mkdir(parents=True)
         run.begin(resolve({"data": {"source": str(source)}}))
         run.write_summary({"status": status})
-        run.metrics_file.write_text('{"step": 15, "split": "train"}\n{"step": 30, "split": "train"}\n')
+        row = '"split": "validation", "loss": 1, "accuracy": 0.5'
+        run.metrics_file.write_text(f'{{"step": 15, {row}}}\n{{"step": 30, {row}}}\n')
         run.model_file.touch()
         for step in (15, 30):
             (run.checkpoints_dir / f"step-{step}.safetensors").touch()
