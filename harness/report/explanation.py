@@ -14,7 +14,7 @@ from harness.errors import DataError, UserError
 from harness.insight.layers import has_convolutions
 from harness.insight.saliency import METHODS, Explain, Maps, bound
 from harness.report import examples, own_images
-from harness.report.subject import Subject, probabilities
+from harness.report.subject import Subject, probabilities, readable
 
 _TIMED = 16
 """Images on which a method is timed."""
@@ -96,7 +96,7 @@ def explain(
     class that is asked for.
 
     Raises:
-        DataError: the request names an image or a class that isn't there, or a file that is no picture.
+        DataError: the request names a class that isn't there, or a file that is no picture.
     """
     shown = _examples(subject, insight, seed, request)
     methods = methods_for(subject, insight)
@@ -127,16 +127,12 @@ def milliseconds(subject: Subject, method: Explain, explained: Explained) -> flo
 
 def _examples(subject: Subject, insight: InsightSection, seed: int, request: Request) -> list[Example]:
     classes = subject.probabilities.shape[1]
-    count = len(subject.images)
-    for row in request.rows:
-        if not 0 <= row < count:
-            raise DataError(f"--images {row}: there are {count:,} test images, 0 to {count - 1:,}")
     if request.label is not None and not 0 <= request.label < classes:
         raise DataError(f"--class {request.label}: the model has {classes} classes, 0 to {classes - 1}")
     asked = [] if request.label is None else [request.label]
     own = own_images.read(request.files, subject.images.shape[1:], request.invert)
     shown = [
-        Example(path.name, "own", None, image, None, says, _targets([int(says.argmax()), *asked]))
+        Example(readable(path.name), "own", None, image, None, says, _targets([int(says.argmax()), *asked]))
         for path, image, says in zip(request.files, own, _says(subject, own), strict=True)
     ]
     chosen = examples.choose(subject.labels, subject.probabilities, insight.images, seed, request.rows)

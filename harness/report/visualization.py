@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.insight import InsightSection
-from harness.errors import RunError, UserError
+from harness.errors import RunError
 from harness.report.explanation import Request
 from harness.report.look import Look, known_milliseconds
 from harness.report.page import Section, render
@@ -15,7 +15,7 @@ from harness.report.progress import Progress
 from harness.report.subject import Subject, of_files, of_run
 from harness.report.tensorboard import write_images
 from harness.report.training_figures import confusion_matrix, confusion_picture, curves_picture
-from harness.run_dir import RunDir, write_atomically
+from harness.run_dir import RunDir, check_out, write_atomically
 from harness.terminal import Terminal
 
 _NOTHING_MORE = Request()
@@ -47,7 +47,7 @@ def visualize(
     if not isinstance(summary.get("steps"), int):
         raise RunError(f"{run.summary_file} has no number of steps")
     with Progress(terminal or Terminal(quiet=True)) as progress:
-        subject = of_run(run)
+        subject = of_run(run, request.rows)
         known = known_milliseconds(run.insight_file)
         look = Look.into(subject, insight or config.insight, config.seed, request, known, progress)
     training = _training(subject, rows)
@@ -71,10 +71,9 @@ def visualize_model(
 
     Returns the page's path. Raises RunError and DataError as `subject.of_files` does, and UserError as `visualize`.
     """
-    if out.exists() and any(out.iterdir()) and not (out / "insight.json").exists():
-        raise UserError(f"{out} holds other files: name an empty folder, or one that this command has made")
+    check_out(out, "insight.json")
     with Progress(terminal or Terminal(quiet=True)) as progress:
-        subject = of_files(model_file, data_file)
+        subject = of_files(model_file, data_file, request.rows)
         known = known_milliseconds(out / "insight.json")
         look = Look.into(subject, insight or InsightSection(), 0, request, known, progress)
     result = Section("Result", _result(subject), confusion=_confusion(subject))

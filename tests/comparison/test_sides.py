@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.comparison.sides import check_out, check_rows, open_sides
+from harness.comparison.sides import open_sides
 from harness.config import resolve
-from harness.data import sources
 from harness.errors import DataError, RunError, UserError
 from harness.run_dir import RunDir
 
@@ -95,23 +94,3 @@ def test_a_copy_of_the_data_is_the_same_test_set(make_run: Callable[..., RunDir]
     copy = small_data.with_name("copy.npz")
     copy.write_bytes(small_data.read_bytes())
     open_sides(make_run("one").path, make_run("two", copy).path)
-
-
-def test_rows_that_are_not_there() -> None:
-    mnist = sources.load("mnist")
-    check_rows([0, 9999], mnist)
-    for row in (-1, 10000):
-        with pytest.raises(DataError, match=f"--images {row}: there are 10,000 test images, 0 to 9,999"):
-            check_rows([3, row], mnist)
-
-
-def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
-    check_out(tmp_path / "new")
-    check_out(tmp_path)
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match="holds other files"):
-        check_out(tmp_path)
-    with pytest.raises(UserError, match="is no folder"):
-        check_out(tmp_path / "thesis.tex")
-    (tmp_path / "compare.json").touch()
-    check_out(tmp_path)

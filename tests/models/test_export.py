@@ -13,8 +13,8 @@ import tensorflow as tf
 from harness.cluster.strategy import Cluster
 from harness.data import sources
 from harness.data.sources import Split
-from harness.models.build import build
 from harness.errors import RunError
+from harness.models.build import build
 from harness.models.export import export, load, logits_of
 from harness.training.evaluate import Evaluator
 

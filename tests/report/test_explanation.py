@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import keras
@@ -60,17 +61,15 @@ def test_a_picture_of_ones_own_has_no_true_class(subject: Subject, tmp_path: Pat
     assert set(own.targets) == {own.predicted, 2}
 
 
-@pytest.mark.parametrize(
-    ("request_", "words"),
-    [
-        (Request(rows=(60,)), "--images 60: there are 60 test images, 0 to 59"),
-        (Request(rows=(-1,)), "--images -1: there are 60 test images, 0 to 59"),
-        (Request(rows=(1,), label=10), "--class 10: the model has 10 classes, 0 to 9"),
-    ],
-)
-def test_what_is_not_there_is_refused(subject: Subject, request_: Request, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        explain(subject, INSIGHT, 0, request_)
+def test_a_picture_s_name_that_is_no_utf8_can_be_shown(subject: Subject, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xffy.png")
+    Image.fromarray(subject.images[0, :, :, 0]).save(path)
+    assert explain(subject, INSIGHT, 0, Request(files=(path,))).examples[0].name == "m\ufffdy.png"
+
+
+def test_a_class_that_is_not_there_is_refused(subject: Subject) -> None:
+    with pytest.raises(DataError, match="--class 10: the model has 10 classes, 0 to 9"):
+        explain(subject, INSIGHT, 0, Request(rows=(1,), label=10))
 
 
 def test_an_unknown_layer_is_refused_with_those_there_are(subject: Subject) -> None:
