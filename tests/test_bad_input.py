@@ -603,6 +603,7 @@ class TestVisualize:
             (["RUN", "--set", "insight.methods=[magic]"], "insight.methods"),
             (["RUN", "--set", "insight.images=0"], "insight.images"),
             (["RUN", "--set", "insight.methods=[gradcam]", "--set", "insight.layer=conv_9"], "conv_1, conv_2, conv_3"),
+            (["RUN", "--set", "insight.layer=conv_9"], "conv_1, conv_2, conv_3"),
             (["--model", "nowhere.keras", "--data", "DATA"], "'nowhere.keras' does not exist"),
             (["--model", "MODEL", "--data", "nowhere.npz"], "'nowhere.npz' does not exist"),
             (["--model", "MODEL", "--data", "MODEL"], "must hold the arrays images and labels"),

@@ -1,6 +1,5 @@
 """The images that are explained, and their maps by every method."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,10 @@ from numpy.typing import NDArray
 
 from harness.config.insight import InsightSection
 from harness.errors import DataError, UserError
-from harness.insight.layers import has_convolutions
+from harness.insight.layers import convolution, has_convolutions
 from harness.insight.saliency import METHODS, Explain, Maps, bound
 from harness.report import examples, own_images
 from harness.report.subject import Subject, probabilities, readable
-
-_TIMED = 16
-"""Images on which a method is timed."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,12 @@ class Explained:
 
 
 def methods_for(subject: Subject, insight: InsightSection) -> dict[str, Explain]:
-    """The methods that can explain the model, by name."""
+    """The methods that can explain the model, by name. Raises UserError where there is none, or no `insight.layer`."""
+    if insight.layer is not None and has_convolutions(subject.logits):
+        try:
+            convolution(subject.logits, insight.layer)
+        except UserError as error:
+            raise UserError(f"insight.layer: {subject.name}: {error}") from None
     usable = [name for name in insight.methods if has_convolutions(subject.logits) or not METHODS[name].of_a_layer]
     if not usable:
         raise UserError(f"insight.methods: {', '.join(insight.methods)} look at a Conv2D layer, and the model has none")
@@ -112,17 +113,6 @@ def explain(
             of_example[owner][int(target)] = values
         by_method[name] = tuple(of_example)
     return Explained(tuple(shown), by_method, tuple(name for name in insight.methods if name not in methods))
-
-
-def milliseconds(subject: Subject, method: Explain, explained: Explained) -> float:
-    """What one image takes, compiled, in a chunk of 16; two calls, of which the second counts."""
-    images, labels = explained.images()[:_TIMED], explained.predicted()[:_TIMED]
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        method(subject.logits, images, labels)
-        seconds.append(time.perf_counter() - start)
-    return 1000 * seconds[-1] / len(images)
 
 
 def _examples(subject: Subject, insight: InsightSection, seed: int, request: Request) -> list[Example]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.config.insight import InsightSection
+from harness.config.insight import InsightSection, Method
 from harness.errors import DataError, UserError
 from harness.insight.saliency import METHODS
 from harness.models.logits import pixels_to_logits
@@ -72,9 +72,10 @@ def test_a_class_that_is_not_there_is_refused(subject: Subject) -> None:
         explain(subject, INSIGHT, 0, Request(rows=(1,), label=10))
 
 
-def test_an_unknown_layer_is_refused_with_those_there_are(subject: Subject) -> None:
-    with pytest.raises(UserError, match="no convolutional layer 'conv_9': it has conv_1, conv_2"):
-        explain(subject, InsightSection(methods=["gradcam"], layer="conv_9"), 0, Request())
+@pytest.mark.parametrize("method", ["gradcam", "gradient"])
+def test_an_unknown_layer_is_refused_with_those_there_are(subject: Subject, method: Method) -> None:
+    with pytest.raises(UserError, match=r"insight\.layer: small-run: .*'conv_9': it has conv_1, conv_2"):
+        explain(subject, InsightSection(methods=[method], layer="conv_9"), 0, Request())
 
 
 @pytest.fixture(scope="module")
