@@ -83,6 +83,8 @@ def train(
         quiet: print nothing but warnings.
         only_training: leave out the test, the exported model and the pictures; a resume makes up for them.
 
+    Where the model can be trained and not pictured, a warning says why, and there is no report.
+
     Returns:
         The run's directory; None on a worker that is not the chief, which has none.
 
@@ -274,5 +276,9 @@ def _finish(run: RunDir, session: Session, job: _Job) -> None:
     job.terminal.line(f"model     {run.model_file}")
     from harness import report  # the libraries that draw need not be loaded before the first step
 
-    report.visualize(run, job.terminal)
-    job.terminal.line(f"report    {run.report_file}")
+    try:
+        report.visualize(run, job.terminal)
+    except UserError as error:  # images of two channels, say: what was trained is no less complete
+        job.terminal.warning(f"the pictures and the report are left out: {error}")
+    else:
+        job.terminal.line(f"report    {run.report_file}")

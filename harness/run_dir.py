@@ -12,7 +12,14 @@ from typing import Any, Self
 import filelock
 
 from harness.config import Config, dump, load
-from harness.errors import RunError
+from harness.errors import RunError, UserError
+
+_MEASURED = {
+    "train": ("loss", "accuracy", "learning_rate"),
+    "validation": ("loss", "accuracy"),
+    "test": ("loss", "accuracy"),
+}
+"""By split, what every line of metrics.jsonl has beside its step."""
 
 
 class RunDir:
@@ -40,6 +47,7 @@ class RunDir:
     def open(cls, path: str | Path) -> Self:
         """The run at `path`. Raises RunError where there is none."""
         run = cls(Path(path))
+        _check_name(run.path)
         if not run.exists():
             raise RunError(f"{path} is no run directory: it has no config.yaml and summary.json")
         return run
@@ -128,20 +136,33 @@ class RunDir:
         self.write_summary(self.read_summary() | values)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All rows of metrics.jsonl; a last line torn by a crash is left out."""
+        """All rows of metrics.jsonl; a last line torn by a crash is left out. Raises RunError where one is no row."""
         if not self.metrics_file.exists():
             return []
-        try:
-            lines = self.metrics_file.read_text().splitlines(keepends=True)
-            return [json.loads(line) for line in lines if line.endswith("\n")]
-        except ValueError:
-            raise RunError(f"{self.metrics_file} holds a line that is no JSON object") from None
+        lines = self.metrics_file.read_bytes().splitlines(keepends=True)
+        whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
+        return [_row(line, f"{self.metrics_file}:{number}") for number, line in enumerate(whole, 1)]
 
     def rewind_metrics(self, step: int) -> None:
         """Drop the rows that come behind the checkpoint of `step`, those of the test among them."""
         rows = self.read_metrics()
         kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step and row["split"] != "test"]
         write_atomically(self.metrics_file, "".join(kept).encode())
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise RunError(f"{where}: the line is no JSON object")
+    if not isinstance(row.get("split"), str):
+        raise RunError(f"{where}: the line has no split")
+    for key in ("step", *_MEASURED.get(row["split"], ())):
+        if not isinstance(row.get(key), int | float):
+            raise RunError(f"{where}: the line has no number {key}")
+    return row
 
 
 def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:
@@ -176,14 +197,45 @@ def new_path(name: str, parent: Path = Path("runs")) -> Path:
     return path
 
 
+def check_out(out: Path, mark: str) -> None:
+    """Raise UserError where `out` is no folder for what a command writes. Nothing is left there.
+
+    Args:
+        out: may not be there yet.
+        mark: the file by which a folder that the command made is known: one with other files alone is left alone.
+    """
+    _check_name(out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is no folder: name another with --out")
+    if out.exists() and any(out.iterdir()) and not (out / mark).exists():
+        raise UserError(f"{out} holds other files: name an empty folder with --out, or one that this command has made")
+    try:
+        tempfile.TemporaryDirectory(dir=_existing(out), prefix=".harness-").cleanup()
+    except OSError as error:
+        raise UserError(f"can't write {out}: {error.strerror}: name another folder with --out") from None
+
+
+def _check_name(path: Path) -> None:
+    try:
+        os.fsencode(os.path.realpath(path)).decode()
+    except UnicodeDecodeError:
+        shown = os.fsencode(path).decode(errors="replace")
+        raise UserError(f"{shown}: TensorFlow takes only paths in UTF-8, and this one is not: rename it") from None
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+
+
 def _check_new(path: Path) -> None:
+    _check_name(path)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is no directory")
     if path.is_dir() and any(
         not entry.name.startswith(".") and entry.name not in ("summary.json", "logs") for entry in path.iterdir()
     ):
         raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to go on with a run in it")
-    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    existing = _existing(path)
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise RunError(f"can't write the run directory {path}: {existing} is not a writable directory")
 

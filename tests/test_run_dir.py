@@ -1,6 +1,7 @@
 """A run's files: atomic writes, a lock that dies with its process, metrics rows and the summary."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.config import Config
-from harness.errors import RunError
-from harness.run_dir import RunDir, locate, write_atomically
+from harness.errors import RunError, UserError
+from harness.run_dir import RunDir, check_out, locate, write_atomically
 
 
 @pytest.fixture
@@ -177,11 +178,11 @@ class TestFiles:
 
 class TestMetrics:
     ROWS = (
-        {"step": 10, "split": "train", "loss": 2.0},
-        {"step": 10, "split": "validation", "loss": 1.9},
-        {"step": 20, "split": "train", "loss": 1.5},
-        {"step": 20, "split": "validation", "loss": 1.4},
-        {"step": 20, "split": "test", "loss": 1.3},
+        {"step": 10, "split": "train", "loss": 2.0, "accuracy": 0.1, "learning_rate": 0.01},
+        {"step": 10, "split": "validation", "loss": 1.9, "accuracy": 0.2},
+        {"step": 20, "split": "train", "loss": 1.5, "accuracy": 0.3, "learning_rate": 0.01},
+        {"step": 20, "split": "validation", "loss": 1.4, "accuracy": 0.4},
+        {"step": 20, "split": "test", "loss": 1.3, "accuracy": 0.5},
     )
 
     @pytest.fixture
@@ -205,6 +206,26 @@ class TestMetrics:
         written.rewind_metrics(20)
         assert written.read_metrics() == list(self.ROWS[:4])
         assert written.metrics_file.read_text().endswith("}\n")
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("42", "is no JSON object"),
+            ("[1]", "is no JSON object"),
+            ("nothing", "is no JSON object"),
+            ("[" * 100_000, "is no JSON object"),
+            ('{"step": 1}', "has no split"),
+            ('{"split": "noise_scale"}', "has no number step"),
+            ('{"step": "1", "split": "test"}', "has no number step"),
+            ('{"step": 1, "split": "test", "loss": null}', "has no number loss"),
+            ('{"step": 1, "split": "train", "loss": 1, "accuracy": 1}', "has no number learning_rate"),
+        ],
+    )
+    def test_a_line_that_is_no_row_is_named_by_its_number(self, written, line, words):
+        first, *others = written.metrics_file.read_text().splitlines()
+        written.metrics_file.write_text("\n".join([first, line, *others]) + "\n")
+        with pytest.raises(RunError, match=rf"metrics\.jsonl:2: the line {words}$"):
+            written.read_metrics()
 
     @pytest.mark.parametrize(("step", "kept"), [(0, 0), (9, 0), (10, 2), (19, 2), (20, 4), (99, 4)])
     def test_rewinding_drops_what_came_later_and_the_test_row(self, written, step, kept):
@@ -251,3 +272,36 @@ class TestLocate:
     def test_a_run_that_is_there_is_not_begun_again(self, run):
         with pytest.raises(RunError, match=r"isn't empty: .*--resume auto"):
             locate("x", run.path, None)
+
+
+class TestOut:
+    def test_a_folder_of_other_files_is_left_alone(self, tmp_path):
+        check_out(tmp_path / "new" / "below", "page.json")
+        check_out(tmp_path, "page.json")
+        assert not list(tmp_path.iterdir())
+        (tmp_path / "thesis.tex").touch()
+        with pytest.raises(UserError, match="holds other files"):
+            check_out(tmp_path, "page.json")
+        with pytest.raises(UserError, match="is no folder"):
+            check_out(tmp_path / "thesis.tex", "page.json")
+        (tmp_path / "page.json").touch()
+        check_out(tmp_path, "page.json")
+
+    @pytest.mark.parametrize("place", ["/proc/x", "/proc/1/x/y", "/dev/null/x"])
+    def test_a_place_where_none_can_be_made(self, place):
+        with pytest.raises(UserError, match=f"can't write {place}: .*: name another folder with --out"):
+            check_out(Path(place), "page.json")
+
+
+def test_a_path_that_is_no_utf8_is_refused_in_one_readable_line(tmp_path):
+    path = tmp_path / os.fsdecode(b"r\xffn")
+    path.mkdir()
+    for refuse in (
+        lambda: RunDir.open(path),
+        lambda: locate("x", path, None),
+        lambda: locate("x", path / "below", None),
+        lambda: check_out(path, "page.json"),
+    ):
+        with pytest.raises(UserError, match="TensorFlow takes only paths in UTF-8, and this one is not") as error:
+            refuse()
+        assert "r\ufffdn" in str(error.value)

@@ -20,16 +20,18 @@ def compare(run_a: Path, run_b: Path, out: Path | None, rows: tuple[int, ...], a
     Their configs, curves and speed; what each gets right, with the exact McNemar test; and the same images with the
     maps of both. The runs are only read. With --set only the keys under insight. of the first can be replaced.
     """
-    from harness.comparison.sides import check_out, check_rows, open_sides
+    from harness.comparison.sides import open_sides
     from harness.config import resolve
+    from harness.data.sources import check_rows
+    from harness.run_dir import check_out
     from harness.terminal import Terminal
 
     check_insight_only(assignments)
     a, b = open_sides(run_a, run_b)
     insight = resolve(a.config.model_dump(mode="json"), assignments, "--set").insight
-    check_rows(rows, a.data)
+    check_rows(rows, len(a.data.y_test))
     folder = out or Path(f"compare-{a.name}-{b.name}")
-    check_out(folder)
+    check_out(folder, "compare.json")
     import_tensorflow()
     from harness.comparison import compare as comparison
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from harness.config.insight import InsightSection
 from harness.errors import UserError
-from harness.insight.layers import convolution, has_convolutions
 from harness.insight.saliency import Maps
 from harness.insight.trust.similarity import spearman
 from harness.report.explanation import methods_for
@@ -41,20 +40,9 @@ def pairs(
     usable = [name for name in of_a if name in of_b]
     if not usable:
         raise UserError(f"insight.methods: none of {', '.join(insight.methods)} can explain both models")
-    for of in (a, b):
-        _check_layer(of, insight.layer)
     found = {}
     for name in usable:
         progress(name)
         maps = [methods[name](of.logits, images, labels) for of, methods in ((a, of_a), (b, of_b))]
         found[name] = MapPair(maps[0], maps[1], spearman(maps[0], maps[1]))
     return found
-
-
-def _check_layer(subject: Subject, layer: str | None) -> None:
-    if layer is None or not has_convolutions(subject.logits):
-        return
-    try:
-        convolution(subject.logits, layer)
-    except UserError as error:
-        raise UserError(f"insight.layer: {subject.name}: {error}") from None

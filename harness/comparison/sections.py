@@ -17,7 +17,8 @@ _CHANCE = (
 )
 _INTERVAL = (
     "The interval is that of the paired difference, by Agresti and Min (2005): Wald's, with half an image added to "
-    "each of the four counts."
+    "each of the four counts. The verdict follows the exact test: an interval is an approximation, and may leave out 0 "
+    "where there is no telling, or hold it where there is."
 )
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from harness.config import Config
 from harness.data import sources
 from harness.data.sources import DataSet
-from harness.errors import DataError, RunError, UserError
+from harness.errors import DataError, RunError
 from harness.run_dir import RunDir
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
@@ -52,22 +51,6 @@ def open_sides(a: Path, b: Path) -> tuple[Side, Side]:
             f"and {second.config.data.source} ({len(theirs.y_test):,} images)"
         )
     return first, second
-
-
-def check_rows(rows: Sequence[int], data: DataSet) -> None:
-    """Raise DataError where one of the rows is no test image."""
-    count = len(data.y_test)
-    for row in rows:
-        if not 0 <= row < count:
-            raise DataError(f"--images {row}: there are {count:,} test images, 0 to {count - 1:,}")
-
-
-def check_out(out: Path) -> None:
-    """Raise UserError where the folder holds anything that isn't ours to replace."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is no folder: name another with --out")
-    if out.exists() and any(out.iterdir()) and not (out / "compare.json").exists():
-        raise UserError(f"{out} holds other files: name an empty folder with --out, or one that this command has made")
 
 
 def _located(path: Path) -> tuple[RunDir, Path | None]:

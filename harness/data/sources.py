@@ -1,6 +1,7 @@
 """A data set's name or path → arrays."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -84,6 +85,13 @@ def load(source: str) -> DataSet:
     if x_train.shape[1:] != x_test.shape[1:]:
         raise DataError(f"data.source: {source}: train images {x_train.shape[1:]}, test images {x_test.shape[1:]}")
     return DataSet(_with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32))
+
+
+def check_rows(rows: Sequence[int], count: int) -> None:
+    """Raise DataError where one of the rows asked for is none of `count` test images."""
+    for row in rows:
+        if not 0 <= row < count:
+            raise DataError(f"--images {row}: there are {count:,} test images, 0 to {count - 1:,}")
 
 
 def _check(source: str, images: NDArray[Any], labels: NDArray[Any]) -> None:

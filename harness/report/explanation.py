@@ -1,6 +1,5 @@
 """The images that are explained, and their maps by every method."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,10 @@ from numpy.typing import NDArray
 
 from harness.config.insight import InsightSection
 from harness.errors import DataError, UserError
-from harness.insight.layers import has_convolutions
+from harness.insight.layers import convolution, has_convolutions
 from harness.insight.saliency import METHODS, Explain, Maps, bound
 from harness.report import examples, own_images
-from harness.report.subject import Subject, probabilities
-
-_TIMED = 16
-"""Images on which a method is timed."""
+from harness.report.subject import Subject, probabilities, readable
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,12 @@ class Explained:
 
 
 def methods_for(subject: Subject, insight: InsightSection) -> dict[str, Explain]:
-    """The methods that can explain the model, by name."""
+    """The methods that can explain the model, by name. Raises UserError where there is none, or no `insight.layer`."""
+    if insight.layer is not None and has_convolutions(subject.logits):
+        try:
+            convolution(subject.logits, insight.layer)
+        except UserError as error:
+            raise UserError(f"insight.layer: {subject.name}: {error}") from None
     usable = [name for name in insight.methods if has_convolutions(subject.logits) or not METHODS[name].of_a_layer]
     if not usable:
         raise UserError(f"insight.methods: {', '.join(insight.methods)} look at a Conv2D layer, and the model has none")
@@ -96,7 +97,7 @@ def explain(
     class that is asked for.
 
     Raises:
-        DataError: the request names an image or a class that isn't there, or a file that is no picture.
+        DataError: the request names a class that isn't there, or a file that is no picture.
     """
     shown = _examples(subject, insight, seed, request)
     methods = methods_for(subject, insight)
@@ -114,29 +115,14 @@ def explain(
     return Explained(tuple(shown), by_method, tuple(name for name in insight.methods if name not in methods))
 
 
-def milliseconds(subject: Subject, method: Explain, explained: Explained) -> float:
-    """What one image takes, compiled, in a chunk of 16; two calls, of which the second counts."""
-    images, labels = explained.images()[:_TIMED], explained.predicted()[:_TIMED]
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        method(subject.logits, images, labels)
-        seconds.append(time.perf_counter() - start)
-    return 1000 * seconds[-1] / len(images)
-
-
 def _examples(subject: Subject, insight: InsightSection, seed: int, request: Request) -> list[Example]:
     classes = subject.probabilities.shape[1]
-    count = len(subject.images)
-    for row in request.rows:
-        if not 0 <= row < count:
-            raise DataError(f"--images {row}: there are {count:,} test images, 0 to {count - 1:,}")
     if request.label is not None and not 0 <= request.label < classes:
         raise DataError(f"--class {request.label}: the model has {classes} classes, 0 to {classes - 1}")
     asked = [] if request.label is None else [request.label]
     own = own_images.read(request.files, subject.images.shape[1:], request.invert)
     shown = [
-        Example(path.name, "own", None, image, None, says, _targets([int(says.argmax()), *asked]))
+        Example(readable(path.name), "own", None, image, None, says, _targets([int(says.argmax()), *asked]))
         for path, image, says in zip(request.files, own, _says(subject, own), strict=True)
     ]
     chosen = examples.choose(subject.labels, subject.probabilities, insight.images, seed, request.rows)

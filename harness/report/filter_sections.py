@@ -7,13 +7,17 @@ from harness.report import examples
 from harness.report.class_figures import class_images_picture
 from harness.report.excitation_figures import examples_pictures, patches_pictures
 from harness.report.filter_figures import feature_maps_picture, kernels_picture
-from harness.report.filter_study import FilterStudy, LayerStudy
+from harness.report.filter_study import MOST_CLASSES, FilterStudy, LayerStudy
 from harness.report.page import Section
 from harness.report.subject import Subject
 
 
 def filter_sections(subject: Subject, study: FilterStudy) -> list[Section]:
     """All that is shown of a model's filters."""
+    classes = subject.probabilities.shape[1]
+    whose = "each class's logit"
+    if classes > MOST_CLASSES:
+        whose = f"the logit of each of the classes 0 to {MOST_CLASSES - 1} of {classes:,}"
     patches = [picture for layer in study.layers for picture in patches_pictures(layer, subject.images)]
     shown = [picture for layer in study.layers for picture in examples_pictures(layer, subject.images, subject.labels)]
     return [
@@ -27,7 +31,7 @@ def filter_sections(subject: Subject, study: FilterStudy) -> list[Section]:
         ),
         Section(
             "Class images",
-            "The image that raises each class's logit most, beside the test image of the class that does.",
+            f"The image that raises {whose} most, beside the test image of the class that does.",
             [class_images_picture(study.classes, subject.images)],
         ),
         features(subject),
@@ -35,8 +39,10 @@ def filter_sections(subject: Subject, study: FilterStudy) -> list[Section]:
 
 
 def features(subject: Subject) -> Section:
-    """The feature maps of one image of each class."""
-    rows = examples.clearest(subject.labels, subject.probabilities)
+    """The feature maps of one image of each class, or of the first 20 that have images."""
+    there = examples.clearest(subject.labels, subject.probabilities)
+    rows = there[:MOST_CLASSES]
+    which = "each class" if len(rows) == len(there) else f"each of the first {len(rows)} of {len(there):,} classes"
     maps = feature_maps(subject.logits, subject.images[rows])
     pictures = [
         feature_maps_picture(
@@ -49,7 +55,7 @@ def features(subject: Subject) -> Section:
     ]
     return Section(
         "Feature maps",
-        "What the filters make of one image of each class: the one that the model is surest of.",
+        f"What the filters make of one image of {which}: the one that the model is surest of.",
         pictures,
         folded=True,
     )

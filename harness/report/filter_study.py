@@ -20,8 +20,9 @@ from harness.insight.filters import (
 )
 from harness.report.subject import Subject, logits_of
 
-_CLASSES = 20
-"""At most so many classes get their image: it takes seconds each where images are large."""
+MOST_CLASSES = 20
+"""At most so many classes get their image and their feature maps: it takes seconds each where images are large, and
+fills the page."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def study(subject: Subject, seed: int, progress: Callable[[str], None] = lambda 
 
 
 def _classes(subject: Subject, seed: int) -> ClassStudy:
-    shown = np.arange(min(subject.probabilities.shape[1], _CLASSES))
+    shown = np.arange(min(subject.probabilities.shape[1], MOST_CLASSES))
     logits = logits_of(subject.logits, subject.images)
     examples: list[ClassExample | None] = []
     for label in shown.tolist():

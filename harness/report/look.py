@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from harness.config.insight import InsightSection
 from harness.insight.layers import convolutions, has_convolutions
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Trust, assess, assessments
-from harness.report.explanation import Explained, Request, explain, methods_for, milliseconds
+from harness.report.explanation import Explained, Request, explain, methods_for
 from harness.report.filter_sections import filter_sections
 from harness.report.filter_study import FilterStudy, study
 from harness.report.page import Page, Section
@@ -20,6 +19,7 @@ from harness.report.picture import Picture
 from harness.report.progress import Progress
 from harness.report.saliency_figures import saliency_pictures
 from harness.report.subject import Subject
+from harness.report.times import milliseconds, time_key, times_json
 from harness.report.trust_section import trust_json, trust_section, trust_table, verdict
 
 
@@ -35,6 +35,9 @@ class Look:
     """The maps as pictures, for the folder of figures and TensorBoard."""
     filters: FilterStudy | None
     """None for a model without convolutional layers."""
+    insight: InsightSection
+    times: Mapping[str, float]
+    """Milliseconds an image by `time_key`, those of earlier looks at the model among them."""
 
     @classmethod
     def into(
@@ -49,7 +52,7 @@ class Look:
         """Explain, assess and picture.
 
         Args:
-            known: milliseconds by method, which aren't measured again.
+            known: milliseconds by `time_key`, which aren't measured again.
         """
         methods = methods_for(subject, insight)
         looks = has_convolutions(subject.logits)
@@ -67,17 +70,23 @@ class Look:
             seed=seed,
             progress=progress.step,
         )
+        keys = {name: time_key(subject, name, insight.layer) for name in methods}
+        new = {
+            keys[name]: round(milliseconds(subject, method, explained), 3)
+            for name, method in methods.items()
+            if keys[name] not in known
+        }
+        times = {**known, **new}
         return cls(
             subject,
             request,
             explained,
             trust,
-            {
-                name: known.get(name) or round(milliseconds(subject, method, explained), 3)
-                for name, method in methods.items()
-            },
+            {name: times[key] for name, key in keys.items()},
             saliency_pictures(explained),
             study(subject, seed, progress.step) if looks else None,
+            insight,
+            times,
         )
 
     @cached_property
@@ -104,7 +113,8 @@ class Look:
         )
 
     def as_json(self) -> bytes:
-        """insight.json: trust by method, the images with what the model says of them, and the filters by layer."""
+        """insight.json: trust by method, the images with what the model says of them, the filters by layer, and how
+        they came about."""
         images = [
             {
                 "name": example.name,
@@ -117,17 +127,14 @@ class Look:
             for example in self.explained.examples
         ]
         filters = self.filters.as_json() if self.filters else {}
-        told = {**trust_json(self.trust, self.milliseconds), "images": images, "filters": filters}
+        told = {
+            **trust_json(self.trust, self.milliseconds),
+            "images": images,
+            "filters": filters,
+            "insight": self.insight.model_dump(mode="json"),
+            "times": times_json(self.subject, self.times),
+        }
         return json.dumps(told, indent=1).encode() + b"\n"
-
-
-def known_milliseconds(insight_file: Path) -> dict[str, float]:
-    """What an earlier look measured, by method: times differ from one measurement to the next, and a page must not."""
-    try:
-        methods = json.loads(insight_file.read_bytes())["methods"]
-        return {name: float(of["milliseconds"]) for name, of in methods.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def _intro(look: Look) -> str:
@@ -138,8 +145,21 @@ def _intro(look: Look) -> str:
         f"{len(kinds)} images: {', '.join(counted)}. Each map explains the logit of the class under it: that of the "
         "predicted class and, where it is wrong, of the true one too. "
     )
-    return intro + (
-        f"{wrong:,} of the {len(look.subject.labels):,} test images are misclassified."
-        if wrong
-        else "No test image was misclassified."
+    return (
+        intro
+        + _layer(look)
+        + (
+            f"{wrong:,} of the {len(look.subject.labels):,} test images are misclassified."
+            if wrong
+            else "No test image was misclassified."
+        )
     )
+
+
+def _layer(look: Look) -> str:
+    """Which layer is looked at, where it isn't the last one as the methods' own words have it."""
+    layer = look.insight.layer
+    titles = [METHODS[name].title for name in look.explained.maps if METHODS[name].of_a_layer]
+    if layer is None or not titles or layer == convolutions(look.subject.logits)[-1].name:
+        return ""
+    return f"{' and '.join(titles)} look{'s' if len(titles) == 1 else ''} at the layer {layer}, not at the last one. "

@@ -1,5 +1,7 @@
 """What is looked into: a trained model and the labelled images that it is shown on."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import sources
-from harness.data.sources import DataSet
+from harness.data.sources import DataSet, check_rows
 from harness.errors import DataError, RunError
 from harness.models.export import load
 from harness.models.logits import pixels_to_logits
@@ -17,6 +19,8 @@ from harness.run_dir import RunDir
 
 _BATCH = 250
 _ARRAYS = (("images", "labels"), ("x_test", "y_test"))
+_LARGEST = 1e30
+"""Beyond, float32 overflows."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,13 @@ class Subject:
         return np.asarray(self.probabilities.argmax(axis=1))
 
 
-def of_run(run: RunDir) -> Subject:
-    """A run's model, on its test images. Raises RunError and DataError where there is none, or none that fit."""
+def of_run(run: RunDir, rows: Sequence[int] = ()) -> Subject:
+    """A run's model, on its test images.
+
+    Raises RunError and DataError where there is none, or none that fit, or one of `rows` is no test image.
+    """
     data = sources.load(run.read_config().data.source)
+    check_rows(rows, len(data.y_test))
     return of_model(run.path.resolve().name, load(run.with_model().model_file), data)
 
 
@@ -50,7 +58,7 @@ def of_model(name: str, model: keras.Model, data: DataSet) -> Subject:
     return _subject(name, pixels_to_logits(model, data.image_shape), data.x_test, data.y_test)
 
 
-def of_files(model_file: Path, data_file: Path) -> Subject:
+def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> Subject:
     """Any Keras model, on images of one's own.
 
     Args:
@@ -58,20 +66,27 @@ def of_files(model_file: Path, data_file: Path) -> Subject:
         data_file: an .npz file of `images`, (n, height, width[, channels]), in what the model takes, and `labels`,
             (n,); or of `x_test` and `y_test`. uint8 are pixels; floats are taken to be scaled from 0 to 1, from -1 to
             1 or from 0 to 255, whichever holds them all, and else from their own least value to their largest.
+        rows: images that must be there.
 
     Raises:
         RunError: the file holds no model that can be loaded in safe mode, or the model is no image classifier.
-        DataError: the arrays are missing, or do not fit each other or the model.
+        DataError: the arrays are missing, or do not fit each other or the model, or one of `rows` isn't there.
     """
     if not model_file.is_file():
         raise RunError(f"{model_file}: there is no such file")
     images, labels = _read(data_file)
-    low, high = (0.0, 255.0) if images.dtype == np.uint8 else _range(images)
+    check_rows(rows, len(images))
+    low, high = (0.0, 255.0) if images.dtype == np.uint8 else _range(data_file, images)
     height, width, channels = images.shape[1:]
     logits = pixels_to_logits(load(model_file), (height, width, channels), low, high)
     if images.dtype != np.uint8:
-        images = ((images - low) * (255 / (high - low))).astype(np.float32)
-    return _subject(model_file.stem, logits, images, labels)
+        images = ((images.astype(np.float64) - low) * (255 / (high - low))).astype(np.float32)
+    return _subject(readable(model_file.stem), logits, images, labels)
+
+
+def readable(name: str) -> str:
+    """A file's name with � for what is no UTF-8, which neither a page nor JSON can hold."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def logits_of(model: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
@@ -88,14 +103,18 @@ def probabilities(logits: keras.Model, images: NDArray[Any]) -> NDArray[np.float
     return result
 
 
-def _subject(name: str, logits: keras.Model, images: NDArray[Any], labels: NDArray[np.int32]) -> Subject:
+def _subject(name: str, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Subject:
     classes = logits.output_shape[-1]
     if labels.max() >= classes:
         raise DataError(f"label {labels.max()} is none of the model's {classes} classes, 0 to {classes - 1}")
-    return Subject(name, logits, images, labels, probabilities(logits, images))
+    says = probabilities(logits, images)
+    if not np.isfinite(says).all():
+        row = int(np.argmin(np.isfinite(says).all(axis=1)))
+        raise DataError(f"the model {name} gives numbers that are not finite for test image {row}")
+    return Subject(name, logits, images, labels.astype(np.int32), says)
 
 
-def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.int32]]:
+def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             pairs = [(file[images], file[labels]) for images, labels in _ARRAYS if {images, labels} <= set(file)]
@@ -118,14 +137,16 @@ def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.int32]]:
         raise DataError(f"{path}: labels must be {len(images)} integers, not {labels.dtype} {labels.shape}")
     if labels.min() < 0:
         raise DataError(f"{path}: labels must be 0 or more, found {labels.min()}")
-    if not np.isfinite(images).all():
-        raise DataError(f"{path}: images must be finite")
-    return images, labels.astype(np.int32)
+    if not (np.abs(images) <= _LARGEST).all():
+        raise DataError(f"{path}: images must be finite, and between -{_LARGEST:g} and {_LARGEST:g}")
+    return images, labels
 
 
-def _range(images: NDArray[Any]) -> tuple[float, float]:
+def _range(path: Path, images: NDArray[Any]) -> tuple[float, float]:
     least, largest = float(images.min()), float(images.max())
     for low, high in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
         if low <= least and largest <= high:
             return low, high
+    if np.float32(least) == np.float32(largest):
+        raise DataError(f"{path}: images must hold more than one value, or lie between 0 and 255: all are {least:g}")
     return least, largest

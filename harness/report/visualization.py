@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.insight import InsightSection
-from harness.errors import UserError
+from harness.errors import RunError
 from harness.report.explanation import Request
-from harness.report.look import Look, known_milliseconds
+from harness.report.look import Look
 from harness.report.page import Section, render
 from harness.report.page.confusion import Confusion, confusion
 from harness.report.picture import Picture
 from harness.report.progress import Progress
 from harness.report.subject import Subject, of_files, of_run
 from harness.report.tensorboard import write_images
+from harness.report.times import known_times
 from harness.report.training_figures import confusion_matrix, confusion_picture, curves_picture
-from harness.run_dir import RunDir, write_atomically
+from harness.run_dir import RunDir, check_out, write_atomically
 from harness.terminal import Terminal
 
 _NOTHING_MORE = Request()
@@ -30,7 +31,7 @@ def visualize(
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
     They depend on the run's directory and on what is asked for alone, and replace what an earlier call has written. How
-    long a method takes is measured once for a run, and kept in insight.json.
+    long a method takes is measured once for a model and layer, and kept in insight.json.
 
     Args:
         run: a run that has been trained to its end.
@@ -39,16 +40,18 @@ def visualize(
         request: what to show beside that.
 
     Raises:
-        RunError: the run has no model, or one that can't be loaded or explained.
+        RunError: the run has no model, or one that can't be loaded or explained; or its metrics or summary are damaged.
         DataError: the run's data set can't be read, or what is asked for isn't there.
         UserError: the model has no convolutional layer of the name `insight.layer`.
     """
-    config, summary = run.read_config(), run.read_summary()
+    config, summary, rows = run.read_config(), run.with_model().read_summary(), run.read_metrics()
+    if not isinstance(summary.get("steps"), int):
+        raise RunError(f"{run.summary_file} has no number of steps")
     with Progress(terminal or Terminal(quiet=True)) as progress:
-        subject = of_run(run)
-        known = known_milliseconds(run.insight_file)
+        subject = of_run(run, request.rows)
+        known = known_times(run.insight_file, subject)
         look = Look.into(subject, insight or config.insight, config.seed, request, known, progress)
-    training = _training(subject, run.read_metrics())
+    training = _training(subject, rows)
     html = render(look.page(training, summary, run.config_file.read_text()))
     pictures = [*training.pictures, _matrix(subject), *look.pictures()]
     _write_figures(run.figures_dir, pictures)
@@ -69,11 +72,10 @@ def visualize_model(
 
     Returns the page's path. Raises RunError and DataError as `subject.of_files` does, and UserError as `visualize`.
     """
-    if out.exists() and any(out.iterdir()) and not (out / "insight.json").exists():
-        raise UserError(f"{out} holds other files: name an empty folder, or one that this command has made")
+    check_out(out, "insight.json")
     with Progress(terminal or Terminal(quiet=True)) as progress:
-        subject = of_files(model_file, data_file)
-        known = known_milliseconds(out / "insight.json")
+        subject = of_files(model_file, data_file, request.rows)
+        known = known_times(out / "insight.json", subject)
         look = Look.into(subject, insight or InsightSection(), 0, request, known, progress)
     result = Section("Result", _result(subject), confusion=_confusion(subject))
     html = render(look.page(result, {}, ""))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from harness.comparison.outcomes import Outcomes, outcomes, p_in_words
+from harness.comparison.sections import outcomes_section
 
 
 def exact_p(b: int, c: int) -> Fraction:
@@ -52,6 +53,13 @@ def test_there_is_no_telling_unless_p_is_below_a_twentieth(b: int, c: int, verdi
     found = Outcomes(80, b, c, 2)
     assert found.verdict == verdict
     assert found.words.startswith(verdict)
+
+
+def test_the_page_says_which_of_two_counts_where_interval_and_verdict_part() -> None:
+    found = Outcomes(9000, 0, 5, 995)
+    assert found.verdict == "no telling"
+    assert found.interval[1] < 0
+    assert any("The verdict follows the exact test" in told for told in outcomes_section(found).paragraphs)
 
 
 def test_a_small_p_is_never_told_as_zero() -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.comparison.sides import check_out, check_rows, open_sides
+from harness.comparison.sides import open_sides
 from harness.config import resolve
-from harness.data import sources
 from harness.errors import DataError, RunError, UserError
 from harness.run_dir import RunDir
 
@@ -22,7 +21,8 @@ def make_run(tmp_path: Path, small_data: Path) -> Callable[..., RunDir]:
         run.checkpoints_dir.mkdir(parents=True)
         run.begin(resolve({"data": {"source": str(source)}}))
         run.write_summary({"status": status})
-        run.metrics_file.write_text('{"step": 15, "split": "train"}\n{"step": 30, "split": "train"}\n')
+        row = '"split": "validation", "loss": 1, "accuracy": 0.5'
+        run.metrics_file.write_text(f'{{"step": 15, {row}}}\n{{"step": 30, {row}}}\n')
         run.model_file.touch()
         for step in (15, 30):
             (run.checkpoints_dir / f"step-{step}.safetensors").touch()
@@ -94,23 +94,3 @@ def test_a_copy_of_the_data_is_the_same_test_set(make_run: Callable[..., RunDir]
     copy = small_data.with_name("copy.npz")
     copy.write_bytes(small_data.read_bytes())
     open_sides(make_run("one").path, make_run("two", copy).path)
-
-
-def test_rows_that_are_not_there() -> None:
-    mnist = sources.load("mnist")
-    check_rows([0, 9999], mnist)
-    for row in (-1, 10000):
-        with pytest.raises(DataError, match=f"--images {row}: there are 10,000 test images, 0 to 9,999"):
-            check_rows([3, row], mnist)
-
-
-def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
-    check_out(tmp_path / "new")
-    check_out(tmp_path)
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match="holds other files"):
-        check_out(tmp_path)
-    with pytest.raises(UserError, match="is no folder"):
-        check_out(tmp_path / "thesis.tex")
-    (tmp_path / "compare.json").touch()
-    check_out(tmp_path)

@@ -192,3 +192,10 @@ def test_train_and_test_images_must_have_one_shape(write: Write, shape: tuple[in
     told = refusal(write(x_test=np.zeros(shape, np.uint8)))
     assert "train images (28, 28)" in told
     assert f"test images {shape[1:]}" in told
+
+
+def test_rows_that_are_not_there() -> None:
+    sources.check_rows([0, 9999], 10_000)
+    for row in (-1, 10_000):
+        with pytest.raises(DataError, match=f"--images {row}: there are 10,000 test images, 0 to 9,999"):
+            sources.check_rows([3, row], 10_000)

@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -11,8 +13,9 @@ import tensorflow as tf
 from harness.cluster.strategy import Cluster
 from harness.data import sources
 from harness.data.sources import Split
+from harness.errors import RunError
 from harness.models.build import build
-from harness.models.export import export, logits_of
+from harness.models.export import export, load, logits_of
 from harness.training.evaluate import Evaluator
 
 IN_A_FRESH_PROCESS = """
@@ -93,6 +96,44 @@ def test_a_new_export_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Pat
     export(build("cnn", (28, 28, 1), 10, seed=0), path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.keras"]
     assert keras.saving.load_model(path).output_shape == (None, 10)
+
+
+def own_loss(true: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+    return predicted - true
+
+
+def test_a_model_compiled_with_a_loss_of_ones_own_is_loaded(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile(loss=own_loss)
+    model.save(tmp_path / "model.keras")
+    assert load(tmp_path / "model.keras").output_shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("saved", "words"),
+    [
+        (keras.Sequential([keras.layers.Dense(2)]), "holds a model that was never built: call it on an image"),
+        (keras.layers.Dense(2), "holds a Keras Dense, which is no model"),
+    ],
+)
+def test_what_is_no_built_model_is_refused_in_one_line(tmp_path: Path, saved: keras.layers.Layer, words: str) -> None:
+    with warnings.catch_warnings(action="ignore"):  # Keras's, of what is saved here
+        keras.saving.save_model(saved, tmp_path / "model.keras")
+    with pytest.raises(RunError, match=words) as error:
+        load(tmp_path / "model.keras")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("config", ["[" * 100_000, "{}", '{"class_name": 3}', '{"a": ' * 100_000])
+def test_a_damaged_config_is_refused_in_one_line(
+    exported: tuple[keras.Model, Path], tmp_path: Path, config: str
+) -> None:
+    with zipfile.ZipFile(exported[1]) as whole, zipfile.ZipFile(tmp_path / "model.keras", "w") as damaged:
+        for name in whole.namelist():
+            damaged.writestr(name, config if name == "config.json" else whole.read(name))
+    with pytest.raises(RunError, match="can't be loaded as a Keras model in safe mode") as error:
+        load(tmp_path / "model.keras")
+    assert "\n" not in str(error.value)
 
 
 def test_an_export_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import keras
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.config.insight import InsightSection
+from harness.config.insight import InsightSection, Method
 from harness.errors import DataError, UserError
 from harness.insight.saliency import METHODS
 from harness.models.logits import pixels_to_logits
@@ -60,22 +61,21 @@ def test_a_picture_of_ones_own_has_no_true_class(subject: Subject, tmp_path: Pat
     assert set(own.targets) == {own.predicted, 2}
 
 
-@pytest.mark.parametrize(
-    ("request_", "words"),
-    [
-        (Request(rows=(60,)), "--images 60: there are 60 test images, 0 to 59"),
-        (Request(rows=(-1,)), "--images -1: there are 60 test images, 0 to 59"),
-        (Request(rows=(1,), label=10), "--class 10: the model has 10 classes, 0 to 9"),
-    ],
-)
-def test_what_is_not_there_is_refused(subject: Subject, request_: Request, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        explain(subject, INSIGHT, 0, request_)
+def test_a_picture_s_name_that_is_no_utf8_can_be_shown(subject: Subject, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xffy.png")
+    Image.fromarray(subject.images[0, :, :, 0]).save(path)
+    assert explain(subject, INSIGHT, 0, Request(files=(path,))).examples[0].name == "m\ufffdy.png"
 
 
-def test_an_unknown_layer_is_refused_with_those_there_are(subject: Subject) -> None:
-    with pytest.raises(UserError, match="no convolutional layer 'conv_9': it has conv_1, conv_2"):
-        explain(subject, InsightSection(methods=["gradcam"], layer="conv_9"), 0, Request())
+def test_a_class_that_is_not_there_is_refused(subject: Subject) -> None:
+    with pytest.raises(DataError, match="--class 10: the model has 10 classes, 0 to 9"):
+        explain(subject, INSIGHT, 0, Request(rows=(1,), label=10))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradient"])
+def test_an_unknown_layer_is_refused_with_those_there_are(subject: Subject, method: Method) -> None:
+    with pytest.raises(UserError, match=r"insight\.layer: small-run: .*'conv_9': it has conv_1, conv_2"):
+        explain(subject, InsightSection(methods=[method], layer="conv_9"), 0, Request())
 
 
 @pytest.fixture(scope="module")

@@ -112,3 +112,16 @@ def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:
     ]
     drawn = np.asarray(Image.open(BytesIO(filters.pictures[0].png)).convert("RGB")).astype(int)
     assert np.abs(drawn[..., 0] - drawn[..., 2]).max() > 100
+
+
+def test_of_many_classes_only_the_first_20_are_shown_and_the_page_says_so() -> None:
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((12, 12, 1))
+    hidden = keras.layers.Conv2D(2, 3, name="only")(keras.layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, keras.layers.Dense(25)(keras.layers.GlobalAveragePooling2D()(hidden)))
+    images = np.random.default_rng(0).integers(0, 256, (22, 12, 12, 1), dtype=np.uint8)
+    subject = subject_of(model, images, np.arange(22, dtype=np.int32) + 3)
+    *_, classes, features = filter_sections(subject, study(subject, seed=0))
+    assert "raises the logit of each of the classes 0 to 19 of 25 most" in classes.intro
+    assert "of one image of each of the first 20 of 22 classes: the one" in features.intro
+    assert [picture.name for picture in features.pictures] == [f"features-{label}" for label in range(3, 23)]

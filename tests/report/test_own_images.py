@@ -68,9 +68,9 @@ def bomb() -> bytes:
     )
 
 
-def png_bytes() -> bytes:
+def image_bytes(form: str) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(buffer, form)
     return buffer.getvalue()
 
 
@@ -79,7 +79,9 @@ def png_bytes() -> bytes:
     [
         (b"", "is no picture that can be read"),
         (b"hello, I am no picture", "is no picture that can be read"),
-        (png_bytes()[:2000], "is no picture that can be read, or a damaged one"),
+        (image_bytes("PNG")[:2000], "is no picture that can be read, or a damaged one"),
+        (image_bytes("AVIF").replace(b"iloc", b"gone"), "is no picture that can be read, or a damaged one"),
+        (image_bytes("EPS"), "is no picture that can be read: give one of PNG, JPEG,"),
         (bomb(), "has too many pixels to unpack: 50,000,000 at most"),
     ],
 )

@@ -85,6 +85,10 @@ def test_grey_images_may_leave_out_their_channel_and_arrays_may_be_called_as_in_
         ({"images": IMAGES[0]}, "labels must be 12 integers"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "images must be uint8 or floats"),
         ({"images": np.where(IMAGES > 3, IMAGES, np.nan)}, "images must be finite"),
+        ({"images": np.where(IMAGES > 3, IMAGES, 1e300)}, r"between -1e\+30 and 1e\+30"),
+        ({"images": np.full(IMAGES.shape, 300.0)}, "hold more than one value, or lie between 0 and 255: all are 300"),
+        ({"images": np.full(IMAGES.shape, -5.0)}, "hold more than one value, or lie between 0 and 255: all are -5"),
+        ({"labels": LABELS + 2**32}, "label 4294967299 is none of the model's 4 classes, 0 to 3"),
         ({"images": IMAGES[..., :1]}, r"takes images of shape \(12, 10, 3\), not \(12, 10, 1\)"),
         ({"images": IMAGES[:, :8]}, r"takes images of shape \(12, 10, 3\), not \(8, 10, 3\)"),
     ],
@@ -95,6 +99,26 @@ def test_arrays_that_do_not_fit_are_refused_in_one_line(
     with pytest.raises((DataError, RunError), match=words) as error:
         of_files(model_file, data(tmp_path, **arrays))
     assert "\n" not in str(error.value)
+
+
+def test_a_model_that_gives_no_finite_numbers_is_refused(tmp_path: Path) -> None:
+    inputs = keras.Input((12, 10, 3))
+    huge = keras.layers.Rescaling(1e38)(keras.layers.Rescaling(1e30)(inputs))
+    keras.Model(inputs, keras.layers.Dense(4)(keras.layers.Flatten()(huge))).save(tmp_path / "huge.keras")
+    with pytest.raises(DataError, match="the model huge gives numbers that are not finite for test image 0"):
+        of_files(tmp_path / "huge.keras", data(tmp_path))
+
+
+def test_images_of_one_value_within_a_known_range_are_taken(model_file: Path, tmp_path: Path) -> None:
+    assert of_files(model_file, data(tmp_path, images=np.full(IMAGES.shape, 7.0))).images.max() == 7
+
+
+def test_an_image_that_is_not_there_is_told_before_the_model_is_loaded(run: RunDir, tmp_path: Path) -> None:
+    (tmp_path / "no.keras").touch()
+    with pytest.raises(DataError, match="--images 20: there are 20 test images, 0 to 19"):
+        of_files(tmp_path / "no.keras", data(tmp_path), [20])
+    with pytest.raises(DataError, match="--images -1: there are 60 test images, 0 to 59"):
+        of_run(run, [3, -1])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY"])

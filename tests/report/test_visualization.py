@@ -1,4 +1,5 @@
 import base64
+import json
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
+from harness.config.insight import InsightSection
 from harness.errors import RunError
 from harness.report import visualize
 from harness.run_dir import RunDir
@@ -90,6 +92,20 @@ def test_again_gives_the_same_bytes_and_no_second_set_in_tensorboard(run: RunDir
     assert copy.report_file.read_bytes() == run.report_file.read_bytes()
     assert figures(copy) == figures(run)
     assert {len(shown) for shown in tensorboard_images(copy).values()} == {1}
+
+
+def test_another_layer_is_named_and_takes_no_time_from_the_next_look(run: RunDir, tmp_path: Path) -> None:
+    copy = RunDir(tmp_path / run.path.name)
+    shutil.copytree(run.path, copy.path)
+    asked = InsightSection(images=1, methods=["gradcam", "gradient"], layer="conv_1")
+    visualize(copy, insight=asked)
+    told = json.loads(copy.insight_file.read_text())
+    assert InsightSection.model_validate(told["insight"]) == asked
+    assert list(told["times"]["milliseconds"]) == ["gradient", "smoothgrad", "gradcam conv_2", "gradcam conv_1"]
+    assert "Grad-CAM looks at the layer conv_1, not at the last one." in copy.report_file.read_text()
+    assert "not at the last one" not in run.report_file.read_text()
+    visualize(copy)
+    assert copy.report_file.read_bytes() == run.report_file.read_bytes()
 
 
 def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:

@@ -1,0 +1,53 @@
+"""How long the methods take: measured once for a model, and kept in insight.json so that its page stays the same."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.insight.layers import convolution
+from harness.insight.saliency import METHODS, Explain
+from harness.report.explanation import Explained
+from harness.report.subject import Subject
+
+_TIMED = 16
+"""Images on which a method is timed."""
+
+
+def known_times(insight_file: Path, subject: Subject) -> dict[str, float]:
+    """What earlier looks measured of this very model: milliseconds by `time_key`."""
+    try:
+        times = json.loads(insight_file.read_bytes())["times"]
+        return {key: float(value) for key, value in times["milliseconds"].items() if times["model"] == _digest(subject)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def time_key(subject: Subject, name: str, layer: str | None) -> str:
+    """A method's name, and behind it the layer that it looks at."""
+    return f"{name} {convolution(subject.logits, layer).name}" if METHODS[name].of_a_layer else name
+
+
+def times_json(subject: Subject, times: Mapping[str, float]) -> dict[str, Any]:
+    return {"model": _digest(subject), "milliseconds": dict(times)}
+
+
+def milliseconds(subject: Subject, method: Explain, explained: Explained) -> float:
+    """What one image takes, compiled, in a chunk of 16; two calls, of which the second counts."""
+    images, labels = explained.images()[:_TIMED], explained.predicted()[:_TIMED]
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        method(subject.logits, images, labels)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * seconds[-1] / len(images)
+
+
+def _digest(subject: Subject) -> str:
+    """SHA-256 over the shape of the images and the model's weights."""
+    digest = hashlib.sha256(repr(subject.logits.input_shape).encode())
+    for weight in subject.logits.get_weights():
+        digest.update(repr(weight.shape).encode() + weight.tobytes())
+    return digest.hexdigest()

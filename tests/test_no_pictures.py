@@ -1,0 +1,34 @@
+"""A training that can't be pictured has not failed: it says what is left out, and why."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from harness.run_dir import RunDir
+
+
+@pytest.mark.parametrize(
+    ("channels", "classes", "reason"), [(2, 10, "which are no images"), (1, 1, "2 classes at least")]
+)
+def test_a_warning_says_why_there_is_no_report(call, tmp_path, channels, classes, reason):
+    with resources.files("harness.data").joinpath("mnist.npz").open("rb") as file, np.load(file) as mnist:
+        images, labels = np.repeat(mnist["x_test"][:60, ..., np.newaxis], channels, -1), mnist["y_test"][:60] % classes
+    np.savez(tmp_path / "odd.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    (tmp_path / "odd.yaml").write_text(
+        f"data: {{source: {tmp_path}/odd.npz, validation: 20, shift: 0}}\n"
+        "train: {length: 2 steps, global_batch: 8}\n"
+        "schedule: {warmup: 0 steps}\n"
+    )
+    ended = call("train", tmp_path / "odd.yaml", "--run-dir", tmp_path / "run", "--quiet")
+    assert ended.exit_code == 0, ended.stderr
+    (said,) = (line for line in ended.stderr.splitlines() if line.startswith("warning: "))  # not TensorFlow's own
+    assert "the pictures and the report are left out: " in said
+    assert "Traceback" not in ended.stderr
+    assert reason in said
+    run = RunDir(tmp_path / "run")
+    assert said in run.log_file.read_text()
+    assert run.read_summary()["status"] == "completed"
+    assert run.read_summary()["test"]["examples"] == 60
+    assert run.model_file.exists()
+    assert not run.report_file.exists()
