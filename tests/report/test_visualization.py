@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
+from harness.config.insight import InsightSection
 from harness.errors import RunError
-from harness.report import visualize
+from harness.report import Request, visualize
 from harness.run_dir import RunDir
 
 NAMES = {
@@ -98,6 +100,17 @@ def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_ru
     assert "saliency-correct" in figures(run)
     assert "saliency-mistakes" not in figures(run)
     assert "No test image was misclassified" in run.report_file.read_text()
+
+
+def test_images_that_are_asked_for_and_pictures_of_ones_own_have_figures_too(
+    tmp_path: Path, make_run: Callable[..., RunDir]
+) -> None:
+    run = make_run(tmp_path / "runs")
+    own = tmp_path / "my.png"
+    Image.new("L", (40, 30), 200).save(own)
+    visualize(run, insight=InsightSection(images=1, methods=["gradient"]), request=Request(rows=(3,), files=(own,)))
+    assert {"saliency-named", "saliency-own", "saliency-gradient"} <= set(figures(run))
+    assert {"saliency/named", "saliency/own"} <= set(tensorboard_images(run))
 
 
 def test_a_model_that_is_always_wrong(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
