@@ -31,14 +31,14 @@ def small_model(channels: int) -> keras.Model:
     return keras.Model(pixels, keras.layers.Dense(10, name="logits")(keras.layers.Flatten()(x)))
 
 
-def finished_run(folder: Path, channels: int = 1, mistaken: bool | None = None) -> RunDir:
-    """A finished run's directory, of an untrained small model on 60 real digits.
+def finished_run(folder: Path, channels: int = 1, mistaken: bool | None = None, count: int = 60) -> RunDir:
+    """A finished run's directory, of an untrained small model on `count` real digits.
 
     `mistaken` relabels the digits so that the model is wrong about all of them, or about none.
     """
     mnist = sources.load("mnist")
-    images = np.repeat(mnist.x_test[:60], channels, axis=-1)
-    labels = mnist.y_test[:60]
+    images = np.repeat(mnist.x_test[:count], channels, axis=-1)
+    labels = mnist.y_test[:count]
     model = small_model(channels)
     if mistaken is not None:
         labels = (model.predict(images, verbose=0).argmax(axis=1) + mistaken) % 10
