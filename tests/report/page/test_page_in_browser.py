@@ -113,7 +113,9 @@ def test_a_cell_whose_images_are_not_explained_says_how_to_see_them(page: Page) 
 @pytest.mark.parametrize("viewport", NARROW_AND_WIDE)
 def test_what_a_confusion_cell_has_done_is_in_view(page: Page, viewport: ViewportSize) -> None:
     page.set_viewport_size(viewport)
-    page.locator(cell_of(unexplained(page))).click()
+    cell = page.locator(cell_of(unexplained(page)))
+    cell.evaluate("cell => { cell.dataset.rows = Array(8).fill(59999).join(); }")
+    cell.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     for name in ("#class", "#clear", "#shown"):
         box = page.locator(name).bounding_box()
@@ -134,6 +136,10 @@ def test_the_confusion_matrix_is_one_tab_stop_and_arrows_reach_every_cell(page: 
 
     while not page.evaluate(in_matrix):
         page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert not page.evaluate(in_matrix)
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(in_matrix)
     reached = set()
     more = True
     while more:
