@@ -15,9 +15,9 @@ from harness.report.wording import percent
 
 _TILE, _GAP, _LABEL = 0.86, 0.05, 1.12
 _TOP, _BOTTOM = 0.5, 0.62
-_LINES, _LEAST_COLUMN = 0.8, 0.6
+_LINES, _LEAST_COLUMN = 0.8, 0.78
 """Inches that the words beside an image and the headings of the columns need."""
-_HEADING_LETTERS, _NAME_LETTERS = 12, 20
+_HEADING_LETTERS, _NAME_LETTERS = 12, 21
 _GROUPS = {
     "own": "your own images",
     "named": "the test images asked for",
@@ -25,6 +25,7 @@ _GROUPS = {
     "mistakes": "misclassified test images",
     "unsure": "hard test images",
 }
+_BAR_STEP = 3.4
 _OF_A_METHOD = 20
 """Images in the picture of one method."""
 
@@ -82,7 +83,9 @@ def saliency_picture(
     tall, wide = (_TILE * side / max(images.shape[1:3]) for side in images.shape[1:3])
     line, step = max(tall, _LINES) + _GAP, max(wide, _LEAST_COLUMN) + _GAP
     block_width = _LABEL + (1 + len(maps)) * step + 0.25
-    width, height = blocks * block_width, _TOP + per_block * line + _BOTTOM
+    signs = sorted({METHODS[method].signed for method in maps})
+    width = max(blocks * block_width, _LABEL + len(signs) * _BAR_STEP)
+    height = _TOP + per_block * line + _BOTTOM
     figure, axes = blank(width, height)
     for block in range(blocks):
         for column, heading in enumerate(["Image", *(METHODS[method].title for method in maps)]):
@@ -100,9 +103,8 @@ def saliency_picture(
             colours = {"cmap": SIGNED, "vmin": -limit} if signed else {"cmap": UNSIGNED, "vmin": 0}
             place(axes, method_maps[index], left, top, wide, tall, vmax=limit, **colours)
             _outline(axes, image, left, top, wide, tall, "black" if signed else "white")
-    signs = {METHODS[method].signed for method in maps}
-    for place_of_bar, signed in enumerate(sorted(signs)):
-        left = _LABEL + place_of_bar * 3.4
+    for place_of_bar, signed in enumerate(signs):
+        left = _LABEL + place_of_bar * _BAR_STEP
         label = "for (red) and against (blue)" if signed else "share of the map's own largest value"
         colour_bar(figure, left, height - 0.5, 2.6, SIGNED if signed else UNSIGNED, -signed, 1, label)
     predicted = probabilities.argmax(axis=1)
@@ -136,7 +138,7 @@ def _label(
         (
             0.70,
             name if len(name) <= _NAME_LETTERS else f"{name[: _NAME_LETTERS - 1]}…",
-            {"color": MUTED, "fontsize": 7},
+            {"color": MUTED, "fontsize": 6.5},
         ),
     ]
     for y, text, style in lines:
