@@ -15,9 +15,9 @@ from harness.report.wording import percent
 
 _TILE, _GAP, _LABEL = 0.86, 0.05, 1.12
 _TOP, _BOTTOM = 0.5, 0.62
-_LINES, _LEAST_COLUMN = 0.8, 0.78
+_LINES, _LEAST_COLUMN = 0.84, 0.78
 """Inches that the words beside an image and the headings of the columns need."""
-_HEADING_LETTERS, _NAME_LETTERS = 12, 21
+_HEADING_LETTERS, _NAME_LETTERS = 12, 18
 _GROUPS = {
     "own": "your own images",
     "named": "the test images asked for",
@@ -26,6 +26,7 @@ _GROUPS = {
     "unsure": "hard test images",
 }
 _BAR_STEP = 3.4
+"""Inches from colour bar to colour bar."""
 _OF_A_METHOD = 20
 """Images in the picture of one method."""
 
@@ -135,11 +136,7 @@ def _label(
         (0.17, "" if label is None else f"true {label}", {"color": INK, "fontsize": 9.5}),
         (0.35, f"predicted {guess}", {"fontsize": 9.5, **emphasis}),
         (0.53, percent(float(probabilities[guess])), {"color": MUTED, "fontsize": 8}),
-        (
-            0.70,
-            name if len(name) <= _NAME_LETTERS else f"{name[: _NAME_LETTERS - 1]}…",
-            {"color": MUTED, "fontsize": 6.5},
-        ),
+        (0.72, textwrap.fill(name, _NAME_LETTERS, max_lines=2, placeholder="…"), {"color": MUTED, "fontsize": 7}),
     ]
     for y, text, style in lines:
         axes.text(right, top + y, text, ha="right", va="center", parse_math=False, **style)
