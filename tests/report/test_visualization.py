@@ -113,6 +113,13 @@ def test_images_that_are_asked_for_and_pictures_of_ones_own_have_figures_too(
     assert {"saliency/named", "saliency/own"} <= set(tensorboard_images(run))
 
 
+def test_no_layer_has_a_name_that_overwrites_a_figure(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
+    run = make_run(tmp_path / "runs", names=("kernels", "classes"))
+    visualize(run, insight=InsightSection(images=1, methods=["gradient"]))
+    kernels, classes = (f"filters-{name}" for name in ("kernels", "classes"))
+    assert {kernels, f"{kernels}-2", classes, f"{classes}-2"} <= set(figures(run))
+
+
 def test_a_model_that_is_always_wrong(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
     run = make_run(tmp_path / "runs", mistaken=True)
     visualize(run)
