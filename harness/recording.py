@@ -59,8 +59,9 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
         if session.events.maps:
             from harness.report.forming import FormingMaps  # the libraries that draw take long to load
 
-            shown = session.validation_split if len(session.validation_split) else session.train_split
-            session.writers = [*session.writers, FormingMaps(board, config, shown)]
+            held_out = session.validation_split
+            shown = ("validation", held_out) if len(held_out) else ("training", session.train_split)
+            session.writers = [*session.writers, FormingMaps(board, config, *shown)]
         for writer in session.writers:
             closing.push(_closing(writer))
         if step == 0:

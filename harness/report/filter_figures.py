@@ -72,19 +72,20 @@ def feature_maps_picture(
     axes.text(_LEFT + 1.05, 0.7, f"test #{row}", fontsize=8.5, color=MUTED, va="center")
     for layer, canvas in canvases.items():
         values = maps[layer]
-        limit = max(float(values.max()), 1e-12)
+        low = min(float(values.min()), 0.0)
+        high = max(float(values.max()), low + 1e-12)
         heading = f"{layer}: {len(values)} maps of {values.shape[1]}×{values.shape[2]}"
         axes.text(_LEFT, top + 0.08, heading, fontsize=10, color=INK, va="center")
-        bottom = _numbered(axes, canvas, len(values), top + _HEADING, cmap=UNSIGNED, vmin=0, vmax=limit)
+        bottom = _numbered(axes, canvas, len(values), top + _HEADING, cmap=UNSIGNED, vmin=low, vmax=high)
         bar = _WIDTH - _RIGHT - 2.0
-        colour_bar(figure, bar, top + 0.02, 2.0, UNSIGNED, 0, limit, "")
+        colour_bar(figure, bar, top + 0.02, 2.0, UNSIGNED, low, high, "")
         top = bottom + 0.3
     return Picture(
         name=f"features-{label}",
         title=f"Feature maps of class {label}",
-        caption="What each filter answers at each position of the image, after the relu; one scale a layer, "
-        "from 0 to the layer's largest value. The first layer traces strokes and edges, the last says what is "
-        "where.",
+        caption="What each filter answers at each position of the image, after its activation; one scale a layer, "
+        "from 0, or from its least value where that is negative, to its largest. The first layer traces strokes and "
+        "edges, the last says what is where.",
         alt=f"Test image {row}, of class {label}, and its feature maps: "
         + ", ".join(f"{layer} has {len(values)}" for layer, values in maps.items())
         + ".",

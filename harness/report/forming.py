@@ -22,11 +22,12 @@ class FormingMaps(Writer):
     These are eight validation images, or training ones where none are held out, evenly over the classes.
     """
 
-    def __init__(self, board: TensorBoard, config: Config, images: Split) -> None:
+    def __init__(self, board: TensorBoard, config: Config, split: str, images: Split) -> None:
         self._board = board
         self._insight = config.insight
-        self._rows = correct(images.labels, images.labels, _IMAGES, config.seed)
-        self._images, self._labels = images.images[self._rows], images.labels[self._rows]
+        rows = correct(images.labels, images.labels, _IMAGES, config.seed)
+        self._images, self._labels = images.images[rows], images.labels[rows].tolist()
+        self._names = [f"{split} image {row}" for row in rows]
         self._twin: keras.Model | None = None
 
     def maps(self, step: int, model: keras.Model) -> None:
@@ -41,7 +42,7 @@ class FormingMaps(Writer):
                 f"saliency-{name}",
                 f"{METHODS[name].title} at step {step:,}",
                 self._images,
-                self._rows,
+                self._names,
                 self._labels,
                 says,
                 {name: values.astype(np.float32)},

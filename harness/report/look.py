@@ -15,7 +15,7 @@ from harness.report.filter_sections import filter_sections
 from harness.report.filter_study import FilterStudy, study
 from harness.report.page import Page, Section
 from harness.report.page.gallery import KINDS, gallery, script_data
-from harness.report.picture import Picture
+from harness.report.picture import Picture, with_own_names
 from harness.report.progress import Progress
 from harness.report.saliency_figures import saliency_pictures
 from harness.report.subject import Subject
@@ -98,7 +98,7 @@ class Look:
 
     def pictures(self) -> list[Picture]:
         """All of them, for files."""
-        return [*self.maps, *(picture for section in self.sections for picture in section.pictures)]
+        return with_own_names([*self.maps, *(picture for section in self.sections for picture in section.pictures)])
 
     def page(self, first: Section, summary: dict[str, Any], config: str) -> Page:
         """The page, with `first` before what this is about."""

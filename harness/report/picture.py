@@ -1,7 +1,8 @@
 """One picture of the report, and the drawing that all of them share. Every PNG depends on its data alone."""
 
 import io
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,18 @@ class Picture:
     png: bytes
     table: Table | None = None
     """The numbers that are drawn."""
+
+
+def with_own_names(pictures: Iterable[Picture]) -> list[Picture]:
+    """The pictures; one whose name is taken, as that of a layer called "kernels", gets a number behind it."""
+    named: dict[str, Picture] = {}
+    for picture in pictures:
+        name, number = picture.name, 1
+        while name in named:
+            number += 1
+            name = f"{picture.name}-{number}"
+        named[name] = replace(picture, name=name)
+    return list(named.values())
 
 
 def blank(width: float, height: float) -> tuple[Figure, Axes]:

@@ -1,6 +1,7 @@
 """Saliency maps beside the images they explain."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,29 @@ from harness.report.wording import percent
 
 _TILE, _GAP, _LABEL = 0.86, 0.05, 1.12
 _TOP, _BOTTOM = 0.5, 0.62
-_HEADING_LETTERS = 12
-_GROUPS = {"correct": "correct", "mistakes": "misclassified", "unsure": "hard"}
+_LINES, _LEAST_COLUMN = 0.84, 0.78
+"""Inches that the words beside an image and the headings of the columns need."""
+_HEADING_LETTERS, _NAME_LETTERS = 12, 18
+_GROUPS = {
+    "own": "your own images",
+    "named": "the test images asked for",
+    "correct": "correct test images",
+    "mistakes": "misclassified test images",
+    "unsure": "hard test images",
+}
+_BAR_STEP = 3.4
+"""Inches from colour bar to colour bar."""
 _OF_A_METHOD = 20
 """Images in the picture of one method."""
 
 
 def saliency_pictures(explained: Explained) -> list[Picture]:
-    """A picture of each kind of test images with their maps by all methods, and one of each method alone."""
+    """A picture of each kind of images with their maps by all methods, and one of each method alone."""
     pictures = []
     for kind, of_kind in _GROUPS.items():
         chosen = [index for index, example in enumerate(explained.examples) if example.kind == kind]
         if chosen:
-            title = f"Saliency maps of {of_kind} test images"
+            title = f"Saliency maps of {of_kind}"
             pictures.append(_of_examples(f"saliency-{kind}", title, explained, chosen, list(explained.maps)))
     among_tests = [index for index, example in enumerate(explained.examples) if example.row is not None]
     evenly = among_tests[:: -(-len(among_tests) // _OF_A_METHOD)]
@@ -42,8 +53,8 @@ def _of_examples(name: str, title: str, explained: Explained, chosen: list[int],
         name,
         title,
         np.stack([example.image for example in shown]),
-        np.array([example.row for example in shown]),
-        np.array([example.label for example in shown]),
+        [example.name for example in shown],
+        [example.label for example in shown],
         np.stack([example.probabilities for example in shown]),
         {method: explained.predicted_maps(method)[chosen] for method in methods},
     )
@@ -52,9 +63,9 @@ def _of_examples(name: str, title: str, explained: Explained, chosen: list[int],
 def saliency_picture(
     name: str,
     title: str,
-    images: NDArray[np.uint8],
-    rows: NDArray[np.intp],
-    labels: NDArray[np.int32],
+    images: NDArray[Any],
+    names: Sequence[str],
+    labels: Sequence[int | None],
     probabilities: NDArray[np.float32],
     maps: dict[str, NDArray[np.float32]],
 ) -> Picture:
@@ -63,43 +74,45 @@ def saliency_picture(
     Args:
         name, title: of the picture.
         images: (n, height, width, channels), n of at least 1.
-        rows: (n,) where they stand in the test set.
-        labels: (n,) the true classes.
+        names: what the images are called, as "test image 17".
+        labels: the true classes, None where one isn't known.
         probabilities: (n, classes) what the model says; the maps explain the most probable class.
         maps: method's name -> (n, height, width).
     """
     blocks = 2 if len(images) > 4 else 1
     per_block = -(-len(images) // blocks)
-    step = _TILE + _GAP
+    tall, wide = (_TILE * side / max(images.shape[1:3]) for side in images.shape[1:3])
+    line, step = max(tall, _LINES) + _GAP, max(wide, _LEAST_COLUMN) + _GAP
     block_width = _LABEL + (1 + len(maps)) * step + 0.25
-    width, height = blocks * block_width, _TOP + per_block * step + _BOTTOM
+    signs = sorted({METHODS[method].signed for method in maps})
+    width = max(blocks * block_width, _LABEL + len(signs) * _BAR_STEP)
+    height = _TOP + per_block * line + _BOTTOM
     figure, axes = blank(width, height)
     for block in range(blocks):
         for column, heading in enumerate(["Image", *(METHODS[method].title for method in maps)]):
-            centre = block * block_width + _LABEL + column * step + _TILE / 2
+            centre = block * block_width + _LABEL + column * step + wide / 2
             heading = "\n".join(textwrap.wrap(heading, _HEADING_LETTERS))
             axes.text(centre, _TOP - 0.1, heading, ha="center", va="bottom", fontsize=9.5, color=INK)
     for index, image in enumerate(images):
-        left, top = index // per_block * block_width + _LABEL, _TOP + index % per_block * step
-        _label(axes, left - 0.1, top, int(labels[index]), probabilities[index], int(rows[index]))
-        place(axes, displayable(image), left, top, _TILE, _TILE)
+        left, top = index // per_block * block_width + _LABEL, _TOP + index % per_block * line
+        _label(axes, left - 0.1, top, labels[index], probabilities[index], names[index])
+        place(axes, displayable(image), left, top, wide, tall)
         for method, method_maps in maps.items():
             left += step
             signed = METHODS[method].signed
             limit = max(float(np.abs(method_maps[index]).max()), 1e-12)
             colours = {"cmap": SIGNED, "vmin": -limit} if signed else {"cmap": UNSIGNED, "vmin": 0}
-            place(axes, method_maps[index], left, top, _TILE, _TILE, vmax=limit, **colours)
-            _outline(axes, image, left, top, "black" if signed else "white")
-    signs = {METHODS[method].signed for method in maps}
-    for place_of_bar, signed in enumerate(sorted(signs)):
-        left = _LABEL + place_of_bar * 3.4
+            place(axes, method_maps[index], left, top, wide, tall, vmax=limit, **colours)
+            _outline(axes, image, left, top, wide, tall, "black" if signed else "white")
+    for place_of_bar, signed in enumerate(signs):
+        left = _LABEL + place_of_bar * _BAR_STEP
         label = "for (red) and against (blue)" if signed else "share of the map's own largest value"
         colour_bar(figure, left, height - 0.5, 2.6, SIGNED if signed else UNSIGNED, -signed, 1, label)
     predicted = probabilities.argmax(axis=1)
     notes = "; ".join(METHODS[method].note for method in maps)
     shown = "; ".join(
-        f"test image {row}: true {label}, predicted {guess}"
-        for row, label, guess in zip(rows, labels, predicted, strict=True)
+        f"{name}: {'' if label is None else f'true {label}, '}predicted {guess}"
+        for name, label, guess in zip(names, labels, predicted, strict=True)
     )
     return Picture(
         name=name,
@@ -114,22 +127,24 @@ def saliency_picture(
     )
 
 
-def _label(axes: Axes, right: float, top: float, label: int, probabilities: NDArray[np.float32], row: int) -> None:
+def _label(
+    axes: Axes, right: float, top: float, label: int | None, probabilities: NDArray[np.float32], name: str
+) -> None:
     guess = int(probabilities.argmax())
-    emphasis = {"color": INK} if guess == label else {"color": "#b3261e", "fontweight": "bold"}
+    emphasis = {"color": INK} if label in (guess, None) else {"color": "#b3261e", "fontweight": "bold"}
     lines: list[tuple[float, str, dict[str, Any]]] = [
-        (0.17, f"true {label}", {"color": INK, "fontsize": 9.5}),
+        (0.17, "" if label is None else f"true {label}", {"color": INK, "fontsize": 9.5}),
         (0.35, f"predicted {guess}", {"fontsize": 9.5, **emphasis}),
         (0.53, percent(float(probabilities[guess])), {"color": MUTED, "fontsize": 8}),
-        (0.70, f"test #{row}", {"color": MUTED, "fontsize": 7.5}),
+        (0.72, textwrap.fill(name, _NAME_LETTERS, max_lines=2, placeholder="…"), {"color": MUTED, "fontsize": 7}),
     ]
     for y, text, style in lines:
-        axes.text(right, top + y, text, ha="right", va="center", **style)
+        axes.text(right, top + y, text, ha="right", va="center", parse_math=False, **style)
 
 
-def _outline(axes: Axes, image: NDArray[np.uint8], left: float, top: float, colour: str) -> None:
+def _outline(axes: Axes, image: NDArray[Any], left: float, top: float, wide: float, tall: float, colour: str) -> None:
     grey = image.mean(axis=-1)
     if grey.min() < 127.5 < grey.max():
-        x = left + _TILE * (np.arange(grey.shape[1]) + 0.5) / grey.shape[1]
-        y = top + _TILE * (np.arange(grey.shape[0]) + 0.5) / grey.shape[0]
+        x = left + wide * (np.arange(grey.shape[1]) + 0.5) / grey.shape[1]
+        y = top + tall * (np.arange(grey.shape[0]) + 0.5) / grey.shape[0]
         axes.contour(x, y, grey, levels=[127.5], colors=colour, linewidths=0.7, alpha=0.75)

@@ -21,25 +21,31 @@ ROWS = [
 ]
 
 
-def small_model(channels: int) -> keras.Model:
+def small_model(channels: int, names: tuple[str, str]) -> keras.Model:
     keras.utils.set_random_seed(3)
     x = pixels = keras.Input((28, 28, channels), name="pixels")
     x = keras.layers.Rescaling(1 / 255)(x)
-    x = keras.layers.Conv2D(4, 3, activation="relu", name="conv_1")(x)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name=names[0])(x)
     x = keras.layers.MaxPooling2D(4)(x)
-    x = keras.layers.Conv2D(20, 3, activation="relu", name="conv_2")(x)
+    x = keras.layers.Conv2D(20, 3, activation="relu", name=names[1])(x)
     return keras.Model(pixels, keras.layers.Dense(10, name="logits")(keras.layers.Flatten()(x)))
 
 
-def finished_run(folder: Path, channels: int = 1, mistaken: bool | None = None) -> RunDir:
-    """A finished run's directory, of an untrained small model on 60 real digits.
+def finished_run(
+    folder: Path,
+    channels: int = 1,
+    mistaken: bool | None = None,
+    count: int = 60,
+    names: tuple[str, str] = ("conv_1", "conv_2"),
+) -> RunDir:
+    """A finished run's directory, of an untrained small model on `count` real digits.
 
     `mistaken` relabels the digits so that the model is wrong about all of them, or about none.
     """
     mnist = sources.load("mnist")
-    images = np.repeat(mnist.x_test[:60], channels, axis=-1)
-    labels = mnist.y_test[:60]
-    model = small_model(channels)
+    images = np.repeat(mnist.x_test[:count], channels, axis=-1)
+    labels = mnist.y_test[:count]
+    model = small_model(channels, names)
     if mistaken is not None:
         labels = (model.predict(images, verbose=0).argmax(axis=1) + mistaken) % 10
     run = RunDir(folder / "small-run")

@@ -4,10 +4,12 @@ from io import BytesIO
 import keras
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
 from harness.data import sources
+from harness.report.filter_figures import feature_maps_picture
 from harness.report.filter_sections import filter_sections
 from harness.report.filter_study import FilterStudy, study
 from harness.report.page import Section
@@ -95,6 +97,22 @@ def test_the_image_of_a_class_stands_beside_its_best_test_image(subject: Subject
     ]
     assert float(str(picture.table.rows[1].cells[2])) == pytest.approx(float(logits[best[0], 0]), abs=6e-4)
     assert picture.alt.endswith("no test image.")
+
+
+def test_feature_maps_are_drawn_down_to_their_least_value() -> None:
+    def colours(values: list[float]) -> list[list[int]]:
+        """Of the maps, which are of one pixel each."""
+        maps = np.array(values, np.float32)[:, np.newaxis, np.newaxis]
+        picture = feature_maps_picture(1, 3, np.zeros((4, 4, 1), np.uint8), {"first": maps})
+        drawn = np.asarray(Image.open(BytesIO(picture.png)).convert("RGB"))
+        pixel = (8.6 - 0.65) * 96 / 16  # a map with the gap around it
+        return [drawn[185, round(0.55 * 96 + pixel * (index + 0.5))].tolist() for index in range(len(values))]
+
+    def expected(*places: float) -> list[list[int]]:
+        return [[round(255 * part) for part in colormaps["magma"](place)[:3]] for place in places]
+
+    np.testing.assert_allclose(colours([-1.0, 0.0, 1.0] + 13 * [0.0])[:3], expected(0.0, 0.5, 1.0), atol=1)
+    np.testing.assert_allclose(colours([0.5, 0.0, 1.0] + 13 * [0.0])[:3], expected(0.5, 0.0, 1.0), atol=1)
 
 
 def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:

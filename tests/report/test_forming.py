@@ -4,12 +4,30 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
+from harness.report import forming
+
+
+@pytest.fixture
+def alts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the pictures show, in words, as they are made."""
+    told = []
+    draw = forming.saliency_picture
+
+    def recorded(*arguments):
+        picture = draw(*arguments)
+        told.append(picture.alt)
+        return picture
+
+    monkeypatch.setattr(forming, "saliency_picture", recorded)
+    return told
+
 
 def test_the_maps_of_the_same_images_are_written_as_they_form(
-    call, completed_run, small_config, tmp_path: Path
+    call, completed_run, small_config, tmp_path: Path, alts: list[str]
 ) -> None:
     run = tmp_path / "watched"
     settings = ["insight.every=10 steps", "insight.methods=[gradient, gradcam]"]
@@ -31,3 +49,13 @@ def test_the_maps_of_the_same_images_are_written_as_they_form(
         assert not any(np.array_equal(picture[its_map], first[its_map]) for picture in later)
     hashes = {json.loads((path / "summary.json").read_text())["weights_sha256"] for path in (run, completed_run[0])}
     assert len(hashes) == 1, "looking changes nothing"
+    assert all(alt.count("validation image ") == 8 and "test image" not in alt for alt in alts)
+
+
+def test_training_images_are_watched_where_none_are_held_out(call, small_config, tmp_path: Path, alts) -> None:
+    settings = ["insight.every=6 steps", "train.length=6 steps", "data.validation=0", "insight.methods=[gradient]"]
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    result = call("train", small_config, "--run-dir", tmp_path / "watched", *arguments)
+    assert result.exit_code == 0, result.stderr
+    (alt,) = alts
+    assert alt.count("training image ") == 8

@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from harness.report.picture import blank, displayable, mosaic, place, png
+from harness.report.picture import Picture, blank, displayable, mosaic, place, png, with_own_names
 
 
 def test_place_draws_what_it_is_given_where_it_is_told() -> None:
@@ -15,6 +15,19 @@ def test_place_draws_what_it_is_given_where_it_is_told() -> None:
     assert (drawn[50:, :94] == 255).all()
     assert (drawn[50:94, 98:142] == 0).all()
     assert (drawn[50:94, 146:190] == 255).all()
+
+
+def test_a_name_that_is_taken_gets_a_number() -> None:
+    names = ["filters-kernels", "filters-conv", "filters-kernels", "filters-kernels-2", "filters-kernels"]
+    pictures = with_own_names(Picture(name, name, "", "", b"") for name in names)
+    assert [picture.name for picture in pictures] == [
+        "filters-kernels",
+        "filters-conv",
+        "filters-kernels-2",
+        "filters-kernels-2-2",
+        "filters-kernels-3",
+    ]
+    assert [picture.title for picture in pictures] == names
 
 
 def test_png_carries_no_time_and_no_version() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
 from harness.config.insight import InsightSection
 from harness.errors import RunError
-from harness.report import visualize
+from harness.report import Request, visualize
 from harness.run_dir import RunDir
 
 NAMES = {
@@ -114,6 +115,24 @@ def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_ru
     assert "saliency-correct" in figures(run)
     assert "saliency-mistakes" not in figures(run)
     assert "No test image was misclassified" in run.report_file.read_text()
+
+
+def test_images_that_are_asked_for_and_pictures_of_ones_own_have_figures_too(
+    tmp_path: Path, make_run: Callable[..., RunDir]
+) -> None:
+    run = make_run(tmp_path / "runs")
+    own = tmp_path / "my.png"
+    Image.new("L", (40, 30), 200).save(own)
+    visualize(run, insight=InsightSection(images=1, methods=["gradient"]), request=Request(rows=(3,), files=(own,)))
+    assert {"saliency-named", "saliency-own", "saliency-gradient"} <= set(figures(run))
+    assert {"saliency/named", "saliency/own"} <= set(tensorboard_images(run))
+
+
+def test_no_layer_has_a_name_that_overwrites_a_figure(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
+    run = make_run(tmp_path / "runs", names=("kernels", "classes"))
+    visualize(run, insight=InsightSection(images=1, methods=["gradient"]))
+    kernels, classes = (f"filters-{name}" for name in ("kernels", "classes"))
+    assert {kernels, f"{kernels}-2", classes, f"{classes}-2"} <= set(figures(run))
 
 
 def test_a_model_that_is_always_wrong(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:

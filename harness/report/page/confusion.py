@@ -19,7 +19,7 @@ class Cell:
     predicted: int
     count: int
     share: float
-    """Of the most frequent mistake, 0 to 1: how strongly it is coloured."""
+    """Of the most frequent mistake, 0 to 1: how strongly it is coloured. 0 where it is none."""
     rows: Sequence[int]
     """The first few of these test images."""
 
@@ -45,11 +45,11 @@ def confusion(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: i
         if not count:
             return None
         rows = np.flatnonzero((labels == label) & (predicted == guess))[:_ROWS_NAMED].tolist()
-        return Cell(label, guess, count, 0.0 if label == guess else round(0.1 + 0.6 * count / most, 2), rows)
+        return Cell(label, guess, count, 0.0 if label == guess else round(count / most, 2), rows)
 
     note = (
         f"{int(np.trace(counts)):,} of {int(counts.sum()):,} test images are right. Choose a number to see those of "
-        "its images that are explained below; again to see all."
+        "its images that are explained below; again to see all. The arrow keys go from number to number."
     )
     if classes <= _LARGEST_GRID:
         grid = [[cell(label, guess) for guess in range(classes)] for label in range(classes)]

@@ -21,6 +21,8 @@ from harness.report.wording import percent
 _MAP_SIDE, _IMAGE_SIDE = 64, 128
 """Pixels of the longer side at most: larger ones are averaged, to keep the page small."""
 _SHARED_QUANTILE = 0.99
+_ZERO = 127
+"""The byte of a signed map's zero."""
 
 
 KINDS = {
@@ -94,15 +96,16 @@ def gallery(explained: Explained, verdicts: Mapping[str, Verdict], asked: int | 
 def script_data(explained: Explained, deletion: Mapping[str, Curves]) -> dict[str, Any]:
     """What the script draws, by the names that it knows.
 
-    A map is bytes, its value v being limit · b / 255, or limit · (2 b / 255 - 1) where the method is signed. A
-    method's `raw` limit is the largest |v| of all its maps; its `shared` one exceeds all but 1 % of their pixels.
+    A map is bytes, its value v being limit · b / 255, or limit · (b - 127) / 127 where the method is signed: zero has a
+    byte and a colour of its own. A method's `raw` limit is the largest |v| of all its maps; its `shared` one exceeds
+    all but 1 % of their pixels.
 
     Args:
         explained: the images and their maps.
         deletion: by method, what deleting pixels did to the probability of the predicted class.
     """
     return {
-        "colours": {"unsigned": _colours(UNSIGNED), "signed": _colours(SIGNED)},
+        "colours": {"unsigned": _colours(UNSIGNED, 256), "signed": _colours(SIGNED, 2 * _ZERO + 1)},
         "methods": {name: _scales(name, explained) for name in explained.maps},
         "examples": [
             {
@@ -157,7 +160,7 @@ def _scales(method: str, explained: Explained) -> dict[str, Any]:
     return {
         "signed": METHODS[method].signed,
         "raw": _rounded(values.max()),
-        "shared": _rounded(np.quantile(values, _SHARED_QUANTILE)),
+        "shared": _rounded(np.quantile(values, _SHARED_QUANTILE) or values.max()),
     }
 
 
@@ -165,7 +168,7 @@ def _encoded(values: NDArray[np.float32], signed: bool) -> dict[str, Any]:
     small = _averaged(values, _MAP_SIDE)
     limit = float(np.abs(small).max())
     share = small / (limit or 1.0)
-    levels = np.rint(127.5 * (1 + share) if signed else 255 * share).astype(np.uint8)
+    levels = np.rint(_ZERO * (1 + share) if signed else 255 * share).astype(np.uint8)
     return {"shape": small.shape, "limit": _rounded(limit), "values": _bytes(levels)}
 
 
@@ -189,8 +192,8 @@ def _nearest(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return values[::step, ::step]
 
 
-def _colours(name: str) -> str:
-    return _bytes(np.rint(255 * colormaps[name](np.arange(256))[:, :3]).astype(np.uint8))
+def _colours(name: str, count: int) -> str:
+    return _bytes(np.rint(255 * colormaps[name].resampled(count)(np.arange(count))[:, :3]).astype(np.uint8))
 
 
 def _bytes(values: NDArray[np.uint8]) -> str:

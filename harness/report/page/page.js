@@ -7,7 +7,7 @@ const colours = { true: bytes(data.colours.signed), false: bytes(data.colours.un
 const control = (name) => document.getElementById(name);
 const all = (selector) => [...document.querySelectorAll(selector)];
 
-// Maps. A byte b stands for limit · b / 255, or limit · (2 b / 255 - 1) where the method is signed.
+// Maps. A byte b stands for limit · b / 255, or limit · (b - 127) / 127 where the method is signed.
 
 function limitOf(method, map) {
   const scale = control("scale").value;
@@ -19,13 +19,12 @@ function paint(canvas) {
   const map = data.examples[example].maps[method][target];
   const { signed } = data.methods[method];
   const gain = map.limit / (limitOf(method, map) || 1);
-  const levels = bytes(map.values);
+  const [zero, last] = [signed ? 127 : 0, colours[signed].length / 3 - 1];
   [canvas.height, canvas.width] = map.shape;
   const context = canvas.getContext("2d");
   const picture = context.createImageData(canvas.width, canvas.height);
-  levels.forEach((level, pixel) => {
-    const scaled = signed ? 127.5 + (level - 127.5) * gain : level * gain;
-    const colour = 3 * Math.max(0, Math.min(255, Math.round(scaled)));
+  bytes(map.values).forEach((level, pixel) => {
+    const colour = 3 * Math.max(0, Math.min(last, Math.round(zero + (level - zero) * gain)));
     picture.data.set(colours[signed].subarray(colour, colour + 3), 4 * pixel);
     picture.data[4 * pixel + 3] = 255;
   });
@@ -35,10 +34,10 @@ function paint(canvas) {
 function paintBar(canvas) {
   const { method } = canvas.dataset;
   const { signed } = data.methods[method];
-  [canvas.height, canvas.width] = [1, 256];
+  [canvas.height, canvas.width] = [1, colours[signed].length / 3];
   const context = canvas.getContext("2d");
-  const picture = context.createImageData(256, 1);
-  for (let level = 0; level < 256; level += 1) {
+  const picture = context.createImageData(canvas.width, 1);
+  for (let level = 0; level < canvas.width; level += 1) {
     picture.data.set([...colours[signed].subarray(3 * level, 3 * level + 3), 255], 4 * level);
   }
   context.putImageData(picture, 0, 0);
@@ -74,20 +73,21 @@ function filter() {
   if (cell) {
     const { label, predicted, count: total, rows: numbers } = cell.dataset;
     told += `: true ${label}, predicted ${predicted}, ${total} in the test set`;
-    if (!count) told += `, none of them explained yet; to see some: harness visualize RUN --images ${numbers}`;
+    if (!count) told += `, none of them explained yet; to see some, run harness visualize again with --images ${numbers}`;
   }
   control("shown").textContent = told;
   control("clear").hidden = !cell && !control("class").value && !control("outcome").value;
   const target = control("target").value;
   all(".map").forEach((map) => { map.hidden = target !== "all" && !map.dataset.roles.split(" ").includes(target); });
-  rove(all(".maps tbody .map").find(isShown));
+  rove(all(".map"), all(".map").find(isShown));
 }
 
 function press(button) {
   cell = cell === button ? null : button;
   all("[data-count]").forEach((other) => other.setAttribute("aria-pressed", String(other === cell)));
+  rove(all("[data-count]"), button);
   filter();
-  if (cell) control("gallery").scrollIntoView();
+  if (cell) control("controls").scrollIntoView();
 }
 
 function clear() {
@@ -97,29 +97,41 @@ function clear() {
   filter();
 }
 
-// One map at a time is a tab stop; the arrow keys move among them.
+// One map, and one cell of the confusion matrix, at a time is a tab stop; the arrow keys move among them.
 
 const isShown = (map) => !map.hidden && !map.closest("tr").hidden;
 
-function rove(map) {
-  all(".maps .map[tabindex='0']").forEach((other) => { other.tabIndex = -1; });
-  if (map) map.tabIndex = 0;
+function rove(among, item) {
+  among.forEach((other) => { other.tabIndex = -1; });
+  if (item) item.tabIndex = 0;
 }
 
-function step(event) {
-  const map = event.target.closest(".map");
-  if (!map) return;
-  const rows = all(".maps tbody tr").filter((row) => !row.hidden);
-  const row = map.closest("tr");
-  const inRow = (of) => [...of.querySelectorAll(".map")].filter(isShown);
-  const place = inRow(row).indexOf(map);
+// `rows` are lists of buttons; a step up or down goes to the one whose `place(row, button)` is nearest.
+function step(event, rows, place) {
+  const from = event.target.closest("button");
+  const at = rows.findIndex((row) => row.includes(from));
   const beside = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   const below = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-  if (!beside && !below) return;
-  const next = beside ? inRow(row)[place + beside] : rows[rows.indexOf(row) + below];
-  const to = beside || !next ? next : inRow(next)[Math.min(place, inRow(next).length - 1)];
+  if (at < 0 || (!beside && !below)) return;
   event.preventDefault();
-  if (to) { rove(to); to.focus(); }
+  const away = (row, button) => Math.abs(place(row, button) - place(rows[at], from));
+  const nearest = (row) => row.reduce((best, button) => (away(row, button) < away(row, best) ? button : best));
+  const next = rows[at + (below || 0)];
+  const to = beside ? rows[at][rows[at].indexOf(from) + beside] : next && nearest(next);
+  if (!to) return;
+  rove(rows.flat(), to);
+  to.focus({ preventScroll: true });
+  to.scrollIntoView({ block: "nearest", inline: "nearest" });  // unlike focus(), it minds the heads that stand still
+}
+
+function stepInGallery(event) {
+  const rows = all(".maps tbody tr").map((row) => [...row.querySelectorAll(".map")].filter(isShown));
+  step(event, rows.filter((row) => row.length), (row, map) => row.indexOf(map));
+}
+
+function stepInConfusion(event) {
+  const rows = all(".confusion tbody tr, .pairs").map((row) => [...row.querySelectorAll("button")]);
+  step(event, rows.filter((row) => row.length), (row, button) => Number(button.dataset.predicted));
 }
 
 // Deletion: the pixels that a map calls most important become black, step by step.
@@ -175,10 +187,17 @@ control("opacity").addEventListener("input", (event) => {
 control("clear").addEventListener("click", clear);
 control("removed").addEventListener("input", remove);
 all("[data-count]").forEach((button) => button.addEventListener("click", () => press(button)));
-document.querySelector(".maps").addEventListener("keydown", step);
-all(".maps .map").forEach((map) => map.addEventListener("click", () => { rove(map); show(map); }));
+document.querySelector(".maps").addEventListener("keydown", stepInGallery);
+document.querySelector(".confusion, .pairs")?.addEventListener("keydown", stepInConfusion);
+rove(all("[data-count]"), document.querySelector("[data-count]"));
+all(".map").forEach((map) => map.addEventListener("click", () => { rove(all(".map"), map); show(map); }));
 all(".map").forEach((map) => {
   map.querySelector("img").src = document.querySelector(`img[data-example="${map.dataset.example}"]`).src;
 });
 paintAll();
 filter();
+
+// What gets the focus stays clear of the heads, which stand still.
+new ResizeObserver(([{ target }]) => {
+  control("gallery").style.scrollPadding = `${target.offsetHeight}px 0 0 ${target.offsetWidth}px`;
+}).observe(document.querySelector(".maps thead th"));

@@ -1,6 +1,10 @@
 from typing import Any
 
+import numpy as np
+
 from harness.report.page import Page, Section, TrustTable, render
+from harness.report.page.confusion import confusion
+from harness.report.page.gallery import ExampleRow, Gallery, MethodColumn, Target
 from harness.report.page.page import facts, headlines
 from harness.report.picture import Picture
 from harness.report.table import Row, Table, Verdict
@@ -57,6 +61,33 @@ def test_names_and_config_are_escaped() -> None:
     assert not {"<i>", "<b>", "<u>"} & {text[at : at + 3] for at in range(len(text))}
     assert "name: &lt;/pre&gt;&lt;script&gt;" in text
     assert text.count("</script>") == 2
+
+
+def test_the_names_of_layers_and_of_a_users_files_are_escaped() -> None:
+    name = 'my"><script>alert(1)</script>.png'
+    row = ExampleRow(name, "predicted 1", "99 %", "your own", "own", "", 1, name, "", [Target(1, "predicted")])
+    gallery = Gallery([MethodColumn("gradient", name, Verdict(name, good=True))], [row], [], {"own": name}, asked=None)
+    table = Table(name, [name], [Row([name])])
+    pictures = [Picture(f"filters-{name}", name, name, name, b"png", table)]
+    text = html(sections=[Section(name, name, pictures), Section("Maps", "", gallery=gallery)], data={name: name})
+    assert "my&#34;&gt;&lt;script&gt;" in text
+    assert "<script>alert" not in text
+    assert text.count("</script>") == 2
+    assert "<noscript><p>The maps are drawn by JavaScript" in text
+
+
+def test_a_page_of_a_model_has_no_section_on_a_run() -> None:
+    assert 'href="#run"' in html(summary=SUMMARY)
+    assert 'id="run"' in html(summary=SUMMARY)
+    assert "#run" not in html()
+    assert 'id="run"' not in html()
+
+
+def test_one_image_is_no_plural() -> None:
+    matrix = confusion(np.array([0, 1, 1], np.int32), np.array([0, 0, 0]), 2)
+    text = html(sections=[Section("Result", "", confusion=matrix)])
+    assert 'aria-label="true 0, predicted 0: 1 image"' in text
+    assert 'aria-label="true 1, predicted 0: 2 images"' in text
 
 
 def test_folded_pictures_are_behind_their_titles() -> None:

@@ -1,13 +1,16 @@
 """The page in a headless Chromium, without a network."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from harness.report import visualize
 from harness.run_dir import RunDir
+
+NARROW_AND_WIDE: list[ViewportSize] = [{"width": 360, "height": 800}, {"width": 1280, "height": 900}]
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +19,7 @@ def searched(make_run, tmp_path_factory) -> RunDir:
     from harness.config.insight import InsightSection
     from harness.report import Request
 
-    run = make_run(tmp_path_factory.mktemp("searched") / "runs")
+    run = make_run(tmp_path_factory.mktemp("searched") / "runs", count=150)
     insight = InsightSection(images=6, methods=["gradient", "integrated_gradients"])
     visualize(run, insight=insight, request=Request(rows=(3,), label=2))
     return run
@@ -38,6 +41,20 @@ def shown(page: Page) -> list[dict[str, str]]:
     return rows
 
 
+def cell_of(row: dict[str, str]) -> str:
+    return f".confusion button[data-label='{row['label']}'][data-predicted='{row['predicted']}']"
+
+
+def unexplained(page: Page) -> dict[str, str]:
+    """The data of the most frequent cell without a row."""
+    explained = {(row["label"], row["predicted"]) for row in shown(page)}
+    cells: list[dict[str, str]] = page.locator(".confusion button").evaluate_all(
+        "cells => cells.map(cell => ({...cell.dataset}))"
+    )
+    missing = [cell for cell in cells if (cell["label"], cell["predicted"]) not in explained]
+    return max(missing, key=lambda cell: int(cell["count"]))
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_shows_its_images_is_silent_and_accessible(
@@ -56,6 +73,9 @@ def test_the_page_fits_shows_its_images_is_silent_and_accessible(
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     red, _, _ = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (red < 60) == (scheme == "dark")
+    strongest = "cells => cells.filter(cell => cell.style.getPropertyValue('--share') == 1).map(cell => cell.innerText)"
+    told = page.locator(".confusion button").evaluate_all(strongest)
+    assert min(map(len, told), default=0) >= 2, "axe looks at no text of one letter"
     serious = [found for found in Axe().run(page).response["violations"] if found["impact"] in ("serious", "critical")]
     assert serious == []
     page.locator(".map").first.click()
@@ -70,7 +90,7 @@ def test_the_page_fits_shows_its_images_is_silent_and_accessible(
 def test_a_confusion_cell_shows_its_images_alone_and_again_all(page: Page) -> None:
     everything = shown(page)
     first = everything[0]
-    cell = page.locator(f"button[data-label='{first['label']}'][data-predicted='{first['predicted']}']")
+    cell = page.locator(cell_of(first))
     cell.click()
     expected = [row for row in everything if (row["label"], row["predicted"]) == (first["label"], first["predicted"])]
     assert shown(page) == expected
@@ -82,14 +102,95 @@ def test_a_confusion_cell_shows_its_images_alone_and_again_all(page: Page) -> No
 
 
 def test_a_cell_whose_images_are_not_explained_says_how_to_see_them(page: Page) -> None:
-    explained = {(row["label"], row["predicted"]) for row in shown(page)}
-    cells = page.locator(".confusion button").evaluate_all("cells => cells.map(cell => ({...cell.dataset}))")
-    missing = next(cell for cell in cells if (cell["label"], cell["predicted"]) not in explained)
-    page.locator(f"button[data-label='{missing['label']}'][data-predicted='{missing['predicted']}']").click()
+    missing = unexplained(page)
+    page.locator(cell_of(missing)).click()
     assert shown(page) == []
-    assert f"harness visualize RUN --images {missing['rows']}" in page.locator("#shown").inner_text()
+    assert f"run harness visualize again with --images {missing['rows']}" in page.locator("#shown").inner_text()
     page.locator("#clear").click()
     assert shown(page) != []
+
+
+@pytest.mark.parametrize("viewport", NARROW_AND_WIDE)
+def test_what_a_confusion_cell_has_done_is_in_view(page: Page, viewport: ViewportSize) -> None:
+    page.set_viewport_size(viewport)
+    cell = page.locator(cell_of(unexplained(page)))
+    cell.evaluate("cell => { cell.dataset.rows = Array(8).fill(59999).join(); }")
+    cell.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    for name in ("#class", "#clear", "#shown"):
+        box = page.locator(name).bounding_box()
+        assert box is not None
+        assert box["y"] >= 0, name
+        assert box["y"] + box["height"] <= viewport["height"], name
+
+
+def test_the_confusion_matrix_is_one_tab_stop_and_arrows_reach_every_cell(page: Page) -> None:
+    in_matrix = "document.activeElement.closest('.confusion') !== null"
+    focused = "document.activeElement.ariaLabel"
+
+    def press(key: str) -> bool:
+        """Whether the focus moved."""
+        before = page.evaluate(focused)
+        page.keyboard.press(key)
+        return bool(page.evaluate(focused) != before)
+
+    while not page.evaluate(in_matrix):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert not page.evaluate(in_matrix)
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(in_matrix)
+    reached = set()
+    more = True
+    while more:
+        while press("ArrowLeft"):
+            pass
+        reached.add(page.evaluate(focused))
+        while press("ArrowRight"):
+            reached.add(page.evaluate(focused))
+        more = press("ArrowDown")
+    assert reached == set(page.locator(".confusion button").evaluate_all("cells => cells.map(cell => cell.ariaLabel)"))
+    last = page.evaluate(focused)
+    page.keyboard.press("Tab")
+    assert not page.evaluate(in_matrix)
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(focused) == last
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.ariaPressed") == "true"
+    press("ArrowUp")
+    assert page.evaluate(focused) != last
+
+
+@pytest.mark.parametrize("viewport", NARROW_AND_WIDE)
+def test_the_heads_stand_still_and_hide_no_focus(page: Page, viewport: ViewportSize) -> None:
+    page.set_viewport_size(viewport)
+    corner = page.locator(".maps thead th").first
+    page.locator("#gallery").evaluate("gallery => gallery.scrollTo(0, 1e6)")
+    assert page.locator("#gallery").evaluate("gallery => gallery.scrollTop") > 0
+    box, gallery = corner.bounding_box(), page.locator("#gallery").bounding_box()
+    assert box is not None
+    assert gallery is not None
+    assert (box["x"], box["y"]) == pytest.approx((gallery["x"], gallery["y"]), abs=1)
+
+    clear = """() => {
+      const [map, head, gallery] = [document.activeElement, document.querySelector(".maps thead th"),
+        document.getElementById("gallery")].map(element => element.getBoundingClientRect());
+      return map.top >= head.bottom - 1 && map.left >= head.right - 1 && map.bottom <= gallery.bottom + 1;
+    }"""
+    page.locator(".map[tabindex='0']").focus()
+    for key, times in {"ArrowDown": 9, "ArrowRight": 3, "ArrowUp": 9, "ArrowLeft": 3}.items():
+        for _ in range(times):
+            page.keyboard.press(key)
+            assert page.evaluate(clear), key
+
+
+def test_paper_has_the_whole_gallery_and_no_controls(page: Page) -> None:
+    page.emulate_media(media="print")
+    whole = (
+        "gallery => getComputedStyle(gallery).overflowY === 'visible' && gallery.offsetHeight === gallery.scrollHeight"
+    )
+    assert page.locator("#gallery").evaluate(whole)
+    assert not page.locator("#controls").is_visible()
 
 
 def test_class_and_outcome_filter_together(page: Page) -> None:
@@ -142,11 +243,13 @@ def test_a_scale_of_its_own_spends_all_colours_on_a_map_and_a_shared_one_does_no
     assert [pixels(page, index) for index in range(4)] == own
 
 
-def test_a_signed_map_is_white_where_it_says_nothing(page: Page) -> None:
+@pytest.mark.parametrize("scale", ["image", "shared", "raw"])
+def test_a_signed_map_is_white_where_it_says_nothing(page: Page, scale: str) -> None:
     index = page.locator("canvas.values").evaluate_all(
         "all => all.findIndex(canvas => canvas.dataset.method === 'integrated_gradients')"
     )
-    assert min(pixels(page, index)[:3]) > 240  # black pixels get nothing: the corner is the middle of the colours
+    page.locator("#scale").select_option(scale)
+    assert pixels(page, index)[:3] == [247, 247, 247]  # black pixels get nothing: the middle of the colours
 
 
 def test_the_opacity_slider_lets_the_image_through(page: Page) -> None:
@@ -167,10 +270,23 @@ def test_the_deletion_slider_follows_its_curve_and_blackens_the_image(page: Page
     told = page.locator("#removed-told").inner_text()
     last = page.evaluate("data.examples[0].deletion.gradient.curve.at(-1).toFixed(3)")
     assert told == f"100 % of the pixels removed: probability of the predicted class {last}"
+    assert page.locator("#removed").get_attribute("aria-valuetext") == told
+    assert page.locator("#removed-told").get_attribute("role") is None, "which would tell it twice"
     marks = page.evaluate("[document.getElementById('mark').getAttribute('cx'), open.at(28)[0].toString()]")
     assert marks[0] == marks[1] == "290"
     page.keyboard.press("Escape")
     assert not page.locator("#deletion").is_visible()
+
+
+def test_deletion_names_the_class_whose_map_orders_the_pixels(page: Page) -> None:
+    wrong = next(row for row in shown(page) if row["label"] != row["predicted"])
+    row = page.locator(f".maps tbody tr[data-label='{wrong['label']}'][data-predicted='{wrong['predicted']}']").first
+    for label in (wrong["label"], wrong["predicted"]):
+        row.locator(".map", has_text=re.compile(f"for {label}$")).first.click()
+        title = page.locator("#deletion-title").inner_text()
+        assert title.startswith("Gradient: test image ")
+        assert title.endswith(f", by the map for the predicted class {wrong['predicted']}")
+        page.keyboard.press("Escape")
 
 
 def test_everything_is_reached_by_keyboard(page: Page) -> None:

@@ -1,0 +1,33 @@
+import base64
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.explanation import Example, Explained
+from harness.report.page.gallery import script_data
+
+
+def explained(values: NDArray[np.float32]) -> Explained:
+    """One image, and the same map of it, (height, width), by a signed method and by an unsigned one."""
+    says = np.array([0.9, 0.1], np.float32)
+    image = np.zeros((*values.shape, 1), np.uint8)
+    example = Example("test image 0", "correct", 0, image, 0, says, (0,))
+    maps = {"integrated_gradients": ({0: values},), "gradient": ({0: np.abs(values)},)}
+    return Explained((example,), maps, ())
+
+
+def test_zero_has_a_byte_and_a_colour_of_its_own() -> None:
+    data = script_data(explained(np.array([[-0.5, 0.0, 2.0]], np.float32)), {})
+    of_method = data["examples"][0]["maps"]
+    assert list(base64.b64decode(of_method["integrated_gradients"]["0"]["values"])) == [95, 127, 254]
+    assert list(base64.b64decode(of_method["gradient"]["0"]["values"])) == [64, 0, 255]
+    signed = np.frombuffer(base64.b64decode(data["colours"]["signed"]), np.uint8).reshape(-1, 3)
+    assert len(signed) == 255
+    assert len(set(signed[127].tolist())) == 1
+
+
+def test_a_shared_scale_is_never_of_nothing() -> None:
+    values = np.zeros((20, 20), np.float32)
+    values[0, 0] = 0.25
+    method = script_data(explained(values), {})["methods"]["gradient"]
+    assert method == {"signed": False, "raw": 0.25, "shared": 0.25}
