@@ -15,7 +15,7 @@ _COMPLETE = 0.01
 """By how much integrated gradients may miss what the logit gains, as a share of it."""
 _LEAST_GAIN = 0.1
 """In logits: what gains less is held to the share of this, since there the terms cancel out."""
-_MOST_STEPS = 1600
+_MOST_STEPS = 2700
 
 
 def gradient(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
@@ -67,26 +67,33 @@ def integrated_gradients(
 
     Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks" (arXiv 1703.01365), equation 1. By their
     completeness axiom a map adds up to the logit of the image minus that of the baseline, an image whose pixels all are
-    `baseline`. The integral is the midpoint rule over `steps` steps, which are doubled, up to 1,600, for an image whose
-    map doesn't add up within 1 % (of 0.1 logits where the difference is less).
+    `baseline`. The integral is the midpoint rule over `steps` steps, three times as many again for an image whose map
+    doesn't add up within 1 % (of 0.1 logits where the difference is less), while there are fewer than 2,700.
     """
 
     def maps(images: tf.Tensor, labels: tf.Tensor) -> Maps:
         gains = _gain(logits, images, labels, start).numpy()
+        path, total = (images - baseline).numpy(), np.zeros(images.shape, np.float32)
         result = np.zeros(images.shape[:3], np.float32)
-        left, count = np.arange(len(gains)), steps
-        while len(left):
+        left, count, shares = np.arange(len(gains)), steps, _midpoints(steps)
+        while True:
             some = tf.gather(images, left), tf.gather(labels, left)
-            result[left] = _integral(logits, *some, start, tf.constant(count)).numpy()
+            total[left] += _sum_along(logits, *some, start, tf.constant(shares, tf.float32)).numpy()
+            result[left] = (path[left] * total[left] / count).sum(axis=-1)
             missed = np.abs(result[left].sum(axis=(1, 2)) - gains[left])
             left = left[missed > _COMPLETE * np.maximum(np.abs(gains[left]), _LEAST_GAIN)]
-            if count >= _MOST_STEPS:
-                break
-            count = min(2 * count, _MOST_STEPS)
-        return result
+            if not len(left) or count >= _MOST_STEPS:
+                return result
+            count *= 3
+            shares = np.delete(_midpoints(count), np.s_[1::3])  # those are summed up already
 
     start = tf.constant(baseline, tf.float32)
     return in_chunks(logits, maps, images, labels)
+
+
+def _midpoints(steps: int) -> NDArray[np.float64]:
+    """Of as many equal parts of 0 to 1."""
+    return (np.arange(steps) + 0.5) / steps
 
 
 def guided_backpropagation(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
@@ -126,12 +133,14 @@ def _gain(logits: Logits, images: tf.Tensor, labels: tf.Tensor, baseline: tf.Ten
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-def _integral(logits: Logits, images: tf.Tensor, labels: tf.Tensor, baseline: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    total, whole = tf.zeros_like(images), tf.cast(steps, tf.float32)
-    for step in tf.range(steps):
-        share = (tf.cast(step, tf.float32) + 0.5) / whole
+def _sum_along(
+    logits: Logits, images: tf.Tensor, labels: tf.Tensor, baseline: tf.Tensor, shares: tf.Tensor
+) -> tf.Tensor:
+    """The sum of the gradients at these shares of the way from the baseline to the images, like the images."""
+    total = tf.zeros_like(images)
+    for share in shares:
         total += _gradient(logits, baseline + share * (images - baseline), labels)
-    return tf.reduce_sum((images - baseline) * total / whole, axis=-1)
+    return total
 
 
 def _functional(logits: keras.Model) -> keras.Model:
