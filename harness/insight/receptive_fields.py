@@ -43,7 +43,8 @@ def receptive_fields(model: keras.Model, layer: str) -> ReceptiveFields:
     For a window of k rows (dilation d, stride s, p rows of padding before the first) the output rows a to b come
     from the input rows a·s - p to b·s - p + (k - 1)·d; from layer to layer down to the pixels, and where branches
     meet, all that any of them sees (Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural
-    Networks", Distill). Through a layer whose window isn't known, the whole image is taken to be seen.
+    Networks", Distill). Through a layer whose window isn't known, or which is called more than once, the whole image is
+    taken to be seen.
 
     Raises:
         UserError: the model takes images of any size.
@@ -56,6 +57,8 @@ def receptive_fields(model: keras.Model, layer: str) -> ReceptiveFields:
 def _seen(part: keras.Model, axis: int) -> NDArray[np.int64]:
     """(units, 2) first and after last along one axis (0 rows, 1 columns) of what the output's units see."""
     units = np.arange(part.outputs[0].shape[1 + axis])
+    if _calls_a_layer_again(part):
+        return np.tile([0, part.inputs[0].shape[1 + axis]], (len(units), 1))
     seen = {id(part.outputs[0]): np.stack([units, units], axis=1)}
     for operation in reversed(part.operations):
         if isinstance(operation, layers.InputLayer):
@@ -66,6 +69,13 @@ def _seen(part: keras.Model, axis: int) -> NDArray[np.int64]:
             last = tensor.shape[1 + axis] - 1 if len(tensor.shape) == 4 else 0
             seen[id(tensor)] = _union([np.clip(window, 0, last), *([seen[id(tensor)]] if id(tensor) in seen else [])])
     return seen[id(part.inputs[0])] + [0, 1]
+
+
+def _calls_a_layer_again(part: keras.Model) -> bool:
+    """Whether some tensor comes from another call than the first, the only one that an operation tells."""
+    told = {id(tensor) for operation in part.operations for tensor in keras.tree.flatten(operation.output)}
+    taken = [operation.input for operation in part.operations if not isinstance(operation, layers.InputLayer)]
+    return not {id(tensor) for tensor in keras.tree.flatten([taken, part.outputs])} <= told
 
 
 def _union(intervals: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -6,6 +6,9 @@ import keras
 
 from harness.models.weights import copy_weights
 
+_CONVERSION = "ConvertToTensor"
+"""The class's name: the class itself isn't public."""
+
 
 def flattened(model: keras.Model) -> keras.Model:
     """The same as a Functional model without models in it, however deep they were nested.
@@ -17,23 +20,25 @@ def flattened(model: keras.Model) -> keras.Model:
         model: Sequential or Functional, with one input and one output; it is left alone.
     """
     flat = keras.Model([model.inputs[0]], model.outputs[0], name=model.name)
-    if not _has_models(flat):
+    if not any(isinstance(layer, keras.Model) for layer in flat.layers):
         return flat
     renamed = keras.models.clone_model(flat, clone_function=_Renaming(), recursive=True)
     copy_weights(flat, renamed)
     flat = renamed
-    while _has_models(flat):
+    while any(_is_dissolved(operation) for operation in flat.operations):
         flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=_call)
     return flat
 
 
-def _has_models(model: keras.Model) -> bool:
-    return any(isinstance(layer, keras.Model) for layer in model.layers)
+def _is_dissolved(operation: keras.Operation) -> bool:
+    return isinstance(operation, keras.Model) or type(operation).__name__ == _CONVERSION
 
 
-def _call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-    # A model's `call` calls its layers on the symbolic tensors themselves, and leaves no trace of the model.
-    return layer.call(*args) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
+def _call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+    # A model's `call` calls its layers on the symbolic tensors, and leaves nothing of the model but their conversion.
+    if type(operation).__name__ == _CONVERSION:
+        return args[0]
+    return operation.call(*args) if isinstance(operation, keras.Model) else operation(*args, **kwargs)
 
 
 class _Renaming:
@@ -43,8 +48,6 @@ class _Renaming:
         self._used: set[str] = set()
 
     def __call__(self, layer: keras.Operation) -> keras.Operation:
-        if not isinstance(layer, keras.layers.Layer):
-            return layer
         name, number = layer.name, 1
         while name in self._used:
             name, number = f"{layer.name}_{number}", number + 1

@@ -49,10 +49,10 @@ def pixels_to_logits(
     has_softmax = isinstance(last, Softmax) or getattr(last, "activation", None) is keras.activations.softmax
     is_softmax = has_softmax and isinstance(last, Softmax | Activation)
 
-    def copy_of(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if not isinstance(layer, keras.layers.Layer):  # an operation, such as keras.ops.add, has no weights
-            return layer
-        settings = {**layer.get_config(), "dtype": "float32"}
+    def copy_of(layer: keras.Operation) -> keras.Operation:
+        settings = layer.get_config()
+        if isinstance(layer, keras.layers.Layer):
+            settings["dtype"] = "float32"
         if layer is last and has_softmax and not is_softmax:
             settings["activation"] = "linear"
         return type(layer).from_config(settings)

@@ -11,6 +11,7 @@ from keras import layers
 
 from harness.errors import UserError
 from harness.insight.receptive_fields import receptive_fields
+from harness.models.logits import pixels_to_logits
 
 Tensor = Any
 
@@ -89,6 +90,22 @@ def test_through_a_layer_without_a_window_the_whole_image_is_seen(body: Callable
     pixels = keras.Input((6, 5, 3))
     model = keras.Model(pixels, layers.Conv2D(2, 3, name="conv")(body(pixels)))
     assert receptive_fields(model, "conv").of(1, 2) == (slice(0, 6), slice(0, 5))
+
+
+def test_through_a_layer_that_is_called_twice_the_whole_image_is_seen() -> None:
+    pixels = keras.Input((6, 5, 3))
+    shared = layers.Conv2D(3, 3, padding="same")
+    for twice in (shared(shared(pixels)), shared(pixels) + shared(shared(pixels))):
+        model = keras.Model(pixels, layers.Conv2D(2, 3, name="conv")(twice))
+        assert receptive_fields(model, "conv").of(1, 2) == (slice(0, 6), slice(0, 5))
+
+
+def test_the_copy_of_a_model_with_models_and_operations_in_it() -> None:
+    image = keras.Input((None, None, 1))
+    base = keras.Model(image, layers.Conv2D(2, 3)(keras.ops.relu(image) + image))
+    model = keras.Sequential([keras.Input((9, 9, 1)), base, layers.Conv2D(2, 3, name="conv"), layers.Flatten()])
+    copy = pixels_to_logits(keras.Sequential([model, layers.Dense(2)]), (9, 9, 1))
+    assert receptive_fields(copy, "conv").of(1, 2) == (slice(1, 6), slice(2, 7))
 
 
 def test_a_model_for_images_of_any_size_is_refused() -> None:

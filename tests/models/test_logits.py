@@ -74,6 +74,15 @@ def test_models_within_it_are_dissolved(make: Callable[[], keras.Model], convolu
     assert any(isinstance(layer, keras.Model) for layer in model.layers), "the model itself is left alone"
 
 
+@pytest.mark.parametrize("make", [sequential, functional, nested, normalized])
+def test_its_operations_know_each_other_and_nothing_else(make: Callable[[], keras.Model]) -> None:
+    """What walks the graph asks an operation for its input and output, which are those of its first call anywhere."""
+    operations = pixels_to_logits(make(), SHAPE, -1, 1).operations
+    made = {id(tensor) for operation in operations for tensor in keras.tree.flatten(operation.output)}
+    assert {id(tensor) for operation in operations[1:] for tensor in keras.tree.flatten(operation.input)} <= made
+    assert "ConvertToTensor" not in {type(operation).__name__ for operation in operations}
+
+
 def test_probabilities_that_are_not_a_softmax_layers_are_refused() -> None:
     image = keras.Input(SHAPE)
     dense = layers.Dense(5)(layers.Flatten()(image))

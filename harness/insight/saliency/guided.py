@@ -24,8 +24,6 @@ def guided(model: keras.Model) -> keras.Model:
         if type(layer).__name__ in _RELU_OPERATIONS or isinstance(layer, keras.layers.ReLU):
             changed.append(layer.name)
             return keras.layers.Activation(_guided(layer), name=layer.name)
-        if not isinstance(layer, keras.layers.Layer):
-            return layer
         copy = type(layer).from_config(layer.get_config())
         if getattr(layer, "activation", None) in _RELUS:
             changed.append(layer.name)
