@@ -207,6 +207,8 @@ def check_out(out: Path, mark: str) -> None:
     _check_name(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is no folder: name another with --out")
+    if RunDir(out).exists():
+        raise UserError(f"{out} is a run, which keeps what was found in it: name another folder with --out")
     if out.exists() and any(out.iterdir()) and not (out / mark).exists():
         raise UserError(f"{out} holds other files: name an empty folder with --out, or one that this command has made")
     try:

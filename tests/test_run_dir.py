@@ -287,6 +287,11 @@ class TestOut:
         (tmp_path / "page.json").touch()
         check_out(tmp_path, "page.json")
 
+    def test_a_run_is_left_alone_though_it_holds_what_such_a_command_writes(self, run):
+        (run.path / "page.json").touch()
+        with pytest.raises(UserError, match="is a run, which keeps what was found in it"):
+            check_out(run.path, "page.json")
+
     @pytest.mark.parametrize("place", ["/proc/x", "/proc/1/x/y", "/dev/null/x"])
     def test_a_place_where_none_can_be_made(self, place):
         with pytest.raises(UserError, match=f"can't write {place}: .*: name another folder with --out"):

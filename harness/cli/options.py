@@ -16,7 +16,7 @@ set_option = click.option(
 def check_insight_only(assignments: Sequence[str]) -> None:
     """Raise UsageError where an assignment replaces anything but a key under `insight.`."""
     for assignment in assignments:
-        if not assignment.startswith("insight."):
+        if "=" in assignment and not assignment.startswith("insight."):
             raise click.UsageError(f"--set {assignment}: only the keys under insight. can be replaced here")
 
 

@@ -25,6 +25,10 @@ def load(path: Path) -> keras.Model:
         model = keras.saving.load_model(path, compile=False)  # a loss of the user's own can't be loaded, nor is needed
     except Exception as error:  # noqa: BLE001  zipfile and Keras stumble over a damaged file in a dozen ways
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "safe_mode=False" in reason:  # Keras's advice is for who calls it
+            reason = "it holds code, in a Lambda layer or the like, which would run when it is loaded"
+        elif path.is_file() and "not found" in reason.lower():  # as Keras says of whatever is no zip file
+            reason = "it is none"
         raise RunError(f"{path} can't be loaded as a Keras model in safe mode: {reason}") from None
     if not isinstance(model, keras.Model):
         raise RunError(f"{path} holds a Keras {type(model).__name__}, which is no model")

@@ -129,7 +129,8 @@ def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
         images = images[..., np.newaxis]
     if images.ndim != 4 or not images.size or images.dtype.kind not in "uf":
         raise DataError(
-            f"{path}: images must be uint8 or floats (n, height, width[, channels]), not {images.dtype} {images.shape}"
+            f"{path}: images must be uint8 or floats (n, height, width[, channels]), at least one, not {images.dtype} "
+            f"{images.shape}"
         )
     if images.dtype.kind == "u" and images.dtype != np.uint8:
         raise DataError(f"{path}: images must be uint8 or floats, not {images.dtype}")

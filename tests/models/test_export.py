@@ -136,6 +136,12 @@ def test_a_damaged_config_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_what_is_no_zip_file_is_told_to_be_no_model(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_text("hello")
+    with pytest.raises(RunError, match=r"model\.keras can't be loaded as a Keras model in safe mode: it is none$"):
+        load(tmp_path / "model.keras")
+
+
 def test_an_export_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.keras"
     path.write_text("older")
