@@ -40,7 +40,7 @@ def _four_logical_cpus() -> None:
     assert len(tf.config.list_logical_devices("CPU")) == 4  # asking also makes it final
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: as long as it lives, asyncio takes its loop for a running one
 def browser() -> Iterator[Browser]:
     """A headless Chromium."""
     if CHROMIUM is None:
