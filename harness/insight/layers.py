@@ -82,9 +82,10 @@ def features(model: keras.Model, layer: keras.layers.Conv2D) -> keras.layers.Lay
 
 
 def _following(model: keras.Model, layer: keras.layers.Layer) -> list[keras.Operation]:
+    told = model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)  # for a Sequential
     return [
         operation
-        for operation in keras.Model(model.inputs, model.outputs).operations  # a Sequential doesn't tell its own
+        for operation in told.operations
         if not isinstance(operation, keras.layers.InputLayer)
         and any(tensor is layer.output for tensor in keras.tree.flatten(operation.input))
     ]

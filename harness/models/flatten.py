@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from harness.models.weights import copy_weights
+from harness.models.cloning import cloned
 
 _CONVERSION = "ConvertToTensor"
 """The class's name: the class itself isn't public."""
@@ -22,9 +22,7 @@ def flattened(model: keras.Model) -> keras.Model:
     flat = keras.Model([model.inputs[0]], model.outputs[0], name=model.name)
     if not any(isinstance(layer, keras.Model) for layer in flat.layers):
         return flat
-    renamed = keras.models.clone_model(flat, clone_function=_Renaming(), recursive=True)
-    copy_weights(flat, renamed)
-    flat = renamed
+    flat = cloned(flat, clone_function=_Renaming(), recursive=True)
     while any(_is_dissolved(operation) for operation in flat.operations):
         flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=_call)
     return flat

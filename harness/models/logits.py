@@ -12,8 +12,8 @@ import numpy as np
 from keras.layers import Activation, Softmax
 
 from harness.errors import RunError
+from harness.models.cloning import cloned
 from harness.models.flatten import flattened
-from harness.models.weights import copy_weights
 
 _TRIED = 4
 """Images of noise on which the copy is held against the model."""
@@ -61,12 +61,19 @@ def pixels_to_logits(
         args, kwargs = keras.tree.map_structure(lambda value: scaled if value is pixels else value, (args, kwargs))
         return args[0] if is_softmax and layer.name == last.name else layer(*args, **kwargs)
 
-    copied = keras.models.clone_model(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call)
-    copy_weights(flat, copied)
-    logits = keras.Model(copied.inputs[0], copied.outputs[0], name=model.name)
+    copy = cloned(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call)
+    logits = keras.Model(copy.inputs[0], copy.outputs[0], name=model.name)
     if _is_whole(flat):  # half precision says something else anyway, and through a softmax anything
         _compare(logits, model, lambda images: images * (high - low) / 255 + low, has_softmax)
     return logits
+
+
+def takes(model: keras.Model, image_shape: tuple[int, ...]) -> bool:
+    """Whether a model takes images of that shape; a side that it leaves open may have any length."""
+    taken = model.inputs[0].shape[1:]
+    return len(taken) == len(image_shape) and all(
+        side in (None, actual) for side, actual in zip(taken, image_shape, strict=True)
+    )
 
 
 def _is_whole(model: keras.Model) -> bool:
@@ -87,7 +94,7 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
             f"the model {model.name} takes inputs of shape {taken}, which are no images: "
             "it must take (height, width, channels) with 1 or 3 channels"
         )
-    if any(side not in (None, actual) for side, actual in zip(taken, image_shape, strict=True)):
+    if not takes(model, image_shape):
         raise RunError(f"the model {model.name} takes images of shape {taken}, not {image_shape}")
     if len(given) != 1 or given[0] is None or given[0] < 2:
         raise RunError(

@@ -29,8 +29,6 @@ class Look:
     request: Request
     explained: Explained
     trust: Trust
-    milliseconds: Mapping[str, float]
-    """An image, by method."""
     maps: Sequence[Picture]
     """The maps as pictures, for the folder of figures and TensorBoard."""
     filters: FilterStudy | None
@@ -76,18 +74,21 @@ class Look:
             for name, method in methods.items()
             if keys[name] not in known
         }
-        times = {**known, **new}
         return cls(
             subject,
             request,
             explained,
             trust,
-            {name: times[key] for name, key in keys.items()},
             saliency_pictures(explained),
             study(subject, seed, progress.step) if looks else None,
             insight,
-            times,
+            {**known, **new},
         )
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """An image, by method."""
+        return {name: self.times[time_key(self.subject, name, self.insight.layer)] for name in self.explained.maps}
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -145,15 +146,8 @@ def _intro(look: Look) -> str:
         f"{len(kinds)} images: {', '.join(counted)}. Each map explains the logit of the class under it: that of the "
         "predicted class and, where it is wrong, of the true one too. "
     )
-    return (
-        intro
-        + _layer(look)
-        + (
-            f"{wrong:,} of the {len(look.subject.labels):,} test images are misclassified."
-            if wrong
-            else "No test image was misclassified."
-        )
-    )
+    mistakes = f"{wrong:,} of the {len(look.subject.labels):,} test images are" if wrong else "No test image was"
+    return f"{intro}{_layer(look)}{mistakes} misclassified."
 
 
 def _layer(look: Look) -> str:

@@ -20,7 +20,8 @@ def known_times(insight_file: Path, subject: Subject) -> dict[str, float]:
     """What earlier looks measured of this very model: milliseconds by `time_key`."""
     try:
         times = json.loads(insight_file.read_bytes())["times"]
-        return {key: float(value) for key, value in times["milliseconds"].items() if times["model"] == _digest(subject)}
+        known = times["milliseconds"] if times["model"] == _digest(subject) else {}
+        return {key: float(value) for key, value in known.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.errors import UserError
+from harness.models.logits import takes
 
 Maps = NDArray[np.float32]
 Logits = Callable[[tf.Tensor], tf.Tensor]
@@ -55,9 +56,9 @@ def in_chunks(
 
 
 def _check(model: keras.Model, images: NDArray[Any]) -> None:
-    taken, given = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
-    if any(side not in (None, actual) for side, actual in zip(taken, images.shape[1:], strict=True)):
-        raise UserError(f"images of shape {images.shape[1:]}: the model takes {taken}")
+    if not takes(model, images.shape[1:]):
+        raise UserError(f"images of shape {images.shape[1:]}: the model takes {model.inputs[0].shape[1:]}")
+    given = model.outputs[0].shape[1:]
     if len(model.outputs) != 1 or len(given) != 1:
         raise UserError(
             f"the model {model.name} has {len(model.outputs)} outputs, of shape {given}: give one of logits (classes,)"

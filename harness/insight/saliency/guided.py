@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from harness.errors import UserError
-from harness.models.weights import copy_weights
+from harness.models.cloning import cloned
 
 _RELUS = (keras.activations.relu, keras.activations.relu6)
 _RELU_OPERATIONS = ("Relu", "Relu6")
@@ -30,11 +30,10 @@ def guided(model: keras.Model) -> keras.Model:
             copy.activation = _guided(layer.activation)
         return copy
 
-    copied = keras.models.clone_model(model, clone_function=copy_of)
+    copy = cloned(model, clone_function=copy_of)
     if not changed:
         raise UserError(f"the model {model.name} has no relu, which guided backpropagation is about")
-    copy_weights(model, copied)
-    return copied
+    return copy
 
 
 def _guided(activation: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:

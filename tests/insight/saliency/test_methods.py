@@ -56,6 +56,9 @@ def test_refuses_images_and_models_that_do_not_fit(method: str, cnn: keras.Model
     labels = np.array([3, 1, 4, 1, 5, 9])
     with pytest.raises(UserError, match=r"images of shape \(28, 26, 1\): the model takes \(28, 28, 1\)"):
         explain(method)(cnn, images[:, :, 2:], labels)
+    vectors = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
+    with pytest.raises(UserError, match=r"images of shape \(28, 28, 1\): the model takes \(784,\)"):
+        explain("gradient")(vectors, images, labels)
     twice = keras.Model(cnn.inputs[0], [cnn.outputs[0], cnn.outputs[0]])
     with pytest.raises(UserError, match="has 2 outputs"):
         explain(method)(twice, images, labels)
