@@ -17,8 +17,10 @@ from harness.data.sources import Split
 from harness.errors import DeviceError, NonFiniteLoss
 from harness.job import read
 from harness.keras_fit import process_seconds, spread
-from harness.training.chunk import Chunk
+from harness.models.build import builder
+from harness.terminal import Terminal
 from harness.training.clock import Clock
+from harness.training.compile import compiled_chunk
 from harness.training.state import State
 
 _WARM_UP_CHUNKS = 2
@@ -40,13 +42,12 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
     Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges, OutOfMemory.
     """
     data, (train, _, _), events = read(config)
-    cluster = connect(config.cluster, common=config.common(), tf32=config.train.tf32)
+    cluster = connect(config.cluster, common=config.common(), train=config.train)
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
-        state = State(config, cluster, events, data.image_shape, data.classes)
+        state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
         clock = Clock()
         with clock.compiling():
-            chunk = Chunk(config, cluster, state, train, first_step=0)
-            chunk(0)
+            chunk = compiled_chunk(config, cluster, state, train, 0, Terminal(quiet=True).warning)
 
         def train_for(steps: int) -> None:
             if chunk(steps).steps < steps:

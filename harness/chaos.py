@@ -204,17 +204,18 @@ def poison(data_step: int) -> None:
     """In a process about to train: the first example of that step of data gives gradients that are NaN."""
     import tensorflow as tf
 
-    from harness.training.chunk import Chunk
+    from harness.data.pipeline import Batch
+    from harness.training.step import Step
+    from harness.training.values import Values
 
-    healthy = Chunk._of_micro_batch
+    healthy = Step.gradients
 
-    def poisoned(chunk: Chunk, batch: tuple[tf.Tensor, ...]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        grads, sums = healthy(chunk, batch)
-        _, _, weights, positions = batch
-        bitten = tf.reduce_any((positions == data_step * chunk._plan.global_batch) & (weights > 0))
-        return [tf.where(bitten, tf.constant(float("nan"), grad.dtype), grad) for grad in grads], sums
+    def poisoned(step: Step, values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        vector, other = healthy(step, values, batch)
+        bitten = tf.reduce_any((batch.positions == data_step * step.train.global_batch) & (batch.weights > 0))
+        return tf.where(bitten, tf.constant(float("nan"), vector.dtype), vector), other
 
-    Chunk._of_micro_batch = poisoned  # type: ignore[assignment, method-assign]
+    Step.gradients = poisoned  # type: ignore[assignment, method-assign]
 
 
 def _children(pid: int) -> list[int]:

@@ -32,7 +32,7 @@ from harness.errors import (
     WriteFailed,
 )
 from harness.insight.layers import convolution
-from harness.models.build import build, check_image_shape
+from harness.models.build import build, builder, check_image_shape
 from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
 from harness.recording import opened, summary, writing
@@ -102,7 +102,7 @@ def train(
     if run and run.exists():
         run.check_same(config)
     data, splits, events = read(config)
-    cluster = connect(config.cluster, common=config.common(), tf32=config.train.tf32)
+    cluster = connect(config.cluster, common=config.common(), train=config.train)
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
         complete = run is not None and run.exists() and run.is_complete(config)
         if from_chief(cluster, np.array([int(complete)])).any():
@@ -138,7 +138,7 @@ def evaluate(run: RunDir, split: str) -> dict[str, float | int]:
     rows = {"validation": validation, "test": test}[split]
     if not len(rows):
         raise DataError(f"{run.path} has no {split} rows: data.validation is 0")
-    cluster = connect(ClusterSection(), environment={}, tf32=config.train.tf32)
+    cluster = connect(ClusterSection(), environment={}, train=config.train)
     with cluster.strategy.scope():
         model = logits_of(load(run.model_file))
     return Evaluator(cluster, model, config.evaluate.batch)(rows)
@@ -194,9 +194,9 @@ def describe(
 def dry_run(config: Config, terminal: Terminal) -> None:
     """Resolve and check everything, print it with a memory estimate, and train nothing."""
     data, splits, events = read(config)
-    cluster = connect(config.cluster, tf32=config.train.tf32)
+    cluster = connect(config.cluster, train=config.train)
     describe(config, cluster, splits, events, terminal)
-    state = State(config, cluster, events, data.image_shape, data.classes)
+    state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
     plan = BatchPlan.of(config.train, cluster.replicas)
     slots = SLOTS[config.optimizer.name] + bool(config.train.ema)
     needed = estimate_bytes(state.model, slots, plan.micro_rows)
@@ -233,13 +233,22 @@ def _sit(job: _Job, checkpoint: Checkpoint | None, around: NonFiniteLoss | None)
     """One sitting of the run, from its start or a checkpoint to its end. Raises NonFiniteLoss, Stopped."""
     run, config, cluster, terminal = job.run, job.config, job.cluster, job.terminal
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
-        state = State(config, cluster, job.events, job.data.image_shape, job.data.classes)
+        state = State(config, cluster, job.events, builder(config, job.data.image_shape, job.data.classes))
         if run:
             terminal.line(summary_text(state.model))
         terminal.line("compiling the training step")
         with job.signals:
             session = Session(
-                config, cluster, job.events, state, job.splits, checkpoint, around, job.signals, job.heartbeat
+                config,
+                cluster,
+                job.events,
+                state,
+                job.splits,
+                checkpoint,
+                around,
+                job.signals,
+                job.heartbeat,
+                terminal.warning,
             )
             with writing(session, run, terminal) if run else nullcontext():
                 _train_and_test(session, job)

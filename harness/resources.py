@@ -1,9 +1,10 @@
 """What each of several workers on this machine gets: a port, GPUs, logical CPUs."""
 
+import os
 import shutil
 import socket
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import takewhile
 
 from harness.errors import DeviceError
@@ -48,6 +49,18 @@ def _gpus() -> list[str]:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
     return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def free_gpu_bytes() -> int | None:
+    """What the fullest of the GPUs that this process may use has free; None where nvidia-smi doesn't tell."""
+    (names,) = share_gpus(1, None, os.environ.get("CUDA_VISIBLE_DEVICES")) or [[]]
+    if not names:
+        return None
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", ",".join(names)]
+    answer = subprocess.run(query, capture_output=True, text=True)
+    with suppress(ValueError):  # of an answer that holds no numbers, as for parts of a GPU
+        return min((int(line) * 2**20 for line in answer.stdout.splitlines()), default=None)
+    return None
 
 
 def free_ports(count: int) -> list[int]:

@@ -14,6 +14,7 @@ from tensorflow.python.distribute.collective_all_reduce_strategy import Collecti
 from harness.cluster.environment import Membership, membership
 from harness.cluster.rendezvous import meet
 from harness.config.cluster import ClusterSection
+from harness.config.train import TrainSection
 from harness.errors import DeviceError
 
 
@@ -37,9 +38,14 @@ class Cluster:
         They are copied ahead to GPUs only. Where everything lies in the host's memory that would cost copies, and the
         end of an iterator would wait, for a minute per device at worst, for threads that TensorFlow 2.21 wakes late.
         """
-        on_gpus = bool(tf.config.get_visible_devices("GPU"))
-        options = tf.distribute.InputOptions(experimental_fetch_to_device=on_gpus)
+        options = tf.distribute.InputOptions(experimental_fetch_to_device=is_on_gpus())
         return self.strategy.distribute_datasets_from_function(batches, options)
+
+    def on_each_replica(self, arrays: tuple[Any, ...]) -> Any:
+        """The same arrays on the device of each replica here."""
+        # Captured, so that they are copied once: what is traced with them as constants would hold them too.
+        tensors = tuple(map(tf.constant, arrays))
+        return self.strategy.run(tf.function(lambda: tuple(map(tf.identity, tensors)), autograph=False))
 
     @property
     def replicas(self) -> int:
@@ -51,7 +57,7 @@ def connect(
     section: ClusterSection,
     environment: Mapping[str, str] = os.environ,
     common: Mapping[str, Any] | None = None,
-    tf32: bool = False,
+    train: TrainSection | None = None,
 ) -> Cluster:
     """Set up the devices that `section` asks for, meet the other workers and build the strategy; once per process.
 
@@ -59,18 +65,19 @@ def connect(
         section: the config's.
         environment: where a cluster may be named.
         common: flat `section.key` → value, of what all workers must have alike.
-        tf32: let GPUs round the factors of float32 products.
+        train: the config's section of that name, for how GPUs round and add; None for the defaults.
 
     Raises DeviceError, listing what exists, where the devices are not there; WorkerMissing or ConfigError where
     another worker is not there or has another config.
     """
+    train = train or TrainSection()
     members = membership(section.strategy, environment)
     gpus = _use_gpus(section)
     if section.logical_cpus is not None:
         _split_cpu(section.logical_cpus)
     check_all_reduce(section.all_reduce, len(gpus), several_workers=members is not None)
-    tf.config.experimental.enable_tensor_float_32_execution(tf32)  # which TensorFlow has on by default
-    if gpus:
+    tf.config.experimental.enable_tensor_float_32_execution(train.tf32)  # which TensorFlow has on by default
+    if train.deterministic is True or (gpus and train.deterministic == "auto"):
         # GPU kernels add in any order unless told otherwise, and one config has to give one set of weights.
         tf.config.experimental.enable_op_determinism()
 
@@ -96,6 +103,11 @@ def connect(
     if section.strategy == "auto" and section.logical_cpus is not None:
         reason = "one logical CPU"
     return Cluster(tf.distribute.OneDeviceStrategy(device), f"single device {device} ({reason})")
+
+
+def is_on_gpus() -> bool:
+    """Whether this process computes on GPUs."""
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def describe_device() -> str:

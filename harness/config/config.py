@@ -51,7 +51,8 @@ class Config(Section):
         kept: dict[str, Any] = {
             section: whole[section] for section in ("seed", "data", "model", "optimizer", "schedule")
         }
-        free = {"micro_batch", "jit", "tf32", "on_nonfinite", "target", "max_seconds"}
+        del kept["data"]["placement"]
+        free = {"micro_batch", "jit", "deterministic", "tf32", "on_nonfinite", "target", "max_seconds"}
         if self.schedule.name == "constant":
             free.add("length")
         kept["train"] = {key: value for key, value in whole["train"].items() if key not in free}

@@ -1,7 +1,7 @@
 """The `data:` section."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -20,3 +20,6 @@ class DataSection(Section):
     """How many of the last training rows are held out for validation; 0 for none."""
     shift: int = Field(default=0, ge=0)
     """Each training image is moved by up to this many pixels, at random, in both directions."""
+    placement: Literal["auto", "device", "host"] = "auto"
+    """Where the training images lie: on the device, or in the host's memory, from where batches are copied ahead.
+    `auto`: on a GPU where they take less than a quarter of its free memory."""

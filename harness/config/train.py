@@ -31,12 +31,15 @@ class TrainSection(Section):
     """Share of the target spread evenly over all classes."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and exported."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """What layers compute in; weights, logits, loss, gradients and sums are float32 in any case."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What layers compute in; weights, logits, loss, gradients and sums are float32 in any case. float16, with dynamic
+    loss scaling, is for GPUs without bfloat16."""
     tf32: bool = False
     """Let GPUs round the factors of float32 products to TF32: faster, but replicas agree less closely than 1e-5."""
     jit: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = "auto"
-    """Compile forward and backward pass with XLA; `auto` does so on GPUs."""
+    """Compile the training steps with XLA; `auto` does so on GPUs, where XLA can compile the model."""
+    deterministic: Literal["auto"] | bool = "auto"
+    """Use only GPU kernels that give the same bits each time; `auto` does so where the model has them all."""
     on_nonfinite: Literal["stop", "restore"] = "stop"
     """At a loss or gradient that is not finite: stop, or go back to the last checkpoint and skip the data since, up to
     three times."""

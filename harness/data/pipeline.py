@@ -1,5 +1,7 @@
 """The training set as an endless `tf.data` stream of the batches one worker's replicas need."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
@@ -7,43 +9,81 @@ from harness.data.order import rows
 from harness.data.sources import Split
 
 
+class Batch(NamedTuple):
+    """Rows of training images, n of them or more dimensions of n, as the device computes on them."""
+
+    images: tf.Tensor  # (n, height, width, channels) uint8
+    labels: tf.Tensor  # (n,) int64: TensorFlow keeps int32 in the host's memory
+    weights: tf.Tensor  # (n,) float32, 0 for padding
+    positions: tf.Tensor  # (n,) int64 in the endless stream of examples (see order.py)
+
+
+class Rows(NamedTuple):
+    """As Batch, for images that lie on the device."""
+
+    rows: tf.Tensor  # (n,) int64, of the training set
+    weights: tf.Tensor
+    positions: tf.Tensor
+
+
 def training_batches(
-    split: Split, seed: int, plan: BatchPlan, first_step: int, context: tf.distribute.InputContext
+    split: Split,
+    seed: int,
+    plan: BatchPlan,
+    first_step: int,
+    context: tf.distribute.InputContext,
+    block: int | None = None,
+    on_device: bool = False,
 ) -> tf.data.Dataset:
     """Batches in the order in which this worker's replicas take them, from `first_step` on, without end.
 
     Endless, because after a finite set TensorFlow asks all workers at each step whether they have data left.
 
-    Each element is one micro-batch of one replica, so that memory does not grow with the global batch; all replicas'
-    first micro-batches of a step come first, then their second ones. It has n = plan.micro_rows rows:
-        images (n, height, width, channels) uint8, labels (n,) int32, weights (n,) float32 (0 for padding),
-        positions (n,) int64 in the endless stream of examples (see order.py).
+    Args:
+        split: the training set, (N, height, width, channels).
+        block: None, or for one replica a number of steps that an element is to hold.
+        on_device: give rows of the training set instead of images and labels.
+
+    Each element is a Batch, or Rows. Without `block` it is one micro-batch of one replica, so that memory does not grow
+    with the global batch: its n is plan.micro_rows, and all replicas' first micro-batches of a step come first, then
+    their second ones. With `block` its n is (block, plan.micro_batches, plan.micro_rows).
     """
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local_replicas
-    images, labels = tf.constant(split.images), tf.constant(split.labels)  # uint8: this copy is the cache
+    images, labels = tf.constant(split.images), tf.constant(split.labels, tf.int64)  # uint8: this copy is the cache
     in_micro_batch = tf.range(plan.micro_rows, dtype=tf.int64)
 
-    def batch(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        micro_batch, replica = count // local_replicas, first_replica + count % local_replicas
-        step, index = first_step + micro_batch // plan.micro_batches, micro_batch % plan.micro_batches
+    def of(step: tf.Tensor, index: tf.Tensor, replica: tf.Tensor) -> Batch | Rows:
         in_replica = index * plan.micro_rows + in_micro_batch
         in_batch = replica * plan.replica_rows + in_replica
         real = (in_replica < plan.replica_rows) & (in_batch < plan.global_batch)
         position = step * plan.global_batch + tf.where(real, in_batch, 0)
-        row = rows(position, seed, len(split))
-        return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32), position
+        weights = tf.broadcast_to(tf.cast(real, tf.float32), tf.shape(position))
+        row = tf.reshape(rows(tf.reshape(position, [-1]), seed, len(split)), tf.shape(position))
+        if on_device:
+            return Rows(row, weights, position)
+        return Batch(tf.gather(images, row), tf.gather(labels, row), weights, position)
 
-    batches = tf.data.Dataset.counter().map(_plain(batch), deterministic=True, num_parallel_calls=2)
+    def micro_batch(count: tf.Tensor) -> Batch | Rows:
+        number, replica = count // local_replicas, first_replica + count % local_replicas
+        return of(first_step + number // plan.micro_batches, number % plan.micro_batches, replica)
+
+    def steps(count: tf.Tensor) -> Batch | Rows:
+        assert block is not None
+        step = first_step + count * block + tf.range(block, dtype=tf.int64)
+        return of(step[:, None, None], tf.range(plan.micro_batches, dtype=tf.int64)[:, None], tf.zeros([], tf.int64))
+
+    element = _plain(micro_batch if block is None else steps)
+    batches = tf.data.Dataset.counter().map(element, deterministic=True, num_parallel_calls=2)
     return batches.prefetch(2 * local_replicas).with_options(_options())
 
 
 def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
-    """Every row of `split` once, in order, shared among all replicas; each element as in `training_batches` but
-    without positions, and the same number of elements for every replica."""
+    """Every row of `split` once, in order, shared among all replicas: images, labels and weights as in a Batch,
+    and the same number of elements for every replica."""
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local_replicas
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    images, labels = tf.constant(split.images), tf.constant(split.labels, tf.int64)
     batch_rows = rows_per_replica * context.num_replicas_in_sync
     batches = -(-len(split) // batch_rows)
     in_replica = tf.range(rows_per_replica, dtype=tf.int64)

@@ -1,8 +1,12 @@
 """A model's name → a Functional Keras model from raw pixels to logits."""
 
+from collections.abc import Callable
+from functools import partial
+
 import keras
 import numpy as np
 
+from harness.config import Config
 from harness.errors import DataError
 
 NAMES = ("cnn", "cnn_two_pools")
@@ -21,6 +25,14 @@ def check_image_shape(name: str, image_shape: tuple[int, int, int]) -> None:
         )
 
 
+def builder(
+    config: Config, image_shape: tuple[int, int, int], classes: int, dtype: str | None = None
+) -> Callable[[], keras.Model]:
+    """What builds the config's model for such images, with the same weights at each call; `dtype` replaces
+    `train.precision`."""
+    return partial(build, config.model.name, image_shape, classes, config.seed, dtype or config.train.precision)
+
+
 def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int, dtype: str = "float32") -> keras.Model:
     """The CNN with its last pooling (`cnn`) or without (`cnn_two_pools`).
 
@@ -29,13 +41,13 @@ def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int,
         image_shape: height, width, channels.
         classes: how many logits.
         seed: decides the initial weights, together with nothing else.
-        dtype: of weights and computation, float32 or float64; with bfloat16 the hidden layers compute in that, while
-            all weights, the scaled pixels and the logits are float32.
+        dtype: of weights and computation, float32 or float64; with bfloat16 or float16 the hidden layers compute in
+            that, while all weights, the scaled pixels and the logits are float32.
 
     Returns:
         A model from pixels (n, height, width, channels), 0 to 255, to logits (n, classes).
     """
-    hidden, outer = ("mixed_bfloat16", "float32") if dtype == "bfloat16" else (dtype, dtype)
+    hidden, outer = (f"mixed_{dtype}", "float32") if dtype in ("bfloat16", "float16") else (dtype, dtype)
     weight_seeds = iter(np.random.SeedSequence(seed).generate_state(5))
 
     def initial() -> keras.initializers.Initializer:

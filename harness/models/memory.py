@@ -4,7 +4,7 @@ import math
 
 import keras
 
-_SIZE = {"float64": 8, "float32": 4, "bfloat16": 2}
+_SIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def estimate_bytes(model: keras.Model, optimizer_slots: int, rows: int) -> int:

@@ -26,101 +26,103 @@ import keras
 import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
+from harness.data.pipeline import Batch
 from harness.training.optimizer import preconditioner
-from harness.training.step import Batch
+from harness.training.values import Values
 
-Gradients = Callable[[Batch], tuple[list[tf.Tensor], tf.Tensor]]
-"""A replica's micro-batch → its share of the gradients, and a vector of scalars to be summed likewise."""
+Share = Callable[[Values, Batch], tuple[tf.Tensor, list[tf.Tensor]]]
+"""A micro-batch → its share of the gradient with the sums behind it as one vector, and the new `values.other`."""
 
-_Norms = Callable[[list[tf.Tensor], tf.Tensor], tf.Tensor]
+_Norms = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class GradientNorms:
     """Measures every step behind `every`, 2·`every`, … updates. Nothing here looks across replicas."""
 
-    def __init__(self, plan: BatchPlan, optimizer: keras.optimizers.Optimizer, every: int) -> None:
+    def __init__(self, plan: BatchPlan, optimizer: keras.optimizers.Optimizer, parameters: int, every: int) -> None:
         self._plan = plan
         self._optimizer = optimizer
+        self._parameters = parameters
         self._every = every
         adaptive = isinstance(optimizer, keras.optimizers.Adam)
         self.kinds = ("sq", "sq_preconditioned") if adaptive else ("sq",)
         """The norms taken of each gradient."""
+        self.numbers = 1 + 2 * len(self.kinds)
+        """How many `of_step` gives."""
 
-    def measuring(self, gradients: Gradients) -> Gradients:
-        """`gradients`, with this micro-batch's part of small_sq, a scalar per kind, behind its scalars.
+    def measuring(self, share: Share) -> Share:
+        """`share`, with this micro-batch's part of small_sq, a scalar per kind, behind its vector.
 
         In a step that is not measured these are 0, and cost nothing.
         """
 
-        def extended(batch: Batch, norms: _Norms) -> tuple[list[tf.Tensor], tf.Tensor]:
-            grads, sums = gradients(batch)
-            return grads, tf.concat([sums, norms(grads, batch.weights)], axis=0)
+        def extended(values: Values, batch: Batch, norms: _Norms) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            vector, other = share(values, batch)
+            return tf.concat([vector, norms(vector[: self._parameters], batch.weights)], axis=0), other
 
-        def of_piece(batch: Batch) -> tuple[list[tf.Tensor], tf.Tensor]:
-            return extended(batch, self._small_if_due)
+        def of_piece(values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            def small_if_due(grads: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+                nothing = tf.zeros([len(self.kinds)], grads.dtype)
+                return tf.cond(self._is_due(values), lambda: self._small(values, grads, weights), lambda: nothing)
 
-        def of_halves(batch: Batch) -> tuple[list[tf.Tensor], tf.Tensor]:
+            return extended(values, batch, small_if_due)
+
+        def of_halves(values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            def small(grads: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+                return self._small(values, grads, weights)
+
             middle = -(-self._plan.global_batch // 2)
-            grads, sums = extended(Batch(*(part[:middle] for part in batch)), self._small)
-            more_grads, more_sums = extended(Batch(*(part[middle:] for part in batch)), self._small)
-            return [grad + more for grad, more in zip(grads, more_grads, strict=True)], sums + more_sums
+            vector, other = extended(values, Batch(*(part[:middle] for part in batch)), small)
+            rest = Batch(*(part[middle:] for part in batch))
+            more, other = extended(values._replace(other=other), rest, small)
+            return vector + more, other
 
-        def of_batch(batch: Batch) -> tuple[list[tf.Tensor], tf.Tensor]:
-            grads, sums = tf.cond(self._is_due(), lambda: of_halves(batch), lambda: extended(batch, self._nothing))
-            return grads, sums
+        def of_batch(values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            def whole() -> tuple[tf.Tensor, list[tf.Tensor]]:
+                return extended(values, batch, lambda grads, _: tf.zeros([len(self.kinds)], grads.dtype))
+
+            vector, other = tf.cond(self._is_due(values), lambda: of_halves(values, batch), whole)
+            return vector, other
 
         return of_piece if self._plan.pieces > 1 else of_batch
 
-    def record(self, dtype: tf.DType) -> tf.TensorArray:
-        """Where the loop keeps what it measures, in no more memory than that takes."""
-        return tf.TensorArray(dtype, size=0, dynamic_size=True, element_shape=[2 * len(self.kinds)])
-
-    def recorded(self, record: tf.TensorArray, grads: list[tf.Tensor], small: tf.Tensor) -> tf.TensorArray:
-        """The record with this step in it, if it is measured: to be called before the update.
+    def of_step(self, values: Values, grads: tf.Tensor, small: tf.Tensor, is_taken: tf.Tensor) -> tf.Tensor:
+        """[1, small_sq by kind, big_sq by kind] where the step is measured, else zeros.
 
         Args:
-            record: so far.
-            grads: the reduced gradients, before clipping.
+            values: before the update.
+            grads: the reduced gradient, before clipping.
             small: the reduced scalars that `measuring` appends.
+            is_taken: whether the step counts at all.
         """
         return tf.cond(
-            self._is_due(),
-            lambda: record.write(record.size(), tf.concat([small, self._squared(grads)], axis=0)),
-            lambda: record,
+            self._is_due(values) & is_taken,
+            lambda: tf.concat([[tf.ones([], grads.dtype)], small, self._squared(values, grads)], axis=0),
+            lambda: tf.zeros([self.numbers], grads.dtype),
         )
 
     def rows(self, record: Any) -> list[dict[str, float]]:
-        """For each measured step of a stacked record: the two batch sizes, and the norms by name."""
+        """For each measured step among the rows of `of_step`: the two batch sizes, and the norms by name."""
         names = [f"{size}_{kind}" for size in ("small", "big") for kind in self.kinds]
         batches = {"small_batch": self._plan.global_batch / self._pieces, "big_batch": self._plan.global_batch}
-        return [batches | dict(zip(names, values, strict=True)) for values in record.tolist()]
+        measured = record[record[:, 0] == 1, 1:]
+        return [batches | dict(zip(names, values, strict=True)) for values in measured.tolist()]
 
     @property
     def _pieces(self) -> int:
         return max(2, self._plan.pieces)
 
-    def _is_due(self) -> tf.Tensor:
-        updates = self._optimizer.iterations.value
+    def _is_due(self, values: Values) -> tf.Tensor:
+        updates = values.slots[0]
         return (updates > 0) & (updates % self._every == 0)
 
-    def _small(self, grads: list[tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
-        rows = tf.cast(tf.reduce_sum(weights), grads[0].dtype)
-        return tf.math.divide_no_nan(tf.cast(self._plan.global_batch, rows.dtype), rows) * self._squared(grads)
+    def _small(self, values: Values, grads: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        rows = tf.cast(tf.reduce_sum(weights), grads.dtype)
+        factor = tf.math.divide_no_nan(tf.cast(self._plan.global_batch, rows.dtype), rows)
+        return factor * self._squared(values, grads)
 
-    def _nothing(self, grads: list[tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
-        return tf.zeros([len(self.kinds)], grads[0].dtype)
-
-    def _small_if_due(self, grads: list[tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
-        return tf.cond(self._is_due(), lambda: self._small(grads, weights), lambda: self._nothing(grads, weights))
-
-    def _squared(self, grads: list[tf.Tensor]) -> tf.Tensor:
+    def _squared(self, values: Values, grads: tf.Tensor) -> tf.Tensor:
         """|grads|², and that of the preconditioned ones where the optimizer has factors."""
-        norms = [_squared_norm(grads)]
-        factors = preconditioner(self._optimizer)
-        if factors is not None:
-            norms.append(_squared_norm([grad * factor for grad, factor in zip(grads, factors, strict=True)]))
-        return tf.stack(norms)
-
-
-def _squared_norm(tensors: list[tf.Tensor]) -> tf.Tensor:
-    return 2 * sum(tf.nn.l2_loss(tensor) for tensor in tensors)
+        factors = preconditioner(self._optimizer, values.slots)
+        kinds = [grads] if factors is None else [grads, grads * factors]
+        return tf.stack([2 * tf.nn.l2_loss(each) for each in kinds])

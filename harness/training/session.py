@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -17,8 +17,8 @@ from harness.config import Config
 from harness.data.sources import Split
 from harness.errors import HarnessError, NonFiniteLoss, RunError, WorkerLost
 from harness.training.checkpoint import Checkpoint
-from harness.training.chunk import Chunk
 from harness.training.clock import Clock
+from harness.training.compile import compiled_chunk
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
@@ -56,6 +56,7 @@ class Session:
         around: NonFiniteLoss | None,
         signals: StopSignals,
         heartbeat: Heartbeat,
+        warn: Callable[[str], None],
     ) -> None:
         self.config = config
         self.cluster = cluster
@@ -75,8 +76,8 @@ class Session:
         self._last_save = time.monotonic()
         self._evaluator = Evaluator(cluster, state.result, config.evaluate.batch)
         with self.clock.compiling():
-            self._chunk = Chunk(config, cluster, state, self.train_split, self.step + self.detour.skipped_steps)
-            self._chunk(0)
+            first_step = self.step + self.detour.skipped_steps
+            self._chunk = compiled_chunk(config, cluster, state, self.train_split, first_step, warn)
 
     def train_chunk(self) -> None:
         """Train to the next event, or about two seconds. Raises NonFiniteLoss."""
@@ -108,6 +109,7 @@ class Session:
             gradient_norm=result.gradient_norm,
             images_per_second=self.config.train.global_batch / self.clock.step_seconds,
             step_seconds=self.clock.step_seconds,
+            **({} if result.loss_scale is None else {"loss_scale": result.loss_scale}),
         )
 
     def evaluate(self) -> None:
@@ -257,6 +259,7 @@ def devices(config: Config, cluster: Cluster) -> dict[str, Any]:
         "device": describe_device(),
         "micro_batch": config.train.micro_batch,
         "jit": config.train.jit,
+        "deterministic": config.train.deterministic,
         "tf32": config.train.tf32,
         "all_reduce": config.cluster.all_reduce,
         "tensorflow": provenance.versions()["tensorflow"],

@@ -1,49 +1,52 @@
 """Everything that a step changes: the weights, their moving average, and the optimizer's own variables."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from harness.cluster.strategy import Cluster
 from harness.config import Config
-from harness.models.build import build
 from harness.models.replicas import check_replicable
-from harness.training import optimizer
+from harness.training import loss_scale, optimizer
 from harness.training.events import Events
+from harness.training.packing import Packing
 from harness.training.schedule import WarmupThenDecay
+from harness.training.values import Values
 
 
 class State:
-    """The model under training and what belongs to it; all its variables live in the strategy's scope."""
+    """The model under training and what belongs to it; all its variables live in the strategy's scope.
 
-    def __init__(
-        self,
-        config: Config,
-        cluster: Cluster,
-        events: Events,
-        image_shape: tuple[int, int, int],
-        classes: int,
-        dtype: str | None = None,
-    ) -> None:
-        """Build everything in the cluster's scope; `dtype` replaces `train.precision`, in tests.
+    A chunk of steps reads them when it begins and assigns them when it ends.
+    """
+
+    def __init__(self, config: Config, cluster: Cluster, events: Events, new_model: Callable[[], keras.Model]) -> None:
+        """Build everything in the cluster's scope; `new_model` gives the same initial weights at each call.
 
         Raises ConfigError where the model would not train on several replicas as on one.
         """
-
-        def new_model() -> keras.Model:
-            return build(config.model.name, image_shape, classes, config.seed, dtype or config.train.precision)
-
         with cluster.strategy.scope():
             self.model = new_model()
             check_replicable(self.model, cluster.replicas)
             self.average = new_model() if config.train.ema else None
+            self.packing = Packing(self.model.trainable_variables)
             self.learning_rate = WarmupThenDecay(
                 config.schedule.name, config.optimizer.learning_rate, events.warmup_steps, events.total_steps
             )
             self.optimizer = optimizer.build(config.optimizer, self.learning_rate)
-            self.optimizer.build(self.model.trainable_variables)
+            self.optimizer.build(
+                [keras.Variable(np.zeros(self.packing.size), dtype=self.packing.dtype, name="weights")]
+            )
+            self._loss_scale: list[keras.Variable] = []
+            if config.train.precision == "float16":
+                self._loss_scale = [
+                    keras.Variable(loss_scale.INITIAL, dtype="float32", trainable=False, name="loss_scale"),
+                    keras.Variable(0, dtype="int64", trainable=False, name="steps_at_loss_scale"),
+                ]
 
     @property
     def result(self) -> keras.Model:
@@ -52,28 +55,37 @@ class State:
 
     def variables(self) -> dict[str, Any]:
         """All variables by a path that is the same in every process that builds this config."""
-        owners = {"model": self.model, "average": self.average, "optimizer": self.optimizer}
-        return {
-            f"{name}/{variable.path}": variable
-            for name, owner in owners.items()
-            if owner is not None
-            for variable in owner.variables
+        owned = {
+            "model": self.model.variables,
+            "average": [] if self.average is None else self.average.variables,
+            "optimizer": [*self.optimizer.variables, *self._loss_scale],
         }
+        return {f"{name}/{variable.path}": variable for name, variables in owned.items() for variable in variables}
 
-    def update_average(self, strategy: tf.distribute.Strategy, decay: float) -> None:
-        """Move the average towards the weights, in cross-replica context, after the update of step t (1-based).
+    def read(self) -> Values:
+        """What the variables hold. To be called in a replica."""
+        return Values(
+            self.packing.pack([variable.value for variable in self.model.trainable_variables]),
+            _values(self.model.non_trainable_variables),
+            _values(self.optimizer.variables),
+            [] if self.average is None else [self.packing.pack(_values(self.average.trainable_variables))],
+            _values(self._loss_scale),
+        )
 
-        a ← d·a + (1 - d)·w with d = min(decay, (1 + t)/(10 + t)), so that the initial weights are soon forgotten.
-        """
-        assert self.average is not None
-        t = tf.cast(self.optimizer.iterations.value, tf.float32)
-        decay_now = tf.minimum(decay, (1 + t) / (10 + t))
-        for average, weight in zip(self.average.trainable_variables, self.model.trainable_variables, strict=True):
-            strategy.extended.update(
-                average.value,
-                lambda a, w, d: a.assign_add((1 - tf.cast(d, a.dtype)) * (w - a)),
-                args=(weight.value, decay_now),
-            )
+    def assign(self, strategy: tf.distribute.Strategy, values: Values) -> None:
+        """Let the variables hold what each replica has. To be called in cross-replica context."""
+
+        def assign(variables: list[keras.Variable], tensors: list[Any]) -> None:
+            for variable, tensor in zip(variables, tensors, strict=True):
+                strategy.extended.update(variable.value, lambda old, new: old.assign(new), args=(tensor,))
+
+        assign(self.model.trainable_variables, strategy.run(self.packing.unpack, args=(values.weights,)))
+        assign(self.model.non_trainable_variables, values.other)
+        assign(self.optimizer.variables, values.slots)
+        assign(self._loss_scale, values.loss_scale)
+        if self.average is not None:
+            assign(self.average.trainable_variables, strategy.run(self.packing.unpack, args=tuple(values.average)))
+            assign(self.average.non_trainable_variables, values.other)
 
 
 def weights_sha256(model: keras.Model) -> str:
@@ -82,3 +94,7 @@ def weights_sha256(model: keras.Model) -> str:
     for weight in model.trainable_variables:
         digest.update(weight.numpy().tobytes())
     return digest.hexdigest()
+
+
+def _values(variables: list[keras.Variable]) -> list[tf.Tensor]:
+    return [tf.identity(variable.value) for variable in variables]

@@ -1,18 +1,32 @@
-"""Loss and gradients of one micro-batch on one replica: pure functions of model and batch."""
+"""A step of training as pure functions: (state, batch) → gradients, and (state, gradients) → state.
 
-from typing import NamedTuple
+Each replica's gradient is that of its examples' summed loss divided by the *global* batch B, so with g_r from replica r
+
+    g = Σ_r g_r = 1/B · Σ_i ∇loss_i
+
+is the gradient of the mean loss over the whole batch whatever the number of replicas. A penalty on the weights counts
+once, as each replica takes the share of it that its examples are of the batch. Clipping looks at |g|, which no replica
+knows before the sum; so it comes after.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
+from harness.config.train import TrainSection
+from harness.data.pipeline import Batch
+from harness.keras_internals import strided_max_pooling
+from harness.training import loss_scale
+from harness.training.gradient_norms import GradientNorms
+from harness.training.optimizer import clip
+from harness.training.packing import Packing
+from harness.training.values import Progress, Values
 
-class Batch(NamedTuple):
-    """A replica's rows of one micro-batch, as the pipeline hands them over."""
-
-    images: tf.Tensor  # (n, height, width, channels) uint8
-    labels: tf.Tensor  # (n,) int32
-    weights: tf.Tensor  # (n,) float32, 0 for padding
-    positions: tf.Tensor  # (n,) int64
+SUMS = 2
+"""Σ loss and Σ correct, which ride behind the gradient."""
 
 
 def losses(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
@@ -24,20 +38,139 @@ def losses(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.T
 
 def is_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Whether the largest logit is the label's, (n,) bool."""
-    return tf.argmax(logits, axis=1, output_type=tf.int32) == labels
+    return tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
 
 
 def gradients(
-    model: keras.Model, batch: Batch, global_batch: int, smoothing: float = 0.0
-) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """The batch's share of the gradient of the mean loss over `global_batch` examples, and [Σ loss, Σ correct].
+    model: keras.Model,
+    weights: list[tf.Tensor],
+    other: list[tf.Tensor],
+    batch: Batch,
+    global_batch: int,
+    smoothing: float = 0.0,
+    scale: tf.Tensor | None = None,
+) -> tuple[list[tf.Tensor], tf.Tensor, list[tf.Tensor]]:
+    """The batch's share of the gradient of the mean loss over `global_batch` examples, and what goes with it.
 
-    Both in the dtype of the weights, the gradients in their shapes. No reduction over replicas. XLA can compile it.
+    Args:
+        model: for its layers alone; its variables are neither read nor changed.
+        weights, other: values of its trainable and its other variables.
+        scale: by which the loss is multiplied on the way to the gradient, and the gradient divided in the end.
+
+    Returns:
+        Gradients in the weights' shapes and dtype, [Σ loss, Σ correct] in that dtype, and the new values of `other`.
+        No reduction over replicas. XLA can compile it.
     """
     with tf.GradientTape() as tape:
-        logits = model(tf.cast(batch.images, model.inputs[0].dtype), training=True)
-        weights = tf.cast(batch.weights, logits.dtype)
-        loss_sum = tf.reduce_sum(weights * losses(logits, batch.labels, smoothing))
-        loss = loss_sum / global_batch
-    correct = tf.reduce_sum(weights * tf.cast(is_correct(logits, batch.labels), logits.dtype))
-    return tape.gradient(loss, [v.value for v in model.trainable_variables]), tf.stack([loss_sum, correct])
+        tape.watch(weights)
+        logits, other, penalties = model.stateless_call(
+            weights, other, tf.cast(batch.images, model.inputs[0].dtype), training=True, return_losses=True
+        )
+        counts = tf.cast(batch.weights, logits.dtype)
+        loss_sum = tf.reduce_sum(counts * losses(logits, batch.labels, smoothing))
+        objective = loss_sum / global_batch
+        if penalties:
+            objective += tf.reduce_sum(counts) / global_batch * tf.cast(tf.add_n(penalties), logits.dtype)
+        if scale is not None:
+            objective *= tf.cast(scale, objective.dtype)
+    correct = tf.reduce_sum(counts * tf.cast(is_correct(logits, batch.labels), logits.dtype))
+    grads = tape.gradient(objective, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    if scale is not None:
+        grads = [grad / tf.cast(scale, grad.dtype) for grad in grads]
+    return grads, tf.stack([loss_sum, correct]), other
+
+
+@dataclass(frozen=True)
+class Step:
+    """The arithmetic of one step. Nothing in it holds a value of the training state."""
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    packing: Packing
+    train: TrainSection
+    norms: GradientNorms | None
+    augment: Callable[[Batch], Batch]
+    jit: bool
+    """Whether XLA compiles it: without branches, and with max pooling of which XLA has a deterministic gradient."""
+
+    @property
+    def numbers_measured(self) -> int:
+        """Of the gradient noise scale, in a step."""
+        return 0 if self.norms is None else self.norms.numbers
+
+    def gradients(self, values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """A replica's share, of one micro-batch: gradient and sums as one vector, and the new `values.other`."""
+        share = self._share if self.norms is None else self.norms.measuring(self._share)
+        return share(values, self.augment(batch))
+
+    def update(
+        self, values: Values, other: list[tf.Tensor], progress: Progress, reduced: tf.Tensor, live: tf.Tensor
+    ) -> tuple[Values, Progress, tf.Tensor]:
+        """The state after the step, and what it measured of the gradient noise scale, in a vector.
+
+        Args:
+            values: the state before.
+            other: what `gradients` made of `values.other`.
+            progress: of the chunk, before.
+            reduced: what `gradients` gave, summed over micro-batches and replicas.
+            live: () bool; where it is false, nothing changes.
+        """
+        grads, sums = reduced[: self.packing.size], reduced[self.packing.size :]
+        norm = tf.linalg.global_norm([grads])
+        finite = tf.math.is_finite(norm) & tf.math.is_finite(sums[0])
+        is_taken = live & progress.healthy & (finite | self._may_skip(values, sums[0]))
+        is_updated = is_taken & finite
+
+        def updated() -> Values:
+            clipped = grads if self.train.clip_norm is None else clip(grads, norm, self.train.clip_norm)
+            (weights,), slots = self.optimizer.stateless_apply(values.slots, [clipped], [values.weights])
+            average = [self._averaged(each, weights, slots[0]) for each in values.average]
+            return values._replace(weights=weights, other=other, slots=slots, average=average)
+
+        after = self._after(is_updated, updated, values)
+        if values.loss_scale:
+            # Learning rates go by the steps, and do not wait for one that was skipped.
+            slots = [values.slots[0] + tf.cast(is_taken, values.slots[0].dtype), *after.slots[1:]]
+            after = after._replace(slots=slots, loss_scale=loss_scale.after(values.loss_scale, finite, is_taken))
+        counts = tf.stack([sums[0], sums[1], norm, tf.ones_like(norm)])
+        counted = tf.stack([is_taken, is_taken, is_updated, is_updated])
+        return (
+            after,
+            Progress(
+                progress.healthy & (is_taken | ~live),
+                progress.steps + tf.cast(is_taken, tf.int64),
+                progress.sums + tf.cast(tf.where(counted, counts, tf.zeros_like(counts)), tf.float64),
+            ),
+            self._measured(values, grads, sums[SUMS:], is_taken),
+        )
+
+    def _after(self, is_updated: tf.Tensor, updated: Callable[[], Values], values: Values) -> Values:
+        """The updated values, or those from before."""
+        if self.jit:  # where a branch would wait for the host
+            return Values(*tf.nest.map_structure(lambda new, old: tf.where(is_updated, new, old), updated(), values))
+        return Values(*tf.cond(is_updated, updated, lambda: values))
+
+    def _may_skip(self, values: Values, loss: tf.Tensor) -> tf.Tensor:
+        """Whether a gradient that is not finite is the loss scale's fault: there is a smaller one, and the loss is."""
+        if not values.loss_scale:
+            return tf.constant(False)
+        return tf.math.is_finite(loss) & (values.loss_scale[0] > 1)
+
+    def _share(self, values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        given = (self.packing.unpack(values.weights), values.other, batch, self.train.global_batch)
+        scale = values.loss_scale[0] if values.loss_scale else None
+        with strided_max_pooling() if self.jit else nullcontext():
+            grads, sums, other = gradients(self.model, *given, self.train.label_smoothing, scale)
+        return tf.concat([self.packing.pack(grads), tf.cast(sums, self.packing.dtype)], axis=0), other
+
+    def _measured(self, values: Values, grads: tf.Tensor, small: tf.Tensor, is_taken: tf.Tensor) -> tf.Tensor:
+        if self.norms is None:
+            return tf.zeros([0], grads.dtype)
+        return self.norms.of_step(values, grads, small, is_taken)
+
+    def _averaged(self, average: tf.Tensor, weights: tf.Tensor, updates: tf.Tensor) -> tf.Tensor:
+        """a ← d·a + (1 - d)·w with d = min(decay, (1 + t)/(10 + t)) after the update of step t (1-based), so that the
+        initial weights are soon forgotten."""
+        t = tf.cast(updates, tf.float32)
+        decay = tf.cast(tf.minimum(self.train.ema, (1 + t) / (10 + t)), average.dtype)
+        return average + (1 - decay) * (weights - average)

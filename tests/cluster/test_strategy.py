@@ -14,6 +14,7 @@ from harness.cluster.strategy import (
     peak_memory_bytes,
 )
 from harness.config.cluster import ClusterSection
+from harness.config.train import TrainSection
 from harness.errors import DeviceError
 
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
@@ -98,7 +99,7 @@ def test_tf32_is_as_asked(asked: bool) -> None:
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     try:
         tf.config.experimental.enable_tensor_float_32_execution(not asked)
-        connect(ClusterSection(strategy="single"), {}, tf32=asked)
+        connect(ClusterSection(strategy="single"), {}, train=TrainSection(tf32=asked))
         assert tf.config.experimental.tensor_float_32_execution_enabled() is asked
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)

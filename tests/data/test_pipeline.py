@@ -47,7 +47,7 @@ def test_a_step_is_the_next_rows_of_the_order_whatever_the_replicas(
 
 def test_elements_have_the_documented_dtypes(numbered: Split, context: Any) -> None:
     images, labels, weights, positions = training_batches(numbered, SEED, BatchPlan(9, 2), 0, context(2)).element_spec
-    assert (images.dtype, labels.dtype) == (tf.uint8, tf.int32)
+    assert (images.dtype, labels.dtype) == (tf.uint8, tf.int64)
     assert (weights.dtype, positions.dtype) == (tf.float32, tf.int64)
     assert images.shape == (5, 28, 28, 1)
 
@@ -66,6 +66,30 @@ def test_a_stream_from_a_step_goes_on_as_the_whole_one(
             for part, same in zip(one, other, strict=True):
                 np.testing.assert_array_equal(part, same)
     assert resumed[0][3][0] == first_step * global_batch
+
+
+@pytest.mark.parametrize(("global_batch", "micro_batch"), [(32, None), (50, 7)])
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_block_holds_the_micro_batches_of_its_steps(
+    numbered: Split, context: Any, global_batch: int, micro_batch: int | None, block: int
+) -> None:
+    plan, blocks = BatchPlan(global_batch, 1, micro_batch), 4
+    apart = taken(training_batches(numbered, SEED, plan, 5, context(1)), blocks * block * plan.micro_batches)
+    together = taken(training_batches(numbered, SEED, plan, 5, context(1), block), blocks)
+    for parts, of_blocks in zip(zip(*apart, strict=True), zip(*together, strict=True), strict=True):
+        assert of_blocks[0].shape[:3] == (block, plan.micro_batches, plan.micro_rows)
+        np.testing.assert_array_equal(np.concatenate(parts), np.concatenate(of_blocks).reshape(-1, *parts[0].shape[1:]))
+
+
+@pytest.mark.parametrize("block", [None, 2])
+def test_rows_are_those_of_the_images(numbered: Split, context: Any, block: int | None) -> None:
+    plan = BatchPlan(50, 1, 7)
+    batches = taken(training_batches(numbered, SEED, plan, 0, context(1), block), 5)
+    rows_only = taken(training_batches(numbered, SEED, plan, 0, context(1), block, on_device=True), 5)
+    for (images, labels, weights, positions), (row, *rest) in zip(batches, rows_only, strict=True):
+        np.testing.assert_array_equal(numbered.images[row], images)
+        np.testing.assert_array_equal(numbered.labels[row], labels)
+        np.testing.assert_array_equal(rest, [weights, positions])
 
 
 @pytest.mark.parametrize("global_batch", [64, 50, 5])

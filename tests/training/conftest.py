@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -9,9 +10,12 @@ from harness.config import Config, resolve
 from harness.config.cluster import ClusterSection
 from harness.data import sources
 from harness.data.sources import Split
+from harness.models.build import builder
 from harness.training.chunk import Chunk
+from harness.training.compile import compiled_chunk
 from harness.training.events import Events
 from harness.training.state import State
+from harness.training.stepwise import Stepwise
 
 
 @pytest.fixture(scope="session")
@@ -53,11 +57,35 @@ def small_training() -> Callable[..., Config]:
 
 @pytest.fixture(scope="session")
 def begin(replicas: Callable[[int], Cluster], train_rows: Split) -> Callable[..., tuple[State, Chunk]]:
-    """New weights and the chunk that trains them."""
+    """New weights and the chunk that trains them: of the config's model or of `model`, on `rows`, from a step on."""
 
-    def new(config: Config, count: int = 1) -> tuple[State, Chunk]:
+    def new(
+        config: Config,
+        count: int = 1,
+        model: Callable[[], keras.Model] | None = None,
+        rows: Split = train_rows,
+        dtype: str | None = None,
+        first_step: int = 0,
+        warn: Callable[[str], None] = pytest.fail,
+    ) -> tuple[State, Chunk]:
         cluster = replicas(count)
-        state = State(config, cluster, Events.of(config, len(train_rows)), (28, 28, 1), 10)
-        return state, Chunk(config, cluster, state, train_rows, first_step=0)
+        new_model = model or builder(config, (28, 28, 1), 10, dtype)
+        state = State(config, cluster, Events.of(config, len(rows)), new_model)
+        return state, compiled_chunk(config, cluster, state, rows, first_step, warn)
 
     return new
+
+
+@pytest.fixture(scope="session")
+def graph_of() -> Callable[[Chunk], Any]:
+    """The graph that takes the steps of a chunk on any replicas, with all shapes."""
+
+    def graph(chunk: Chunk) -> Any:
+        steps = chunk.steps
+        assert isinstance(steps, Stepwise)
+        given = (steps.batches, steps.source.data, chunk.read(), tf.constant(1), tf.constant(True))
+        traced = steps.compiled.get_concrete_function(*given)
+        assert steps.compiled.experimental_get_tracing_count() == 1
+        return traced.graph.as_graph_def(add_shapes=True)
+
+    return graph

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from harness.cluster.strategy import Cluster
 from harness.config import Config
 from harness.data.order import rows
 from harness.data.shift import offsets, shift
@@ -37,7 +38,7 @@ def trained(begin: Begin, small_training: SmallTraining) -> tuple[State, Chunk, 
 def test_a_chunk_is_traced_once_for_any_number_of_steps(begin: Begin, small_training: SmallTraining) -> None:
     state, chunk = begin(small_training())
     assert [chunk(steps).steps for steps in (0, 1, 4, 2)] == [0, 1, 4, 2]
-    assert chunk.compiled.experimental_get_tracing_count() == 1
+    assert chunk.steps.compiled.experimental_get_tracing_count() == 1
     assert state.optimizer.iterations.numpy() == 7
 
 
@@ -53,9 +54,9 @@ def test_steps_in_one_chunk_are_those_of_several(begin: Begin, small_training: S
         np.testing.assert_allclose(getattr(whole, name), mean, rtol=1e-6, err_msg=name)
 
 
-def test_nothing_in_the_compiled_graph_calls_back_into_python(trained: Any) -> None:
+def test_nothing_in_the_compiled_graph_calls_back_into_python(trained: Any, graph_of: Callable[[Chunk], Any]) -> None:
     _, chunk, _, _ = trained
-    graph = chunk.compiled.get_concrete_function(chunk._batches, tf.constant(1, tf.int64)).graph.as_graph_def()
+    graph = graph_of(chunk)
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     operations = {node.op for node in nodes}
     assert {"Conv2D", "IteratorGetNext"} <= operations  # we look at the steps themselves
@@ -73,10 +74,10 @@ def test_the_average_follows_its_recursion(trained: Any) -> None:
     assert (1 + 1) / (10 + 1) < 0.3 < (1 + 5) / (10 + 5)  # both sides of the minimum were taken
 
 
-def test_replicas_hold_equal_weights_and_averages(trained: Any) -> None:
-    state, chunk, _, _ = trained
+def test_replicas_hold_equal_weights_and_averages(trained: Any, replicas: Callable[[int], Cluster]) -> None:
+    state, _, _, _ = trained
     for variable in (*state.model.trainable_variables, *state.average.trainable_variables):
-        one, other = chunk._cluster.strategy.experimental_local_results(variable.value)
+        one, other = replicas(2).strategy.experimental_local_results(variable.value)
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 

@@ -15,8 +15,10 @@ from harness.config.cluster import ClusterSection
 from harness.data import sources
 from harness.data.order import rows
 from harness.data.sources import Split
-from harness.training.chunk import Chunk
+from harness.models.build import builder
+from harness.training.compile import compiled_chunk
 from harness.training.events import Events
+from harness.training.source import Source
 from harness.training.state import State
 
 STEPS = 50
@@ -52,8 +54,8 @@ def trained(train: Split, global_batch: int, replicas: int, micro_batch: int | N
     """
     momentum = 0.9 if dtype == "float64" else 0.0
     setting, place = config(global_batch, micro_batch, momentum), cluster(replicas)
-    state = State(setting, place, Events.of(setting, len(train)), (28, 28, 1), 10, dtype)
-    result = Chunk(setting, place, state, train, first_step=0)(STEPS)
+    state = State(setting, place, Events.of(setting, len(train)), builder(setting, (28, 28, 1), 10, dtype))
+    result = compiled_chunk(setting, place, state, train, 0, pytest.fail)(STEPS)
     assert result.steps == STEPS
     return [weight.numpy() for weight in state.model.trainable_variables]
 
@@ -92,13 +94,12 @@ def test_replicas_see_the_same_examples_in_the_same_order(
     train: Split, global_batch: int, micro_batch: int | None, replicas: int
 ) -> None:
     setting, place = config(global_batch, micro_batch), cluster(replicas)
-    state = State(setting, place, Events.of(setting, len(train)), (28, 28, 1), 10)
-    chunk = Chunk(setting, place, state, train, first_step=3)
+    batches = Source(setting, place, train, 3, on_device=False, block=None).batches()
     seen: list[Any] = []
     micro_batches = BatchPlan.of(setting.train, replicas).micro_batches
     assert (micro_batches > 1) == (micro_batch is not None)
     for _ in range(30):  # more than an epoch
-        of_step = [next(chunk._batches) for _ in range(micro_batches)]
+        of_step = [next(batches) for _ in range(micro_batches)]
         for replica, micro in itertools.product(range(replicas), range(micro_batches)):
             images, labels, weights, positions = (
                 place.strategy.experimental_local_results(part) for part in of_step[micro]

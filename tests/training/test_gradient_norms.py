@@ -14,12 +14,15 @@ from harness.cluster.strategy import Cluster
 from harness.config import Config
 from harness.data import sources
 from harness.data.order import rows
+from harness.data.pipeline import Batch
 from harness.data.sources import Split
+from harness.models.build import builder
 from harness.training.chunk import Chunk
+from harness.training.compile import compiled_chunk
 from harness.training.events import Events
 from harness.training.noise_scale import windows
 from harness.training.state import State
-from harness.training.step import Batch, gradients
+from harness.training.step import gradients
 
 Replicas = Callable[[int], Cluster]
 SmallTraining = Callable[..., Config]
@@ -30,8 +33,8 @@ STILL = {"name": "sgd", "learning_rate": 1e-12, "momentum": 0.0}
 
 
 def begun(config: Config, cluster: Cluster, train: Split, dtype: str | None = None) -> tuple[State, Chunk]:
-    state = State(config, cluster, Events.of(config, len(train)), (28, 28, 1), 10, dtype)
-    return state, Chunk(config, cluster, state, train, first_step=0)
+    state = State(config, cluster, Events.of(config, len(train)), builder(config, (28, 28, 1), 10, dtype))
+    return state, compiled_chunk(config, cluster, state, train, 0, pytest.fail)
 
 
 def weights(state: State) -> list[NDArray[Any]]:
@@ -62,8 +65,9 @@ def of_each(replicas: Replicas, small_training: SmallTraining, pool: Split, trai
 
     @tf.function
     def gradient(row: tf.Tensor) -> tf.Tensor:
-        image, label = tf.gather(pool.images, [row]), tf.gather(pool.labels, [row])
-        grads, _ = gradients(state.model, Batch(image, label, tf.ones(1), tf.zeros(1, tf.int64)), 1)
+        image, label = tf.gather(pool.images, [row]), tf.gather(pool.labels.astype(np.int64), [row])
+        weights = [weight.value for weight in state.model.trainable_variables]
+        grads, _, _ = gradients(state.model, weights, [], Batch(image, label, tf.ones(1), tf.zeros(1, tf.int64)), 1)
         return tf.concat([tf.reshape(grad, [-1]) for grad in grads], axis=0)
 
     return np.stack([gradient(tf.constant(row)).numpy() for row in range(POOL)]).astype(np.float64)
@@ -164,17 +168,11 @@ def test_the_mean_of_preconditioned_draws_is_what_every_example_gives(
     updates = 50
     bias = 1 - 0.999**updates
     moments = (np.mean(of_each**2, axis=0) + 1e-6) * bias
-    cuts = np.cumsum([np.prod(weight.shape) for weight in state.model.trainable_variables])[:-1]
-    shaped = [
-        part.reshape(weight.shape)
-        for part, weight in zip(np.split(moments, cuts), state.model.trainable_variables, strict=True)
-    ]
-    second = [variable for path, variable in state.variables().items() if path.endswith("velocity")]
+    (second,) = (variable for path, variable in state.variables().items() if path.endswith("velocity"))
     norms = []
     for _ in range(STEPS):
         state.optimizer.iterations.assign(updates)
-        for variable, value in zip(second, shaped, strict=True):
-            variable.assign(value)
+        second.assign(moments)
         norms.extend(chunk(1).norms)
     assert len(norms) == STEPS
     factors = np.sqrt(bias) / (np.sqrt(moments) + 1e-7)

@@ -3,91 +3,166 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.initializers import GlorotUniform
 
 from harness.config import Config
 from harness.training.chunk import Chunk
-from harness.training.optimizer import all_reduce
+from harness.training.fused import Fused
 from harness.training.state import State
+from harness.training.stepwise import Stepwise
 
 Begin = Callable[..., tuple[State, Chunk]]
 SmallTraining = Callable[..., Config]
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 
 
-def graph_of(chunk: Chunk) -> Any:
-    return chunk.compiled.get_concrete_function(chunk._batches, tf.constant(1, tf.int64)).graph.as_graph_def()
+def small_cnn() -> keras.Model:
+    """All that a CNN has, and little for XLA to compile."""
+    pixels = keras.Input((28, 28, 1))
+    x = keras.layers.Conv2D(3, 3, strides=2, activation="relu", kernel_initializer=GlorotUniform(1))(
+        keras.layers.Rescaling(1 / 255)(pixels)
+    )
+    x = keras.layers.Flatten()(keras.layers.MaxPooling2D(3)(x))
+    return keras.Model(pixels, keras.layers.Dense(10, kernel_initializer=GlorotUniform(2))(x))
 
 
-def compiled_by_xla(chunk: Chunk) -> list[Any]:
-    """The functions of a chunk's graph that XLA has to compile as a whole."""
-    return [function for function in graph_of(chunk).library.function if function.attr["_XlaMustCompile"].b]
+def weights(state: State) -> Any:
+    return state.packing.pack([weight.value for weight in state.model.trainable_variables]).numpy()
 
 
-def reduced_gradients(chunk: Chunk) -> list[Any]:
-    """The gradients of the next step, summed over micro-batches and replicas, and [Σ loss, Σ correct]."""
-    strategy = chunk._cluster.strategy
-
-    @tf.function
-    def of_next_step(batches: Any) -> Any:
-        grads, sums = strategy.run(all_reduce, args=chunk._unreduced_gradients(batches))
-        return strategy.experimental_local_results((grads, sums))[0]
-
-    grads, sums = of_next_step(chunk._batches)
-    return [part.numpy() for part in (*grads, sums)]
-
-
-@pytest.mark.parametrize("micro_batch", [None, 3])
-@pytest.mark.parametrize("count", [1, 2])
-def test_gradients_are_those_of_uncompiled_code(
-    begin: Begin, small_training: SmallTraining, count: int, micro_batch: int | None
+@pytest.mark.parametrize("placement", ["device", "host"])
+@pytest.mark.parametrize(("count", "micro_batch"), [(1, None), (1, 3), (2, None), (2, 3)])
+def test_weights_are_those_of_uncompiled_code(
+    begin: Begin, small_training: SmallTraining, count: int, micro_batch: int | None, placement: str
 ) -> None:
-    def config(jit: str) -> Config:
-        settings = {"global_batch": 21, "micro_batch": micro_batch, "label_smoothing": 0.1, "jit": jit}
-        return small_training(data={"shift": 2}, train=settings)
+    def config(jit: str, placement: str) -> Config:
+        train = {"global_batch": 7, "micro_batch": micro_batch, "label_smoothing": 0.1, "ema": 0.5, "jit": jit}
+        train |= {"clip_norm": 0.5, "length": "4 steps"}
+        return small_training(data={"shift": 2, "placement": placement}, train=train)
 
-    (_, plain), (_, compiled) = begin(config("off"), count), begin(config("on"), count)
-    assert not compiled_by_xla(plain)
-    assert compiled_by_xla(compiled)
-    for expected, actual in zip(reduced_gradients(plain), reduced_gradients(compiled), strict=True):
-        assert np.linalg.norm(actual - expected) <= 1e-5 * np.linalg.norm(expected)
-    losses = [chunk(2).loss for chunk in (plain, compiled)]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    (plain, chunk), (compiled, program) = (
+        begin(settings, count, small_cnn) for settings in (config("off", "host"), config("on", placement))
+    )
+    assert isinstance(chunk.steps, Stepwise)
+    assert isinstance(program.steps, Fused if count == 1 else Stepwise)
+    expected, actual = chunk(4), program(4)
+    assert actual.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert actual.accuracy == expected.accuracy
+    assert actual.gradient_norm == pytest.approx(expected.gradient_norm, rel=1e-5)
+    assert np.linalg.norm(weights(compiled) - weights(plain)) <= 1e-5 * np.linalg.norm(weights(plain))
 
 
 @pytest.mark.skipif(HAS_GPU, reason="needs a machine without a GPU")
-def test_by_default_nothing_is_compiled_on_cpus(begin: Begin, small_training: SmallTraining) -> None:
+def test_by_default_nothing_is_compiled_on_cpus(begin: Begin, small_training: SmallTraining, graph_of: Any) -> None:
     config = small_training()
     assert config.train.jit == "auto"
-    assert not compiled_by_xla(begin(config)[1])
+    library = graph_of(begin(config)[1]).library
+    assert not [function for function in library.function if function.attr["_XlaMustCompile"].b]
 
 
-def test_forward_and_backward_pass_alone_are_compiled(begin: Begin, small_training: SmallTraining) -> None:
-    _, chunk = begin(small_training(data={"shift": 1}, train={"jit": "on"}), 2)
-    names = {function.signature.name for function in compiled_by_xla(chunk)}
-    inside = {
-        node.op
-        for function in graph_of(chunk).library.function
-        if function.signature.name in names
-        for node in function.node_def
-    }
-    assert {"Conv2D", "Conv2DBackpropFilter", "MaxPoolGrad"} <= inside
-    # The random shift, the sum over replicas, the update and the input stay outside.
-    assert not {"ImageProjectiveTransformV3", "AddN", "AssignSubVariableOp", "IteratorGetNext"} & inside
-    graph = graph_of(chunk)
-    everywhere = {node.op for function in graph.library.function for node in function.node_def}
-    assert "ImageProjectiveTransformV3" in everywhere | {node.op for node in graph.node}
+def test_two_programs_of_a_step_surround_the_all_reduce(
+    begin: Begin, small_training: SmallTraining, graph_of: Any
+) -> None:
+    _, chunk = begin(small_training(data={"shift": 1}, train={"jit": "on", "length": "2 steps"}), 2, small_cnn)
+    library = graph_of(chunk).library
+    compiled = [function for function in library.function if function.attr["_XlaMustCompile"].b]
+    inside = [{node.op for node in function.node_def} for function in compiled]
+    backward = [ops for ops in inside if "Conv2DBackpropFilter" in ops]
+    update = [ops for ops in inside if ops not in backward]
+    assert backward
+    assert update
+    assert not any({"IteratorGetNext", "MaxPoolGrad"} & ops for ops in inside)
+    assert not any("If" in op for ops in inside for op in ops)  # a branch would wait for the host
+
+
+@pytest.fixture(scope="module")
+def fused(begin: Begin, small_training: SmallTraining) -> tuple[State, Chunk]:
+    """A chunk whose blocks have 4 steps."""
+    config = small_training(train={"jit": "on", "length": "4 steps", "global_batch": 2}, data={"placement": "device"})
+    return begin(config, 1, small_cnn)
+
+
+def programs_run(chunk: Chunk, steps: int) -> int:
+    """How many compiled programs a chunk of that many steps runs."""
+    ran = 0
+    program = chunk.steps.program
+
+    def counted(*given: Any) -> Any:
+        nonlocal ran
+        ran += 1
+        return program(*given)
+
+    chunk.steps.program = counted
+    try:
+        assert chunk(steps).steps == steps
+    finally:
+        chunk.steps.program = program
+    return ran
+
+
+def test_a_block_is_one_program_and_is_compiled_once(fused: tuple[State, Chunk]) -> None:
+    _, chunk = fused
+    assert [programs_run(chunk, steps) for steps in (4, 8, 2, 1, 0, 1, 3, 6)] == [1, 2, 1, 1, 0, 1, 1, 3]
+    assert chunk.steps.program.experimental_get_tracing_count() == 1
+
+
+def test_a_chunk_waits_for_nothing_before_its_end(fused: tuple[State, Chunk], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a device has computed is read: TensorFlow's own way from a tensor to the host is closed."""
+    _, chunk = fused
+
+    def read(tensor: Any, *_: Any) -> Any:
+        raise AssertionError(f"{tensor.shape} was read")
+
+    eager = type(tf.constant(0))
+    values = chunk.read()
+    with monkeypatch.context() as closed:
+        for name in ("numpy", "_numpy", "__bool__", "__int__", "__float__", "__index__", "__array__"):
+            closed.setattr(eager, name, read)
+        after, progress, _ = chunk.steps.take(values, 9)
+    assert int(progress.steps) == 9
+    assert not np.array_equal(after.weights, values.weights)
+
+
+def test_what_goes_to_the_device_in_a_block_is_rows(fused: tuple[State, Chunk]) -> None:
+    _, chunk = fused
+    block = next(chunk.steps.source.batches())
+    assert sum(part.numpy().nbytes for part in block) == 4 * 2 * (8 + 4 + 8)  # row, weight, position
+
+
+def test_the_program_holds_no_branch_and_calls_nobody(fused: tuple[State, Chunk]) -> None:
+    _, chunk = fused
+    steps = chunk.steps
+    given = (chunk.read(), steps.started(), steps.source.data, next(steps.source.batches()), tf.constant([0, 4]))
+    graph = steps.program.get_concrete_function(*given).graph.as_graph_def()
+    operations = {node.op for function in graph.library.function for node in function.node_def}
+    operations |= {node.op for node in graph.node}
+    assert {"Conv2D", "Conv2DBackpropFilter"} <= operations
+    assert not {"If", "StatelessIf", "PyFunc", "EagerPyFunc", "MaxPoolGrad"} & operations
 
 
 def test_gradient_norms_are_those_of_uncompiled_code(begin: Begin, small_training: SmallTraining) -> None:
     def norms(jit: str) -> list[list[float]]:
-        train = {"global_batch": 21, "noise_scale": "2 steps", "jit": jit}
-        _, chunk = begin(small_training(train=train, optimizer={"name": "adam", "learning_rate": 1e-4}))
-        assert bool(compiled_by_xla(chunk)) == (jit == "on")
-        return [list(row.values()) for row in chunk(5).norms]
+        train = {"global_batch": 7, "noise_scale": "2 steps", "jit": jit, "length": "3 steps"}
+        _, chunk = begin(small_training(train=train, optimizer={"name": "adam", "learning_rate": 1e-4}), 1, small_cnn)
+        return [list(row.values()) for steps in (1, 4) for row in chunk(steps).norms]
 
     plain, compiled = norms("off"), norms("on")
     assert len(plain) == 2
     np.testing.assert_allclose(compiled, plain, rtol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_loss_that_is_not_finite_freezes_the_state(begin: Begin, small_training: SmallTraining, count: int) -> None:
+    train = {"ema": 0.9, "jit": "on", "length": "4 steps", "global_batch": 2}
+    config = small_training(optimizer={"learning_rate": 1e30}, train=train)
+    state, chunk = begin(config, count, small_cnn)
+    result = chunk(6)
+    assert 0 < result.steps < 6
+    assert np.isfinite([result.loss, result.accuracy, result.gradient_norm]).all()
+    assert state.optimizer.iterations.numpy() == result.steps
+    for path, variable in state.variables().items():
+        assert np.all(np.isfinite(variable.numpy())), path

@@ -11,6 +11,7 @@ from harness.cluster.strategy import Cluster
 from harness.config import Config
 from harness.data.sources import Split
 from harness.errors import RunError
+from harness.models.build import builder
 from harness.training.checkpoint import Checkpoint
 from harness.training.chunk import ChunkResult
 from harness.training.events import Events
@@ -26,7 +27,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
 ) -> None:
     config, cluster = small_training(), replicas(1)
     events = Events.of(config, len(train_rows))
-    state = State(config, cluster, events, (28, 28, 1), 10)
+    state = State(config, cluster, events, builder(config, (28, 28, 1), 10))
     arrays = {path: np.asarray(variable.numpy()) for path, variable in state.variables().items()}
     path = next(path for path in arrays if path.endswith("logits/kernel"))
     if damage == "missing":
@@ -35,7 +36,18 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
         arrays[path] = arrays[path][:, :3]
     checkpoint = Checkpoint(4, arrays, {"compile_seconds": 0.0, "train_seconds": 0.0})
     with pytest.raises(RunError, match=path):
-        Session(config, cluster, events, state, (train_rows,) * 3, checkpoint, None, StopSignals(), Heartbeat({}))
+        Session(
+            config,
+            cluster,
+            events,
+            state,
+            (train_rows,) * 3,
+            checkpoint,
+            None,
+            StopSignals(),
+            Heartbeat({}),
+            pytest.fail,
+        )
 
 
 def test_norms_are_written_under_their_steps_before_the_chunk_unless_they_overflow(
@@ -43,12 +55,14 @@ def test_norms_are_written_under_their_steps_before_the_chunk_unless_they_overfl
 ) -> None:
     config, cluster = small_training(train={"noise_scale": "2 steps"}), replicas(1)
     events = Events.of(config, len(train_rows))
-    state = State(config, cluster, events, (28, 28, 1), 10)
-    session = Session(config, cluster, events, state, (train_rows,) * 3, None, None, StopSignals(), Heartbeat({}))
+    state = State(config, cluster, events, builder(config, (28, 28, 1), 10))
+    session = Session(
+        config, cluster, events, state, (train_rows,) * 3, None, None, StopSignals(), Heartbeat({}), pytest.fail
+    )
     session.writers = [MetricsFile(tmp_path / "metrics.jsonl")]
     session.agree()
     norms = [{"small_sq": value} for value in (1.0, 2.0, math.inf, 4.0)]
-    session._chunk = lambda steps: ChunkResult(steps, 0.5, 0.5, 0.5, norms)  # type: ignore[assignment]
+    session._chunk = lambda steps: ChunkResult(steps, 0.5, 0.5, 0.5, None, norms)  # type: ignore[assignment]
     session.train_chunk()
     session.writers[0].close()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

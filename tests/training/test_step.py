@@ -5,9 +5,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.cluster.batch import BatchPlan
+from harness.data.pipeline import Batch
 from harness.data.sources import Split
 from harness.models.build import build
-from harness.training.step import Batch, gradients, is_correct, losses
+from harness.training.step import gradients, is_correct, losses
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +21,17 @@ def batch(split: Split, real: int, padded: int) -> Batch:
     row = np.where(np.arange(padded) < real, np.arange(padded), 0)
     return Batch(
         tf.constant(split.images[row]),
-        tf.constant(split.labels[row]),
+        tf.constant(split.labels[row], tf.int64),
         tf.constant(np.arange(padded) < real, tf.float32),
         tf.constant(row, tf.int64),
     )
+
+
+def share(model: keras.Model, given: Batch, global_batch: int) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """At the model's own weights."""
+    weights, other = ([v.value for v in part] for part in (model.trainable_variables, model.non_trainable_variables))
+    grads, sums, _ = gradients(model, weights, other, given, global_batch)
+    return grads, sums
 
 
 def of_the_mean_loss(model: keras.Model, split: Split, rows: int) -> tuple[list[NDArray[np.float32]], float, int]:
@@ -56,26 +64,26 @@ def test_losses_are_the_cross_entropy_with_smoothed_targets(smoothing: float) ->
 
 def test_correct_is_the_largest_logit() -> None:
     logits = tf.constant([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0], [-3.0, -2.0, -1.0]])
-    assert is_correct(logits, tf.constant([1, 1, 2])).numpy().tolist() == [True, False, True]
+    assert is_correct(logits, tf.constant([1, 1, 2], tf.int64)).numpy().tolist() == [True, False, True]
 
 
 def test_gradients_are_those_of_the_mean_loss(model: keras.Model, train_rows: Split) -> None:
     expected, loss, correct = of_the_mean_loss(model, train_rows, 24)
-    grads, sums = gradients(model, batch(train_rows, 24, 24), 24)
+    grads, sums = share(model, batch(train_rows, 24, 24), 24)
     assert_close(grads, expected)
     np.testing.assert_allclose(sums, [24 * loss, correct], rtol=1e-6)
 
 
 def test_padding_does_not_count(model: keras.Model, train_rows: Split) -> None:
     expected, loss, correct = of_the_mean_loss(model, train_rows, 17)
-    grads, sums = gradients(model, batch(train_rows, 17, 20), 17)
+    grads, sums = share(model, batch(train_rows, 17, 20), 17)
     assert_close(grads, expected)
     np.testing.assert_allclose(sums, [17 * loss, correct], rtol=1e-6)
 
 
 def test_padding_that_happens_to_be_right_does_not_count(model: keras.Model, train_rows: Split) -> None:
     predicted = np.argmax(model(train_rows.images.astype(np.float32)), axis=1).astype(np.int32)
-    _, sums = gradients(model, batch(Split(train_rows.images, predicted), 3, 20), 3)
+    _, sums = share(model, batch(Split(train_rows.images, predicted), 3, 20), 3)
     assert sums[1] == 3
 
 
@@ -90,8 +98,7 @@ def test_shares_of_replicas_and_micro_batches_add_up_to_the_whole(
     assert parts > 1
     whole = batch(train_rows, 20, rows * parts)
     shares = [
-        gradients(model, Batch(*(tensor[part * rows : (part + 1) * rows] for tensor in whole)), 20)
-        for part in range(parts)
+        share(model, Batch(*(tensor[part * rows : (part + 1) * rows] for tensor in whole)), 20) for part in range(parts)
     ]
     assert_close([sum(grads) for grads in zip(*(grads for grads, _ in shares), strict=True)], expected)
     np.testing.assert_allclose(sum(sums for _, sums in shares), [20 * loss, correct], rtol=1e-6)
@@ -100,11 +107,29 @@ def test_shares_of_replicas_and_micro_batches_add_up_to_the_whole(
 def test_shares_add_up_in_float64_too(train_rows: Split) -> None:
     model = build("cnn", (28, 28, 1), 10, seed=3, dtype="float64")
     given = batch(train_rows, 8, 8)
-    whole, whole_sums = gradients(model, given, 8)
+    whole, whole_sums = share(model, given, 8)
     (first, first_sums), (second, second_sums) = (
-        gradients(model, Batch(*(tensor[half] for tensor in given)), 8) for half in (slice(0, 4), slice(4, 8))
+        share(model, Batch(*(tensor[half] for tensor in given)), 8) for half in (slice(0, 4), slice(4, 8))
     )
     assert {tensor.dtype for tensor in (*whole, *first, whole_sums, first_sums)} == {tf.float64}
     for one, other, expected in zip(first, second, whole, strict=True):
         np.testing.assert_allclose(one + other, expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(first_sums + second_sums, whole_sums, rtol=1e-12)
+
+
+@pytest.mark.parametrize("plan", [BatchPlan(20, 1), BatchPlan(20, 3), BatchPlan(20, 1, 7)], ids=str)
+def test_a_penalty_on_weights_counts_once(train_rows: Split, plan: BatchPlan) -> None:
+    pixels = keras.Input((28, 28, 1))
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+    penalized = keras.Model(pixels, keras.layers.Dense(10, kernel_regularizer=keras.regularizers.L2(0.5))(flat))
+    plain = keras.Model(pixels, keras.layers.Dense(10)(flat))
+    plain.set_weights(penalized.get_weights())
+    rows, parts = plan.micro_rows, plan.micro_batches * plan.replicas
+    whole = batch(train_rows, 20, rows * parts)
+
+    def kernel_gradient(model: keras.Model) -> NDArray[np.float32]:
+        pieces = (Batch(*(tensor[part * rows : (part + 1) * rows] for tensor in whole)) for part in range(parts))
+        return np.sum([share(model, piece, 20)[0][0].numpy() for piece in pieces], axis=0)
+
+    penalty = 2 * 0.5 * penalized.get_weights()[0]
+    np.testing.assert_allclose(kernel_gradient(penalized) - kernel_gradient(plain), penalty, atol=1e-5)

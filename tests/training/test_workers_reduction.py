@@ -16,16 +16,19 @@ import tensorflow as tf
 from harness.cluster.strategy import connect
 from harness.config import resolve
 from harness.data import sources
-from harness.training.chunk import Chunk
+from harness.models.build import builder
+from harness.training.compile import compiled_chunk
 from harness.training.events import Events
 from harness.training.state import State
 
 config = resolve(json.loads(sys.argv[1]))
 cluster = connect(config.cluster)
 train = sources.load("mnist").splits(0)[0]
-state = State(config, cluster, Events.of(config, len(train)), (28, 28, 1), 10)
-chunk = Chunk(config, cluster, state, train, first_step=0)
-traced = chunk.compiled.get_concrete_function(chunk._batches, tf.constant(1, tf.int64))
+state = State(config, cluster, Events.of(config, len(train)), builder(config, (28, 28, 1), 10))
+chunk = compiled_chunk(config, cluster, state, train, 0, print)
+steps = chunk.steps
+given = (steps.batches, steps.source.data, chunk.read(), tf.constant(1), tf.constant(True))
+traced = steps.compiled.get_concrete_function(*given)
 graph = traced.graph.as_graph_def(add_shapes=True)
 nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
 sums = [node for node in nodes if node.op.startswith("Collective") and "Reduce" in node.op]

@@ -1,0 +1,54 @@
+"""Where a step's batches come from: the stream, and the images themselves where they lie on the devices."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+
+from harness.cluster.batch import BatchPlan
+from harness.cluster.strategy import Cluster
+from harness.config import Config
+from harness.data.pipeline import Batch, Rows, training_batches
+from harness.data.sources import Split
+
+_BLOCK_STEPS = 32
+_BLOCK_EXAMPLES = 8192
+_BLOCK_BYTES = 64 * 2**20
+
+
+class Source:
+    """The training set in the order of the run, from a step on."""
+
+    def __init__(
+        self, config: Config, cluster: Cluster, train: Split, first_step: int, on_device: bool, block: int | None
+    ) -> None:
+        self.plan = BatchPlan.of(config.train, cluster.replicas)
+        self.block = block
+        self._dataset = cluster.distribute(
+            partial(training_batches, train, config.seed, self.plan, first_step, block=block, on_device=on_device)
+        )
+        self.data: Any = cluster.on_each_replica((train.images, train.labels.astype("int64"))) if on_device else ()
+        """On each replica the images and labels, or nothing where the stream brings them."""
+
+    def batches(self) -> Iterator[Any]:
+        """The stream's elements from the first step on: a micro-batch a replica, or a block of steps."""
+        return iter(self._dataset)
+
+
+def batch_of(data: Any, element: Batch | Rows) -> Batch:
+    """An element of the stream as images and labels. To be called in a replica, with what it has of `Source.data`."""
+    if isinstance(element, Batch):
+        return element
+    images, labels = data
+    return Batch(tf.gather(images, element.rows), tf.gather(labels, element.rows), element.weights, element.positions)
+
+
+def block_steps(config: Config, train: Split, between_events: int, on_device: bool) -> int:
+    """How many steps one XLA program takes: so many that starting it costs next to nothing, and so few that what is
+    computed in vain of a block that an event cuts does neither."""
+    global_batch = config.train.global_batch
+    most = min(_BLOCK_STEPS, _BLOCK_EXAMPLES // global_batch, between_events)
+    if not on_device:
+        most = min(most, _BLOCK_BYTES // (global_batch * train.images[0].nbytes))
+    return max(1, most)
