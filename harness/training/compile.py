@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
 
 import keras
 import tensorflow as tf
@@ -30,29 +29,41 @@ _LACKING = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 
 
 def compiled_chunk(
-    config: Config, cluster: Cluster, state: State, train: Split, first_step: int, warn: Callable[[str], None]
+    config: Config,
+    cluster: Cluster,
+    state: State,
+    train: Split,
+    first_step: int,
+    warn: Callable[[str], None],
+    jit: bool | None = None,
 ) -> Chunk:
     """A chunk that trains from `first_step` of the data on, compiled.
 
-    Where an operation of the model has no deterministic kernel, or XLA can't compile one, it is compiled without where
-    the config says auto, and `warn` told. Raises ConfigError where the config insists.
+    Where an operation of the model has no deterministic kernel, or XLA can't compile one, `warn` is told and training
+    goes on without, unless the config insists: then it is a ConfigError.
+
+    Args:
+        jit: whether to try XLA; None for what `train.jit` says of these devices.
     """
-    jit = is_on_gpus() if config.train.jit == "auto" else config.train.jit == "on"
+    if jit is None:
+        jit = is_on_gpus() if config.train.jit == "auto" else config.train.jit == "on"
     while True:
         chunk = new_chunk(config, cluster, state, train, first_step, jit)
         try:
             chunk.compile()
         except _LACKING as error:
-            where = _operation(str(error), state.model)
+            operation = _operation(str(error), state.model)
             if is_op_determinism_enabled() and "determinis" in str(error):
+                what = f"{operation} has no deterministic kernel on these devices"
                 if config.train.deterministic is True:
-                    _refuse(f"train.deterministic: {where} has no deterministic kernel here: set it to auto or false")
-                warn(f"{where} has no deterministic kernel here: two runs will differ in their last digits")
+                    raise ConfigError(f"train.deterministic: {what}: set it to auto or false") from None
+                warn(f"{what}: two runs will not end with the same weights to the bit")
                 disable_op_determinism()
             elif jit:
+                what = f"XLA can't compile {operation}"
                 if config.train.jit == "on":
-                    _refuse(f"train.jit: XLA can't compile {where}: set it to auto or off")
-                warn(f"XLA can't compile {where}: training goes on without, slower")
+                    raise ConfigError(f"train.jit: {what}: set it to auto or off") from None
+                warn(f"{what}: training without XLA, which is slower")
                 jit = False
             else:
                 raise
@@ -84,15 +95,12 @@ def _shifted(batch: Batch, seed: int, pixels: int) -> Batch:
     return batch._replace(images=shift(batch.images, offsets(batch.positions, seed, pixels)))
 
 
-def _refuse(message: str) -> NoReturn:
-    raise ConfigError(message) from None
-
-
 def _operation(message: str, model: keras.Model) -> str:
     """The operation that TensorFlow's message is about, and the layer that it belongs to, as far as it says."""
     node = re.search(r"{{node ([^}]+)}}", message)
     path = node[1].split("/") if node else []
     names = {layer.name for layer in graph_layers(model)}
-    layer = next((part for part in reversed(path) if part in names), None)
+    # TensorFlow numbers a name that it has given before.
+    layers = [name for part in reversed(path) for name in (part, re.sub(r"_\d+$", "", part)) if name in names]
     operation = path[-1] if path else "an operation of the model"
-    return f"{operation} of layer {layer}" if layer else operation
+    return f"{operation} of layer {layers[0]}" if layers else operation

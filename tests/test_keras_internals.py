@@ -1,0 +1,138 @@
+"""Each reach into Keras and TensorFlow beyond their public names: that it does what it did when it was written."""
+
+import itertools
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from harness.keras_internals import (
+    disable_op_determinism,
+    graph_layers,
+    is_op_determinism_enabled,
+    optimizer_moments,
+    pure,
+    strided_max_pooling,
+)
+
+RULES = [
+    (keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
+    (keras.optimizers.Adam, {}),
+    (keras.optimizers.AdamW, {"weight_decay": 0.1}),
+    (keras.optimizers.Lion, {}),
+    (keras.optimizers.Lamb, {}),
+]
+
+
+@pytest.mark.parametrize(("rule", "settings"), RULES, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_pure_rule_updates_as_keras_does(rule: type, settings: dict[str, Any], jit: bool) -> None:
+    start = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    gradients = np.random.default_rng(1).normal(size=(3, 4, 3)).astype(np.float32)
+    variable = keras.Variable(start)
+    expected = rule(0.1, **settings)
+    for gradient in gradients:
+        expected.apply([tf.constant(gradient)], [variable])
+
+    optimizer = pure(rule)(0.1, **settings)
+    optimizer.build([keras.Variable(np.zeros((4, 3)), dtype="float32")])
+    apply = tf.function(optimizer.stateless_apply, jit_compile=jit)
+    weight, slots = tf.constant(start), [slot.value for slot in optimizer.variables]
+    for gradient in gradients:
+        (weight,), slots = apply(slots, [tf.constant(gradient)], [weight])
+    np.testing.assert_allclose(weight, variable.numpy(), rtol=1e-5, atol=1e-6)
+    for slot, of_keras in zip(slots, expected.variables, strict=True):
+        np.testing.assert_allclose(slot, of_keras.numpy(), rtol=1e-5, atol=1e-6)
+    assert optimizer.iterations.numpy() == 0  # nothing was assigned
+
+
+def test_the_second_moments_are_found() -> None:
+    optimizer = pure(keras.optimizers.Adam)(0.1)
+    optimizer.build([keras.Variable(np.zeros(3), dtype="float32")])
+    assert "velocity" in optimizer.variables[optimizer_moments(optimizer)].path
+
+
+POOLINGS = [
+    (size, strides, padding, data_format)
+    for (size, strides), padding, data_format in itertools.product(
+        [(2, None), (3, 2), (2, 1), ((3, 2), (1, 3)), (5, 4)], ["valid", "same"], ["channels_last", "channels_first"]
+    )
+]
+
+
+@pytest.mark.parametrize(("size", "strides", "padding", "data_format"), POOLINGS)
+def test_strided_max_pooling_is_keras_own(size: Any, strides: Any, padding: str, data_format: str) -> None:
+    images = np.random.default_rng(0).permutation(2 * 9 * 11 * 3).reshape(2, 9, 11, 3).astype(np.float32)  # no ties
+    images = tf.constant(images - 300 if data_format == "channels_last" else np.moveaxis(images, 3, 1))
+    layer = keras.layers.MaxPooling2D(size, strides, padding, data_format)
+    (expected, expected_gradient), counted = pooled(layer, images)
+    with strided_max_pooling():
+        (actual, gradient), operations = pooled(layer, images)
+    np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(gradient, expected_gradient)
+    assert "MaxPool" in counted
+    assert not any("MaxPool" in operation for operation in operations)
+
+
+def pooled(layer: keras.layers.Layer, images: tf.Tensor) -> tuple[Any, set[str]]:
+    """Output and gradient of its weighted sum, and the operations that make them."""
+
+    def compute(images: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            output = layer(images)
+            weighted = output * tf.reshape(tf.range(tf.size(output, tf.int32), dtype=tf.float32), tf.shape(output))
+        return output, tape.gradient(weighted, images)
+
+    traced = tf.function(compute, autograph=False).get_concrete_function(images)
+    return traced(images), {operation.type for operation in traced.graph.get_operations()}
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_it_is_in_one_and_three_dimensions_too(rank: int) -> None:
+    layer = {1: keras.layers.MaxPooling1D(3, 2, "same"), 3: keras.layers.MaxPooling3D(2)}[rank]
+    images = tf.random.stateless_normal([2, *[8] * rank, 2], [0, 1])
+    expected = layer(images)
+    with strided_max_pooling():
+        np.testing.assert_array_equal(layer(images), expected)
+    assert layer(images).shape == expected.shape
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_it_pads_in_half_precision(dtype: str) -> None:
+    layer = keras.layers.MaxPooling2D(3, 2, "same", dtype=dtype)
+    images = tf.cast(-tf.range(1, 26), dtype)[None, :, None, None] * tf.ones([1, 1, 4, 1], dtype)
+    expected = layer(images)
+    with strided_max_pooling():
+        np.testing.assert_array_equal(tf.cast(layer(images), tf.float32), tf.cast(expected, tf.float32))
+
+
+def test_the_first_of_several_maxima_gets_the_gradient() -> None:
+    images = tf.ones([1, 2, 2, 1])
+    with strided_max_pooling(), tf.GradientTape() as tape:
+        tape.watch(images)
+        output = keras.layers.MaxPooling2D(2)(images)
+    np.testing.assert_array_equal(tf.reshape(tape.gradient(output, images), [-1]), [1, 0, 0, 0])
+
+
+def test_outside_of_it_keras_pools_itself() -> None:
+    with pytest.raises(ZeroDivisionError), strided_max_pooling():
+        raise ZeroDivisionError
+    _, operations = pooled(keras.layers.MaxPooling2D(2), tf.ones([1, 4, 4, 1]))
+    assert "MaxPool" in operations
+
+
+def test_determinism_can_be_taken_back() -> None:
+    tf.config.experimental.enable_op_determinism()
+    assert is_op_determinism_enabled()
+    disable_op_determinism()
+    assert not is_op_determinism_enabled()
+    tf.random.normal([1])  # is an error under determinism
+
+
+def test_layers_inside_layers_are_found() -> None:
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="deep")])
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.ReLU(name="flat")])
+    assert {"deep", "flat"} <= {layer.name for layer in graph_layers(model)}
