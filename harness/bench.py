@@ -12,8 +12,6 @@ from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
 from harness.cluster.strategy import Cluster, connect, describe_device, peak_memory_bytes
 from harness.config import Config
-from harness.data.pipeline import training_batches
-from harness.data.sources import Split
 from harness.errors import DeviceError, NonFiniteLoss
 from harness.job import read
 from harness.keras_fit import process_seconds, spread
@@ -21,6 +19,7 @@ from harness.models.build import builder
 from harness.terminal import Terminal
 from harness.training.clock import Clock
 from harness.training.compile import compiled_chunk
+from harness.training.source import Source
 from harness.training.state import State
 
 _WARM_UP_CHUNKS = 2
@@ -71,8 +70,8 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
             "step_seconds": spread(training),
             "peak_memory_bytes": peak_memory_bytes(),
         }
-        if not quick:  # after the peak is read, as this has its own copy of the data
-            pipeline = _step_seconds(_consumer(config, cluster, train), cluster, repeats, chunk_seconds / 2)
+        if not quick:
+            pipeline = _step_seconds(_consumer(cluster, chunk.steps.source), cluster, repeats, chunk_seconds / 2)
             result["pipeline_images_per_second"] = spread([batch / seconds for seconds in pipeline])
         return result
 
@@ -126,21 +125,19 @@ def _step_seconds(
     return seconds[_WARM_UP_CHUNKS:]
 
 
-def _consumer(config: Config, cluster: Cluster, train: Split) -> Callable[[int], None]:
-    """Takes a number of steps' batches from the input pipeline, in one compiled loop as in training."""
-    plan = BatchPlan.of(config.train, cluster.replicas)
-    strategy = cluster.strategy
-    batches = iter(cluster.distribute(lambda context: training_batches(train, config.seed, plan, 0, context)))
+def _consumer(cluster: Cluster, source: Source) -> Callable[[int], None]:
+    """Takes a number of steps' elements from the input pipeline, in one compiled loop."""
+    strategy, batches = cluster.strategy, source.batches()
 
-    def touch(batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        # A batch is whole when it arrives, so one number of each array is use enough for it not to be left out.
-        return tf.add_n([tf.cast(tf.reshape(part, [-1])[0], tf.float32) for part in batch])
+    def touch(element: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        # An element is whole when it arrives, so one number of each array is use enough for it not to be left out.
+        return tf.add_n([tf.cast(tf.reshape(part, [-1])[0], tf.float32) for part in element])
 
-    def consume(batches: Iterator[Any], steps: tf.Tensor) -> tf.Tensor:
+    def consume(batches: Iterator[Any], count: tf.Tensor) -> tf.Tensor:
         total = tf.constant(0.0)
-        for _ in tf.range(steps * plan.micro_batches):
+        for _ in tf.range(count):
             total += tf.add_n(strategy.experimental_local_results(strategy.run(touch, args=(next(batches),))))
         return total
 
     compiled = tf.function(consume)
-    return lambda steps: compiled(batches, tf.constant(steps, tf.int64)).numpy()  # reading it waits for the end
+    return lambda steps: compiled(batches, tf.constant(source.elements(steps))).numpy()  # reading it waits for the end

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from harness.cluster.strategy import Cluster
+from harness.training.source import Source
 from harness.training.state import State
 from harness.training.step import Step
 from harness.training.values import Progress, Values
@@ -27,6 +28,8 @@ class ChunkResult:
 
 class Steps(Protocol):
     """A way to take steps: stepwise.py, for any devices, or fused.py, for one device and XLA."""
+
+    source: Source
 
     def compile(self, values: Values) -> None:
         """Compile what takes the steps, and take none."""

@@ -31,6 +31,10 @@ class Source:
         self.data: Any = cluster.on_each_replica((train.images, train.labels.astype("int64"))) if on_device else ()
         """On each replica the images and labels, or nothing where the stream brings them."""
 
+    def elements(self, steps: int) -> int:
+        """How many of the stream's elements a replica takes for so many steps."""
+        return steps * self.plan.micro_batches if self.block is None else -(-steps // self.block)
+
     def batches(self) -> Iterator[Any]:
         """The stream's elements from the first step on: a micro-batch a replica, or a block of steps."""
         return iter(self._dataset)
