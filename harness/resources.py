@@ -3,7 +3,7 @@
 import shutil
 import socket
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import takewhile
 
 from harness.errors import DeviceError
@@ -28,8 +28,7 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
 
     Raises DeviceError where there are not enough.
     """
-    # As CUDA reads it: what stands behind a -1 is hidden too.
-    present = _gpus() if visible is None else list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
+    present = visible_gpus(visible)
     if per_worker is None:
         if not present:
             return None
@@ -41,6 +40,21 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
             "CUDA_VISIBLE_DEVICES= to train on the CPU"
         )
     return [present[index * per_worker : (index + 1) * per_worker] for index in range(workers)]
+
+
+def visible_gpus(visible: str | None) -> list[str]:
+    """What `nvidia-smi -i` calls each GPU that a process may see; `visible` is CUDA_VISIBLE_DEVICES, if it is set."""
+    # As CUDA reads it: what stands behind a -1 is hidden too.
+    return _gpus() if visible is None else list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
+
+
+def free_gpu_bytes(name: str) -> int | None:
+    """The memory of that GPU that nobody holds; None where nvidia-smi doesn't tell it, as for a part of a card."""
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", name]
+    with suppress(OSError, ValueError):
+        answer = subprocess.run(query, capture_output=True, text=True)
+        return int(answer.stdout) * 2**20 if answer.returncode == 0 else None
+    return None
 
 
 def _gpus() -> list[str]:

@@ -107,26 +107,44 @@ def test_bfloat16_trains(script: Path, small_config: Path, tmp_path: Path, with_
     assert run.report_file.is_file()
 
 
+FIFTY_SGD_STEPS = [
+    "data.shift=1",
+    "train={length: 50 steps, global_batch: 25}",  # 13 rows for one of two GPUs, 12 and a padding row for the other
+    "optimizer={name: sgd, learning_rate: 0.01, momentum: 0.0}",
+    "schedule={name: constant, warmup: 0 steps}",
+    "checkpoint.every=50 steps",
+]
+
+
+def assert_same_weights(one: RunDir, several: RunDir, replicas: int) -> None:
+    """Both trained for FIFTY_SGD_STEPS, on one replica and on so many."""
+    assert (one.read_summary()["replicas"], several.read_summary()["replicas"]) == (1, replicas)
+    expected, actual = weights(one, 50), weights(several, 50)
+    assert len(expected) == 10
+    for path, array in expected.items():
+        assert np.linalg.norm(actual[path] - array) < 1e-5 * np.linalg.norm(array), path
+
+
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize("all_reduce", ["auto", "nccl", "hierarchical"])
 def test_two_gpus_train_what_one_trains(
     script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], all_reduce: str
 ) -> None:
-    settings = [
-        "data.shift=1",
-        "train={length: 50 steps, global_batch: 25}",  # 13 rows for one GPU, 12 and a padding row for the other
-        "optimizer={name: sgd, learning_rate: 0.01, momentum: 0.0}",
-        "schedule={name: constant, warmup: 0 steps}",
-        "checkpoint.every=50 steps",
-    ]
-    one, _ = trained(script, small_config, tmp_path / "one", with_gpus, *settings, "cluster.gpus=[0]")
+    one, _ = trained(script, small_config, tmp_path / "one", with_gpus, *FIFTY_SGD_STEPS, "cluster.gpus=[0]")
     pair = ["cluster.gpus=[0, 1]", f"cluster.all_reduce={all_reduce}"]
-    two, _ = trained(script, small_config, tmp_path / "two", with_gpus, *settings, *pair)
-    assert (one.read_summary()["replicas"], two.read_summary()["replicas"]) == (1, 2)
-    expected, actual = weights(one, 50), weights(two, 50)
-    assert len(expected) == 10
-    for path, array in expected.items():
-        assert np.linalg.norm(actual[path] - array) < 1e-5 * np.linalg.norm(array), path
+    two, _ = trained(script, small_config, tmp_path / "two", with_gpus, *FIFTY_SGD_STEPS, *pair)
+    assert_same_weights(one, two, 2)
+
+
+@pytest.mark.usefixtures("one_gpu")
+@pytest.mark.parametrize(("count", "all_reduce"), [(2, "auto"), (2, "hierarchical"), (3, "auto")])
+def test_logical_gpus_of_one_card_train_what_the_card_trains(
+    script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], count: int, all_reduce: str
+) -> None:
+    one, _ = trained(script, small_config, tmp_path / "one", with_gpus, *FIFTY_SGD_STEPS, "cluster.gpus=[0]")
+    split = [f"cluster.logical_gpus={count}", f"cluster.all_reduce={all_reduce}"]
+    several, _ = trained(script, small_config, tmp_path / "several", with_gpus, *FIFTY_SGD_STEPS, *split)
+    assert_same_weights(one, several, count)
 
 
 @pytest.mark.usefixtures("two_gpus")
