@@ -3,6 +3,7 @@
 Everything runs in processes of its own, as TensorFlow takes hold of the cards of a process once and for all.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,13 @@ def test_gradients_are_added_up_by_nccl(
     settings = ["cluster.gpus=[0, 1]", "cluster.all_reduce=nccl"]
     _, printed = trained(script, small_config, tmp_path / "run", loud, *settings)
     assert "NCCL INFO" in printed
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_gpu_check_finds_nothing_wrong(script: Path, tmp_path: Path, with_gpus: dict[str, str]) -> None:
+    command = [script, "gpu-check", "--quick", "--out", tmp_path / "check"]
+    ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = json.loads((tmp_path / "check" / "gpu-check.json").read_text())
+    assert found["finished"]
+    assert all(row["images_per_second"] for row in found["speed"] if not row["left_out"])
