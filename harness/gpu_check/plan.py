@@ -104,13 +104,6 @@ class Plan:
     chunk_seconds: float = 0.25
     seconds: Seconds = field(default_factory=Seconds)
 
-    @property
-    def most_seconds(self) -> float:
-        """The sum of all limits."""
-        peers = 2 * self.seconds.peer if self.peers else 0
-        several = len(self.replicas) * self.seconds.replicas + len(self.scaling) * self.seconds.scaling
-        return self.seconds.trainings + self.seconds.speed + several + peers
-
 
 def plan(machine: Machine, quick: bool) -> Plan:
     """The whole check of `machine`, or the quick one."""
