@@ -56,6 +56,7 @@ class Speed:
                 rows.append(_of_peer(peer, f"no Python here has {module}"))
                 continue
             job = {
+                "gpu": self._plan.machine.kind == "gpus",
                 "batches": self._plan.batches,
                 # JAX computes float32 in TF32 unless told otherwise, so that comes first.
                 "precisions": [name for name in (TF32, "bfloat16", "float32") if name in names],
@@ -121,9 +122,7 @@ class Speed:
             said = _parsed(line)
             if "peer" in said:
                 heading.update(said)
-            elif "step_seconds" in said and self._plan.machine.kind == (
-                "gpus" if heading["on_gpu"] else "logical_cpus"
-            ):
+            elif "step_seconds" in said:
                 rows.append(
                     {
                         "peer": peer,

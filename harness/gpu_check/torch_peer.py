@@ -1,8 +1,8 @@
 """The CNN of `mnist` in PyTorch: forward, backward and Adam, as one CUDA graph, on images on the device.
 
-`python torch_peer.py JOB`, with a Python that has torch; nothing of ours is imported. JOB is JSON: {"batches",
-"precisions", "seconds": after which nothing is begun, "repeats", "chunk_seconds"}. It prints a line of JSON for the
-device, then one for each measurement. Where there is no GPU the same step runs without a graph.
+`python torch_peer.py JOB`, with a Python that has torch; nothing of ours is imported. JOB is JSON: {"gpu": whether
+to do nothing without one, "batches", "precisions", "seconds": after which nothing is begun, "repeats",
+"chunk_seconds"}. It prints a line of JSON for the device, then one for each measurement. On a CPU there is no graph.
 """
 
 import contextlib
@@ -23,6 +23,8 @@ def main(job: dict[str, Any]) -> None:
     start = time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(json.dumps({"peer": "PyTorch", "version": torch.__version__, "on_gpu": device.type == "cuda"}), flush=True)
+    if job["gpu"] and device.type != "cuda":
+        return
     images = torch.randint(0, 256, (ROWS, 1, 28, 28), dtype=torch.uint8, device=device)
     labels = torch.randint(0, 10, (ROWS,), device=device)
     for precision in job["precisions"]:
