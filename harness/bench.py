@@ -77,7 +77,13 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
 
 
 def on_replicas(config: Config, count: int) -> Config:
-    """The config on that many of its GPUs, or of the machine's; on logical CPUs where there are none."""
+    """The config on that many of its GPUs, or of the machine's; on logical CPUs where there are none.
+
+    Raises DeviceError where there are fewer GPUs.
+    """
+    if config.cluster.logical_gpus is not None:
+        split = config.cluster.model_copy(update={"logical_gpus": count})
+        return config.model_copy(update={"cluster": split})
     present = tf.config.list_physical_devices("GPU")
     gpus = (config.cluster.gpus or range(len(present)))[:count] if present else []
     if present and len(gpus) < count:

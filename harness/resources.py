@@ -1,6 +1,5 @@
 """What each of several workers on this machine gets: a port, GPUs, logical CPUs."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -29,8 +28,7 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
 
     Raises DeviceError where there are not enough.
     """
-    # As CUDA reads it: what stands behind a -1 is hidden too.
-    present = _gpus() if visible is None else list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
+    present = visible_gpus(visible)
     if per_worker is None:
         if not present:
             return None
@@ -44,23 +42,26 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
     return [present[index * per_worker : (index + 1) * per_worker] for index in range(workers)]
 
 
+def visible_gpus(visible: str | None) -> list[str]:
+    """What `nvidia-smi -i` calls each GPU that a process may see; `visible` is CUDA_VISIBLE_DEVICES, if it is set."""
+    # As CUDA reads it: what stands behind a -1 is hidden too.
+    return _gpus() if visible is None else list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
+
+
+def free_gpu_bytes(name: str) -> int | None:
+    """The memory of that GPU that nobody holds; None where nvidia-smi doesn't tell it, as for a part of a card."""
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", name]
+    with suppress(OSError, ValueError):
+        answer = subprocess.run(query, capture_output=True, text=True)
+        return int(answer.stdout) * 2**20 if answer.returncode == 0 else None
+    return None
+
+
 def _gpus() -> list[str]:
     if shutil.which("nvidia-smi") is None:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
     return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
-
-
-def free_gpu_bytes() -> int | None:
-    """What the fullest of the GPUs that this process may use has free; None where nvidia-smi doesn't tell."""
-    (names,) = share_gpus(1, None, os.environ.get("CUDA_VISIBLE_DEVICES")) or [[]]
-    if not names:
-        return None
-    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", ",".join(names)]
-    answer = subprocess.run(query, capture_output=True, text=True)
-    with suppress(ValueError):  # of an answer that holds no numbers, as for parts of a GPU
-        return min((int(line) * 2**20 for line in answer.stdout.splitlines()), default=None)
-    return None
 
 
 def free_ports(count: int) -> list[int]:

@@ -83,6 +83,11 @@ def test_the_chunk_is_traced_once_and_calls_no_python(tree: dict[str, Any], monk
     assert not {"PyFunc", "PyFuncStateless", "EagerPyFunc"} & {node.op for node in nodes}
 
 
+def test_replicas_of_a_split_card_are_so_many_parts_of_it() -> None:
+    cluster = bench.on_replicas(resolve({"cluster": {"gpus": [1], "logical_gpus": 4}}), 2).cluster
+    assert (cluster.gpus, cluster.logical_gpus, cluster.logical_cpus) == ([1], 2, None)
+
+
 def test_diverging_is_told(tree: dict[str, Any]) -> None:
     tree["optimizer"] = {"name": "sgd", "learning_rate": 1e30}
     with pytest.raises(NonFiniteLoss, match="learning_rate"):

@@ -3,6 +3,7 @@
 Everything runs in processes of its own, as TensorFlow takes hold of the cards of a process once and for all.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,17 @@ pytestmark = pytest.mark.gpu
 
 COUNT = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 USED = ["nvidia-smi", "--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits"]
+WHERE_THE_DATA_LIE = """
+import sys
+from harness.cluster.strategy import connect
+from harness.config import load
+from harness.data import sources
+from harness.training.source import Source
+config = load(sys.argv[1])
+train, _, _ = sources.load(config.data.source).splits(config.data.validation)
+source = Source(config, connect(config.cluster), train, 0, on_device=True, block=4)
+print(*(tensor.device for tensor in (*source.data, *next(source.batches()))))
+"""
 A_MOMENT_OF_TRAINING = """
 import subprocess, sys
 from harness import bench
@@ -88,7 +100,7 @@ def test_a_process_does_not_take_the_whole_card(small_config: Path, with_gpus: d
 
 @pytest.mark.usefixtures("one_gpu")
 @pytest.mark.parametrize("jit", ["on", "off"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_two_runs_on_a_gpu_give_equal_weights(
     script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], precision: str, jit: str
 ) -> None:
@@ -100,6 +112,16 @@ def test_two_runs_on_a_gpu_give_equal_weights(
 
 
 @pytest.mark.usefixtures("one_gpu")
+def test_images_and_rows_lie_on_the_card(small_config: Path, with_gpus: dict[str, str]) -> None:
+    command = [sys.executable, "-c", WHERE_THE_DATA_LIE, small_config]
+    ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    places = ended.stdout.split()
+    assert len(places) == 2 + 3
+    assert all("GPU:0" in place for place in places)
+
+
+@pytest.mark.usefixtures("one_gpu")
 def test_bfloat16_trains(script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str]) -> None:
     settings = ["cluster.gpus=[0]", "train.length=200 steps", "train.precision=bfloat16"]
     run, _ = trained(script, small_config, tmp_path / "run", with_gpus, *settings)
@@ -107,26 +129,44 @@ def test_bfloat16_trains(script: Path, small_config: Path, tmp_path: Path, with_
     assert run.report_file.is_file()
 
 
+FIFTY_SGD_STEPS = [
+    "data.shift=1",
+    "train={length: 50 steps, global_batch: 25}",  # 13 rows for one of two GPUs, 12 and a padding row for the other
+    "optimizer={name: sgd, learning_rate: 0.01, momentum: 0.0}",
+    "schedule={name: constant, warmup: 0 steps}",
+    "checkpoint.every=50 steps",
+]
+
+
+def assert_same_weights(one: RunDir, several: RunDir, replicas: int) -> None:
+    """Both trained for FIFTY_SGD_STEPS, on one replica and on so many."""
+    assert (one.read_summary()["replicas"], several.read_summary()["replicas"]) == (1, replicas)
+    expected, actual = weights(one, 50), weights(several, 50)
+    assert len(expected) == 10
+    for path, array in expected.items():
+        assert np.linalg.norm(actual[path] - array) < 1e-5 * np.linalg.norm(array), path
+
+
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize("all_reduce", ["auto", "nccl", "hierarchical"])
 def test_two_gpus_train_what_one_trains(
     script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], all_reduce: str
 ) -> None:
-    settings = [
-        "data.shift=1",
-        "train={length: 50 steps, global_batch: 25}",  # 13 rows for one GPU, 12 and a padding row for the other
-        "optimizer={name: sgd, learning_rate: 0.01, momentum: 0.0}",
-        "schedule={name: constant, warmup: 0 steps}",
-        "checkpoint.every=50 steps",
-    ]
-    one, _ = trained(script, small_config, tmp_path / "one", with_gpus, *settings, "cluster.gpus=[0]")
+    one, _ = trained(script, small_config, tmp_path / "one", with_gpus, *FIFTY_SGD_STEPS, "cluster.gpus=[0]")
     pair = ["cluster.gpus=[0, 1]", f"cluster.all_reduce={all_reduce}"]
-    two, _ = trained(script, small_config, tmp_path / "two", with_gpus, *settings, *pair)
-    assert (one.read_summary()["replicas"], two.read_summary()["replicas"]) == (1, 2)
-    expected, actual = weights(one, 50), weights(two, 50)
-    assert len(expected) == 10
-    for path, array in expected.items():
-        assert np.linalg.norm(actual[path] - array) < 1e-5 * np.linalg.norm(array), path
+    two, _ = trained(script, small_config, tmp_path / "two", with_gpus, *FIFTY_SGD_STEPS, *pair)
+    assert_same_weights(one, two, 2)
+
+
+@pytest.mark.usefixtures("one_gpu")
+@pytest.mark.parametrize(("count", "all_reduce"), [(2, "auto"), (2, "hierarchical"), (3, "auto")])
+def test_logical_gpus_of_one_card_train_what_the_card_trains(
+    script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], count: int, all_reduce: str
+) -> None:
+    one, _ = trained(script, small_config, tmp_path / "one", with_gpus, *FIFTY_SGD_STEPS, "cluster.gpus=[0]")
+    split = [f"cluster.logical_gpus={count}", f"cluster.all_reduce={all_reduce}"]
+    several, _ = trained(script, small_config, tmp_path / "several", with_gpus, *FIFTY_SGD_STEPS, *split)
+    assert_same_weights(one, several, count)
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -137,3 +177,13 @@ def test_gradients_are_added_up_by_nccl(
     settings = ["cluster.gpus=[0, 1]", "cluster.all_reduce=nccl"]
     _, printed = trained(script, small_config, tmp_path / "run", loud, *settings)
     assert "NCCL INFO" in printed
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_gpu_check_finds_nothing_wrong(script: Path, tmp_path: Path, with_gpus: dict[str, str]) -> None:
+    command = [script, "gpu-check", "--quick", "--out", tmp_path / "check"]
+    ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = json.loads((tmp_path / "check" / "gpu-check.json").read_text())
+    assert found["finished"]
+    assert all(row["images_per_second"] for row in found["speed"] if not row["left_out"])

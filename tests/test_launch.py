@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from harness.errors import DeviceError
 from harness.launch import _Signals
-from harness.resources import share_gpus, share_logical_cpus
+from harness.resources import free_gpu_bytes, share_gpus, share_logical_cpus
 from harness.run_dir import RunDir
 from tests.processes import started, wait_for_checkpoint
 
@@ -250,6 +250,7 @@ def test_a_mistake_is_not_tried_again_and_leaves_nothing(launch: Callable[..., l
             "set CUDA_VISIBLE_DEVICES for launch",
         ),
         (["--workers", "2", "--", "train", "mnist", "--set", "cluster.logical_cpus=3"], "3 can't be shared equally"),
+        (["--workers", "2", "--", "train", "mnist", "--set", "cluster.logical_gpus=2"], "is for one process"),
         (["--workers", "2", "--", "train", "mnist", "--resume", "auto"], "--resume auto needs --run-dir"),
     ],
 )
@@ -272,6 +273,17 @@ def test_gpus_are_shared_in_turn() -> None:
     for workers, per_worker, visible in [(2, None, "0"), (2, 2, "0,1,2"), (1, 1, "")]:
         with pytest.raises(DeviceError, match=f"and there are {len([name for name in visible.split(',') if name])}: "):
             share_gpus(workers, per_worker, visible)
+
+
+@pytest.mark.parametrize(("answer", "free"), [("echo 5120", 5 * 2**30), ("echo '[N/A]'", None), ("exit 6", None)])
+def test_the_free_memory_of_a_gpu_is_what_nvidia_smi_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, free: int | None
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert free_gpu_bytes("0") == free
 
 
 def test_logical_cpus_are_shared() -> None:

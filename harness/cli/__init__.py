@@ -11,7 +11,7 @@ import click
 from harness.cli.compare import compare
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
-from harness.cli.measure import bench, chaos
+from harness.cli.measure import bench, chaos, gpu_check
 from harness.cli.run import evaluate, train
 from harness.cli.scale import scale
 from harness.cli.visualize import visualize
@@ -24,7 +24,21 @@ def cli() -> None:
     """Train a CNN with TensorFlow on one device, all GPUs of a machine or many machines, and look inside it."""
 
 
-for command in (train, launch, evaluate, visualize, compare, runs, config, scale, bench, chaos, doctor, tensorboard):
+for command in (
+    train,
+    launch,
+    evaluate,
+    visualize,
+    compare,
+    runs,
+    config,
+    scale,
+    bench,
+    gpu_check,
+    chaos,
+    doctor,
+    tensorboard,
+):
     cli.add_command(command)
 
 

@@ -49,6 +49,8 @@ def launch(
         raise ConfigError(f"cluster.strategy: {section.strategy} is for one process: launch needs auto or multi_worker")
     if section.gpus is not None:
         raise ConfigError("cluster.gpus names the GPUs of one process: set CUDA_VISIBLE_DEVICES for launch instead")
+    if section.logical_gpus is not None:
+        raise ConfigError("cluster.logical_gpus is for one process: leave it out, or use harness train")
     at = locate(given["run_name"] or config.name, given["run_dir"], given["resume"])
     if at.exists():
         at.check_same(config)

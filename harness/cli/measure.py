@@ -1,8 +1,9 @@
-"""The commands that measure: bench, chaos."""
+"""The commands that measure: bench, gpu-check, chaos."""
 
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -55,6 +56,30 @@ def bench(
         progress = (lambda line: None) if as_json else click.echo
         result = paired.compare(config, assignments, against, pairs, repeats, progress)
         click.echo(json.dumps(result, indent=2) if as_json else paired.as_text(result))
+
+
+@click.command("gpu-check")
+@click.option("--quick", is_flag=True, help="Under 90 seconds on one card: fewer measurements, no other frameworks.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write it here.  [gpu-check-TIME]")
+def gpu_check(quick: bool, out: Path | None) -> None:
+    """Check this machine's GPUs, and measure them: what to run first on new hardware.
+
+    Takes under five minutes on one card, prints tables as it goes, and writes gpu-check.md and gpu-check.json. The exit
+    code is 1 where something failed.
+    """
+    from harness.gpu_check.check import check
+    from harness.gpu_check.plan import plan, this_machine
+    from harness.gpu_check.report import JSON_FILE
+    from harness.run_dir import check_out, new_path
+
+    machine = this_machine()
+    folder = out or new_path("gpu-check", Path())
+    check_out(folder, JSON_FILE)
+    report = check(plan(machine, quick), folder, click.echo)
+    for line in report.failed():
+        click.echo(f"FAILED    {line}")
+    click.echo(f"written   {folder}")
+    sys.exit(1 if report.failed() else 0)
 
 
 @click.command()

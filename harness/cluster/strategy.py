@@ -16,6 +16,10 @@ from harness.cluster.rendezvous import meet
 from harness.config.cluster import ClusterSection
 from harness.config.train import TrainSection
 from harness.errors import DeviceError
+from harness.resources import free_gpu_bytes, visible_gpus
+
+_SPLIT_SHARE = 0.8
+"""Of a card's free memory, what its logical GPUs take together."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,19 @@ def connect(
     """
     train = train or TrainSection()
     members = membership(section.strategy, environment)
+    if members is not None and section.logical_gpus is not None:
+        raise DeviceError(
+            f"cluster.logical_gpus is for one process, and {members.source} names a cluster: "
+            "set cluster.strategy: mirrored to leave that unread, or leave cluster.logical_gpus out"
+        )
     gpus = _use_gpus(section)
-    if section.logical_cpus is not None:
-        _split_cpu(section.logical_cpus)
-    check_all_reduce(section.all_reduce, len(gpus), several_workers=members is not None)
+    devices = _logical_devices(section, gpus)
+    check_all_reduce(section.all_reduce, section.logical_gpus or len(gpus), several_workers=members is not None)
     tf.config.experimental.enable_tensor_float_32_execution(train.tf32)  # which TensorFlow has on by default
     if train.deterministic is True or (gpus and train.deterministic == "auto"):
         # GPU kernels add in any order unless told otherwise, and one config has to give one set of weights.
         tf.config.experimental.enable_op_determinism()
 
-    devices = [f"GPU:{index}" for index in range(len(gpus))]
-    if section.logical_cpus is not None:
-        devices = [f"CPU:{index}" for index in range(section.logical_cpus)]
     if members is not None:
         meet(members, {**(common or {}), "devices of a worker": len(devices or ["CPU:0"])}, section.start_timeout)
         return _multi_worker(section, members, devices or ["CPU:0"], gpus)
@@ -95,8 +100,10 @@ def connect(
     if section.strategy == "mirrored" or (section.strategy == "auto" and len(devices) > 1):
         if not devices:
             raise DeviceError(f"cluster.strategy: mirrored needs GPUs or cluster.logical_cpus; {_available(gpus)}")
-        strategy = _mirrored(tuple(devices), section.all_reduce)
+        strategy = _mirrored(tuple(devices), section.all_reduce, one_card=section.logical_gpus is not None)
         asked = "asked for" if section.strategy == "mirrored" else f"{len(devices)} devices"
+        if section.logical_gpus is not None:
+            asked = "logical GPUs of one card"
         return Cluster(strategy, f"mirrored over {', '.join(devices)} ({asked})")
     device = (devices or ["CPU:0"])[0]
     reason = "asked for" if section.strategy == "single" else ("one GPU" if gpus else "no GPU found")
@@ -142,15 +149,29 @@ def _use_gpus(section: ClusterSection) -> list[tf.config.PhysicalDevice]:
     if section.logical_cpus is not None:
         tf.config.set_visible_devices([], "GPU")
         return []
-    wanted = section.gpus if section.gpus is not None else range(len(found))
+    if section.logical_gpus is not None and not found:
+        raise DeviceError(
+            f"cluster.logical_gpus: {section.logical_gpus}, and there is no GPU to split; use logical_cpus"
+        )
+    wanted = section.gpus if section.gpus is not None else range(len(found) if section.logical_gpus is None else 1)
     missing = [index for index in wanted if index >= len(found)]
     if missing:
         raise DeviceError(f"cluster.gpus: there is no GPU {missing[0]}; {_available(found)}")
     chosen = [found[index] for index in wanted]
     tf.config.set_visible_devices(chosen, "GPU")
-    for gpu in chosen:
+    for gpu in chosen if section.logical_gpus is None else []:  # a logical GPU has a limit, which rules growth out
         tf.config.experimental.set_memory_growth(gpu, True)
     return chosen
+
+
+def _logical_devices(section: ClusterSection, gpus: list[tf.config.PhysicalDevice]) -> list[str]:
+    """The names of the devices to train on, after splitting what is to be split; none for the CPU as it is."""
+    if section.logical_cpus is not None:
+        _split_cpu(section.logical_cpus)
+        return [f"CPU:{index}" for index in range(section.logical_cpus)]
+    if section.logical_gpus is not None:
+        _split_gpu(gpus[0], section.logical_gpus)
+    return [f"GPU:{index}" for index in range(section.logical_gpus or len(gpus))]
 
 
 def _split_cpu(count: int) -> None:
@@ -164,6 +185,32 @@ def _split_cpu(count: int) -> None:
                 f"cluster.logical_cpus: {count}, but TensorFlow already runs in this process with "
                 f"{len(tf.config.list_logical_devices('CPU'))}: choose before its first operation"
             ) from None
+
+
+def _split_gpu(gpu: tf.config.PhysicalDevice, count: int) -> None:
+    """Make `count` logical devices of it, each with an equal share of most of the memory that is free now.
+
+    TensorFlow asks for a limit a logical device and takes all of it at the start: growing into shares of what is there
+    would let the first replica crowd out the last. What is left is for the CUDA contexts and for other processes.
+    """
+    made = tf.config.get_logical_device_configuration(gpu)
+    if made is not None and len(made) >= count:  # by an earlier call in this process
+        return
+    names = visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    index = tf.config.list_physical_devices("GPU").index(gpu)
+    free = free_gpu_bytes(names[index]) if index < len(names) else None
+    if free is None:
+        raise DeviceError(f"cluster.logical_gpus: {count}, but nvidia-smi doesn't tell the free memory of GPU {index}")
+    share = int(_SPLIT_SHARE * free / count) // 2**20
+    try:
+        tf.config.set_logical_device_configuration(
+            gpu, [tf.config.LogicalDeviceConfiguration(memory_limit=share) for _ in range(count)]
+        )
+    except RuntimeError:
+        raise DeviceError(
+            f"cluster.logical_gpus: {count}, but TensorFlow already runs in this process with "
+            f"{len(made or [gpu])}: choose before its first operation"
+        ) from None
 
 
 def check_all_reduce(all_reduce: str, gpus: int, several_workers: bool) -> None:
@@ -185,15 +232,19 @@ def check_all_reduce(all_reduce: str, gpus: int, several_workers: bool) -> None:
 
 
 @cache
-def _mirrored(devices: tuple[str, ...], all_reduce: str) -> tf.distribute.Strategy:
+def _mirrored(devices: tuple[str, ...], all_reduce: str, one_card: bool) -> tf.distribute.Strategy:
     """One strategy a process for the same devices: two would number their collectives alike, and mix them up."""
-    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=cross_device_ops(devices, all_reduce))
+    operations = cross_device_ops(devices, all_reduce, one_card)
+    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=operations)
 
 
-def cross_device_ops(devices: Sequence[str], all_reduce: str) -> tf.distribute.CrossDeviceOps | None:
-    """How the devices of one machine add up their gradients; None for TensorFlow's choice."""
-    if devices[0].startswith("CPU"):
-        # Logical CPUs share their memory, and collectives of two sets of them would get in each other's way.
+def cross_device_ops(
+    devices: Sequence[str], all_reduce: str, one_card: bool = False
+) -> tf.distribute.CrossDeviceOps | None:
+    """How the devices of one machine, or of one card, add up their gradients; None for TensorFlow's choice."""
+    if devices[0].startswith("CPU") or (one_card and all_reduce == "auto"):
+        # Devices that share their memory. NCCL refuses two of one card, and collectives of two sets of logical CPUs
+        # would get in each other's way.
         return tf.distribute.ReductionToOneDevice()
     if all_reduce == "nccl":
         return tf.distribute.NcclAllReduce()

@@ -74,6 +74,19 @@ def test_a_gpu_that_is_not_there_is_named(strategy: str) -> None:
     assert "devices here: CPU:0" in told
 
 
+@without_gpu
+@pytest.mark.parametrize("strategy", ["auto", "single", "mirrored"])
+def test_logical_gpus_need_a_card_to_split(strategy: str) -> None:
+    told = refusal(strategy=strategy, logical_gpus=2)
+    assert "cluster.logical_gpus: 2" in told
+    assert "no GPU" in told
+
+
+def test_logical_gpus_are_not_for_several_workers() -> None:
+    two = {"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}})}
+    assert "TF_CONFIG names a cluster" in refusal(two, logical_gpus=2)
+
+
 def test_multi_worker_needs_a_cluster() -> None:
     told = refusal(strategy="multi_worker")
     assert "cluster.strategy: multi_worker needs a cluster in the environment (TF_CONFIG, Slurm or Kubernetes" in told
@@ -152,6 +165,14 @@ def test_ways_that_fit_the_devices_are_not() -> None:
 )
 def test_devices_of_one_machine_reduce_as_asked(devices: list[str], all_reduce: str, kind: type) -> None:
     assert type(cross_device_ops(devices, all_reduce)) is kind
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_logical_gpus_of_one_card_reduce_in_a_way_that_takes_any_number(count: int) -> None:
+    devices = [f"GPU:{index}" for index in range(count)]
+    assert type(cross_device_ops(devices, "auto", one_card=True)) is tf.distribute.ReductionToOneDevice
+    asked = cross_device_ops(devices, "hierarchical", one_card=True)
+    assert type(asked) is tf.distribute.HierarchicalCopyAllReduce
 
 
 def test_workers_communicate_as_asked() -> None:

@@ -38,6 +38,7 @@ def test_the_defaults_are_those_of_the_documentation():
             "strategy": "auto",
             "gpus": None,
             "logical_cpus": None,
+            "logical_gpus": None,
             "all_reduce": "auto",
             "start_timeout": 300.0,
         },

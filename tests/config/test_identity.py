@@ -28,6 +28,7 @@ MAY_CHANGE = [
     "cluster.strategy=single",
     "cluster.gpus=[0]",
     "cluster.logical_cpus=2",
+    "cluster.logical_gpus=2",
     "cluster.all_reduce=nccl",
     "cluster.start_timeout=60",
     "train.micro_batch=32",

@@ -1,0 +1,202 @@
+"""The whole check with real processes, on parts of the CPU in the place of cards, and on a card that is none."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from harness.gpu_check.check import check
+from harness.gpu_check.plan import Machine, Plan, Precision, Seconds, Setting, precisions
+from harness.gpu_check.report import Report
+from harness.gpu_check.speed import python_with
+
+FLOAT32 = precisions()[0]
+UNKNOWN = Precision("float3", ("train.precision=float3",))
+
+
+def tiny(config: Path, **changed: Any) -> Plan:
+    """A plan for two logical CPUs, with one precision that there is not."""
+    planned: dict[str, Any] = {
+        "machine": Machine("logical_cpus", 2),
+        "precisions": (FLOAT32, UNKNOWN),
+        "replicas": (2,),
+        "scaling": (2,),
+        "batches": (16, 32),
+        "speed": (Setting(16, UNKNOWN, "off"), Setting(16, FLOAT32, "off"), Setting(32, FLOAT32, "off")),
+        "jit": "off",
+        "weak_batch": 16,
+        "strong_batch": 32,
+        "peers": False,
+        "config": str(config),
+        "steps": 80,
+        "at_once": 2,
+        "repeats": 2,
+        "chunk_seconds": 0.05,
+        "seconds": Seconds(trainings=400, replicas=200, speed=200, scaling=200),
+    }
+    return Plan(**{**planned, **changed})
+
+
+@pytest.fixture(scope="module")
+def checked(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path, list[str]]:
+    out = tmp_path_factory.mktemp("check") / "out"
+    said: list[str] = []
+    return check(tiny(small_config), out, said.append), out, said
+
+
+@pytest.mark.slow
+def test_what_holds_on_this_machine_is_found_to_hold(checked: tuple[Report, Path, list[str]]) -> None:
+    report, _, _ = checked
+    passed = {each.name: each.passed for each in report.checks}
+    assert passed.pop("NCCL at work") is None
+    assert passed.pop("ten steps in float3") is False
+    assert len(passed) == 5
+    assert all(passed.values()), report.checks
+    assert all(each.how.startswith(("harness ", "SIGKILL")) for each in report.checks if each.passed)
+    assert report.finished
+
+
+@pytest.mark.slow
+def test_a_failure_is_told_and_keeps_nothing_else_from_being_measured(
+    checked: tuple[Report, Path, list[str]],
+) -> None:
+    report, _, _ = checked
+    failed, *measured = report.one
+    assert "float3" in failed["problem"]
+    assert failed["images_per_second"] is None
+    assert [row["global_batch"] for row in measured] == [16, 32]
+    assert all(row["images_per_second"]["median"] > 0 and row["problem"] is None for row in measured)
+    assert [(row["replicas"], row["global_batch"]) for row in report.several] == [(2, 32)], "measured once for both"
+    assert [line.partition(":")[0] for line in report.failed()] == [
+        "ten steps in float3",
+        "speed on 1, float3, batch 16, XLA off",
+    ]
+
+
+@pytest.mark.slow
+def test_both_files_hold_what_was_found(checked: tuple[Report, Path, list[str]]) -> None:
+    report, out, said = checked
+    found = json.loads((out / "gpu-check.json").read_text())
+    assert found["finished"] is True
+    assert found["failed"] == report.failed()
+    assert found["weak_scaling"][0]["efficiency"] == 1
+    assert [row["global_batch"] for row in found["weak_scaling"]] == [16, 32]
+    assert [row["global_batch"] for row in found["strong_scaling"]] == [32, 32]
+    one, two = (row["images_per_second"]["median"] for row in found["weak_scaling"])
+    assert found["weak_scaling"][1]["efficiency"] == pytest.approx(two / one / 2)
+    text = (out / "gpu-check.md").read_text()
+    for table in report.tables().values():
+        assert f"## {table.title}" in text
+        assert any(table.title in line for line in said)
+
+
+def test_an_interrupt_leaves_what_was_found_so_far(small_config: Path, tmp_path: Path) -> None:
+    def say(line: str) -> None:
+        if "ten-steps-float3 " in line:  # which ends first of all
+            raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        check(tiny(small_config, precisions=(UNKNOWN,), steps=100_000, at_once=4), out, say)
+    found = json.loads((out / "gpu-check.json").read_text())
+    assert found["finished"] is False
+    passed = {each["name"]: each["passed"] for each in found["checks"]}
+    assert passed.pop("ten steps in float3") is False
+    assert set(passed.values()) == {None}
+    assert "NOT FINISHED" in (out / "gpu-check.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_process_that_takes_too_long_is_a_finding(small_config: Path, tmp_path: Path) -> None:
+    seconds = Seconds(trainings=0.5, replicas=0.5, speed=0.5, scaling=0.5)
+    report = check(tiny(small_config, seconds=seconds), tmp_path / "out", lambda line: None)
+    assert report.finished
+    assert {each.passed for each in report.checks if each.name != "NCCL at work"} == {False}
+    assert all("0.5 s" in row["problem"] for row in (*report.one, *report.several))
+    assert len(report.one) == 3
+
+
+@pytest.mark.slow
+def test_what_no_time_is_left_for_is_left_out_and_no_failure(small_config: Path, tmp_path: Path) -> None:
+    job = {"config": str(small_config), "settings": [[]], "seconds": 0, "repeats": 1, "chunk_seconds": 0.05}
+    command = [sys.executable, "-m", "harness.gpu_check.measuring", json.dumps(job)]
+    (line,) = subprocess.check_output(command, text=True).splitlines()
+    row = json.loads(line)
+    assert (row["number"], row["measured"], row["left_out"]) == (0, None, True)
+
+
+def test_without_a_gpu_it_is_one_line_and_nothing_is_written(
+    call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["--quick"], ["--out", "there"]):
+        ended = call("gpu-check", *arguments)
+        assert ended.exit_code == 2
+        assert "needs a GPU" in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def a_card_for_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An nvidia-smi that lists a card, which TensorFlow doesn't find."""
+    if tf.config.list_physical_devices("GPU") or os.path.exists("/dev/nvidiactl"):
+        pytest.skip("needs a machine without a GPU")
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: Some GPU (UUID: a)'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("a_card_for_the_driver")
+def test_a_card_that_tensorflow_cannot_use_fails_every_check_and_is_written_down(
+    call: Callable[..., Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ended = call("gpu-check", "--quick", "--out", out)
+    assert ended.exit_code == 1, ended
+    found = json.loads((out / "gpu-check.json").read_text())
+    assert found["finished"] is True
+    assert found["quick"] is True
+    assert not any(each["passed"] for each in found["checks"])
+    assert not any(row["images_per_second"] for row in found["speed"])
+    for line in found["failed"]:
+        assert line in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.usefixtures("a_card_for_the_driver")
+def test_a_folder_with_other_files_is_left_alone(call: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    ended = call("gpu-check", "--out", tmp_path / "mine")
+    assert ended.exit_code == 2
+    assert "--out" in ended.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_the_checking_process_has_no_tensorflow() -> None:
+    code = (
+        "import harness.gpu_check.check, sys; sys.exit(bool({'tensorflow', 'keras', 'torch', 'jax'} & {*sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_peer_runs_with_the_first_python_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert python_with("json") == sys.executable
+    assert python_with("no_such_framework") is None
+    without, having = tmp_path / "without", tmp_path / "having"
+    for folder, code in ((without, 1), (having, 0)):
+        folder.mkdir()
+        (folder / "python3").write_text(f"#!/bin/sh\nexit {code}\n")
+        (folder / "python3").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{without}{os.pathsep}{having}")
+    assert python_with("no_such_framework") == str(having / "python3")
