@@ -17,6 +17,7 @@ from harness.training.stepwise import Stepwise
 
 Begin = Callable[..., tuple[State, Chunk]]
 SmallTraining = Callable[..., Config]
+ADAM = {"name": "adam", "learning_rate": 0.003}
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 
 
@@ -166,3 +167,45 @@ def test_a_loss_that_is_not_finite_freezes_the_state(begin: Begin, small_trainin
     assert state.optimizer.iterations.numpy() == result.steps
     for path, variable in state.variables().items():
         assert np.all(np.isfinite(variable.numpy())), path
+
+
+def with_statistics_and_masks() -> keras.Model:
+    pixels = keras.Input((28, 28, 1))
+    x = keras.layers.Conv2D(3, 3, strides=3, use_bias=False, kernel_initializer=GlorotUniform(1))(pixels)
+    x = keras.layers.Dropout(0.3, seed=4)(keras.layers.ReLU()(keras.layers.BatchNormalization()(x)))
+    x = keras.layers.Dense(10, kernel_initializer=GlorotUniform(2), kernel_regularizer="l2")(keras.layers.Flatten()(x))
+    return keras.Model(pixels, x)
+
+
+@pytest.mark.parametrize("jit", ["on", "off"])
+@pytest.mark.parametrize("model", [small_cnn, with_statistics_and_masks])
+def test_a_resume_in_the_middle_of_a_block_is_exact(
+    begin: Begin, small_training: SmallTraining, model: Any, jit: str
+) -> None:
+    config = small_training(
+        train={"jit": jit, "length": "4 steps", "global_batch": 4, "ema": 0.9}, data={"shift": 1}, optimizer=ADAM
+    )
+    (whole, chunk), (first, before) = begin(config, 1, model), begin(config, 1, model)
+    chunk(7)
+    before(3)
+    second, behind = begin(config, 1, model, first_step=3)
+    for old, new in zip(first.variables().values(), second.variables().values(), strict=True):
+        new.assign(old.numpy())
+    behind(4)
+    for (path, expected), actual in zip(whole.variables().items(), second.variables().values(), strict=True):
+        np.testing.assert_array_equal(actual.numpy(), expected.numpy(), err_msg=path)
+
+
+@pytest.mark.parametrize("jit", ["on", "off"])
+def test_what_layers_keep_beside_weights_is_trained_and_averaged(
+    begin: Begin, small_training: SmallTraining, jit: str
+) -> None:
+    config = small_training(train={"jit": jit, "length": "4 steps", "global_batch": 4, "ema": 0.9})
+    state, chunk = begin(config, 1, with_statistics_and_masks)
+    before = [variable.numpy() for variable in state.model.non_trainable_variables]
+    assert len(before) == 3  # two statistics and the masks' seed
+    assert chunk(3).steps == 3
+    after = [variable.numpy() for variable in state.model.non_trainable_variables]
+    assert all(not np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+    for variable, expected in zip(state.result.non_trainable_variables, after, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), expected)
