@@ -1,11 +1,10 @@
 """What each of several workers on this machine gets: a port, GPUs, logical CPUs."""
 
-import shutil
 import socket
-import subprocess
 from contextlib import ExitStack
 from itertools import takewhile
 
+from harness import gpus
 from harness.errors import DeviceError
 
 
@@ -29,7 +28,10 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
     Raises DeviceError where there are not enough.
     """
     # As CUDA reads it: what stands behind a -1 is hidden too.
-    present = _gpus() if visible is None else list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
+    if visible is None:
+        present = [str(number) for number in range(len(gpus.known()))]
+    else:
+        present = list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
     if per_worker is None:
         if not present:
             return None
@@ -41,13 +43,6 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
             "CUDA_VISIBLE_DEVICES= to train on the CPU"
         )
     return [present[index * per_worker : (index + 1) * per_worker] for index in range(workers)]
-
-
-def _gpus() -> list[str]:
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
 
 
 def free_ports(count: int) -> list[int]:
