@@ -34,16 +34,11 @@ def gpus(with_gpus: dict[str, str]) -> int:
     return int(found.stdout)
 
 
-@pytest.fixture
-def one_gpu(gpus: int) -> None:
-    if gpus < 1:
-        pytest.skip("needs a GPU that TensorFlow finds")
-
-
-@pytest.fixture
-def two_gpus(gpus: int) -> None:
-    if gpus < 2:
-        pytest.skip(f"needs two GPUs, and there is {gpus}")
+@pytest.fixture(autouse=True)
+def _enough_gpus(gpus: int, request: pytest.FixtureRequest) -> None:
+    needed = request.node.get_closest_marker("gpu").kwargs.get("cards", 1)
+    if gpus < needed:
+        pytest.skip(f"needs {needed}, and TensorFlow finds {gpus}")
 
 
 def trained(
@@ -74,7 +69,6 @@ def weights(run: RunDir, step: int) -> dict[str, Any]:
     return {path: array for path, array in arrays.items() if path.startswith("model/")}
 
 
-@pytest.mark.usefixtures("one_gpu")
 def test_a_process_does_not_take_the_whole_card(small_config: Path, with_gpus: dict[str, str]) -> None:
     before = memory(subprocess.check_output(USED, env=with_gpus, text=True))
     command = [sys.executable, "-c", A_MOMENT_OF_TRAINING, small_config, *USED]
@@ -86,7 +80,6 @@ def test_a_process_does_not_take_the_whole_card(small_config: Path, with_gpus: d
     assert (taken < 0.5 * after[:, 1]).all()
 
 
-@pytest.mark.usefixtures("one_gpu")
 @pytest.mark.parametrize("jit", ["on", "off"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_two_runs_on_a_gpu_give_equal_weights(
@@ -99,7 +92,6 @@ def test_two_runs_on_a_gpu_give_equal_weights(
     assert first.read_summary()["test"] == second.read_summary()["test"]
 
 
-@pytest.mark.usefixtures("one_gpu")
 def test_bfloat16_trains(script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str]) -> None:
     settings = ["cluster.gpus=[0]", "train.length=200 steps", "train.precision=bfloat16"]
     run, _ = trained(script, small_config, tmp_path / "run", with_gpus, *settings)
@@ -107,7 +99,7 @@ def test_bfloat16_trains(script: Path, small_config: Path, tmp_path: Path, with_
     assert run.report_file.is_file()
 
 
-@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.gpu(cards=2)
 @pytest.mark.parametrize("all_reduce", ["auto", "nccl", "hierarchical"])
 def test_two_gpus_train_what_one_trains(
     script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], all_reduce: str
@@ -129,7 +121,7 @@ def test_two_gpus_train_what_one_trains(
         assert np.linalg.norm(actual[path] - array) < 1e-5 * np.linalg.norm(array), path
 
 
-@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.gpu(cards=2)
 def test_gradients_are_added_up_by_nccl(
     script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str]
 ) -> None:
