@@ -1,27 +1,26 @@
 """What is installed, which devices are seen, what is missing, and the command that mends it."""
 
-import ctypes
 import hashlib
 import json
 import os
 import platform
 import shlex
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rich.console import Console
 from rich.table import Table
 
+from harness import cuda, gpus
+from harness.requirements import install_cuda, pip_install, requirement
+
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 _PACKAGES = ("tensorflow", "keras", "tensorboard", "tf-keras-vis")
-_CUDA_LIBRARIES = {"CUDA runtime": "libcudart.so", "cuDNN": "libcudnn.so", "NCCL": "libnccl.so"}
 _ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
 
 
@@ -37,12 +36,12 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything; imports TensorFlow. Having no GPU is no problem."""
-    gpus = _nvidia_smi()
+    on_machine = gpus.known()
     return [
         _python(),
         *map(_package, _PACKAGES),
         _keras_backend(),
-        *_tensorflow_devices(gpus),
+        *_tensorflow_devices(on_machine),
         _allocator(),
         Finding("processor", f"{len(os.sched_getaffinity(0))} cores, {_memory_gib():.1f} GiB of memory"),
         _mnist(),
@@ -80,29 +79,15 @@ def _python() -> Finding:
 
 def _package(name: str) -> Finding:
     """The installed version against the one that our own metadata ask for."""
-    requirement = _requirement(name)
-    fix = _pip_install(f"{name}{requirement.specifier}")
+    wanted = requirement(name).specifier
+    fix = pip_install(f"{name}{wanted}")
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Finding(name, "not installed", f"harness needs {name}{requirement.specifier}", fix)
-    if requirement.specifier.contains(version, prereleases=True):
+        return Finding(name, "not installed", f"harness needs {name}{wanted}", fix)
+    if wanted.contains(version, prereleases=True):
         return Finding(name, version)
-    return Finding(name, version, f"harness was tested with {name}{requirement.specifier}", fix)
-
-
-def _requirement(name: str, extra: str = "") -> Requirement:
-    """What harness, or one of its extras, asks for of the package `name`."""
-    for requirement in map(Requirement, metadata.requires("harness") or []):
-        wanted = requirement.marker.evaluate({"extra": extra}) if requirement.marker else not extra
-        if wanted and requirement.name == name:
-            return requirement
-    raise LookupError(f"the metadata of harness don't name {name}")
-
-
-def _pip_install(*arguments: str) -> str:
-    """The command for this very environment, which need not be the one that the user's `pip` belongs to."""
-    return shlex.join([sys.executable, "-m", "pip", "install", *arguments])
+    return Finding(name, version, f"harness was tested with {name}{wanted}", fix)
 
 
 def _keras_backend() -> Finding:
@@ -120,15 +105,6 @@ def _keras_backend() -> Finding:
     return Finding(name, backend, "harness needs the backend tensorflow", fix or in_file)
 
 
-def _nvidia_smi() -> list[str]:
-    """The GPUs that the driver knows, a line each."""
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):  # not there, or without a driver or GPU it can talk to
-        return []
-    return [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
-
-
 def _tensorflow_devices(on_machine: list[str]) -> list[Finding]:
     """The devices TensorFlow sees; where the machine has GPUs, also the CUDA libraries it needs for them."""
     try:
@@ -136,54 +112,43 @@ def _tensorflow_devices(on_machine: list[str]) -> list[Finding]:
     except ImportError as error:
         return [Finding("devices", "none", f"TensorFlow can't be imported: {error}")]
 
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+    seen = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in seen]
     found = ", ".join(["CPU", *names])
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if on_machine and visible is not None:
         found += f" (of {len(on_machine)} GPUs; CUDA_VISIBLE_DEVICES is '{visible}')"
-    if not on_machine or visible in ("", "-1"):
+    if not on_machine or gpus.hidden(os.environ):
         return [Finding("devices", found)]
 
     build = tf.sysconfig.get_build_info()
-    libraries = [_cuda_library(*library) for library in _CUDA_LIBRARIES.items()]
+    built = cuda.built_for(build)
+    libraries = [_cuda_library(name, library, built.get(name)) for name, library in cuda.LIBRARIES.items()]
     libraries.append(Finding("TensorFlow's CUDA", f"{build.get('cuda_version')}, cuDNN {build.get('cudnn_version')}"))
-    if gpus:
+    if seen:
         return [Finding("devices", found), *libraries]
     problem = f"nvidia-smi shows {len(on_machine)} GPUs and TensorFlow sees none"
     if any(library.problem for library in libraries):
-        fix = _pip_install(_with_cuda())
+        fix = install_cuda()
     else:
         # The libraries are there, so it is the driver, and TensorFlow's own start-up messages say what about it.
-        program = "import tensorflow as tf; tf.config.list_physical_devices()"
-        fix = "see " + shlex.join(["env", "TF_CPP_MIN_LOG_LEVEL=0", sys.executable, "-c", program])
+        fix = "see TF_CPP_MIN_LOG_LEVEL=0 harness doctor"
     return [Finding("devices", found, problem, fix), *libraries]
 
 
-def _with_cuda() -> str:
-    """What the extra `cuda` installs. Named so, and not harness[cuda], because pip may know another harness."""
-    requirement = _requirement("tensorflow", extra="cuda")
-    return f"{requirement.name}[{','.join(requirement.extras)}]{requirement.specifier}"
-
-
-def _cuda_library(name: str, library: str) -> Finding:
-    found = _loadable(library)
-    if found:
-        return Finding(name, found)
-    return Finding(name, "not found", f"{library} can't be loaded", _pip_install(_with_cuda()))
-
-
-def _loadable(library: str) -> str | None:
-    """The path of `library`, loaded already, from a pip package or from the system; None where there is none."""
-    loaded = [path for path in _mapped_files() if path.name.startswith(library)]
-    from_pip = Path(str(resources.files("tensorflow"))).parent.glob(f"nvidia/*/lib/{library}*")
-    for candidate in (*loaded, *sorted(from_pip), library):
-        try:
-            ctypes.CDLL(str(candidate))
-        except OSError:
-            continue
-        return str(candidate)
-    return None
+def _cuda_library(name: str, library: str, built: tuple[int, ...] | None) -> Finding:
+    """Whether the library is there, and of a version that does; the one in use, where TensorFlow has loaded one."""
+    loaded = [str(path) for path in _mapped_files() if path.name.startswith(library)]
+    path = loaded[0] if loaded else cuda.path_of(library)
+    if path is None:
+        return Finding(name, "not found", f"{library} can't be loaded", install_cuda())
+    try:
+        version = cuda.version(name, path)
+    except OSError as error:
+        return Finding(name, path, f"{library} can't be loaded: {error}", install_cuda())
+    found = path if version is None else f"{'.'.join(map(str, version))}, {path}"
+    problem = cuda.mismatch(version, built) if version and built else None
+    return Finding(name, found, problem, install_cuda() if problem else None)
 
 
 def _mapped_files() -> list[Path]:
@@ -224,7 +189,7 @@ def _restore(data: Path) -> str:
     distribution = metadata.distribution("harness")
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     source = origin.get("url", f"harness=={distribution.version}")
-    return _pip_install("--force-reinstall", "--no-deps", source)
+    return pip_install("--force-reinstall", "--no-deps", source)
 
 
 def _runs_folder() -> Finding:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from harness import gpus, tensorflow_lines
 from harness.cluster import heartbeat
 from harness.cluster.environment import alone, tf_config
 from harness.errors import UserError
@@ -116,6 +117,8 @@ class _Attempt:
         environment = alone(os.environ) | {heartbeat.VARIABLE: str(beat), "PYTHONUNBUFFERED": "1"}
         if len(addresses) > 1:
             environment["TF_CONFIG"] = tf_config(addresses, index)
+        if index:  # the first one has the run's log, and warns for all
+            environment |= {tensorflow_lines.LOG_VARIABLE: str(self._log(index)), gpus.TOLD: "1"}
         if self._plan.gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._plan.gpus[index])
         process = subprocess.Popen(

@@ -1,11 +1,11 @@
 """What each of several workers on this machine gets: a port, GPUs, logical CPUs."""
 
-import shutil
 import socket
 import subprocess
 from contextlib import ExitStack, suppress
 from itertools import takewhile
 
+from harness import gpus
 from harness.errors import DeviceError
 
 
@@ -44,8 +44,10 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
 
 def visible_gpus(visible: str | None) -> list[str]:
     """What `nvidia-smi -i` calls each GPU that a process may see; `visible` is CUDA_VISIBLE_DEVICES, if it is set."""
+    if visible is None:
+        return [str(number) for number in range(len(gpus.known()))]
     # As CUDA reads it: what stands behind a -1 is hidden too.
-    return _gpus() if visible is None else list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
+    return list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
 
 
 def free_gpu_bytes(name: str) -> int | None:
@@ -55,13 +57,6 @@ def free_gpu_bytes(name: str) -> int | None:
         answer = subprocess.run(query, capture_output=True, text=True)
         return int(answer.stdout) * 2**20 if answer.returncode == 0 else None
     return None
-
-
-def _gpus() -> list[str]:
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,4 +1,5 @@
-"""What the user reads while a command runs: the terminal's lines, and the same lines in the run's log.txt."""
+"""What the user reads while a command runs: the terminal's lines, and the same lines in the run's log.txt, among
+TensorFlow's own."""
 
 import io
 import sys
@@ -6,6 +7,8 @@ from pathlib import Path
 from typing import IO
 
 from rich.console import Console
+
+from harness import tensorflow_lines
 
 
 class Terminal:
@@ -43,7 +46,8 @@ class Terminal:
             self._log.flush()
 
     def log_to(self, path: Path) -> None:
-        """Append to the log at `path` from now on, what was printed before first."""
+        """Append to the log at `path` from now on, what was printed before first, and TensorFlow's own lines too."""
+        tensorflow_lines.append_to(path)
         self._log = path.open("a", encoding="utf-8")
         for text in self._before_log:
             self.log(text)

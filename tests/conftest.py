@@ -1,5 +1,6 @@
 """What several test folders share: a small real data set, real runs of it, and the command line in this process."""
 
+import faulthandler
 import json
 import os
 import shutil
@@ -13,11 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from playwright.sync_api import Browser, sync_playwright
 
+from harness import gpus
+
 # The tests' own process, and those it starts, use CPUs on every machine: TensorFlow settles its devices once a process.
-# Tests marked gpu give the cards to processes of their own.
-_CARDS = os.environ.get("CUDA_VISIBLE_DEVICES")
+# Tests marked gpu give the cards to processes of their own. Which cards is kept in a variable of another name, so that
+# pytest-xdist's workers, which inherit this environment, know it too.
+_CARDS = "HARNESS_TESTS_CUDA_VISIBLE_DEVICES"
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ.pop(_CARDS, None)
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        os.environ[_CARDS] = os.environ["CUDA_VISIBLE_DEVICES"]
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -25,10 +34,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where everything is installed on purpose, a skipped test is a failed one."""
+    """A skipped test is a failed one where it could run: with its cards there, or all installed on purpose (CI)."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
-        report.outcome = "failed"
+    if report.skipped and not hasattr(report, "wasxfail"):
+        gpu = item.get_closest_marker("gpu")
+        if len(gpus.known()) >= gpu.kwargs.get("cards", 1) if gpu else os.environ.get("CI") == "true":
+            report.outcome = "failed"
     return report
 
 
@@ -56,8 +67,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def with_gpus() -> dict[str, str]:
     """The environment of a process that may use the machine's GPUs."""
-    environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
-    return environment if _CARDS is None else {**environment, "CUDA_VISIBLE_DEVICES": _CARDS}
+    environment = {key: value for key, value in os.environ.items() if key not in ("CUDA_VISIBLE_DEVICES", _CARDS)}
+    return {**environment, "CUDA_VISIBLE_DEVICES": os.environ[_CARDS]} if _CARDS in os.environ else environment
 
 
 @dataclass(frozen=True)
@@ -79,15 +90,26 @@ class KilledRun:
 
 
 @pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def call(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> Callable[..., Result]:
     """Run `harness` with the given arguments in this process. Anything but an exit is a traceback: our bug."""
     from harness.cli import main
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
+        errors, descriptor = sys.stderr, os.dup(2)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:  # what a process of its own would take with it
+            os.dup2(descriptor, 2)
+            os.close(descriptor)
+            if sys.stderr is not errors:
+                sys.stderr.close()
+                sys.stderr = errors
+            faulthandler.enable(file=pytestconfig.stash[fault_handler_stderr_fd_key])
         sys.stdout.flush()
         return Result(ended.value.code or 0, *capfd.readouterr())
 

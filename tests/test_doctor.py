@@ -78,7 +78,7 @@ def two_gpus_for_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind=None: [])
-    monkeypatch.setattr("harness.doctor._CUDA_LIBRARIES", {"CUDA runtime": "libno-such-cudart.so"})
+    monkeypatch.setattr("harness.cuda.LIBRARIES", {"CUDA runtime": "libno-such-cudart.so"})
 
 
 @pytest.mark.usefixtures("two_gpus_for_the_driver")

@@ -46,16 +46,11 @@ def gpus(with_gpus: dict[str, str]) -> int:
     return int(found.stdout)
 
 
-@pytest.fixture
-def one_gpu(gpus: int) -> None:
-    if gpus < 1:
-        pytest.skip("needs a GPU that TensorFlow finds")
-
-
-@pytest.fixture
-def two_gpus(gpus: int) -> None:
-    if gpus < 2:
-        pytest.skip(f"needs two GPUs, and there is {gpus}")
+@pytest.fixture(autouse=True)
+def _enough_gpus(gpus: int, request: pytest.FixtureRequest) -> None:
+    needed = request.node.get_closest_marker("gpu").kwargs.get("cards", 1)
+    if gpus < needed:
+        pytest.skip(f"needs {needed}, and TensorFlow finds {gpus}")
 
 
 def trained(
@@ -86,7 +81,6 @@ def weights(run: RunDir, step: int) -> dict[str, Any]:
     return {path: array for path, array in arrays.items() if path.startswith("model/")}
 
 
-@pytest.mark.usefixtures("one_gpu")
 def test_a_process_does_not_take_the_whole_card(small_config: Path, with_gpus: dict[str, str]) -> None:
     before = memory(subprocess.check_output(USED, env=with_gpus, text=True))
     command = [sys.executable, "-c", A_MOMENT_OF_TRAINING, small_config, *USED]
@@ -98,7 +92,6 @@ def test_a_process_does_not_take_the_whole_card(small_config: Path, with_gpus: d
     assert (taken < 0.5 * after[:, 1]).all()
 
 
-@pytest.mark.usefixtures("one_gpu")
 @pytest.mark.parametrize("jit", ["on", "off"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_two_runs_on_a_gpu_give_equal_weights(
@@ -111,7 +104,6 @@ def test_two_runs_on_a_gpu_give_equal_weights(
     assert first.read_summary()["test"] == second.read_summary()["test"]
 
 
-@pytest.mark.usefixtures("one_gpu")
 def test_images_and_rows_lie_on_the_card(small_config: Path, with_gpus: dict[str, str]) -> None:
     command = [sys.executable, "-c", WHERE_THE_DATA_LIE, small_config]
     ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)
@@ -121,7 +113,6 @@ def test_images_and_rows_lie_on_the_card(small_config: Path, with_gpus: dict[str
     assert all("GPU:0" in place for place in places)
 
 
-@pytest.mark.usefixtures("one_gpu")
 def test_bfloat16_trains(script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str]) -> None:
     settings = ["cluster.gpus=[0]", "train.length=200 steps", "train.precision=bfloat16"]
     run, _ = trained(script, small_config, tmp_path / "run", with_gpus, *settings)
@@ -147,7 +138,7 @@ def assert_same_weights(one: RunDir, several: RunDir, replicas: int) -> None:
         assert np.linalg.norm(actual[path] - array) < 1e-5 * np.linalg.norm(array), path
 
 
-@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.gpu(cards=2)
 @pytest.mark.parametrize("all_reduce", ["auto", "nccl", "hierarchical"])
 def test_two_gpus_train_what_one_trains(
     script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], all_reduce: str
@@ -158,7 +149,6 @@ def test_two_gpus_train_what_one_trains(
     assert_same_weights(one, two, 2)
 
 
-@pytest.mark.usefixtures("one_gpu")
 @pytest.mark.parametrize(("count", "all_reduce"), [(2, "auto"), (2, "hierarchical"), (3, "auto")])
 def test_logical_gpus_of_one_card_train_what_the_card_trains(
     script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str], count: int, all_reduce: str
@@ -169,7 +159,7 @@ def test_logical_gpus_of_one_card_train_what_the_card_trains(
     assert_same_weights(one, several, count)
 
 
-@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.gpu(cards=2)
 def test_gradients_are_added_up_by_nccl(
     script: Path, small_config: Path, tmp_path: Path, with_gpus: dict[str, str]
 ) -> None:
@@ -179,7 +169,6 @@ def test_gradients_are_added_up_by_nccl(
     assert "NCCL INFO" in printed
 
 
-@pytest.mark.usefixtures("one_gpu")
 def test_gpu_check_finds_nothing_wrong(script: Path, tmp_path: Path, with_gpus: dict[str, str]) -> None:
     command = [script, "gpu-check", "--quick", "--out", tmp_path / "check"]
     ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)

@@ -70,7 +70,7 @@ def two_workers(launch: Callable[..., list[str]], tmp_path_factory: pytest.TempP
     path = tmp_path_factory.mktemp("launched") / "run"
     ended = subprocess.run(launch(path), capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "launch:" not in ended.stderr  # no alarm where all is well
+    assert ended.stderr == ""  # no alarm where all is well
     return RunDir.open(path), ended.stdout
 
 
@@ -83,6 +83,9 @@ def test_two_workers_end_with_equal_weights_and_only_the_chief_writes(two_worker
     assert re.search(r"^epoch .* step 400/400 .*test", output, re.MULTILINE)  # the chief's progress, as it is
     assert "done at step 400" in (run.logs_dir / "worker-1.txt").read_text()
     assert "report" in (run.logs_dir / "worker-0.txt").read_text()
+    for log in (run.log_file, run.logs_dir / "worker-1.txt"):  # and there alone
+        assert "absl::InitializeLog" in log.read_text()
+    assert "absl::InitializeLog" not in output
 
 
 @pytest.mark.slow

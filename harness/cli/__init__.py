@@ -44,15 +44,16 @@ for command in (
 
 @cache
 def _standard_error() -> int:
-    """Standard error under another number: the usual one points elsewhere while TensorFlow starts."""
+    """Standard error under another number: the usual one is TensorFlow's alone once that is imported."""
     return os.dup(2)
 
 
 def main() -> None:
     """Run the command line; a mistake of the user's is one line on standard error and an exit code, no traceback.
 
-    SIGQUIT (Ctrl-\\) writes the Python stacks to standard error before it ends the process, as it would anyway.
+    A crash, and SIGQUIT (Ctrl-\\), write the Python stacks to standard error before they end the process.
     """
+    faulthandler.enable(file=_standard_error())
     faulthandler.register(signal.SIGQUIT, file=_standard_error(), all_threads=True, chain=True)
     try:
         exit_code = cli.main(standalone_mode=False)

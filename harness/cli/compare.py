@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import check_insight_only, images_option, set_option
-from harness.cli.startup import import_tensorflow
+from harness.cli.startup import use_devices
 
 
 @click.command()
@@ -32,7 +32,7 @@ def compare(run_a: Path, run_b: Path, out: Path | None, rows: tuple[int, ...], a
     check_rows(rows, len(a.data.y_test))
     folder = out or Path(f"compare-{a.name}-{b.name}")
     check_out(folder, "compare.json")
-    import_tensorflow()
+    use_devices()
     from harness.comparison import compare as comparison
 
     found = comparison.compare(a, b, insight, rows, Terminal())

@@ -8,6 +8,7 @@ from contextlib import suppress
 import click
 
 from harness.cli.run import train
+from harness.cli.startup import check_devices
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -72,6 +73,7 @@ def launch(
         start_allowance=section.start_timeout,
     )
     is_new, has_new_logs = not at.path.exists(), not at.logs_dir.exists()
+    check_devices()
     exit_code = run(plan)
     if exit_code == UserError.exit_code and not at.exists():  # a mistake leaves nothing behind
         if has_new_logs:

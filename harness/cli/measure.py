@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import set_option
-from harness.cli.startup import import_tensorflow
+from harness.cli.startup import check_devices, use_devices
 
 
 @click.command()
@@ -43,7 +43,7 @@ def bench(
         raise click.UsageError("--replicas and --against: give the devices of each side with --set and --against")
     if against is None:
         checked = load(config, assignments)
-        import_tensorflow()
+        use_devices()
         from harness.bench import as_text, measure, on_replicas
 
         if replicas is not None:
@@ -53,6 +53,7 @@ def bench(
     else:
         from harness import paired
 
+        check_devices()
         progress = (lambda line: None) if as_json else click.echo
         result = paired.compare(config, assignments, against, pairs, repeats, progress)
         click.echo(json.dumps(result, indent=2) if as_json else paired.as_text(result))
@@ -105,6 +106,7 @@ def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: i
     for fault in chosen:
         if fault not in FAULTS:
             raise ConfigError(f"--faults: {fault!r} is not one of {', '.join(FAULTS)}")
+    check_devices()
     folder = new_path(f"chaos-{checked.name}")
     outcomes = run(checked, chosen, seed, folder, (lambda line: None) if as_json else click.echo)
     if as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import set_option
-from harness.cli.startup import import_tensorflow
+from harness.cli.startup import use_devices
 
 
 @click.command()
@@ -44,7 +44,7 @@ def train(
         run = locate(checked.name, run_dir, resume)  # what is wrong here needs no TensorFlow to be told
         if run.exists():
             run.check_same(checked)
-    import_tensorflow()
+    use_devices()
     from harness import job
     from harness.terminal import Terminal
 
@@ -65,7 +65,7 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
     from harness.run_dir import RunDir
 
     opened = RunDir.open(run).with_model()
-    import_tensorflow()
+    use_devices()
     from harness.job import evaluate as evaluate_run
 
     result = evaluate_run(opened, split)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import set_option
+from harness.cli.startup import check_devices
 
 
 @click.group()
@@ -46,6 +47,7 @@ def run(
     folder = ExperimentDir(path or Path("runs") / experiment.name)
     folder.check(experiment)
     sweep.check(experiment)
+    check_devices()
     terminal = Terminal()
     sweep.describe(experiment, terminal)
     if dry_run:
@@ -74,6 +76,7 @@ def find_batch(config: str, assignments: tuple[str, ...], memory: str | None, as
     """
     from harness.scaling.find_batch.search import as_text, find
 
+    check_devices()
     result = find(config, assignments, memory, (lambda line: None) if as_json else click.echo)
     click.echo(json.dumps(result, indent=2) if as_json else f"\n{as_text(result)}")
 

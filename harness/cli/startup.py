@@ -1,28 +1,48 @@
-"""Starting TensorFlow without its start-up messages."""
+"""How a command that computes begins: TensorFlow, without its own lines on the terminal, and GPUs that it can't use."""
 
 import os
 import sys
-import tempfile
+from pathlib import Path
+
+from harness import tensorflow_lines
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and look for devices; what it says meanwhile is shown only if that fails.
+    """Import TensorFlow and look for devices; its lines are kept off the terminal, unless this fails."""
+    tensorflow_lines.divert()
+    try:
+        import tensorflow as tf
 
-    It writes its first lines from C++ before any setting that could silence them is read.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        try:
-            import tensorflow as tf
+        tf.config.list_physical_devices()
+    except Exception:
+        sys.stderr.write(tensorflow_lines.held().decode(errors="replace"))
+        raise
+    tensorflow_lines.divert_loggers()
+    if log := os.environ.get(tensorflow_lines.LOG_VARIABLE):
+        tensorflow_lines.append_to(Path(log))
 
-            tf.config.list_physical_devices()
-        except BaseException:
-            messages.seek(0)
-            os.write(terminal, messages.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+
+def use_devices() -> None:
+    """The same, for a command that trains or computes in this process, with a warning where a GPU can't be used."""
+    import_tensorflow()
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        _warn_of_gpus()
+
+
+def check_devices() -> None:
+    """Give that warning for the processes that a command starts; TensorFlow is not imported in this one."""
+    from harness import cuda
+
+    if cuda.missing():
+        _warn_of_gpus()
+
+
+def _warn_of_gpus() -> None:
+    from harness import gpus
+
+    if gpus.TOLD not in os.environ and (text := gpus.warning(os.environ)):
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+        tensorflow_lines.add(f"warning: {text}")
+        os.environ[gpus.TOLD] = "1"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import check_insight_only, images_option, set_option
-from harness.cli.startup import import_tensorflow
+from harness.cli.startup import use_devices
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -53,7 +53,7 @@ def visualize(
     opened = RunDir.open(run).with_model() if run else None
     base = opened.read_config().model_dump(mode="json") if opened else {}
     insight = resolve(base, assignments, "--set").insight
-    import_tensorflow()
+    use_devices()
     from harness import report
 
     request = report.Request(rows, label, files, invert)

@@ -136,3 +136,16 @@ def test_a_python_without_venv_is_told_with_the_package_to_install(checkout: Pat
     assert ended.stderr.endswith(f"apt install python3.{sys.version_info.minor}-venv\n")
     assert ended.stderr.count("\n") == 1
     assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_card", [True, False])
+def test_the_cuda_libraries_come_where_there_is_a_card(checkout: Path, tmp_path: Path, has_card: bool) -> None:
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nexit {0 if has_card else 9}\n")  # 9 where it finds no driver
+    program.chmod(0o755)
+    ended = call(checkout / "scripts" / "harness", PATH=f"{program.parent}:{os.environ['PATH']}")
+    assert ended.returncode == 0, ended.stderr
+    assert ("installing harness with cuda and" in ended.stderr) is has_card
+    assert (checkout / ".venv" / "installed").read_text().splitlines()[-1] == ("cuda" if has_card else "")

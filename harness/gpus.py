@@ -1,0 +1,40 @@
+"""The GPUs that the driver knows, and whether TensorFlow finds what it needs to use them. No TensorFlow here."""
+
+import subprocess
+from collections.abc import Mapping
+
+from harness import cuda
+from harness.requirements import install_cuda
+
+TOLD = "HARNESS_GPUS_TOLD"
+"""Set for processes that are not to warn of unusable GPUs, since another one has, or will."""
+
+
+def known() -> list[str]:
+    """The GPUs that the driver knows, a line each. Asking nvidia-smi can take seconds where there are any."""
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):  # not there, or without a driver or GPU it can talk to
+        return []
+    return [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
+
+
+def hidden(environment: Mapping[str, str]) -> bool:
+    """Whether the user has hidden all GPUs; CUDA doesn't read on behind a -1."""
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    return visible is not None and visible.split(",")[0].strip() in ("", "-1")
+
+
+def warning(environment: Mapping[str, str]) -> str | None:
+    """Where TensorFlow sees no GPU: why it can't use those that the driver knows; None where there are none to use."""
+    if hidden(environment) or not (count := len(known())):
+        return None
+    problem = f"nvidia-smi lists {count} GPU{'s' if count > 1 else ''} and TensorFlow can't use any"
+    absent = cuda.missing()
+    if absent == [cuda.DRIVER]:
+        fix = "it belongs to NVIDIA's driver, and `docker run --gpus all` brings it into a container"
+    elif absent:
+        fix = f"to install: {install_cuda()}"
+    else:
+        return f"{problem}, though its libraries are there; what it says: TF_CPP_MIN_LOG_LEVEL=0 harness doctor"
+    return f"{problem}, for want of {', '.join(absent)}; {fix}"
