@@ -15,6 +15,7 @@ from harness.cli import cli
 from harness.config import resolve
 from harness.errors import ConfigError, HarnessError, NonFiniteLoss, UserError
 from harness.training.chunk import Chunk
+from harness.training.compile import compiled_chunk
 
 _SPREADS = ("images_per_second", "step_seconds", "pipeline_images_per_second")
 
@@ -68,16 +69,15 @@ def test_measurements_fit_together(tree: dict[str, Any], tmp_path: Path, monkeyp
 def test_the_chunk_is_traced_once_and_calls_no_python(tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     chunks: list[Chunk] = []
 
-    class Kept(Chunk):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            chunks.append(self)
+    def kept(*given: Any) -> Chunk:
+        chunks.append(compiled_chunk(*given))
+        return chunks[-1]
 
-    monkeypatch.setattr(bench, "Chunk", Kept)
+    monkeypatch.setattr(bench, "compiled_chunk", kept)
     bench.measure(resolve(tree), repeats=3, chunk_seconds=0.05)
     (chunk,) = chunks
-    assert chunk.compiled.experimental_get_tracing_count() == 1
-    (traced,) = chunk.compiled._list_all_concrete_functions()
+    assert chunk.steps.compiled.experimental_get_tracing_count() == 1
+    (traced,) = chunk.steps.compiled._list_all_concrete_functions()
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     assert not {"PyFunc", "PyFuncStateless", "EagerPyFunc"} & {node.op for node in nodes}

@@ -32,7 +32,7 @@ def test_the_defaults_are_those_of_the_documentation():
     assert Config().model_dump(mode="json") == {
         "name": "run",
         "seed": 0,
-        "data": {"source": "mnist", "validation": 5000, "shift": 0},
+        "data": {"source": "mnist", "validation": 5000, "shift": 0, "placement": "auto"},
         "model": {"name": "cnn"},
         "cluster": {
             "strategy": "auto",
@@ -54,6 +54,7 @@ def test_the_defaults_are_those_of_the_documentation():
             "precision": "float32",
             "tf32": False,
             "jit": "auto",
+            "deterministic": "auto",
             "on_nonfinite": "stop",
             "noise_scale": None,
         },
