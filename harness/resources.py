@@ -28,8 +28,7 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
 
     Raises DeviceError where there are not enough.
     """
-    # As CUDA reads it: what stands behind a -1 is hidden too.
-    present = _gpus() if visible is None else list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
+    present = _present(visible)
     if per_worker is None:
         if not present:
             return None
@@ -41,6 +40,28 @@ def share_gpus(workers: int, per_worker: int | None, visible: str | None) -> lis
             "CUDA_VISIBLE_DEVICES= to train on the CPU"
         )
     return [present[index * per_worker : (index + 1) * per_worker] for index in range(workers)]
+
+
+def deal_gpus(processes: int, visible: str | None) -> list[list[str]] | None:
+    """The GPUs of each of several processes that know nothing of each other; None where there are none.
+
+    An equal share of them, or one in turn where the processes are more than the GPUs and have to share these.
+
+    Args:
+        processes: how many run at a time.
+        visible: CUDA_VISIBLE_DEVICES, if it is set.
+    """
+    present = _present(visible)
+    if not present:
+        return None
+    if processes > len(present):
+        return [[present[index % len(present)]] for index in range(processes)]
+    return share_gpus(processes, None, visible)
+
+
+def _present(visible: str | None) -> list[str]:
+    # As CUDA reads it: what stands behind a -1 is hidden too.
+    return _gpus() if visible is None else list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
 
 
 def _gpus() -> list[str]:

@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from harness.errors import DeviceError
 from harness.launch import _Signals
-from harness.resources import share_gpus, share_logical_cpus
+from harness.resources import deal_gpus, share_gpus, share_logical_cpus
 from harness.run_dir import RunDir
 from tests.processes import started, wait_for_checkpoint
 
@@ -272,6 +272,14 @@ def test_gpus_are_shared_in_turn() -> None:
     for workers, per_worker, visible in [(2, None, "0"), (2, 2, "0,1,2"), (1, 1, "")]:
         with pytest.raises(DeviceError, match=f"and there are {len([name for name in visible.split(',') if name])}: "):
             share_gpus(workers, per_worker, visible)
+
+
+def test_gpus_are_dealt_out_to_processes_even_where_these_are_more() -> None:
+    assert deal_gpus(2, "4,5,6,7") == [["4", "5"], ["6", "7"]]
+    assert deal_gpus(2, "4,5,6") == [["4"], ["5"]]
+    assert deal_gpus(4, "7") == [["7"]] * 4
+    assert deal_gpus(5, "4,5") == [["4"], ["5"], ["4"], ["5"], ["4"]]
+    assert deal_gpus(4, "") is None
 
 
 def test_logical_cpus_are_shared() -> None:

@@ -55,6 +55,9 @@ def run(
     local = Local(max_parallel or 1) if executor == "local" else None
     if local is None:
         Slurm.check()
+    elif local.gpus and local.capacity > (count := len({gpu for gpus in local.gpus for gpu in gpus})):
+        shared = "one GPU" if count == 1 else f"{count} GPUs"
+        terminal.line(f"gpus      {local.capacity} trials at a time share {shared}; throughput is measured alone")
     with folder.held(experiment):
         workers = local or Slurm(folder.path / "slurm", experiment.scale.slurm, max_parallel)
         result = sweep.run(experiment, folder, workers, terminal)
