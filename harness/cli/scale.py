@@ -73,7 +73,8 @@ def run(
 def find_batch(config: str, assignments: tuple[str, ...], memory: str | None, as_json: bool) -> None:
     """Find the largest batch of CONFIG that fits in memory, and the fastest.
 
-    Each size is tried in a process of its own, so running out of memory harms nothing; nothing is written.
+    On CPUs each size is tried in a process of its own, on GPUs all in one that is started again where it dies: running
+    out of memory harms nothing. Nothing is written.
     """
     from harness.scaling.find_batch.search import as_text, find
 
