@@ -17,8 +17,9 @@ from harness.errors import HarnessError
 from harness.launch import PROGRAM, die_with_parent
 from harness.run_dir import RunDir
 
-_HANG_TIMEOUT = 15
-"""Seconds; well above a chunk and an evaluation, below the patience of a user."""
+_HANG_TIMEOUT = 30
+"""Seconds, from a worker's first progress on; well above a chunk, an evaluation and what these may have to compile,
+below the patience of a user."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ def run(
     if exit_code:
         raise HarnessError(f"the undisturbed run failed with exit code {exit_code}: {error}")
     summary = undisturbed.run.read_summary()
+    told = [row["step"] for row in undisturbed.run.read_metrics() if row["split"] in ("train", "validation")]
     outcomes = []
     for fault in faults:
         moment = random.Random(f"{seed} {fault}").uniform(0.3, 0.9)
-        step = int(moment * summary["steps"])
+        step = step_at(moment, told, summary["steps"])
         progress(f"{fault}, from step {step:,} on")
         trial = _Trial(config_file, RunDir(folder / fault))
         fired, outcome, as_expected = FAULTS[fault](trial, step)
@@ -75,6 +77,14 @@ def run(
             equal = trial.run.read_summary()["weights_sha256"] == summary["weights_sha256"]
         outcomes.append(Outcome(fault, f"step {step:,}", fired, outcome, as_expected, equal))
     return outcomes
+
+
+def step_at(moment: float, told: Sequence[int], steps: int) -> int:
+    """The last step within that share of the training at which a run like this one tells how far it is.
+
+    From any other one it would be known too late: where a device is fast, not before there is no training left.
+    """
+    return max((step for step in told if step <= moment * steps), default=int(moment * steps))
 
 
 class _Trial:

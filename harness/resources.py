@@ -59,6 +59,23 @@ def free_gpu_bytes(name: str) -> int | None:
     return None
 
 
+def deal_gpus(processes: int, visible: str | None) -> list[list[str]] | None:
+    """The GPUs of each of several processes that know nothing of each other; None where there are none.
+
+    An equal share of them, or one in turn where the processes are more than the GPUs and have to share these.
+
+    Args:
+        processes: how many run at a time.
+        visible: CUDA_VISIBLE_DEVICES, if it is set.
+    """
+    present = visible_gpus(visible)
+    if not present:
+        return None
+    if processes > len(present):
+        return [[present[index % len(present)]] for index in range(processes)]
+    return share_gpus(processes, None, visible)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens at on 127.0.0.1."""
     with ExitStack() as stack:

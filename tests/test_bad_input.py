@@ -729,10 +729,6 @@ class TestScaleRun:
         said = refused("scale", "run", "mnist_scaling_quick", "--dir", "x", "--set", "model.name=cnn_two_pools")
         assert "model.name (cnn → cnn_two_pools)" in said
 
-    def test_more_parallel_trials_than_gpus(self, refused, monkeypatch):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-        assert "--max-parallel: 2 workers" in refused("scale", "run", "mnist_scaling_quick", "--max-parallel", "2")
-
     @pytest.mark.parametrize("value", ["0", "-1", "many"])
     def test_max_parallel(self, refused, value):
         refused("scale", "run", "mnist_scaling_quick", "--max-parallel", value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from harness.chaos import step_at
 
 SETTINGS = [
     "data.shift=1",
@@ -17,6 +17,13 @@ SETTINGS = [
 ]
 
 
+def test_a_fault_comes_where_a_run_tells_its_step_and_training_is_left() -> None:
+    assert step_at(0.5, [100, 200, 300, 400], 400) == 200
+    assert step_at(0.9, [100, 200, 300, 400], 400) == 300
+    assert step_at(0.4, [200, 400], 400) == 160
+
+
+@pytest.mark.slow
 def test_every_fault_of_the_chaos_command(script: Path, small_config: Path, tmp_path: Path) -> None:
     sets = [word for value in SETTINGS for word in ("--set", value)]
     ended = subprocess.run(

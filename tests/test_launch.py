@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from harness.errors import DeviceError
 from harness.launch import _Signals
-from harness.resources import free_gpu_bytes, share_gpus, share_logical_cpus
+from harness.resources import deal_gpus, free_gpu_bytes, share_gpus, share_logical_cpus
 from harness.run_dir import RunDir
 from tests.processes import started, wait_for_checkpoint
 
@@ -287,6 +287,14 @@ def test_the_free_memory_of_a_gpu_is_what_nvidia_smi_tells(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert free_gpu_bytes("0") == free
+
+
+def test_gpus_are_dealt_out_to_processes_even_where_these_are_more() -> None:
+    assert deal_gpus(2, "4,5,6,7") == [["4", "5"], ["6", "7"]]
+    assert deal_gpus(2, "4,5,6") == [["4"], ["5"]]
+    assert deal_gpus(4, "7") == [["7"]] * 4
+    assert deal_gpus(5, "4,5") == [["4"], ["5"], ["4"], ["5"], ["4"]]
+    assert deal_gpus(4, "") is None
 
 
 def test_logical_cpus_are_shared() -> None:

@@ -57,6 +57,9 @@ def run(
     local = Local(max_parallel or 1) if executor == "local" else None
     if local is None:
         Slurm.check()
+    elif local.gpus and local.capacity > (count := len({gpu for gpus in local.gpus for gpu in gpus})):
+        shared = "one GPU" if count == 1 else f"{count} GPUs"
+        terminal.line(f"gpus      {local.capacity} trials at a time share {shared}; throughput is measured alone")
     with folder.held(experiment):
         workers = local or Slurm(folder.path / "slurm", experiment.scale.slurm, max_parallel)
         result = sweep.run(experiment, folder, workers, terminal)
@@ -72,7 +75,8 @@ def run(
 def find_batch(config: str, assignments: tuple[str, ...], memory: str | None, as_json: bool) -> None:
     """Find the largest batch of CONFIG that fits in memory, and the fastest.
 
-    Each size is tried in a process of its own, so running out of memory harms nothing; nothing is written.
+    On CPUs each size is tried in a process of its own, on GPUs all in one that is started again where it dies: running
+    out of memory harms nothing. Nothing is written.
     """
     from harness.scaling.find_batch.search import as_text, find
 

@@ -109,7 +109,7 @@ def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any
     """Hold the copy against the model; `taken` makes what the model takes of pixels."""
     noise = np.random.default_rng(0).uniform(0, 255, (_TRIED, *logits.input_shape[1:])).astype(np.float32)
     expected = np.asarray(model.predict_on_batch(taken(noise)), np.float32)
-    says = logits.predict_on_batch(noise)
+    says = keras.ops.convert_to_numpy(logits(noise, training=False))
     if has_softmax:
         says = keras.ops.convert_to_numpy(keras.ops.softmax(says))
     elif _ends_in_sigmoid(logits) or (expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01)):

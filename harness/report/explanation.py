@@ -12,8 +12,9 @@ from harness.config.insight import InsightSection
 from harness.errors import DataError, UserError
 from harness.insight.layers import convolution, has_convolutions
 from harness.insight.saliency import METHODS, Explain, Maps, bound
+from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.report import examples, own_images
-from harness.report.subject import Subject, probabilities, readable
+from harness.report.subject import Subject, outputs_of, readable, softmax
 
 
 @dataclass(frozen=True)
@@ -101,16 +102,20 @@ def explain(
     """
     shown = _examples(subject, insight, seed, request)
     methods = methods_for(subject, insight)
-    owners = np.array([index for index, example in enumerate(shown) for _ in example.targets])
-    targets = np.array([target for example in shown for target in example.targets])
-    images = np.stack([example.image for example in shown])[owners]
+    images = np.stack([example.image for example in shown])
+    pairs = [(index, target) for index, example in enumerate(shown) for target in example.targets]
+    at_a_time = min(len(shown), MOST_EXPLAINED_AGAIN)
     by_method = {}
     for name, method in methods.items():
         progress(name)
-        maps = method(subject.logits, images, targets)
         of_example: list[dict[int, NDArray[np.float32]]] = [{} for _ in shown]
-        for owner, target, values in zip(owners, targets, maps, strict=True):
-            of_example[owner][int(target)] = values
+        # Always as many as the checks explain at a time, the last again and again: others would be compiled anew.
+        for first in range(0, len(pairs), at_a_time):
+            some = [pairs[min(place, len(pairs) - 1)] for place in range(first, first + at_a_time)]
+            owners, targets = (np.array(column) for column in zip(*some, strict=True))
+            maps = method(subject.logits, images[owners], targets)
+            for (owner, target), of in zip(some, maps, strict=True):
+                of_example[owner][target] = of
         by_method[name] = tuple(of_example)
     return Explained(tuple(shown), by_method, tuple(name for name in insight.methods if name not in methods))
 
@@ -135,7 +140,7 @@ def _examples(subject: Subject, insight: InsightSection, seed: int, request: Req
 
 
 def _says(subject: Subject, images: NDArray[Any]) -> NDArray[np.float32]:
-    return probabilities(subject.logits, images) if len(images) else subject.probabilities[:0]
+    return softmax(outputs_of(subject.logits, images)) if len(images) else subject.probabilities[:0]
 
 
 def _targets(classes: Sequence[int]) -> tuple[int, ...]:

@@ -1,5 +1,7 @@
 """Kernels and feature maps."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
@@ -98,7 +100,7 @@ def _height_of(canvas: NDArray[np.float32]) -> float:
     return height
 
 
-def _numbered(axes: Axes, canvas: NDArray[np.float32], count: int, top: float, **colours: object) -> float:
+def _numbered(axes: Axes, canvas: NDArray[np.float32], count: int, top: float, **colours: Any) -> float:
     """Draw a mosaic whose filter number is the row's number plus the column's; returns where it ends."""
     width, height = _WIDTH - _LEFT - _RIGHT, _height_of(canvas)
     place(axes, canvas, _LEFT, top, width, height, **colours)

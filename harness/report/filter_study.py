@@ -18,7 +18,7 @@ from harness.insight.filters import (
     first_kernels,
     strongest,
 )
-from harness.report.subject import Subject, logits_of
+from harness.report.subject import Subject
 
 MOST_CLASSES = 20
 """At most so many classes get their image and their feature maps: it takes seconds each where images are large, and
@@ -100,13 +100,14 @@ def study(subject: Subject, seed: int, progress: Callable[[str], None] = lambda 
 
 def _classes(subject: Subject, seed: int) -> ClassStudy:
     shown = np.arange(min(subject.probabilities.shape[1], MOST_CLASSES))
-    logits = logits_of(subject.logits, subject.images)
     examples: list[ClassExample | None] = []
     for label in shown.tolist():
         of_class = np.flatnonzero(subject.labels == label)
         if len(of_class):
-            row = int(of_class[logits[of_class, label].argmax()])
-            examples.append(ClassExample(row, float(logits[row, label]), float(subject.probabilities[row, label])))
+            row = int(of_class[subject.outputs[of_class, label].argmax()])
+            examples.append(
+                ClassExample(row, float(subject.outputs[row, label]), float(subject.probabilities[row, label]))
+            )
         else:
             examples.append(None)
     return ClassStudy(class_optimal_images(subject.logits, shown, seed=seed), examples)

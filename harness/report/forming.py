@@ -9,7 +9,7 @@ from harness.insight.saliency import METHODS, bound
 from harness.models.logits import pixels_to_logits
 from harness.report.examples import correct
 from harness.report.saliency_figures import saliency_picture
-from harness.report.subject import probabilities
+from harness.report.subject import outputs_of, softmax
 from harness.training.tensorboard import TensorBoard
 from harness.training.writers import Writer
 
@@ -35,7 +35,7 @@ class FormingMaps(Writer):
             height, width, channels = self._images.shape[1:]
             self._twin = pixels_to_logits(model, (height, width, channels))
         self._twin.set_weights(model.get_weights())
-        says = probabilities(self._twin, self._images)
+        says = softmax(outputs_of(self._twin, self._images))
         for name in self._insight.methods:
             values = bound(name, self._insight.layer)(self._twin, self._images, says.argmax(axis=1))
             picture = saliency_picture(

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from harness.report.table import Table
@@ -60,16 +63,44 @@ def blank(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def place(axes: Axes, image: NDArray[Any], x: float, y: float, width: float, height: float, **colours: Any) -> None:
-    """Draw an image, (height, width) or RGB, into axes made by `blank`; pixels keep sharp edges."""
-    axes.imshow(
-        image,
-        extent=(x, x + width, y + height, y),
-        aspect="auto",
-        interpolation="nearest",
-        origin="upper",
-        **colours,
-    )
+def place(
+    axes: Axes,
+    image: NDArray[Any],
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    cmap: str | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+) -> None:
+    """Draw an image, RGB from 0 to 1 or 255, or (height, width) in the colours of `cmap`, into axes made by `blank`;
+    pixels keep sharp edges, NaN is drawn as nothing."""
+    colours = ScalarMappable(Normalize(vmin, vmax), cmap).to_rgba(image, bytes=True)
+    axes.add_artist(_Tile(colours, Bbox.from_bounds(x, y, width, height)))
+
+
+class _Tile(Artist):
+    """What AxesImage would draw, to the pixel, without what it prepares for: there are some thousand on a page."""
+
+    def __init__(self, colours: NDArray[np.uint8], inches: Bbox) -> None:
+        super().__init__()
+        self._colours = colours
+        self._inches = inches
+
+    def draw(self, renderer: RendererBase) -> None:
+        assert self.axes is not None
+        place = self._inches.transformed(self.axes.transData)  # y now counts from below, and y1 is the lower edge
+        left, columns = _nearest(place.x0, place.x1, self._colours.shape[1])
+        below, rows = _nearest(place.y1, place.y0, self._colours.shape[0])
+        renderer.draw_image(renderer.new_gc(), left, below, self._colours[len(self._colours) - 1 - rows][:, columns])
+
+
+def _nearest(low: float, high: float, count: int) -> tuple[int, NDArray[np.intp]]:
+    """The first pixel between two edges, and for each the one of `count` equal parts in which its centre lies."""
+    first, after = round(low), round(high)
+    parts = (np.arange(first, after) + 0.5 - low) / (high - low) * count
+    return first, np.clip(np.ceil(parts) - 1, 0, count - 1).astype(np.intp)
 
 
 def colour_bar(

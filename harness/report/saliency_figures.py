@@ -101,8 +101,8 @@ def saliency_picture(
             left += step
             signed = METHODS[method].signed
             limit = max(float(np.abs(method_maps[index]).max()), 1e-12)
-            colours = {"cmap": SIGNED, "vmin": -limit} if signed else {"cmap": UNSIGNED, "vmin": 0}
-            place(axes, method_maps[index], left, top, wide, tall, vmax=limit, **colours)
+            cmap, low = (SIGNED, -limit) if signed else (UNSIGNED, 0.0)
+            place(axes, method_maps[index], left, top, wide, tall, cmap, low, limit)
             _outline(axes, image, left, top, wide, tall, "black" if signed else "white")
     for place_of_bar, signed in enumerate(signs):
         left = _LABEL + place_of_bar * _BAR_STEP

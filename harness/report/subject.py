@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,13 @@ class Subject:
     """(n, height, width, channels), uint8 or float32."""
     labels: NDArray[np.int32]
     """(n,)"""
-    probabilities: NDArray[np.float32]
-    """(n, classes), of these images."""
+    outputs: NDArray[np.float32]
+    """(n, classes), what the model says of these images, before the softmax."""
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """(n, classes)"""
+        return softmax(self.outputs)
 
     @property
     def predicted(self) -> NDArray[np.intp]:
@@ -89,16 +95,15 @@ def readable(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def logits_of(model: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
+def outputs_of(logits: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
     """What the model says of images (n, height, width, channels): (n, classes), before the softmax."""
     starts = range(0, len(images), _BATCH)
-    return np.concatenate([model.predict_on_batch(images[at : at + _BATCH].astype(np.float32)) for at in starts])
+    return np.concatenate([logits.predict_on_batch(images[at : at + _BATCH].astype(np.float32)) for at in starts])
 
 
-def probabilities(logits: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
-    """What the model says of images (n, height, width, channels): (n, classes)."""
-    values = logits_of(logits, images)
-    shifted = np.exp(values - values.max(axis=1, keepdims=True))
+def softmax(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (n, classes) from logits."""
+    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     result: NDArray[np.float32] = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
     return result
 
@@ -107,11 +112,11 @@ def _subject(name: str, logits: keras.Model, images: NDArray[Any], labels: NDArr
     classes = logits.output_shape[-1]
     if labels.max() >= classes:
         raise DataError(f"label {labels.max()} is none of the model's {classes} classes, 0 to {classes - 1}")
-    says = probabilities(logits, images)
-    if not np.isfinite(says).all():
-        row = int(np.argmin(np.isfinite(says).all(axis=1)))
+    subject = Subject(name, logits, images, labels.astype(np.int32), outputs_of(logits, images))
+    if not np.isfinite(subject.probabilities).all():
+        row = int(np.argmin(np.isfinite(subject.probabilities).all(axis=1)))
         raise DataError(f"the model {name} gives numbers that are not finite for test image {row}")
-    return Subject(name, logits, images, labels.astype(np.int32), says)
+    return subject
 
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:

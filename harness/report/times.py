@@ -9,11 +9,9 @@ from typing import Any
 
 from harness.insight.layers import convolution
 from harness.insight.saliency import METHODS, Explain
+from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.report.explanation import Explained
 from harness.report.subject import Subject
-
-_TIMED = 16
-"""Images on which a method is timed."""
 
 
 def known_times(insight_file: Path, subject: Subject) -> dict[str, float]:
@@ -36,8 +34,8 @@ def times_json(subject: Subject, times: Mapping[str, float]) -> dict[str, Any]:
 
 
 def milliseconds(subject: Subject, method: Explain, explained: Explained) -> float:
-    """What one image takes, compiled, in a chunk of 16; two calls, of which the second counts."""
-    images, labels = explained.images()[:_TIMED], explained.predicted()[:_TIMED]
+    """What one image takes, compiled, in a chunk of up to 24; two calls, of which the second counts."""
+    images, labels = (of[:MOST_EXPLAINED_AGAIN] for of in (explained.images(), explained.predicted()))
     seconds = []
     for _ in range(2):
         start = time.perf_counter()

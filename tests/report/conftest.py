@@ -21,11 +21,11 @@ ROWS = [
 ]
 
 
-def small_model(channels: int, names: tuple[str, str]) -> keras.Model:
+def small_model(channels: int, names: tuple[str, str], first: type[keras.layers.Conv2D]) -> keras.Model:
     keras.utils.set_random_seed(3)
     x = pixels = keras.Input((28, 28, channels), name="pixels")
     x = keras.layers.Rescaling(1 / 255)(x)
-    x = keras.layers.Conv2D(4, 3, activation="relu", name=names[0])(x)
+    x = first(4, 3, activation="relu", name=names[0])(x)
     x = keras.layers.MaxPooling2D(4)(x)
     x = keras.layers.Conv2D(20, 3, activation="relu", name=names[1])(x)
     return keras.Model(pixels, keras.layers.Dense(10, name="logits")(keras.layers.Flatten()(x)))
@@ -37,15 +37,17 @@ def finished_run(
     mistaken: bool | None = None,
     count: int = 60,
     names: tuple[str, str] = ("conv_1", "conv_2"),
+    first: type[keras.layers.Conv2D] = keras.layers.Conv2D,
 ) -> RunDir:
     """A finished run's directory, of an untrained small model on `count` real digits.
 
-    `mistaken` relabels the digits so that the model is wrong about all of them, or about none.
+    `names` are those of its two convolutions, `first` is the class of the first. `mistaken` relabels the digits so that
+    the model is wrong about all of them, or about none.
     """
     mnist = sources.load("mnist")
     images = np.repeat(mnist.x_test[:count], channels, axis=-1)
     labels = mnist.y_test[:count]
-    model = small_model(channels, names)
+    model = small_model(channels, names, first)
     if mistaken is not None:
         labels = (model.predict(images, verbose=0).argmax(axis=1) + mistaken) % 10
     run = RunDir(folder / "small-run")

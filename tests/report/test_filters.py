@@ -13,13 +13,13 @@ from harness.report.filter_figures import feature_maps_picture
 from harness.report.filter_sections import filter_sections
 from harness.report.filter_study import FilterStudy, study
 from harness.report.page import Section
-from harness.report.subject import Subject, probabilities
+from harness.report.subject import Subject, outputs_of
 
 DEAD, COPIED, COPY = 3, 0, 2
 
 
 def subject_of(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Subject:
-    return Subject("small", model, images, labels, probabilities(model, images))
+    return Subject("small", model, images, labels, outputs_of(model, images))
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 import base64
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import keras
 import pytest
+import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
@@ -107,6 +110,32 @@ def test_another_layer_is_named_and_takes_no_time_from_the_next_look(run: RunDir
     assert "not at the last one" not in run.report_file.read_text()
     visualize(copy)
     assert copy.report_file.read_bytes() == run.report_file.read_bytes()
+
+
+@keras.saving.register_keras_serializable("test")
+class Counted(keras.layers.Conv2D):  # type: ignore[misc]
+    """Knows for how many images Python came by, where a function is compiled and where the model is called as it is."""
+
+    traced: ClassVar[list[int | None]] = []
+    eager: ClassVar[list[int]] = []
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        (self.traced if tf.inside_function() else self.eager).append(inputs.shape[0])
+        return super().call(inputs)
+
+
+def test_what_is_computed_again_and_again_is_compiled_once(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
+    run = make_run(tmp_path / "runs", first=Counted)
+    Counted.traced.clear()
+    Counted.eager.clear()
+    visualize(run)
+    shown = len(json.loads(run.insight_file.read_text())["images"])
+    assert shown < 24
+    # The copy is held against the model, then predicts all images and fewer; gradient and SmoothGrad; deletion and
+    # insertion; the strongest images; the ascents for the second convolution and for the classes, and their scores.
+    assert Counted.traced == [4, 60, shown, shown, 128, *[None] * 6]
+    # The copy held against the model, Grad-CAM, and feature maps: each of one shape, whoever asks for it.
+    assert Counter(Counted.eager).keys() == {4, shown, 9}
 
 
 def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:

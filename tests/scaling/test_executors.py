@@ -71,3 +71,19 @@ def test_timing_is_one_process_at_a_time_with_the_devices_of_all(
         until_ended(timing, 1)
     seen = [(tmp_path / f"{name}.out").read_text().strip() for name in ("one", "two", "timed")]
     assert seen == ["4,5", "6,7", "4,5,6,7"]
+
+
+def test_processes_that_outnumber_the_gpus_share_them_but_for_timing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    code = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    names = ["one", "two", "three"]
+    with Local(3) as local:
+        local.start([task(tmp_path, name, code) for name in names])
+        until_ended(local, 3)
+        with local.for_timing() as timing:
+            timing.start([task(tmp_path, "timed", code)])
+            until_ended(timing, 1)
+    seen = [(tmp_path / f"{name}.out").read_text().strip() for name in [*names, "timed"]]
+    assert seen == ["4", "7", "4", "4,7"]

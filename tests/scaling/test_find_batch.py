@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from harness.training.chunk import Chunk, ChunkResult
 from tests.processes import started
 
 Call = Callable[..., Any]
-PROBE = "optimizer.learning_rate=1.0e-9"
+TRY = "harness.bench_requests"
 """In the command line of every try."""
+BENCH = [sys.executable, "-m", TRY]
 
 
 @pytest.mark.parametrize("cap", [1, 5, 16, 17, 31, 1000, 55_000])
@@ -158,15 +160,24 @@ def test_the_smallest_gpu_that_is_used_sets_the_limit(monkeypatch: pytest.Monkey
     assert memory.gpu_limit(ClusterSection(), 2**30).size == 2**30
 
 
-def ended(command: list[str], most_bytes: int | None = None, most_seconds: float = 30) -> Ended:
-    """`watched.run` from a process without TensorFlow, as in use."""
-    run = f"run({command!r}, {most_bytes!r}, {most_seconds!r})"
-    program = f"import json; from harness.scaling.find_batch.watched import run; print(json.dumps(vars({run})))"
-    return Ended(**json.loads(subprocess.check_output([sys.executable, "-c", program])))
+def asked(command: list[str], requests: list[dict[str, Any]], **limits: Any) -> list[Ended]:
+    """`Process.ask` in turn, from a process without TensorFlow, as in use."""
+    limits = {"most_bytes": None, "most_seconds": 30} | limits
+    program = (
+        "import json; from harness.scaling.find_batch.watched import Process\n"
+        f"with Process({command!r}) as process:\n"
+        f"    print(json.dumps([vars(process.ask(request, **{limits!r})) for request in {requests!r}]))"
+    )
+    return [Ended(**told) for told in json.loads(subprocess.check_output([sys.executable, "-c", program]))]
+
+
+def trying(config: Path, *assignments: str) -> dict[str, Any]:
+    return {"config": str(config), "assignments": [*assignments, "schedule.name=constant"], "repeats": 1}
 
 
 def python(program: str, **limits: Any) -> Ended:
-    return ended([sys.executable, "-c", program], **limits)
+    (ended,) = asked([sys.executable, "-c", program], [{}], **limits)
+    return ended
 
 
 def test_a_process_that_takes_too_much_memory_is_killed() -> None:
@@ -183,9 +194,37 @@ def test_a_process_that_hangs_is_killed() -> None:
 
 
 def test_a_process_that_keeps_within_the_limits_is_left_alone() -> None:
-    modest = python("print('x' * 200_000)", most_bytes=2**30)
+    modest = python("""print('{"result": {"x": "' + 'x' * 200_000 + '"}}')""", most_bytes=2**30)
     assert modest.ran_out() is None
-    assert len(modest.output) == 200_001
+    assert modest.result is not None
+    assert len(modest.result["x"]) == 200_000
+
+
+ECHO = """
+import json, os, sys
+for line in sys.stdin:
+    told = {"result": {"pid": os.getpid()}}
+    exec(json.loads(line)["do"])
+    print(json.dumps(told), flush=True)
+"""
+
+
+def test_a_process_answers_until_it_dies_and_then_there_is_another() -> None:
+    do = ["pass", "pass", "os.kill(os.getpid(), 9)", "pass", "sys.exit('gone')", "pass"]
+    first, second, killed, third, gone, fourth = asked([sys.executable, "-c", ECHO], [{"do": each} for each in do])
+    assert first.result == second.result
+    assert (killed.result, killed.ran_out()) == (None, "killed by SIGKILL")
+    assert third.result not in (first.result, None)
+    assert (gone.exit_code, gone.errors) == (1, "gone\n"), "what an earlier process said is not this one's"
+    assert fourth.result not in (first.result, third.result, None)
+
+
+def test_the_error_of_an_answer_is_told_and_the_process_lives() -> None:
+    do = ["told = {'error': 'no such GPU', 'exit_code': 2}", "pass", "pass"]
+    refused, first, second = asked([sys.executable, "-c", ECHO], [{"do": each} for each in do])
+    with pytest.raises(UserError, match=r"^no such GPU$"):
+        refused.ran_out()
+    assert first.result == second.result
 
 
 @pytest.mark.parametrize(
@@ -204,16 +243,15 @@ def test_what_a_process_short_of_memory_dies_of_is_known(program: str, reason: s
 
 @pytest.mark.slow
 def test_a_real_try_that_gets_no_memory_is_known(small_config: Path) -> None:
-    command = [*(sys.executable, "-c", "from harness.cli import main; main()"), "bench", str(small_config), "--quick"]
     # The first layer's outputs alone would take 30 GB.
-    command += ["--set", "train.global_batch=350000", "--set", "schedule.name=constant"]
-    limited = ended(["bash", "-c", 'ulimit -v 20000000; exec "$@"', "bash", *command], most_seconds=120)
+    request = trying(small_config, "train.global_batch=350000")
+    (limited,) = asked(["bash", "-c", 'ulimit -v 20000000; exec "$@"', "bash", *BENCH], [request], most_seconds=120)
     # TensorFlow 2.21 tells some of its allocations that fail, and stumbles over others.
     assert limited.ran_out() in ("out of memory", "killed by SIGSEGV"), limited
 
 
 def test_other_failures_are_no_verdict_on_the_size() -> None:
-    failed = Ended(2, None, 0, "", "a warning\nerror: no such GPU\n")
+    failed = Ended(2, None, 0, None, "a warning\nerror: no such GPU\n")
     with pytest.raises(UserError, match=r"^no such GPU$"):
         failed.ran_out()
     with pytest.raises(HarnessError, match="exit code 1: loss is not finite") as caught:
@@ -292,6 +330,81 @@ def test_where_memory_is_no_limit_the_training_rows_are(unlimited: dict[str, Any
 
 
 @pytest.mark.slow
+def test_one_process_makes_the_same_tries_as_one_each(unlimited: dict[str, Any], large_images: Path) -> None:
+    with started(one_process(large_images)) as process:
+        said, errors = process.communicate()
+    *progress, result = said.splitlines()
+    told = json.loads(result)
+    assert errors == ""
+    alike = ("replica_batch", "global_batch", "micro_batch", "fits", "reason")
+    assert [[each[key] for key in alike] for each in told["tries"]] == [
+        [each[key] for key in alike] for each in unlimited["tries"]
+    ]
+    assert all(each["images_per_second"]["median"] > 0 for each in told["tries"])
+    for key in ("device", "replicas", "training_rows", "ended_by", "accumulated"):
+        assert told[key] == unlimited[key]
+    assert told["largest"]["settings"] == unlimited["largest"]["settings"]
+    assert len(progress) == 1 + len(told["tries"])
+
+
+@pytest.mark.slow
+def test_where_the_process_of_all_tries_is_killed_the_batch_does_not_fit_and_the_next_is_tried(
+    large_images: Path,
+) -> None:
+    with started(one_process(large_images)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("devices")
+        (pid,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+        os.kill(pid, signal.SIGKILL)
+        *progress, result = process.stdout.read().splitlines()
+    told = json.loads(result)
+    assert "does not fit (killed by SIGKILL)" in progress[0]
+    assert [each["fits"] for each in told["tries"]] == [False, *[True] * (len(told["tries"]) - 1)]
+    assert told["largest"]["replica_batch"] == 15
+    assert told["ended_by"] == "killed by SIGKILL"
+
+
+def one_process(config: Path) -> list[str]:
+    """A search on CPUs as on GPUs: it prints its progress, and what it found as the last line."""
+    find = f"find({str(config)!r}, progress=lambda line: print(line, flush=True), one_process=True)"
+    return [
+        sys.executable,
+        "-c",
+        f"import json; from harness.scaling.find_batch.search import find; print(json.dumps({find}))",
+    ]
+
+
+@pytest.mark.slow
+def test_a_bad_try_is_one_line_and_what_a_try_held_is_free_again(small_config: Path) -> None:
+    requests = [trying(small_config, each) for each in ("seed=0", "data.shift=200", "train.micro_batch=8")]
+    program = (
+        "import gc, io, json, tensorflow as tf; from harness.bench_requests import serve; answers = io.StringIO()\n"
+        f"serve(map(json.dumps, {requests!r}), answers)\n"
+        "print(answers.getvalue() + str(sum(isinstance(each, tf.Variable) for each in gc.get_objects())))"
+    )
+    first, refused, second, alive = subprocess.check_output([sys.executable, "-c", program], text=True).splitlines()
+    assert json.loads(refused)["exit_code"] == 2
+    assert json.loads(refused)["error"].startswith("data.shift: 200")
+    assert all(json.loads(line)["result"]["images_per_second"]["median"] > 0 for line in (first, second))
+    assert int(alive) == 0
+
+
+@pytest.mark.gpu
+def test_on_gpus_one_process_makes_all_tries(script: Path, small_config: Path, with_gpus: dict[str, str]) -> None:
+    pids: set[str] = set()
+    with started([script, "scale", "find-batch", small_config, "--json"], env=with_gpus) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None:
+            with suppress(OSError):  # nvidia-smi is soon gone
+                pids |= {pid for pid in children.read_text().split() if TRY in Path(f"/proc/{pid}/cmdline").read_text()}
+            time.sleep(0.1)
+        told = json.loads(process.communicate()[0])
+    assert len(pids) == 1
+    small, *_, large = sorted(told["tries"], key=lambda each: each["global_batch"])
+    assert 0 < small["peak_memory_bytes"] < large["peak_memory_bytes"]
+
+
+@pytest.mark.slow
 def test_under_a_limit_the_largest_that_fits_is_found_and_the_configs_own_batch_accumulated(
     unlimited: dict[str, Any], script: Path, large_images: Path, tmp_path: Path
 ) -> None:
@@ -344,7 +457,7 @@ def test_no_try_outlives_the_search(number: int, script: Path, small_config: Pat
         while not (pids := children.read_text().split()) and time.monotonic() < end:
             time.sleep(0.02)
         (pid,) = map(int, pids)
-        while PROBE not in Path(f"/proc/{pid}/cmdline").read_text() and time.monotonic() < end:
+        while TRY not in Path(f"/proc/{pid}/cmdline").read_text() and time.monotonic() < end:
             time.sleep(0.02)
         assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
         assert os.getsid(pid) == pid, "a terminal's Ctrl-C must not reach it by itself"

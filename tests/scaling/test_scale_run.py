@@ -12,6 +12,7 @@ import pytest
 
 from harness.run_dir import RunDir
 from harness.scaling.tables.trials import read
+from tests.processes import started
 
 pytestmark = pytest.mark.slow
 
@@ -101,3 +102,14 @@ def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(s
     assert again.returncode == 0, again.stderr
     assert finished(folder) == after
     assert (folder / "report.html").read_text() == page
+
+
+def test_trials_that_share_a_gpu_are_told_and_run(script: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    command = [script, *QUICK, "--dir", folder, "--max-parallel", "2"]
+    with started(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": "0"}) as process:
+        assert process.stdout is not None
+        assert any("2 trials at a time share one GPU" in line for line in process.stdout)
+        until(lambda: len(running_in(folder / "trials")) == 2, process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 128 + signal.SIGINT

@@ -23,7 +23,7 @@ def gradient(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) ->
 
     Simonyan et al. 2013, "Deep Inside Convolutional Networks" (arXiv 1312.6034), section 3.
     """
-    return _absolute_gradient(logits, _functional(logits), images, labels)
+    return in_chunks(logits, lambda images, labels: _absolute(logits, images, labels).numpy(), images, labels)
 
 
 def gradient_times_input(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
@@ -103,10 +103,16 @@ def guided_backpropagation(logits: keras.Model, images: NDArray[Any], labels: ND
     Springenberg et al. 2014, "Striving for Simplicity" (arXiv 1412.6806), section 3.4. Raises UserError where the model
     has no relu.
     """
-    return _absolute_gradient(logits, guided(_functional(logits)), images, labels)
+    copy = guided(_functional(logits))
+    return in_chunks(logits, lambda images, labels: _largest_sizes(copy, images, labels).numpy(), images, labels)
 
 
 # Compiled once for each model, and not once for each call: the sanity check explains one model many times.
+
+
+@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+def _absolute(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return _largest_sizes(_functional(logits), images, labels)
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -148,14 +154,10 @@ def _functional(logits: keras.Model) -> keras.Model:
     return keras.Model(logits.inputs, logits.outputs[0])
 
 
-def _absolute_gradient(logits: keras.Model, explained: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
-    engine = Saliency(explained)
-
-    def maps(images: tf.Tensor, labels: tf.Tensor) -> NDArray[Any]:
-        result: NDArray[Any] = engine(logit_of(labels), images, normalize_map=False)
-        return result
-
-    return in_chunks(logits, maps, images, labels)
+def _largest_sizes(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Of the gradient, max over channels."""
+    sizes = Saliency(model)(logit_of(labels), images, keepdims=True, normalize_map=False)
+    return tf.reduce_max(sizes, axis=-1)
 
 
 def _gradient(logits: Logits, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

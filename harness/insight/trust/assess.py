@@ -16,7 +16,7 @@ from harness.insight.trust.interval import Interval
 from harness.insight.trust.sanity import SEEDS, Sanity, cascade, layers_with_weights
 from harness.insight.trust.stability import stability
 
-_MOST_EXPLAINED_AGAIN = 24
+MOST_EXPLAINED_AGAIN = 24
 """Images of the sanity check and of stability, which make maps of each some dozen times over."""
 
 
@@ -63,7 +63,7 @@ def assess(
     controls: dict[str, Explain] = {"random": partial(chance, seed=seed), "edges": edges}
     drawn = {name: method(logits, images, labels) for name, method in controls.items()}
     faithful = {name: faithfulness(logits, of, images, labels, seed=seed) for name, of in {**maps, **drawn}.items()}
-    few = np.unique(np.linspace(0, len(images) - 1, min(len(images), _MOST_EXPLAINED_AGAIN)).astype(int))
+    few = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST_EXPLAINED_AGAIN)).astype(int))
     some = images[few], labels[few]
     sane = cascade(logits, methods, *some, seed=seed, progress=lambda layer: progress("sanity check"))
     progress("stability")

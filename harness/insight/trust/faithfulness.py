@@ -103,13 +103,16 @@ def _curves(
     moved_at: NDArray[np.uint8],
     labels: NDArray[Any],
 ) -> NDArray[np.float32]:
-    values = np.empty((len(before), STEPS + 1), np.float32)
-    for start in range(0, len(before), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        for step in range(STEPS + 1):
-            images = np.where((moved_at[rows] <= step)[..., np.newaxis], after[rows], before[rows])
-            values[rows, step] = _probability(logits, tf.constant(images), tf.constant(labels[rows], tf.int32))
-    return values
+    count = len(before) * (STEPS + 1)
+    chunk = min(_CHUNK, count)
+    values = np.empty(count, np.float32)
+    for start in range(0, count, chunk):
+        # All chunks are of one shape, for which the model is compiled, and on GPUs its kernels chosen, once.
+        of, step = np.divmod(np.arange(start, start + chunk) % count, STEPS + 1)
+        images = np.where((moved_at[of] <= step[:, np.newaxis, np.newaxis])[..., np.newaxis], after[of], before[of])
+        found = _probability(logits, tf.constant(images), tf.constant(labels[of], tf.int32))
+        values[start : start + chunk] = found[: count - start]
+    return values.reshape(len(before), STEPS + 1)
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]

@@ -118,7 +118,9 @@ class _Likeness:
     @classmethod
     def of(cls, then: Maps, now: Maps, among: NDArray[np.bool_]) -> "_Likeness":
         sizes = np.abs(then), np.abs(now)
-        return cls(spearman(then, now), spearman(*sizes), spearman(*sizes, among), ssim(then, now))
+        signed = spearman(then, now)
+        has_signs = bool((then < 0).any() or (now < 0).any())
+        return cls(signed, spearman(*sizes) if has_signs else signed, spearman(*sizes, among), ssim(then, now))
 
 
 def _summary(layers: tuple[str, ...], found: list[list[_Likeness]]) -> Sanity:

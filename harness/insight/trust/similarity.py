@@ -1,5 +1,6 @@
 """How alike two sets of maps are, image by image."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,18 @@ def spearman(a: NDArray[Any], b: NDArray[Any], among: NDArray[np.bool_] | None =
     Args:
         among: (n, height, width), the pixels that count; all where it is None.
     """
+    ranks: Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]
     if among is None:
-        among = np.ones(a.shape, np.bool_)
-    return np.array([_correlation(x[m], y[m]) for x, y, m in zip(a, b, among, strict=True)])
+        ranks = zip(*(rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (a, b)), strict=True)
+    else:
+        ranks = ((rankdata(x[m]), rankdata(y[m])) for x, y, m in zip(a, b, among, strict=True))
+    return np.array([_correlation(*of_image) for of_image in ranks])
 
 
-def _correlation(x: NDArray[Any], y: NDArray[Any]) -> float:
+def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     if len(x) < 2:
         return np.nan
-    p, q = (ranks - ranks.mean() for ranks in (rankdata(x), rankdata(y)))
+    p, q = x - x.mean(), y - y.mean()
     p_norm, q_norm = np.sqrt((p**2).sum()), np.sqrt((q**2).sum())
     if p_norm == 0 or q_norm == 0:
         return float(p_norm == q_norm)

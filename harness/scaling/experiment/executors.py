@@ -16,7 +16,7 @@ from typing import IO, NamedTuple, Protocol, Self
 from harness.cluster.environment import alone
 from harness.errors import ConfigError, DeviceError, HarnessError, UserError
 from harness.launch import die_with_parent
-from harness.resources import share_gpus
+from harness.resources import deal_gpus
 
 _SECONDS_TO_STOP = 120.0
 """For a process to end its chunk and save; then it is killed."""
@@ -57,21 +57,15 @@ class Executor(Protocol):
 
 
 class Local:
-    """Processes of this machine, which end with this one; the GPUs are shared equally among them."""
+    """Processes of this machine, which end with this one; the GPUs are dealt out among them."""
 
     seconds_between_looks = 0.1
 
     def __init__(self, max_parallel: int = 1) -> None:
-        """Raises DeviceError where there are fewer GPUs than processes."""
         self.capacity = max_parallel
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        try:
-            shares = share_gpus(max_parallel, None, visible) if max_parallel > 1 else None
-        except DeviceError as error:
-            raise DeviceError(f"--max-parallel: {error}") from None
-        self._environments = [
-            {} if shares is None else {"CUDA_VISIBLE_DEVICES": ",".join(shares[slot])} for slot in range(max_parallel)
-        ]
+        dealt = deal_gpus(max_parallel, os.environ.get("CUDA_VISIBLE_DEVICES")) if max_parallel > 1 else None
+        self.gpus: Sequence[Sequence[str]] | None = dealt
+        """Of each process that runs at a time, the same for several where there are too few; None for all it finds."""
         self._running: dict[int, tuple[Task, subprocess.Popen[bytes]]] = {}
 
     def for_timing(self) -> "Local":
@@ -86,11 +80,14 @@ class Local:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=errors,
-                    env={**alone(os.environ), **self._environments[slot]},
+                    env=alone(os.environ) | self._gpus_of(slot),
                     start_new_session=True,
                     preexec_fn=die_with_parent,
                 )
             self._running[slot] = task, process
+
+    def _gpus_of(self, slot: int) -> dict[str, str]:
+        return {} if self.gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus[slot])}
 
     def ended(self) -> list[Task]:
         slots = [slot for slot, (_, process) in self._running.items() if process.poll() is not None]

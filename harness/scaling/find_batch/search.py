@@ -1,9 +1,11 @@
-"""The largest batch that fits in memory, and the fastest: found by trying, each try a fresh process of `bench`.
+"""The largest batch that fits in memory, and the fastest: found by trying, in processes of `bench_requests`.
 
-No TensorFlow here: while a try measures, this process must take neither processor nor memory.
+On GPUs one process makes all tries: it survives running out of their memory, and its start takes longer than a try. On
+CPUs each try has a process of its own, which may die of it, and whose peak is that of this try. No TensorFlow here:
+while a try measures, this process must take neither processor nor memory.
 """
 
-import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,14 +14,13 @@ from harness.cluster.batch import BatchPlan
 from harness.config import Config, load
 from harness.data import sources
 from harness.errors import ConfigError, OutOfMemory
-from harness.launch import HARNESS
 from harness.scaling.find_batch import memory, watched
+from harness.scaling.find_batch.bench import TRY_SECONDS, Bench
 from harness.scaling.find_batch.memory import Limit
 
 _START = 16
 """Examples on a replica in the first try."""
 _REPEATS = 3
-_TRY_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def find(
     assignments: Sequence[str] = (),
     asked: str | None = None,
     progress: Callable[[str], None] = lambda line: None,
+    one_process: bool | None = None,
 ) -> dict[str, Any]:
     """Try batches of `config` on the devices of this machine; nothing is written.
 
@@ -54,6 +56,8 @@ def find(
         config: as on the command line; `assignments`: its `--set` values.
         asked: the most memory to take, such as "4GiB"; None for what the GPUs have, or the machine has available.
         progress: is given lines of text as it goes.
+        one_process: whether one process makes all tries; None for yes on GPUs alone. On CPUs each peak is then that of
+            the largest batch so far.
 
     Returns:
         {"device", "replicas", "training_rows", "limit": {"size" in bytes or None, "source"},
@@ -73,7 +77,12 @@ def find(
             "add --set cluster.strategy=auto to try on the devices of one"
         )
     rows = len(sources.load(checked.data.source).splits(checked.data.validation)[0])
-    attempts = _Attempts.on_these_devices(_command(config, assignments, checked), checked, most, progress)
+    with watched.Process([sys.executable, "-m", "harness.bench_requests"]) as process:
+        bench = Bench(process, config, assignments, checked)
+        return _found(_Attempts.on_these_devices(bench, checked, most, progress, one_process), checked, rows)
+
+
+def _found(attempts: "_Attempts", checked: Config, rows: int) -> dict[str, Any]:
     cap = rows // attempts.replicas
     if not cap:
         raise ConfigError(f"{rows} training rows are too few for {attempts.replicas} replicas: use fewer devices")
@@ -140,9 +149,9 @@ def fastest(fitting: Sequence[Try]) -> Try:
 
 @dataclass
 class _Attempts:
-    """Tries batches on devices that are known by now, one process after another."""
+    """Tries batches on devices that are known by now."""
 
-    command: Sequence[str]
+    bench: Bench
     device: str
     replicas: int
     on_gpus: bool
@@ -152,20 +161,26 @@ class _Attempts:
 
     @classmethod
     def on_these_devices(
-        cls, command: Sequence[str], checked: Config, asked: int | None, progress: Callable[[str], None]
+        cls,
+        bench: Bench,
+        checked: Config,
+        asked: int | None,
+        progress: Callable[[str], None],
+        one_process: bool | None,
     ) -> "_Attempts":
         """Learn the devices, which only TensorFlow knows, from a batch of one example."""
-        probe = _run(command, 1, None, repeats=1, most_bytes=memory.host_limit(None).size)
-        if reason := probe.ran_out():
+        probe = bench.measure(1, None, repeats=1, most_bytes=memory.host_limit(None).size)
+        reason, found = probe.ran_out(), probe.result
+        if found is None:
             raise OutOfMemory(f"not even a batch of 1 example fits ({reason})")
-        found = json.loads(probe.output)
         on_gpus = found["gpus"] > 0
+        bench.one_process = on_gpus if one_process is None else one_process
         limit = memory.gpu_limit(checked.cluster, asked) if on_gpus else memory.host_limit(asked)
         if limit.size is not None and (taken := int(found["peak_memory_bytes"])) > limit.size:
             raise OutOfMemory(f"a batch of 1 example takes {memory.as_text(taken)}, and the limit is {limit}")
         replicas = f"{found['replicas']} replica{'s' if found['replicas'] > 1 else ''}"
         progress(f"devices   {found['device']}, {replicas}; limit {limit}")
-        return cls(command, found["device"], found["replicas"], on_gpus, limit, progress)
+        return cls(bench, found["device"], found["replicas"], on_gpus, limit, progress)
 
     def at_once(self, replica_batch: int) -> Try:
         """Try so many examples on each of the replicas."""
@@ -177,18 +192,17 @@ class _Attempts:
             tried = self._try(global_batch, size)
             if tried.fits:
                 return tried
-            if tried.reason == watched.not_done(_TRY_SECONDS):  # nor would it be in more and smaller ones
+            if tried.reason == watched.not_done(TRY_SECONDS):  # nor would it be in more and smaller ones
                 break
         return None
 
     def _try(self, global_batch: int, micro_batch: int | None) -> Try:
         rows = BatchPlan(global_batch, self.replicas, micro_batch).micro_rows
         limit = self.limit.size
-        ended = _run(self.command, global_batch, micro_batch, _REPEATS, most_bytes=None if self.on_gpus else limit)
+        ended = self.bench.measure(global_batch, micro_batch, _REPEATS, most_bytes=None if self.on_gpus else limit)
         reason, peak, speed = ended.ran_out(), None if self.on_gpus else ended.peak_memory_bytes, None
-        if reason is None:
-            result = json.loads(ended.output)
-            peak, speed = int(result["peak_memory_bytes"]), result["images_per_second"]
+        if ended.result is not None:
+            peak, speed = int(ended.result["peak_memory_bytes"]), ended.result["images_per_second"]
             if limit is not None and peak > limit:
                 reason, speed = memory.above(limit), None
         headroom = None if reason or peak is None or limit is None else limit - peak
@@ -196,21 +210,6 @@ class _Attempts:
         self.tries.append(tried)
         self.progress(f"try {len(self.tries):<6}{_in_one_line(tried)}")
         return tried
-
-
-def _command(config: str, assignments: Sequence[str], checked: Config) -> list[str]:
-    # Neither memory nor speed hangs on the learning rate; but one that is meant for a large batch may make a small one
-    # diverge, and a warm-up in steps may be longer than the training with a large batch.
-    safe = [f"optimizer.name={checked.optimizer.name}", "optimizer.learning_rate=1.0e-9", "schedule.name=constant"]
-    return [*HARNESS, "bench", config, *_as_options([*assignments, *safe]), "--quick", "--json"]
-
-
-def _run(
-    command: Sequence[str], global_batch: int, micro_batch: int | None, repeats: int, most_bytes: int | None
-) -> watched.Ended:
-    micro = "null" if micro_batch is None else str(micro_batch)
-    settings = _as_options([f"train.global_batch={global_batch}", f"train.micro_batch={micro}"])
-    return watched.run([*command, *settings, "--repeats", str(repeats)], most_bytes, _TRY_SECONDS)
 
 
 def _as_options(assignments: Sequence[str]) -> list[str]:

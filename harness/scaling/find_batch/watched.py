@@ -1,15 +1,18 @@
-"""A process of `harness` that is ended where it takes too much memory or time, and why it ended."""
+"""A process that measures what it is asked for, is ended where it takes too much memory or time, and why it ended."""
 
+import json
 import os
 import re
+import select
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from harness.cluster.environment import alone
 from harness.errors import HarnessError, UserError
@@ -26,25 +29,26 @@ _DEADLY = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS)
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that is no more."""
+    """What came of a request: an answer, or the end of the process."""
 
     exit_code: int
-    """-n after signal n."""
+    """The answer's, 0 where it is a result; of a process that ended, where -n is signal n."""
     ended_for: str | None
-    """Why we did not leave it to its end."""
+    """Why we did not leave the process to its end."""
     peak_memory_bytes: int
-    """Of its main memory, as often as we looked."""
-    output: str
+    """Of the process's main memory since its start, as often as we looked."""
+    result: dict[str, Any] | None
     errors: str
+    """The answer's, or what a process that ended has written to standard error."""
 
     def ran_out(self) -> str | None:
-        """Why the machine had not enough for it, in a few words; None where it ended well.
+        """Why the machine had not enough for it, in a few words; None where there is a result.
 
         Raises UserError or HarnessError, with its last line, where it failed for another reason.
         """
         if self.ended_for is not None:
             return self.ended_for
-        if self.exit_code == 0:
+        if self.result is not None:
             return None
         if -self.exit_code in _DEADLY:
             return f"killed by {signal.Signals(-self.exit_code).name}"
@@ -56,36 +60,75 @@ class Ended:
         raise HarnessError(f"a process failed with exit code {self.exit_code}: {last_line}")
 
 
-def run(command: Sequence[str], most_bytes: int | None, most_seconds: float) -> Ended:
-    """Run a process, in no cluster, to its end or until it takes more than that. It never outlives this call."""
-    peak, ended_for, deadline = 0, None, time.monotonic() + most_seconds
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command,
-            env=alone(os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
+class Process:
+    """In no cluster, started when it is asked something and again where it has ended; it never outlives its `with`."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """Args:
+        command: of a process that for each line of JSON on its standard input prints one: {"result": an object}, or
+            {"error": text, "exit_code"}.
+        """
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._open = ExitStack()
+
+    def ask(self, request: Mapping[str, Any], most_bytes: int | None, most_seconds: float) -> Ended:
+        """Wait for the answer or the end of the process, which is ended where it takes more than that."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._started()
+        process, answer = self._process, bytearray()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError):  # it has ended, as is seen below
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+        peak, ended_for, deadline = 0, None, time.monotonic() + most_seconds
+        while not answer.endswith(b"\n"):
+            peak = max(peak, _peak_bytes(process.pid))
+            if most_bytes is not None and peak > most_bytes:
+                ended_for = above(most_bytes)
+            elif time.monotonic() > deadline:
+                ended_for = not_done(most_seconds)
+            if ended_for is not None:
+                self.end()
+                break
+            if select.select([process.stdout], [], [], _SECONDS_BETWEEN_LOOKS)[0]:
+                if not (some := os.read(process.stdout.fileno(), 65536)):
+                    process.wait()
+                    break
+                answer += some
+        else:
+            told = json.loads(answer)
+            return Ended(told.get("exit_code", 0), None, peak, told.get("result"), told.get("error", ""))
+        self._errors.seek(0)
+        return Ended(process.returncode, ended_for, peak, None, self._errors.read().decode(errors="replace"))
+
+    def end(self) -> None:
+        """End the process, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def __enter__(self) -> Self:
+        self._errors = self._open.enter_context(tempfile.TemporaryFile())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+        self._open.close()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        self._errors.seek(0)
+        self._errors.truncate()
+        return subprocess.Popen(
+            self._command,
+            env={"TF_CPP_MIN_LOG_LEVEL": "2"} | alone(os.environ),  # so that the last line is not TensorFlow's
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
             start_new_session=True,  # so that a terminal's Ctrl-C is ours alone to handle
             preexec_fn=_die_first,
         )
-        try:
-            while process.poll() is None and ended_for is None:
-                peak = max(peak, _peak_bytes(process.pid))
-                if most_bytes is not None and peak > most_bytes:
-                    ended_for = above(most_bytes)
-                elif time.monotonic() > deadline:
-                    ended_for = not_done(most_seconds)
-                else:
-                    time.sleep(_SECONDS_BETWEEN_LOOKS)
-        finally:
-            process.kill()
-            process.wait()
-        texts = []
-        for file in (output, errors):
-            file.seek(0)
-            texts.append(file.read().decode(errors="replace"))
-        return Ended(process.returncode, ended_for, peak, *texts)
 
 
 def not_done(seconds: float) -> str:
