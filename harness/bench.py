@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,8 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
 
         train_for(1)
         first_step = {"seconds": process_seconds(), "peak_memory_bytes": peak_memory_bytes()}
-        training = _step_seconds(train_for, cluster, repeats, chunk_seconds, first_steps=1 if quick else 10)
+        first_steps = 1 if quick else 10
+        training = _step_seconds(train_for, chunk.steps.whole, cluster, repeats, chunk_seconds, first_steps)
         batch = config.train.global_batch
         result = {
             "device": describe_device(),
@@ -71,7 +73,10 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
             "peak_memory_bytes": peak_memory_bytes(),
         }
         if not quick:
-            pipeline = _step_seconds(_consumer(cluster, chunk.steps.source), cluster, repeats, chunk_seconds / 2)
+            source = chunk.steps.source
+            consume, block = _consumer(cluster, source), source.block or 1
+            whole = partial(_blocks, block=block)
+            pipeline = _step_seconds(consume, whole, cluster, repeats, chunk_seconds / 2, first_steps)
             result["pipeline_images_per_second"] = spread([batch / seconds for seconds in pipeline])
         return result
 
@@ -116,15 +121,25 @@ def _with_range(values: dict[str, float], unit: str, form: str, scale: float = 1
     return f"{median} {unit} (median; {low} to {high})"
 
 
+def _blocks(steps: int, block: int) -> int:
+    return -(-steps // block) * block
+
+
 def _step_seconds(
-    run: Callable[[int], None], cluster: Cluster, repeats: int, chunk_seconds: float, first_steps: int = 10
+    run: Callable[[int], None],
+    whole: Callable[[int], int],
+    cluster: Cluster,
+    repeats: int,
+    chunk_seconds: float,
+    first_steps: int,
 ) -> list[float]:
-    """Seconds per step in each of `repeats` chunks, after the warm-up; `run` is given a chunk's number of steps."""
+    """Seconds per step in each of `repeats` chunks, after the warm-up; `run` is given a chunk's number of steps, one
+    that `whole` makes of about so many."""
     clock, seconds = Clock(), []
     for _ in range(_WARM_UP_CHUNKS + repeats):
         # All workers must take the same number of steps, so the chief's pace counts.
         pace = clock.steps_in(chunk_seconds) if clock.step_seconds else first_steps
-        steps = int(from_chief(cluster, np.array(pace)))
+        steps = whole(int(from_chief(cluster, np.array(pace))))
         with clock.training(steps):
             run(steps)
         seconds.append(clock.step_seconds)

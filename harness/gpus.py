@@ -31,10 +31,11 @@ def warning(environment: Mapping[str, str]) -> str | None:
         return None
     problem = f"nvidia-smi lists {count} GPU{'s' if count > 1 else ''} and TensorFlow can't use any"
     absent = cuda.missing()
-    if absent == [cuda.DRIVER]:
-        fix = "it belongs to NVIDIA's driver, and `docker run --gpus all` brings it into a container"
-    elif absent:
-        fix = f"to install: {install_cuda()}"
-    else:
+    if not absent:
         return f"{problem}, though its libraries are there; what it says: TF_CPP_MIN_LOG_LEVEL=0 harness doctor"
-    return f"{problem}, for want of {', '.join(absent)}; {fix}"
+    fixes = []
+    if cuda.DRIVER in absent:
+        fixes.append(f"{cuda.DRIVER} belongs to NVIDIA's driver; `docker run --gpus all` brings it into a container")
+    if absent != [cuda.DRIVER]:
+        fixes.append(f"to install the CUDA libraries: {install_cuda()}")
+    return f"{problem}, because {', '.join(absent)} can't be loaded; {'; '.join(fixes)}"

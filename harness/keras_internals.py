@@ -1,10 +1,12 @@
-"""Everything that reaches into Keras and TensorFlow beyond their public names.
+"""What training reaches for in Keras and TensorFlow beyond their public names.
 
-Checked against Keras 3.15.1 and TensorFlow 2.21.0; each has a test, which is where a newer version shows first.
+Checked against Keras 3.15.1 and TensorFlow 2.21.0; each has a test, which is where a newer version shows first. One
+more stands in cluster/strategy.py: the class that a strategy over chosen devices extends.
 """
 
 import functools
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ from tensorflow.python.framework import config
 _Rule = TypeVar("_Rule", bound=keras.optimizers.Optimizer)
 
 _KERAS_MAX_POOL = nn.max_pool
+_thread = threading.local()
 _PURE = (
     "stateless_apply",
     "assign",
@@ -42,12 +45,24 @@ def pure(rule: type[_Rule]) -> type[_Rule]:
 
 @contextmanager
 def strided_max_pooling() -> Iterator[None]:
-    """While entered, what is traced has `strided_max_pool` in place of each of Keras's max poolings."""
-    nn.max_pool = strided_max_pool
+    """While entered, what this thread traces has `strided_max_pool` in place of each of Keras's max poolings.
+
+    By thread, as the replicas of a strategy are traced in one each, and take turns in the middle of a layer.
+    """
+    nn.max_pool = _max_pool
+    before, _thread.is_strided = _is_strided(), True
     try:
         yield
     finally:
-        nn.max_pool = _KERAS_MAX_POOL
+        _thread.is_strided = before
+
+
+def _max_pool(*args: Any, **kwargs: Any) -> tf.Tensor:
+    return (strided_max_pool if _is_strided() else _KERAS_MAX_POOL)(*args, **kwargs)
+
+
+def _is_strided() -> bool:
+    return getattr(_thread, "is_strided", False)
 
 
 def strided_max_pool(
@@ -84,7 +99,7 @@ def strided_max_pool(
         else:
             outputs.append((side - window) // step + 1)
     if any(map(any, paddings)):
-        inputs = tf.pad(inputs, paddings, constant_values=inputs.dtype.min)
+        inputs = tf.pad(inputs, paddings, constant_values=tf.constant(float("-inf"), inputs.dtype))
 
     def part(offsets: tuple[int, ...]) -> tf.Tensor:
         cut = [slice(None)] * inputs.ndim
@@ -118,3 +133,8 @@ def optimizer_moments(optimizer: keras.optimizers.Adam) -> int:
 def graph_layers(model: keras.Model) -> list[Any]:
     """All layers of a model, however deep inside others, itself left out."""
     return [layer for layer in model._flatten_layers() if layer is not model]
+
+
+def draws_at_random(layer: keras.layers.Layer) -> bool:
+    """Whether a layer draws: what it draws from is then a variable of its own."""
+    return bool(layer._seed_generators)

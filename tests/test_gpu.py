@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from harness.gpu_check.judging import REPLICAS_TOLERANCE
 from harness.run_dir import RunDir
 
 pytestmark = pytest.mark.gpu
@@ -135,7 +136,7 @@ def assert_same_weights(one: RunDir, several: RunDir, replicas: int) -> None:
     expected, actual = weights(one, 50), weights(several, 50)
     assert len(expected) == 10
     for path, array in expected.items():
-        assert np.linalg.norm(actual[path] - array) < 1e-5 * np.linalg.norm(array), path
+        assert np.linalg.norm(actual[path] - array) < REPLICAS_TOLERANCE * np.linalg.norm(array), path
 
 
 @pytest.mark.gpu(cards=2)

@@ -1,6 +1,7 @@
 """Each reach into Keras and TensorFlow beyond their public names: that it does what it did when it was written."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -122,6 +123,12 @@ def test_outside_of_it_keras_pools_itself() -> None:
         raise ZeroDivisionError
     _, operations = pooled(keras.layers.MaxPooling2D(2), tf.ones([1, 4, 4, 1]))
     assert "MaxPool" in operations
+
+
+def test_other_threads_pool_as_keras_does() -> None:
+    with strided_max_pooling(), ThreadPoolExecutor() as other:
+        _, operations = other.submit(pooled, keras.layers.MaxPooling2D(2), tf.ones([1, 4, 4, 1])).result()
+        assert "MaxPool" in operations
 
 
 def test_determinism_can_be_taken_back() -> None:

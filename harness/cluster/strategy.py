@@ -16,6 +16,7 @@ from harness.cluster.rendezvous import meet
 from harness.config.cluster import ClusterSection
 from harness.config.train import TrainSection
 from harness.errors import DeviceError
+from harness.keras_internals import disable_op_determinism
 from harness.resources import free_gpu_bytes, visible_gpus
 
 _SPLIT_SHARE = 0.8
@@ -88,6 +89,8 @@ def connect(
     if train.deterministic is True or (gpus and train.deterministic == "auto"):
         # GPU kernels add in any order unless told otherwise, and one config has to give one set of weights.
         tf.config.experimental.enable_op_determinism()
+    else:  # of an earlier call in this process
+        disable_op_determinism()
 
     if members is not None:
         meet(members, {**(common or {}), "devices of a worker": len(devices or ["CPU:0"])}, section.start_timeout)

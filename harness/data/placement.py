@@ -1,19 +1,32 @@
 """Where the training images lie while a device computes on them."""
 
 import os
-from typing import Literal
+from functools import cache
 
 from harness.cluster.strategy import is_on_gpus
+from harness.config import Config
 from harness.data.sources import Split
 from harness.resources import free_gpu_bytes, visible_gpus
 
 
-def fits_on_device(placement: Literal["auto", "device", "host"], train: Split) -> bool:
-    """Whether the images are to lie on the device: as asked for, or on GPUs where they take less than a quarter of
-    what the fullest has free."""
-    if placement != "auto":
-        return placement == "device"
+def fits_on_device(config: Config, train: Split) -> bool:
+    """Whether the images are to lie on each replica's device: as asked for, or on GPUs where they take less than a
+    quarter of what the fullest of those that are used had free when this was first asked."""
+    if config.data.placement != "auto":
+        return config.data.placement == "device"
     if not is_on_gpus():
         return False
-    free = [free_gpu_bytes(name) for name in visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))]
-    return bool(free) and all(size is not None and train.images.nbytes < size / 4 for size in free)
+    names = visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    used = config.cluster.gpus or range(len(names))
+    return is_small(train.images.nbytes, [_free(name) for index, name in enumerate(names) if index in used], config)
+
+
+def is_small(size: int, free: list[int | None], config: Config) -> bool:
+    """Whether so many bytes are less than a quarter of what each GPU has free for a replica; unknown is not enough."""
+    share = config.cluster.logical_gpus or 1
+    return bool(free) and all(each is not None and size < each / share / 4 for each in free)
+
+
+@cache  # what this process takes meanwhile, it does not give back: the answer would change from run to run
+def _free(name: str) -> int | None:
+    return free_gpu_bytes(name)

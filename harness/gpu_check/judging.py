@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from harness.gpu_check.plan import TF32
 from harness.gpu_check.processes import Ended
 
-REPLICAS_TOLERANCE = 1e-5
-"""Relative difference of each weight array after 50 SGD steps in float32: only the order of a sum differs."""
+REPLICAS_TOLERANCE = 1e-3
+"""Relative difference of each weight array after 50 SGD steps in float32. Only the order of a sum differs, but where it
+turns a ReLU at zero on or off, the difference is a jump: 2e-4 was seen between logical CPUs."""
 _GUESS = math.log(10)
 """The loss of ten classes that are held equally likely."""
 _TF32_TOLERANCE = 0.01

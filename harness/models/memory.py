@@ -8,8 +8,9 @@ _SIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def estimate_bytes(model: keras.Model, optimizer_slots: int, rows: int) -> int:
-    """Bytes per replica for one micro-batch: weights, gradients, optimizer slots, and activations kept and their
-    gradients. The runtime itself and its workspaces come on top.
+    """Bytes per replica for one micro-batch: weights and optimizer slots, each as a variable, before a step and after
+    it; gradients; and activations kept and their gradients. The runtime itself and its workspaces come on top, as do
+    the training images where they lie on the device.
 
     Args:
         model: any built model.
@@ -19,4 +20,4 @@ def estimate_bytes(model: keras.Model, optimizer_slots: int, rows: int) -> int:
     weights = sum(math.prod(weight.shape) * _SIZE[weight.dtype] for weight in model.weights)
     outputs = [layer.output for layer in model.layers]
     activations = sum(math.prod(output.shape[1:]) * _SIZE[output.dtype] for output in outputs) * rows
-    return int(weights * (2 + optimizer_slots) + 2 * activations)
+    return int(weights * (3 * (1 + optimizer_slots) + 1) + 2 * activations)

@@ -94,6 +94,18 @@ def load(path: Path) -> Checkpoint:
         raise RunError(f"the checkpoint {path} is {error}") from None
 
 
+def with_packed_moments(arrays: dict[str, NDArray[Any]], weights: list[keras.Variable]) -> dict[str, NDArray[Any]]:
+    """A checkpoint's arrays with each kind of moment as one vector: version 0.1.0 wrote an array for each weight."""
+    names = [weight.path.replace("/", "_") for weight in weights]
+    packed = {}
+    for path in arrays:
+        rule, found, kind = path.partition(f"/{names[0]}_")
+        parts = [f"{rule}/{name}_{kind}" for name in names]
+        if found and all(part in arrays for part in parts):
+            packed[f"{rule}/weights_{kind}"] = np.concatenate([arrays[part].ravel() for part in parts])
+    return arrays | packed
+
+
 def assign_result(checkpoint: Checkpoint, model: keras.Model) -> None:
     """Give a model built from the checkpoint's config the weights that would be evaluated and exported: their average
     where there is one. Raises RunError where they do not fit."""

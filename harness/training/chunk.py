@@ -31,6 +31,9 @@ class Steps(Protocol):
 
     source: Source
 
+    def whole(self, steps: int) -> int:
+        """The number of steps near `steps` that costs nothing beside them; at least one."""
+
     def compile(self, values: Values) -> None:
         """Compile what takes the steps, and take none."""
 

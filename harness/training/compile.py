@@ -25,7 +25,14 @@ from harness.training.state import State
 from harness.training.step import Step
 from harness.training.stepwise import Stepwise
 
-_LACKING = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
+_LACKING = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.UnimplementedError,
+    tf.errors.InternalError,
+    tf.errors.NotFoundError,
+    RuntimeError,
+)
+"""What TensorFlow raises where an operation has no kernel of the kind that is wanted; and much else."""
 
 
 def compiled_chunk(
@@ -53,18 +60,21 @@ def compiled_chunk(
             chunk.compile()
         except _LACKING as error:
             operation = _operation(str(error), state.model)
-            if is_op_determinism_enabled() and "determinis" in str(error):
-                what = f"{operation} has no deterministic kernel on these devices"
+            in_some_order = is_op_determinism_enabled() and "determinis" in str(error)
+            if isinstance(error, RuntimeError) and not in_some_order and "merge_call" not in str(error):
+                raise
+            if jit and config.train.jit == "auto":  # without XLA there may be a kernel, and a deterministic one
+                what = "XLA has no deterministic kernel for" if in_some_order else "XLA can't compile"
+                warn(f"{what} {operation}: training without XLA, which is slower")
+                jit = False
+            elif in_some_order:
+                what = f"{operation} has no deterministic kernel {'in XLA' if jit else 'on these devices'}"
                 if config.train.deterministic is True:
                     raise ConfigError(f"train.deterministic: {what}: set it to auto or false") from None
                 warn(f"{what}: two runs will not end with the same weights to the bit")
                 disable_op_determinism()
             elif jit:
-                what = f"XLA can't compile {operation}"
-                if config.train.jit == "on":
-                    raise ConfigError(f"train.jit: {what}: set it to auto or off") from None
-                warn(f"{what}: training without XLA, which is slower")
-                jit = False
+                raise ConfigError(f"train.jit: XLA can't compile {operation}: set it to auto or off") from None
             else:
                 raise
         else:
@@ -79,8 +89,9 @@ def new_chunk(config: Config, cluster: Cluster, state: State, train: Split, firs
     if events.noise_scale is not None:
         norms = GradientNorms(plan, state.optimizer, state.packing.size, events.noise_scale)
     augment = partial(_shifted, seed=config.seed, pixels=config.data.shift)
-    step = Step(state.model, state.optimizer, state.packing, config.train, norms, augment, jit)
-    on_device = fits_on_device(config.data.placement, train)
+    has_branches = not (jit or is_on_gpus())
+    step = Step(state.model, state.optimizer, state.packing, config.train, norms, augment, jit, has_branches)
+    on_device = fits_on_device(config, train)
     is_fused = jit and cluster.replicas == 1
     block = block_steps(config, train, events.next_after(0), on_device) if is_fused else None
     source = Source(config, cluster, train, first_step, on_device, block)
@@ -96,11 +107,15 @@ def _shifted(batch: Batch, seed: int, pixels: int) -> Batch:
 
 
 def _operation(message: str, model: keras.Model) -> str:
-    """The operation that TensorFlow's message is about, and the layer that it belongs to, as far as it says."""
-    node = re.search(r"{{node ([^}]+)}}", message)
-    path = node[1].split("/") if node else []
+    """The operation that TensorFlow's message is about, and the layer that it belongs to, as far as it says.
+
+    Of several nodes, such as a loop and what stands in it, the first that belongs to a layer.
+    """
+    nodes = [node.split("/") for node in re.findall(r"{{node ([^}]+)}}", message)]
     names = {layer.name for layer in graph_layers(model)}
-    # TensorFlow numbers a name that it has given before.
-    layers = [name for part in reversed(path) for name in (part, re.sub(r"_\d+$", "", part)) if name in names]
-    operation = path[-1] if path else "an operation of the model"
-    return f"{operation} of layer {layers[0]}" if layers else operation
+    for path in nodes:
+        # TensorFlow numbers a name that it has given before.
+        layers = [name for part in reversed(path) for name in (part, re.sub(r"_\d+$", "", part)) if name in names]
+        if layers:
+            return f"{path[-1]} of layer {layers[0]}"
+    return nodes[-1][-1] if nodes else "an operation of the model"

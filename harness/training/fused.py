@@ -14,8 +14,8 @@ from harness.training.values import Progress, Values
 
 class Fused:
     """A block has the same number of steps always, as XLA on a GPU would ask the host before each step of a loop whose
-    length it does not know. So a block that is cut by the end of a chunk is run again for its rest; outside of what is
-    wanted of it the state stands still.
+    length it does not know. So a block that an event cuts is run again for its rest; outside of what is wanted of it
+    the state stands still.
 
     Python starts the blocks of a chunk one behind the other, and waits for none of them.
     """
@@ -29,8 +29,12 @@ class Fused:
         self._batches = source.batches()
         self._block = next(self._batches)
         self._taken = 0
-        """How many steps of the block are."""
+        """Steps of the block that are taken already."""
         self.program = tf.function(self._of_block, jit_compile=True, autograph=False)
+
+    def whole(self, steps: int) -> int:
+        rest = self._steps - self._taken or self._steps
+        return rest + max(0, round((steps - rest) / self._steps)) * self._steps
 
     def compile(self, values: Values) -> None:
         self._run(values, self.started(), 0, 0)
@@ -73,6 +77,8 @@ class Fused:
                 return index + 1, share + more, other
 
             share, other = self._step.gradients(values, micro_batch(step, 0))
+            if micro_batches == 1:
+                return share, other
             _, share, other = tf.while_loop(
                 lambda index, *_: index < micro_batches, add, (tf.constant(1), share, other), parallel_iterations=1
             )

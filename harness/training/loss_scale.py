@@ -1,8 +1,9 @@
 """Dynamic loss scaling, for gradients in float16 (Micikevicius et al. 2018, arXiv 1710.03740, section 3.2).
 
-The loss is multiplied by a power of two before the backward pass and the reduced gradient divided by it, which is exact
-but for what would have been rounded to zero or infinity in between. A step whose gradient is not finite changes no
-weight and halves the factor; after 2,000 steps without one the factor is doubled.
+The loss is multiplied by a power of two before the backward pass and each gradient divided by it after, which is exact
+but for what would have been rounded to zero or infinity in between. A step whose reduced gradient is not finite changes
+no weight and halves the factor; after 2,000 steps without one the factor is doubled. The optimizer counts such steps
+all the same, so that learning rates go by the run's steps; Adam's first updates are a little smaller by it.
 """
 
 import tensorflow as tf

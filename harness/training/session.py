@@ -16,7 +16,7 @@ from harness.cluster.strategy import Cluster, describe_device
 from harness.config import Config
 from harness.data.sources import Split
 from harness.errors import HarnessError, NonFiniteLoss, RunError, WorkerLost
-from harness.training.checkpoint import Checkpoint
+from harness.training.checkpoint import Checkpoint, with_packed_moments
 from harness.training.clock import Clock
 from harness.training.compile import compiled_chunk
 from harness.training.evaluate import Evaluator
@@ -81,7 +81,7 @@ class Session:
 
     def train_chunk(self) -> None:
         """Train to the next event, or about two seconds. Raises NonFiniteLoss."""
-        steps = min(self._steps_per_chunk, self.events.next_after(self.step) - self.step)
+        steps = min(self._chunk.steps.whole(self._steps_per_chunk), self.events.next_after(self.step) - self.step)
         with self.clock.training(steps):
             result = self._chunk(steps)
         self.step += result.steps
@@ -231,7 +231,8 @@ class Session:
         numbers = np.array([checkpoint.step if checkpoint else 0, *seconds, *detour])
         step, self.clock.compile_seconds, self.clock.train_seconds, *detour = from_chief(self.cluster, numbers).tolist()
         if step:
-            arrays = checkpoint.arrays if checkpoint else {}
+            weights = self.state.model.trainable_variables
+            arrays = with_packed_moments(checkpoint.arrays, weights) if checkpoint else {}
             variables = self.state.variables()
             odd = [p for p, v in variables.items() if checkpoint and getattr(arrays.get(p), "shape", None) != v.shape]
             if odd:

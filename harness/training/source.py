@@ -7,12 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
-from harness.cluster.strategy import Cluster
+from harness.cluster.strategy import Cluster, is_on_gpus
 from harness.config import Config
 from harness.data.pipeline import Batch, Rows, training_batches
 from harness.data.sources import Split
 
 _BLOCK_STEPS = 32
+_BLOCK_STEPS_ON_CPUS = 4
+"""There a step of one program is slow, and starting it is not."""
 _BLOCK_EXAMPLES = 8192
 _BLOCK_BYTES = 64 * 2**20
 
@@ -32,8 +34,8 @@ class Source:
         """On each replica the images and labels, or nothing where the stream brings them."""
 
     def elements(self, steps: int) -> int:
-        """How many of the stream's elements a replica takes for so many steps."""
-        return steps * self.plan.micro_batches if self.block is None else -(-steps // self.block)
+        """How many of the stream's elements a replica takes for so many steps, which are whole blocks."""
+        return steps * self.plan.micro_batches if self.block is None else steps // self.block
 
     def batches(self) -> Iterator[Any]:
         """The stream's elements from the first step on: a micro-batch a replica, or a block of steps."""
@@ -52,7 +54,8 @@ def block_steps(config: Config, train: Split, between_events: int, on_device: bo
     """How many steps one XLA program takes: so many that starting it costs next to nothing, and so few that what is
     computed in vain of a block that an event cuts does neither."""
     global_batch = config.train.global_batch
-    most = min(_BLOCK_STEPS, _BLOCK_EXAMPLES // global_batch, between_events)
+    longest = _BLOCK_STEPS if is_on_gpus() else _BLOCK_STEPS_ON_CPUS
+    most = min(longest, _BLOCK_EXAMPLES // global_batch, between_events)
     if not on_device:
         most = min(most, _BLOCK_BYTES // (global_batch * train.images[0].nbytes))
     return max(1, most)

@@ -91,7 +91,9 @@ class Step:
     norms: GradientNorms | None
     augment: Callable[[Batch], Batch]
     jit: bool
-    """Whether XLA compiles it: without branches, and with max pooling of which XLA has a deterministic gradient."""
+    """Whether XLA compiles it, and max pooling has to be such that XLA has a deterministic gradient of it."""
+    has_branches: bool
+    """Whether an update that is not to be made isn't computed: on a GPU a branch would wait for the host."""
 
     @property
     def numbers_measured(self) -> int:
@@ -146,9 +148,9 @@ class Step:
 
     def _after(self, is_updated: tf.Tensor, updated: Callable[[], Values], values: Values) -> Values:
         """The updated values, or those from before."""
-        if self.jit:  # where a branch would wait for the host
-            return Values(*tf.nest.map_structure(lambda new, old: tf.where(is_updated, new, old), updated(), values))
-        return Values(*tf.cond(is_updated, updated, lambda: values))
+        if self.has_branches:
+            return Values(*tf.cond(is_updated, updated, lambda: values))
+        return Values(*tf.nest.map_structure(lambda new, old: tf.where(is_updated, new, old), updated(), values))
 
     def _may_skip(self, values: Values, loss: tf.Tensor) -> tf.Tensor:
         """Whether a gradient that is not finite is the loss scale's fault: there is a smaller one, and the loss is."""

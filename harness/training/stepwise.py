@@ -28,6 +28,9 @@ class Stepwise:
         self.batches = source.batches()
         self.compiled = tf.function(self._loop)
 
+    def whole(self, steps: int) -> int:
+        return steps
+
     def compile(self, values: Values) -> None:
         stream = self.source.batches() if self._rehearsed else self.batches
         self.compiled(stream, self.source.data, values, tf.constant(self._rehearsed), tf.constant(False))

@@ -22,6 +22,7 @@ from harness.training.checkpoint import (
     load_newest,
     save,
     steps,
+    with_packed_moments,
 )
 from harness.training.chunk import Chunk
 from harness.training.state import State
@@ -291,3 +292,21 @@ def test_weights_of_another_model_are_refused() -> None:
     arrays = {f"model/{variable.path}": np.zeros((5, 5), np.float32) for variable in model.variables}
     with pytest.raises(RunError, match=r"step 7 has no model/.*kernel that fits"):
         assign_result(Checkpoint(7, arrays, {}), model)
+
+
+def test_moments_of_version_0_1_0_are_read_as_one_vector(
+    begin: Callable[..., tuple[State, Chunk]], small_training: Callable[..., Config]
+) -> None:
+    state, chunk = begin(small_training(optimizer={"name": "adam", "learning_rate": 0.001}))
+    chunk(2)
+    arrays = {path: variable.numpy() for path, variable in state.variables().items()}
+    weights = state.model.trainable_variables
+    old = {path: array for path, array in arrays.items() if "/weights_" not in path}
+    for kind in ("momentum", "velocity"):
+        for weight, part in zip(weights, state.packing.unpack(arrays[f"optimizer/adam/weights_{kind}"]), strict=True):
+            old[f"optimizer/adam/{weight.path.replace('/', '_')}_{kind}"] = part.numpy()
+    read = with_packed_moments(old, weights)
+    assert arrays.keys() <= read.keys()
+    for path, array in arrays.items():
+        np.testing.assert_array_equal(read[path], array, err_msg=path)
+    assert with_packed_moments(arrays, weights).keys() == arrays.keys()

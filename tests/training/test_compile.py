@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -96,6 +97,14 @@ def test_what_is_not_deterministic_is_named_and_trained(
 
 
 @pytest.mark.usefixtures("_deterministic")
+def test_xla_is_given_up_before_determinism(compiled: Any, small_training: SmallTraining) -> None:
+    config = small_training(train={"length": "2 steps", "global_batch": 2})
+    chunk, warnings = compiled(config, lambda: shaky(), jit=True)
+    assert ["XLA" in warning for warning in warnings] == [True, False]
+    assert isinstance(chunk.steps, Stepwise)
+
+
+@pytest.mark.usefixtures("_deterministic")
 def test_where_determinism_is_asked_for_that_is_a_mistake(compiled: Any, small_training: SmallTraining) -> None:
     config = small_training(train={"length": "2 steps", "global_batch": 2, "deterministic": True})
     with pytest.raises(ConfigError, match=r"^train\.deterministic: .*layer shaky") as refused:
@@ -117,3 +126,21 @@ def test_a_model_that_xla_compiles_is_told_nothing(compiled: Any, small_training
     chunk, warnings = compiled(config, model_with(keras.layers.ReLU()))
     assert isinstance(chunk.steps, Fused)
     assert not warnings
+
+
+def synchronized() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((28, 28, 1))
+    x = keras.layers.BatchNormalization(synchronized=True, name="norm")(keras.layers.Rescaling(1 / 255)(pixels))
+    return keras.Model(pixels, keras.layers.Dense(10)(keras.layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("jit", ["off", "on"])
+def test_statistics_over_replicas_are_those_of_one(
+    begin: Callable[..., tuple[State, Any]], small_training: SmallTraining, jit: str
+) -> None:
+    config = small_training(train={"length": "2 steps", "global_batch": 8, "jit": jit})
+    (one, chunk_of_one), (two, chunk_of_two) = begin(config, 1, synchronized), begin(config, 2, synchronized)
+    assert chunk_of_two(2).loss == pytest.approx(chunk_of_one(2).loss, rel=1e-5)
+    for expected, actual in zip(one.model.variables, two.model.variables, strict=True):
+        np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-4, atol=1e-6, err_msg=actual.path)

@@ -111,6 +111,17 @@ def test_a_block_is_one_program_and_is_compiled_once(fused: tuple[State, Chunk])
     assert chunk.steps.program.experimental_get_tracing_count() == 1
 
 
+def test_chunks_of_whole_blocks_compute_nothing_twice(begin: Begin, small_training: SmallTraining) -> None:
+    config = small_training(train={"jit": "on", "length": "4 steps", "global_batch": 2})
+    _, chunk = begin(config, 1, small_cnn)
+    chunk(1)  # as an event cuts the first block
+    lengths = [chunk.steps.whole(pace) for pace in (1, 3, 4, 6, 8, 10)]
+    assert lengths == [3, 3, 3, 7, 7, 11]
+    assert programs_run(chunk, 3) == 1
+    assert [chunk.steps.whole(pace) for pace in (1, 4, 6, 7, 40)] == [4, 4, 4, 8, 40]
+    assert programs_run(chunk, chunk.steps.whole(7)) == 2
+
+
 def test_a_chunk_waits_for_nothing_before_its_end(fused: tuple[State, Chunk], monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that a device has computed is read: TensorFlow's own way from a tensor to the host is closed."""
     _, chunk = fused

@@ -1,0 +1,33 @@
+import pytest
+
+from harness.config import Config, resolve
+from harness.data.placement import fits_on_device, is_small
+from harness.data.sources import Split
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("free", "logical_gpus", "small"),
+    [
+        ([8 * GIB], None, True),
+        ([4 * GIB], None, False),  # just a quarter
+        ([8 * GIB, 3 * GIB], None, False),  # the fullest decides
+        ([16 * GIB], 4, False),
+        ([17 * GIB], 4, True),
+        ([None], None, False),
+        ([8 * GIB, None], None, False),
+        ([], None, False),
+    ],
+)
+def test_a_quarter_of_what_a_replica_has_free_is_too_much(
+    free: list[int | None], logical_gpus: int | None, small: bool
+) -> None:
+    config = resolve({"cluster": {"logical_gpus": logical_gpus}})
+    assert is_small(GIB, free, config) == small
+
+
+def test_what_is_asked_for_is_done_and_cpus_gather_in_the_stream(numbered: Split) -> None:
+    assert fits_on_device(resolve({"data": {"placement": "device"}}), numbered)
+    assert not fits_on_device(resolve({"data": {"placement": "host"}}), numbered)
+    assert not fits_on_device(Config(), numbered)
