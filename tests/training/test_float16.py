@@ -52,11 +52,11 @@ def snapshot(state: State) -> dict[str, Any]:
     return {path: variable.numpy() for path, variable in state.variables().items()}
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("count", "jit"), [(1, "off"), (2, "off"), (1, "on")])
 def test_a_gradient_that_overflows_skips_its_step_and_halves_the_scale(
-    begin: Begin, half: Callable[..., Config], count: int
+    begin: Begin, half: Callable[..., Config], count: int, jit: str
 ) -> None:
-    state, chunk = begin(half(ema=0.9), count)
+    state, chunk = begin(half(ema=0.9, jit=jit), count)
     chunk(1)
     scale, steps = scale_of(state)
     assert (scale.numpy(), steps.numpy()) == (2.0**15, 1)
