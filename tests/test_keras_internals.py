@@ -91,6 +91,23 @@ def pooled(layer: keras.layers.Layer, images: tf.Tensor) -> tuple[Any, set[str]]
     return traced(images), {operation.type for operation in traced.graph.get_operations()}
 
 
+def test_under_xla_it_has_keras_own_gradient() -> None:
+    images = tf.constant(np.random.default_rng(0).permutation(2 * 9 * 11).reshape(2, 9, 11, 1).astype(np.float32))
+    layer = keras.layers.MaxPooling2D(3, 2, "same")
+
+    @tf.function(jit_compile=True, autograph=False)
+    def gradient(images: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape, strided_max_pooling():
+            tape.watch(images)
+            squares = tf.square(layer(images))
+        return tape.gradient(squares, images)
+
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        squares = tf.square(layer(images))
+    np.testing.assert_allclose(gradient(images), tape.gradient(squares, images), rtol=1e-6)
+
+
 @pytest.mark.parametrize("rank", [1, 3])
 def test_it_is_in_one_and_three_dimensions_too(rank: int) -> None:
     layer = {1: keras.layers.MaxPooling1D(3, 2, "same"), 3: keras.layers.MaxPooling3D(2)}[rank]
