@@ -76,11 +76,11 @@ class Fused:
                 more, other = self._step.gradients(values._replace(other=other), micro_batch(step, index))
                 return index + 1, share + more, other
 
-            share, other = self._step.gradients(values, micro_batch(step, 0))
             if micro_batches == 1:
-                return share, other
+                return self._step.gradients(values, micro_batch(step, 0))
+            share, other = self._step.nothing(values)
             _, share, other = tf.while_loop(
-                lambda index, *_: index < micro_batches, add, (tf.constant(1), share, other), parallel_iterations=1
+                lambda index, *_: index < micro_batches, add, (tf.constant(0), share, other), parallel_iterations=1
             )
             return share, other
 

@@ -28,7 +28,8 @@ def build(section: Adam | AdamW | SGD, learning_rate: Any) -> keras.optimizers.O
 
 def all_reduce(vector: tf.Tensor) -> tf.Tensor:
     """Sum a vector over all replicas. To be called in a replica."""
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, vector)
+    placed = tf.identity(vector)  # what comes out of a loop has no device, and TensorFlow reduces to that of its input
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
 
 
 def clip(gradient: tf.Tensor, norm: tf.Tensor, limit: float) -> tf.Tensor:

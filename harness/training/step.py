@@ -100,6 +100,11 @@ class Step:
         """Of the gradient noise scale, in a step."""
         return 0 if self.norms is None else self.norms.numbers
 
+    def nothing(self, values: Values) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """What `gradients` would give of no examples, for adding up micro-batches."""
+        scalars = SUMS if self.norms is None else SUMS + len(self.norms.kinds)
+        return tf.zeros([self.packing.size + scalars], self.packing.dtype), values.other
+
     def gradients(self, values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """A replica's share, of one micro-batch: gradient and sums as one vector, and the new `values.other`."""
         share = self._share if self.norms is None else self.norms.measuring(self._share)

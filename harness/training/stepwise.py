@@ -47,9 +47,11 @@ class Stepwise:
         progress = run(Progress.start)
         record = tf.TensorArray(self._step.packing.dtype, size=steps, element_shape=[self._step.numbers_measured])
         for number in tf.range(steps):
-            share, other = run(self._gradients, args=(values, values.other, data, next(batches)))
-            if micro_batches > 1:
-                for _ in tf.range(micro_batches - 1):
+            if micro_batches == 1:
+                share, other = run(self._gradients, args=(values, values.other, data, next(batches)))
+            else:
+                share, other = run(self._step.nothing, args=(values,))
+                for _ in tf.range(micro_batches):
                     # One after another: side by side, which nothing else forbids, they would need more memory.
                     tf.autograph.experimental.set_loop_options(parallel_iterations=1)
                     share, other = run(self._added, args=(share, values, other, data, next(batches)))
