@@ -26,6 +26,8 @@ HARNESS = (sys.executable, "-c", PROGRAM)
 """The command line in a new process of this Python, wherever the console script is."""
 _GRACE_SECONDS = 3.0
 """What the others get to end by themselves after a death; they are to be gone within 5 seconds."""
+_STOP_SECONDS = 30.0
+"""What they get after a signal, when none has died: TensorFlow takes seconds to end on a slow or busy machine."""
 _STACKS_SECONDS = 1.0
 _OUT_OF_MEMORY = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV)
 """What a process that finds no more memory dies from: the kernel's choice, and TensorFlow's ways."""
@@ -157,7 +159,8 @@ class _Attempt:
                     self._kill(hung)
                     failure = 128 + signal.SIGKILL
                 if failure is not None:
-                    deadline = time.monotonic() + _GRACE_SECONDS
+                    grace = _STOP_SECONDS if self._signals.received else _GRACE_SECONDS
+                    deadline = time.monotonic() + grace
         self._kill(alive)
         while self._selector.get_map() and self._read(0):
             pass
