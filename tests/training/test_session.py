@@ -62,7 +62,14 @@ def test_norms_are_written_under_their_steps_before_the_chunk_unless_they_overfl
     session.writers = [MetricsFile(tmp_path / "metrics.jsonl")]
     session.agree()
     norms = [{"small_sq": value} for value in (1.0, 2.0, math.inf, 4.0)]
-    session._chunk = lambda steps: ChunkResult(steps, 0.5, 0.5, 0.5, None, norms)  # type: ignore[assignment]
+
+    class Measured:
+        steps = session._chunk.steps
+
+        def __call__(self, steps: int) -> ChunkResult:
+            return ChunkResult(steps, 0.5, 0.5, 0.5, None, norms)
+
+    session._chunk = Measured()  # type: ignore[assignment]
     session.train_chunk()
     session.writers[0].close()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
