@@ -50,7 +50,8 @@ def training_batches(
     """
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local_replicas
-    images, labels = tf.constant(split.images), tf.constant(split.labels, tf.int64)  # uint8: this copy is the cache
+    if not on_device:
+        images, labels = tf.constant(split.images), tf.constant(split.labels, tf.int64)  # uint8: this copy is the cache
     in_micro_batch = tf.range(plan.micro_rows, dtype=tf.int64)
 
     def of(step: tf.Tensor, index: tf.Tensor, replica: tf.Tensor) -> Batch | Rows:
