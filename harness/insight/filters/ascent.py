@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.insight.filters.batches import images_at_once
+from harness.insight.inference import infer
 from harness.insight.layers import image_shape
 
 _GREY = 127.5
@@ -86,7 +87,7 @@ def _compiled(model: keras.Model, window: tuple[slice, slice], steps: int, jitte
     inside[window] = True
 
     def excitation(images: tf.Tensor, units: tf.Tensor) -> tf.Tensor:
-        return tf.gather(model(images), units, batch_dims=1)
+        return tf.gather(infer(model, images), units, batch_dims=1)
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[

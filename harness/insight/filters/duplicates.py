@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.filters.batches import batches
+from harness.insight.inference import infer
 from harness.insight.layers import before_activation, convolutions
 
 ALIKE = 0.98
@@ -62,7 +63,7 @@ def _correlations(part: keras.Model, filters: NDArray[np.intp], images: NDArray[
     """Of some filters of the model's feature maps, over all positions of all images."""
     count, sums, products = 0, np.zeros(len(filters)), np.zeros((len(filters), len(filters)))
     for _, some in batches(part, images):
-        units = part(some).numpy()[..., filters].reshape(-1, len(filters)).astype(np.float64)
+        units = infer(part, some).numpy()[..., filters].reshape(-1, len(filters)).astype(np.float64)
         count, sums, products = count + len(units), sums + units.sum(axis=0), products + units.T @ units
     return _scaled(products / count - np.outer(sums, sums) / count**2)
 

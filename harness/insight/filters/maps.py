@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.insight.inference import infer
 from harness.insight.layers import convolutions, features
 
 
@@ -23,8 +24,8 @@ def feature_maps(model: keras.Model, images: NDArray[Any]) -> dict[str, NDArray[
         UserError: the model has no Conv2D layer.
     """
     layers = convolutions(model)
-    through = keras.Model(model.inputs, [features(model, layer).output for layer in layers])
-    outputs = keras.tree.flatten(through([images.astype(np.float32)]))  # a lone output comes without its list
+    through = keras.Model(model.inputs[0], [features(model, layer).output for layer in layers])
+    outputs = keras.tree.flatten(infer(through, images.astype(np.float32)))  # a lone output comes without its list
     return {
         layer.name: np.moveaxis(output.numpy().astype(np.float32), -1, 1)
         for layer, output in zip(layers, outputs, strict=True)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.insight.filters.batches import batches
+from harness.insight.inference import infer
 from harness.insight.layers import before_activation, convolutions, features, image_shape
 from harness.insight.receptive_fields import receptive_fields
 
@@ -81,7 +82,7 @@ def _compiled(
     @tf.function  # type: ignore[untyped-decorator]
     def run(images: tf.Tensor) -> list[_Extremes]:
         of_layers = []
-        for maps, activation in zip(keras.tree.flatten(through(images)), activations, strict=True):
+        for maps, activation in zip(keras.tree.flatten(infer(through, images)), activations, strict=True):
             units = tf.reshape(maps, (tf.shape(maps)[0], -1, maps.shape[-1]))
             after = activation(maps)
             of_layers.append(

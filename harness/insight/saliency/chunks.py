@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.errors import UserError
+from harness.insight.inference import infer
 from harness.models.logits import takes
 
 Maps = NDArray[np.float32]
@@ -66,5 +67,7 @@ def _check(model: keras.Model, images: NDArray[Any]) -> None:
 
 
 def _classes(logits: Logits, images: NDArray[Any]) -> int:
-    outputs = logits.outputs[0] if isinstance(logits, keras.Model) else logits(tf.constant(images[:1], tf.float32))
+    outputs = (
+        logits.outputs[0] if isinstance(logits, keras.Model) else infer(logits, tf.constant(images[:1], tf.float32))
+    )
     return int(outputs.shape[-1])

@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tf_keras_vis.saliency import Saliency
 
+from harness.insight.inference import infer
 from harness.insight.saliency.chunks import Logits, Maps, in_chunks, logit_of
 from harness.insight.saliency.guided import guided
 
@@ -135,7 +136,7 @@ def _noisy(
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _gain(logits: Logits, images: tf.Tensor, labels: tf.Tensor, baseline: tf.Tensor) -> tf.Tensor:
     score = logit_of(labels)
-    return score(logits(images)) - score(logits(tf.fill(tf.shape(images), baseline)))
+    return score(infer(logits, images)) - score(infer(logits, tf.fill(tf.shape(images), baseline)))
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -164,5 +165,5 @@ def _gradient(logits: Logits, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor
     """∂ logit / ∂ pixel, like the images."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
-        score = logit_of(labels)(logits(images))
+        score = logit_of(labels)(infer(logits, images))
     return tape.gradient(score, images)

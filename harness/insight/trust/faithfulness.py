@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
+from harness.insight.inference import infer
 from harness.insight.saliency import Logits, Maps
 from harness.insight.trust.interval import Interval, mean_over_images
 
@@ -117,4 +118,4 @@ def _curves(
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _probability(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.gather(tf.nn.softmax(logits(images)), labels, batch_dims=1)
+    return tf.gather(tf.nn.softmax(infer(logits, images)), labels, batch_dims=1)
