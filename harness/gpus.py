@@ -2,6 +2,8 @@
 
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Literal
 
 from harness import cuda
 from harness.requirements import install_cuda
@@ -17,6 +19,15 @@ def known() -> list[str]:
     except (OSError, subprocess.SubprocessError):  # not there, or without a driver or GPU it can talk to
         return []
     return [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
+
+
+def memory_bytes(kind: Literal["total", "free"], name: str) -> int | None:
+    """The memory of that GPU; None where nvidia-smi doesn't tell it, as for a part of a card."""
+    query = ["nvidia-smi", f"--query-gpu=memory.{kind}", "--format=csv,noheader,nounits", "-i", name]
+    with suppress(OSError, ValueError):
+        answer = subprocess.run(query, capture_output=True, text=True)
+        return int(answer.stdout) * 2**20 if answer.returncode == 0 else None
+    return None
 
 
 def hidden(environment: Mapping[str, str]) -> bool:

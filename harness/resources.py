@@ -1,8 +1,7 @@
 """What each of several workers on this machine gets: a port, GPUs, logical CPUs."""
 
 import socket
-import subprocess
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import takewhile
 
 from harness import gpus
@@ -48,15 +47,6 @@ def visible_gpus(visible: str | None) -> list[str]:
         return [str(number) for number in range(len(gpus.known()))]
     # As CUDA reads it: what stands behind a -1 is hidden too.
     return list(takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
-
-
-def free_gpu_bytes(name: str) -> int | None:
-    """The memory of that GPU that nobody holds; None where nvidia-smi doesn't tell it, as for a part of a card."""
-    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", name]
-    with suppress(OSError, ValueError):
-        answer = subprocess.run(query, capture_output=True, text=True)
-        return int(answer.stdout) * 2**20 if answer.returncode == 0 else None
-    return None
 
 
 def deal_gpus(processes: int, visible: str | None) -> list[list[str]] | None:

@@ -132,3 +132,14 @@ def test_no_gpus_are_no_warning(script: Path, small_config: Path, tmp_path: Path
 )
 def test_hidden_is_what_cuda_takes_for_hidden(visible: str | None, hidden: bool) -> None:
     assert gpus.hidden({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}) is hidden
+
+
+@pytest.mark.parametrize(("answer", "free"), [("echo 5120", 5 * 2**30), ("echo '[N/A]'", None), ("exit 6", None)])
+def test_the_free_memory_of_a_gpu_is_what_nvidia_smi_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, free: int | None
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert gpus.memory_bytes("free", "0") == free

@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from harness.errors import DeviceError
 from harness.launch import _Signals
-from harness.resources import deal_gpus, free_gpu_bytes, share_gpus, share_logical_cpus
+from harness.resources import deal_gpus, share_gpus, share_logical_cpus
 from harness.run_dir import RunDir
 from tests.processes import started, wait_for_checkpoint
 
@@ -276,17 +276,6 @@ def test_gpus_are_shared_in_turn() -> None:
     for workers, per_worker, visible in [(2, None, "0"), (2, 2, "0,1,2"), (1, 1, "")]:
         with pytest.raises(DeviceError, match=f"and there are {len([name for name in visible.split(',') if name])}: "):
             share_gpus(workers, per_worker, visible)
-
-
-@pytest.mark.parametrize(("answer", "free"), [("echo 5120", 5 * 2**30), ("echo '[N/A]'", None), ("exit 6", None)])
-def test_the_free_memory_of_a_gpu_is_what_nvidia_smi_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, free: int | None
-) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{answer}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert free_gpu_bytes("0") == free
 
 
 def test_gpus_are_dealt_out_to_processes_even_where_these_are_more() -> None:

@@ -16,8 +16,9 @@ from harness.cluster.rendezvous import meet
 from harness.config.cluster import ClusterSection
 from harness.config.train import TrainSection
 from harness.errors import DeviceError
+from harness.gpus import memory_bytes
 from harness.keras_internals import disable_op_determinism
-from harness.resources import free_gpu_bytes, visible_gpus
+from harness.resources import visible_gpus
 
 _SPLIT_SHARE = 0.8
 """Of a card's free memory, what its logical GPUs take together."""
@@ -201,7 +202,7 @@ def _split_gpu(gpu: tf.config.PhysicalDevice, count: int) -> None:
         return
     names = visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
     index = tf.config.list_physical_devices("GPU").index(gpu)
-    free = free_gpu_bytes(names[index]) if index < len(names) else None
+    free = memory_bytes("free", names[index]) if index < len(names) else None
     if free is None:
         raise DeviceError(f"cluster.logical_gpus: {count}, but nvidia-smi doesn't tell the free memory of GPU {index}")
     share = int(_SPLIT_SHARE * free / count) // 2**20

@@ -3,10 +3,11 @@
 import os
 from functools import cache
 
+from harness import gpus
 from harness.cluster.strategy import is_on_gpus
 from harness.config import Config
 from harness.data.sources import Split
-from harness.resources import free_gpu_bytes, visible_gpus
+from harness.resources import visible_gpus
 
 
 def fits_on_device(config: Config, train: Split) -> bool:
@@ -29,4 +30,4 @@ def is_small(size: int, free: list[int | None], config: Config) -> bool:
 
 @cache  # what this process takes meanwhile, it does not give back: the answer would change from run to run
 def _free(name: str) -> int | None:
-    return free_gpu_bytes(name)
+    return gpus.memory_bytes("free", name)

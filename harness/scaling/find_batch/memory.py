@@ -2,13 +2,12 @@
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import gpus
 from harness.config.cluster import ClusterSection
 from harness.errors import ConfigError
 from harness.resources import share_gpus
@@ -97,21 +96,10 @@ def gpu_limit(section: ClusterSection, asked: int | None) -> Limit:
     (names,) = share_gpus(1, None, os.environ.get("CUDA_VISIBLE_DEVICES")) or [[]]
     with suppress(IndexError):
         names = [names[index] for index in section.gpus] if section.gpus is not None else names
-    sizes = _gpu_sizes(names)
-    if not sizes:
+    sizes = [size for name in names if (size := gpus.memory_bytes("total", name)) is not None]
+    if not sizes or len(sizes) < len(names):
         return Limit(asked, "unknown, as nvidia-smi doesn't tell it" if asked is None else "--memory")
     return _within(Limit(min(sizes), "of the smallest GPU" if len(sizes) > 1 else "of the GPU"), asked)
-
-
-def _gpu_sizes(names: list[str]) -> list[int]:
-    """Bytes of memory of each of these GPUs; none where nvidia-smi does not know them, such as parts of one."""
-    if not names or shutil.which("nvidia-smi") is None:
-        return []
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits", "-i", ",".join(names)]
-    answer = subprocess.run(query, capture_output=True, text=True)
-    with suppress(ValueError):
-        return [] if answer.returncode else [int(line) * 2**20 for line in answer.stdout.splitlines()]
-    return []
 
 
 def _within(most: Limit, asked: int | None) -> Limit:
