@@ -19,6 +19,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @set_option
 @click.option("--model", type=_FILE, metavar="FILE", help="Look into this .keras file, instead of a RUN.")
 @click.option("--data", type=_FILE, metavar="FILE", help="With --model: an .npz file of images and labels.")
+@click.option(
+    "--import", "modules", multiple=True, metavar="MODULE", help="Import it first: it registers the layers of --model."
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="With --model.  [MODEL-insight]")
 def visualize(
     run: Path | None,
@@ -29,6 +32,7 @@ def visualize(
     assignments: tuple[str, ...],
     model: Path | None,
     data: Path | None,
+    modules: tuple[str, ...],
     out: Path | None,
 ) -> None:
     """Make the figures, insight.json and report.html of RUN again, or of any Keras model on data of your own.
@@ -45,6 +49,8 @@ def visualize(
         raise click.UsageError("--model and --data go together")
     if run and out:
         raise click.UsageError("--out goes with --model: a run's pictures stay in the run")
+    if modules and not model:
+        raise click.UsageError("--import goes with --model")
     if label is not None and not rows and not files:
         raise click.UsageError("--class is explained for --images and --input: name some")
     if invert and not files:
@@ -55,7 +61,9 @@ def visualize(
     insight = resolve(base, assignments, "--set").insight
     use_devices()
     from harness import report
+    from harness.models.own_code import import_modules
 
+    import_modules(modules)
     request = report.Request(rows, label, files, invert)
     if model and data:
         click.echo(

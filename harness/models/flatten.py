@@ -11,7 +11,9 @@ _CONVERSION = "ConvertToTensor"
 
 
 def flattened(model: keras.Model) -> keras.Model:
-    """The same as a Functional model without models in it, however deep they were nested.
+    """The same as a Functional model without such models in it, however deep they were nested.
+
+    A subclass of keras.Model stays a layer.
 
     Its layers are the model's own where there is nothing to dissolve, else copies; a layer whose name another one has
     too gets a number behind it.
@@ -20,7 +22,7 @@ def flattened(model: keras.Model) -> keras.Model:
         model: Sequential or Functional, with one input and one output; it is left alone.
     """
     flat = keras.Model([model.inputs[0]], model.outputs[0], name=model.name)
-    if not any(isinstance(layer, keras.Model) for layer in flat.layers):
+    if not any(is_graph(layer) for layer in flat.layers):
         return flat
     flat = cloned(flat, clone_function=_Renaming(), recursive=True)
     while any(_is_dissolved(operation) for operation in flat.operations):
@@ -28,15 +30,22 @@ def flattened(model: keras.Model) -> keras.Model:
     return flat
 
 
+def is_graph(operation: keras.Operation) -> bool:
+    """Whether it is a Sequential or a Functional model, whose layers are known, and no subclass with its own `call`."""
+    return isinstance(operation, keras.Sequential) or (
+        isinstance(operation, keras.Model) and hasattr(operation, "_operations")
+    )
+
+
 def _is_dissolved(operation: keras.Operation) -> bool:
-    return isinstance(operation, keras.Model) or type(operation).__name__ == _CONVERSION
+    return is_graph(operation) or type(operation).__name__ == _CONVERSION
 
 
 def _call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
     # A model's `call` calls its layers on the symbolic tensors, and leaves nothing of the model but their conversion.
     if type(operation).__name__ == _CONVERSION:
         return args[0]
-    return operation.call(*args) if isinstance(operation, keras.Model) else operation(*args, **kwargs)
+    return operation.call(*args) if is_graph(operation) else operation(*args, **kwargs)
 
 
 class _Renaming:
@@ -46,6 +55,8 @@ class _Renaming:
         self._used: set[str] = set()
 
     def __call__(self, layer: keras.Operation) -> keras.Operation:
+        if isinstance(layer, keras.Model):
+            return layer
         name, number = layer.name, 1
         while name in self._used:
             name, number = f"{layer.name}_{number}", number + 1

@@ -5,38 +5,57 @@ against the others.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
-from keras.layers import Activation, Softmax
+from keras.layers import Activation
+from numpy.typing import NDArray
 
 from harness.errors import RunError
 from harness.models.cloning import cloned
-from harness.models.flatten import flattened
+from harness.models.flatten import flattened, is_graph
 
+_HALVES = {-0.5: "against", 0.5: "for"}
+"""Of a single logit: the two that are made of it."""
 _TRIED = 4
 """Images of noise on which the copy is held against the model."""
 _TOLERANCE = 1e-3
 """Of the largest output."""
 
 
+class IndependentLogits(keras.layers.Identity):  # type: ignore[misc]
+    """Ends a model whose classes don't exclude each other: the probability of each is the sigmoid of its logit."""
+
+
+def probabilities(model: keras.Model, outputs: NDArray[Any]) -> NDArray[np.float32]:
+    """What the logits (n, classes) of a `pixels_to_logits` model stand for: their softmax, or each one's sigmoid."""
+    if isinstance(model.outputs[0]._keras_history.operation, IndependentLogits):
+        return np.asarray(keras.ops.sigmoid(outputs), np.float32)
+    return np.asarray(keras.ops.softmax(outputs), np.float32)
+
+
 def pixels_to_logits(
     model: keras.Model, image_shape: tuple[int, int, int], low: float = 0.0, high: float = 255.0
 ) -> keras.Model:
-    """A copy of `model` without its last softmax, which takes pixels from 0 to 255.
+    """A copy of `model` without its last softmax or sigmoid, which takes pixels from 0 to 255.
 
-    Models within the model are dissolved, so that all its layers are the copy's. Unless the model computes in half
-    precision, the copy is held against it on images of noise.
+    Models within the model are dissolved, so that all its layers are the copy's; a subclass of keras.Model stays whole,
+    and is shared. Unless the model computes in half precision, the copy is held against it on images of noise.
+
+    Of a single logit z, or its sigmoid, two classes are made, with the logits -z/2 and z/2: their softmax is the
+    sigmoid, and what speaks for one class speaks against the other. Several sigmoids stay independent, as
+    `probabilities` knows.
 
     Args:
-        model: Sequential or Functional, one image in and (n, classes) out: logits, or probabilities by a softmax.
+        model: one image in and (n, classes) out: logits, or probabilities by a softmax or sigmoids at the end.
         image_shape: height, width, channels of the images.
         low, high: what the model takes for the pixels 0 and 255.
 
     Raises:
         RunError: the model is no classifier of such images, a weight is not finite, or the copy says something else.
     """
+    model = _functional(model, image_shape)
     _check(model, image_shape)
     pixels = keras.Input(image_shape, name="pixels")
     if (low, high) == (0.0, 255.0):
@@ -46,25 +65,33 @@ def pixels_to_logits(
 
     flat = flattened(model)
     last = flat.outputs[0]._keras_history.operation
-    has_softmax = isinstance(last, Softmax) or getattr(last, "activation", None) is keras.activations.softmax
-    is_softmax = has_softmax and isinstance(last, Softmax | Activation)
+    ending = _ending(last)
+    ends_alone = ending is not None and (isinstance(last, Activation) or not hasattr(last, "activation"))
 
     def copy_of(layer: keras.Operation) -> keras.Operation:
+        if isinstance(layer, keras.Model):
+            return layer
         settings = layer.get_config()
         if isinstance(layer, keras.layers.Layer):
             settings["dtype"] = "float32"
-        if layer is last and has_softmax and not is_softmax:
+        if layer is last and ending and not ends_alone:
             settings["activation"] = "linear"
         return type(layer).from_config(settings)
 
     def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = keras.tree.map_structure(lambda value: scaled if value is pixels else value, (args, kwargs))
-        return args[0] if is_softmax and layer.name == last.name else layer(*args, **kwargs)
+        return args[0] if ends_alone and layer.name == last.name else layer(*args, **kwargs)
 
     copy = cloned(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call)
-    logits = keras.Model(copy.inputs[0], copy.outputs[0], name=model.name)
+    outputs = copy.outputs[0]
+    if outputs.shape[1] == 1:
+        halves = [keras.layers.Rescaling(half, name=name)(outputs) for half, name in _HALVES.items()]
+        outputs = keras.layers.Concatenate(name="two_logits")(halves)
+    elif ending == "sigmoid":
+        outputs = IndependentLogits(name="independent_logits")(outputs)
+    logits = keras.Model(copy.inputs[0], outputs, name=model.name)
     if _is_whole(flat):  # half precision says something else anyway, and through a softmax anything
-        _compare(logits, model, lambda images: images * (high - low) / 255 + low, has_softmax)
+        _compare(logits, model, lambda images: images * (high - low) / 255 + low, ending)
     return logits
 
 
@@ -80,51 +107,67 @@ def _is_whole(model: keras.Model) -> bool:
     return all(layer.compute_dtype in ("float32", "float64") for layer in model.layers if layer.weights)
 
 
+def _functional(model: keras.Model, image_shape: tuple[int, int, int]) -> keras.Model:
+    """The model; a subclass of keras.Model as the one layer of a Functional model."""
+    if is_graph(model):
+        return model
+    image = keras.Input(image_shape)
+    try:
+        return keras.Model(image, model(image), name=model.name)
+    except Exception as error:  # noqa: BLE001  the user's own code, which may do anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RunError(f"the model {model.name} can't be called on images of shape {image_shape}: {reason}") from None
+
+
+def _ending(last: keras.Operation) -> Literal["softmax", "sigmoid"] | None:
+    """What makes probabilities of logits at a model's end: a layer, a layer's activation or an operation of keras.ops,
+    whose class isn't public."""
+    activation = getattr(last, "activation", None)
+    if activation is keras.activations.softmax or type(last).__name__ == "Softmax":
+        return "softmax"
+    if activation is keras.activations.sigmoid or type(last).__name__ == "Sigmoid":
+        return "sigmoid"
+    return None
+
+
 def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
-    if not isinstance(model, keras.Sequential) and not hasattr(model, "_operations"):
-        raise RunError(f"the model {model.name} is a subclass of keras.Model: give a Sequential or a Functional one")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise RunError(
             f"the model {model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: "
             "give one that takes an image and gives its classes"
         )
     taken, given = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
-    if len(taken) != 3 or taken[-1] not in (1, 3):
+    if len(taken) != 3:
         raise RunError(
             f"the model {model.name} takes inputs of shape {taken}, which are no images: "
-            "it must take (height, width, channels) with 1 or 3 channels"
+            "it must take (height, width, channels)"
         )
     if not takes(model, image_shape):
         raise RunError(f"the model {model.name} takes images of shape {taken}, not {image_shape}")
-    if len(given) != 1 or given[0] is None or given[0] < 2:
-        raise RunError(
-            f"the model {model.name} gives outputs of shape {given}: it must give (classes,), 2 classes at least"
-        )
+    if len(given) != 1 or given[0] is None:
+        raise RunError(f"the model {model.name} gives outputs of shape {given}: it must give (classes,)")
     for weight in model.weights:
         if not np.isfinite(weight.numpy()).all():
             raise RunError(f"the model {model.name} has weights that are not finite, in {weight.path}: train it anew")
 
 
-def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any], has_softmax: bool) -> None:
+def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any], ending: str | None) -> None:
     """Hold the copy against the model; `taken` makes what the model takes of pixels."""
     noise = np.random.default_rng(0).uniform(0, 255, (_TRIED, *logits.input_shape[1:])).astype(np.float32)
     expected = np.asarray(model.predict_on_batch(taken(noise)), np.float32)
     says = keras.ops.convert_to_numpy(logits(noise, training=False))
-    if has_softmax:
-        says = keras.ops.convert_to_numpy(keras.ops.softmax(says))
-    elif _ends_in_sigmoid(logits) or (expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01)):
+    if ending:
+        says = probabilities(logits, says)
+    elif expected.shape[1] == 1:
+        says = 2 * says
+    elif expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01):
         raise RunError(
-            f"the model {model.name} gives probabilities, and not by a softmax layer at its end: end it in one, "
-            "or in logits"
+            f"the model {model.name} gives probabilities, and not by a softmax at its end: end it in one, or in logits"
         )
+    says = says[:, -expected.shape[1] :]  # of the two made of one, that which speaks for it
     error = float(np.abs(says - expected).max())
     if np.isfinite(expected).all() and not error <= _TOLERANCE * np.abs(expected).max():
         raise RunError(
             f"the model {model.name} can't be copied: the copy's outputs are off by up to {error:.3g}; "
             "is there a layer in it whose get_config doesn't tell all, or one that is random?"
         )
-
-
-def _ends_in_sigmoid(logits: keras.Model) -> bool:
-    last = logits.outputs[0]._keras_history.operation
-    return getattr(last, "activation", None) is keras.activations.sigmoid or type(last).__name__ == "Sigmoid"

@@ -13,8 +13,9 @@ from harness.errors import DataError, UserError
 from harness.insight.layers import convolution, has_convolutions
 from harness.insight.saliency import METHODS, Explain, Maps, bound
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
+from harness.models.logits import probabilities
 from harness.report import examples, own_images
-from harness.report.subject import Subject, outputs_of, readable, softmax
+from harness.report.subject import Subject, outputs_of, readable
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,9 @@ def _examples(subject: Subject, insight: InsightSection, seed: int, request: Req
 
 
 def _says(subject: Subject, images: NDArray[Any]) -> NDArray[np.float32]:
-    return softmax(outputs_of(subject.logits, images)) if len(images) else subject.probabilities[:0]
+    if not len(images):
+        return subject.probabilities[:0]
+    return probabilities(subject.logits, outputs_of(subject.logits, images))
 
 
 def _targets(classes: Sequence[int]) -> tuple[int, ...]:

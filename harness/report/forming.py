@@ -6,10 +6,10 @@ import numpy as np
 from harness.config import Config
 from harness.data.sources import Split
 from harness.insight.saliency import METHODS, bound
-from harness.models.logits import pixels_to_logits
+from harness.models.logits import pixels_to_logits, probabilities
 from harness.report.examples import correct
 from harness.report.saliency_figures import saliency_picture
-from harness.report.subject import outputs_of, softmax
+from harness.report.subject import outputs_of
 from harness.training.tensorboard import TensorBoard
 from harness.training.writers import Writer
 
@@ -35,7 +35,7 @@ class FormingMaps(Writer):
             height, width, channels = self._images.shape[1:]
             self._twin = pixels_to_logits(model, (height, width, channels))
         self._twin.set_weights(model.get_weights())
-        says = softmax(outputs_of(self._twin, self._images))
+        says = probabilities(self._twin, outputs_of(self._twin, self._images))
         for name in self._insight.methods:
             values = bound(name, self._insight.layer)(self._twin, self._images, says.argmax(axis=1))
             picture = saliency_picture(

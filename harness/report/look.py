@@ -147,7 +147,15 @@ def _intro(look: Look) -> str:
         "predicted class and, where it is wrong, of the true one too. "
     )
     mistakes = f"{wrong:,} of the {len(look.subject.labels):,} test images are" if wrong else "No test image was"
-    return f"{intro}{_layer(look)}{mistakes} misclassified."
+    return f"{intro}{_bands(look.subject)}{_layer(look)}{mistakes} misclassified."
+
+
+def _bands(subject: Subject) -> str:
+    """What of the images is seen, where they have more channels than a picture."""
+    channels = subject.images.shape[-1]
+    if channels <= 3:
+        return ""
+    return f"Of {channels} channels the first three are shown, as red, green and blue; maps are of all. "
 
 
 def _layer(look: Look) -> str:

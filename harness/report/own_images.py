@@ -10,21 +10,26 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harness.errors import DataError
 
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Pillow's, by the number of channels."""
 _MOST_PIXELS = 50_000_000
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 """Without EPS, above all, for which Pillow starts Ghostscript. AVIF last, at which a Pillow before 11.3 gives up."""
 
 
 def read(paths: Sequence[Path], shape: tuple[int, int, int], invert: bool = False) -> NDArray[np.uint8]:
-    """The pictures as (n, height, width, channels) uint8, resized to `shape`; transparency becomes white.
+    """The pictures as (n, height, width, channels) uint8, resized to `shape`.
+
+    Transparency becomes white, unless there are four channels, of which it is the last.
 
     Args:
         paths: PNG, JPEG, GIF, BMP, TIFF, WebP, PPM or AVIF files.
-        shape: height, width and channels of the model's images; grey for one channel.
+        shape: height, width and channels of the model's images; grey for one channel, RGB for three, RGBA for four.
         invert: whether dark and bright change places.
 
     Raises:
-        DataError: a file is no picture, is damaged, or has more than 50 million pixels.
+        DataError: a file is no picture, is damaged, or has more than 50 million pixels; or the model takes images of
+            another number of channels.
     """
     pictures = [_read(path, shape, invert) for path in paths]
     return np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
@@ -32,6 +37,10 @@ def read(paths: Sequence[Path], shape: tuple[int, int, int], invert: bool = Fals
 
 def _read(path: Path, shape: tuple[int, int, int], invert: bool) -> NDArray[np.uint8]:
     height, width, channels = shape
+    if channels not in _MODES:
+        raise DataError(
+            f"{path}: the model takes images of {channels} channels, and a picture has 1, 3 or 4: give them with --data"
+        )
     try:
         with (
             warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
@@ -52,8 +61,12 @@ def _read(path: Path, shape: tuple[int, int, int], invert: bool) -> NDArray[np.u
         raise DataError(f"{path}: {reason}") from None
     except Exception:  # noqa: BLE001  Pillow's readers stumble over a damaged file in a dozen ways
         raise DataError(f"{path} is no picture that can be read, or a damaged one") from None
-    ground = Image.new("RGBA", whole.size, "white")
-    ground.alpha_composite(whole)
-    small = ground.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS)
-    pixels = np.asarray(small, np.uint8).reshape(height, width, channels)
-    return 255 - pixels if invert else pixels
+    if _MODES[channels] != "RGBA":
+        ground = Image.new("RGBA", whole.size, "white")
+        ground.alpha_composite(whole)
+        whole = ground.convert(_MODES[channels])
+    small = whole.resize((width, height), Image.Resampling.LANCZOS)
+    pixels = np.array(small, np.uint8).reshape(height, width, channels)
+    if invert:
+        pixels[..., :3] = 255 - pixels[..., :3]
+    return pixels

@@ -131,10 +131,13 @@ def mosaic(tiles: NDArray[Any], columns: int, gap_colour: float | tuple[float, .
 
 
 def displayable(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Pixels (..., channels) from 0 to 255 → (..., 3) from 0 to 1; grey unless they have three."""
+    """Pixels (..., channels) from 0 to 255 → (..., 3) from 0 to 1.
+
+    The first three channels are red, green and blue where there are so many; else the mean is grey.
+    """
     scaled = image.astype(np.float32) / np.float32(255)
-    if scaled.shape[-1] == 3:
-        return scaled
+    if scaled.shape[-1] >= 3:
+        return scaled[..., :3]
     return np.repeat(scaled.mean(axis=-1, keepdims=True, dtype=np.float32), 3, axis=-1)
 
 

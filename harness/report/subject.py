@@ -15,7 +15,7 @@ from harness.data import sources
 from harness.data.sources import DataSet, check_rows
 from harness.errors import DataError, RunError
 from harness.models.export import load
-from harness.models.logits import pixels_to_logits
+from harness.models.logits import pixels_to_logits, probabilities
 from harness.run_dir import RunDir
 
 _BATCH = 250
@@ -36,12 +36,12 @@ class Subject:
     labels: NDArray[np.int32]
     """(n,)"""
     outputs: NDArray[np.float32]
-    """(n, classes), what the model says of these images, before the softmax."""
+    """(n, classes), what the model says of these images, before a softmax or sigmoid."""
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """(n, classes)"""
-        return softmax(self.outputs)
+        return probabilities(self.logits, self.outputs)
 
     @property
     def predicted(self) -> NDArray[np.intp]:
@@ -96,16 +96,9 @@ def readable(name: str) -> str:
 
 
 def outputs_of(logits: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
-    """What the model says of images (n, height, width, channels): (n, classes), before the softmax."""
+    """What the model says of images (n, height, width, channels): (n, classes) logits."""
     starts = range(0, len(images), _BATCH)
     return np.concatenate([logits.predict_on_batch(images[at : at + _BATCH].astype(np.float32)) for at in starts])
-
-
-def softmax(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (n, classes) from logits."""
-    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    result: NDArray[np.float32] = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
-    return result
 
 
 def _subject(name: str, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Subject:

@@ -97,3 +97,18 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path, content: byte
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Is a directory"):
         read([tmp_path], GREY)
+
+
+def test_a_model_of_four_channels_gets_the_transparency_as_the_last(tmp_path: Path) -> None:
+    drawing = np.full((8, 8, 4), 30, np.uint8)
+    path = saved(tmp_path / "drawing.png", drawing)
+    assert (read([path], (8, 8, 4)) == 30).all()
+    inverted = read([path], (8, 8, 4), invert=True)
+    assert (inverted[..., :3] == 225).all()
+    assert (inverted[..., 3] == 30).all()
+
+
+def test_a_picture_has_no_thirteen_channels(tmp_path: Path) -> None:
+    path = saved(tmp_path / "red.png", np.full((8, 8, 3), 9, np.uint8))
+    with pytest.raises(DataError, match="takes images of 13 channels, and a picture has 1, 3 or 4"):
+        read([path], (8, 8, 13))
