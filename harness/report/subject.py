@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import sources
-from harness.data.sources import DataSet, check_rows
+from harness.data.sources import DataSet, Split, check_rows
 from harness.errors import DataError, RunError
 from harness.models.export import load
 from harness.models.logits import pixels_to_logits, probabilities
@@ -37,6 +37,8 @@ class Subject:
     """(n,)"""
     outputs: NDArray[np.float32]
     """(n, classes), what the model says of these images, before a softmax or sigmoid."""
+    train: Split | None = None
+    """What it was trained on, where that is known."""
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
@@ -54,9 +56,11 @@ def of_run(run: RunDir, rows: Sequence[int] = ()) -> Subject:
 
     Raises RunError and DataError where there is none, or none that fit, or one of `rows` is no test image.
     """
-    data = sources.load(run.read_config().data.source)
+    config = run.read_config().data
+    data = sources.load(config.source)
     check_rows(rows, len(data.y_test))
-    return of_model(run.path.resolve().name, load(run.with_model().model_file), data)
+    subject = of_model(run.path.resolve().name, load(run.with_model().model_file), data)
+    return replace(subject, train=data.splits(config.validation)[0])
 
 
 def of_model(name: str, model: keras.Model, data: DataSet) -> Subject:

@@ -1,0 +1,153 @@
+"""What one method's maps say of the data set as a whole: by class, by confusion, by likeness, and of which nothing."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.insight.map_groups import Mean, clusters, empty, mean_map
+from harness.insight.neighbours import Neighbours, last_hidden, nearest
+from harness.insight.saliency import Explain, Maps
+from harness.report import examples
+from harness.report.subject import Subject
+
+_OF_A_CLASS, _OF_ALL = 20, 400
+"""Correct images that a class's mean map is of, at most, and those of all classes."""
+_MISTAKES = 100
+"""At most so many are explained, the most confident first."""
+_CLUSTERS = 4
+_CONFUSIONS = 10
+_NEIGHBOURS = 5
+_WITH_NEIGHBOURS = 10
+"""Mistakes."""
+_AMONG = 10_000
+"""Training images, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Of the images of one class that are taken for another."""
+
+    true: int
+    predicted: int
+    rows: NDArray[np.intp]
+    for_predicted: Mean
+    for_true: Mean
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Mistakes whose maps, for the predicted class, are alike."""
+
+    rows: NDArray[np.intp]
+    mean: Mean
+    pairs: tuple[tuple[tuple[int, int], int], ...]
+    """((true, predicted), how many), the most frequent first."""
+
+
+@dataclass(frozen=True)
+class MistakeNeighbours:
+    """The training images nearest to mistakes."""
+
+    mistakes: NDArray[np.intp]
+    found: Neighbours
+    """Rows are those of the training images."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    method: str
+    classes: dict[int, Mean]
+    """Of correct images, by class."""
+    confusions: tuple[Confusion, ...]
+    """The most frequent first."""
+    clusters: tuple[Cluster, ...]
+    neighbours: MistakeNeighbours | None
+    """None without mistakes, training images or a hidden layer."""
+    empty: dict[str, int]
+    """Maps that are zero everywhere, of correct images and of mistakes."""
+    explained: dict[str, int]
+    """Images of either kind."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "explained": self.explained,
+            "empty": self.empty,
+            "confusions": [
+                {"true": pair.true, "predicted": pair.predicted, "images": pair.rows.tolist()}
+                for pair in self.confusions
+            ],
+            "clusters": [
+                {
+                    "images": cluster.rows.tolist(),
+                    "pairs": [{"true": true, "predicted": to, "count": count} for (true, to), count in cluster.pairs],
+                }
+                for cluster in self.clusters
+            ],
+            "neighbours": [
+                {"image": row, "training_images": rows.tolist(), "cosines": [round(float(one), 4) for one in likeness]}
+                for row, rows, likeness in zip(self.neighbours.mistakes.tolist(), *self.neighbours.found, strict=True)
+            ]
+            if self.neighbours
+            else [],
+        }
+
+
+def overview(subject: Subject, name: str, method: Explain, seed: int) -> Overview:
+    """Explain some hundred images by one method: correct ones for their class, mistakes for both classes."""
+    labels, predicted = subject.labels, subject.predicted
+    right = examples.correct(labels, predicted, min(_OF_ALL, _OF_A_CLASS * subject.probabilities.shape[1]), seed)
+    wrong = examples.confident_mistakes(labels, subject.probabilities, _MISTAKES)
+    of_right = method(subject.logits, subject.images[right], labels[right])
+    for_predicted = method(subject.logits, subject.images[wrong], predicted[wrong])
+    for_true = method(subject.logits, subject.images[wrong], labels[wrong])
+    return Overview(
+        name,
+        {label: mean_map(of_right[labels[right] == label]) for label in np.unique(labels[right]).tolist()},
+        _confusions(subject, wrong, for_predicted, for_true),
+        _clusters(subject, wrong, for_predicted),
+        _neighbours(subject, wrong),
+        {"correct": int(empty(of_right).sum()), "mistakes": int(empty(for_predicted).sum())},
+        {"correct": len(right), "mistakes": len(wrong)},
+    )
+
+
+def _pairs(subject: Subject, rows: NDArray[np.intp]) -> list[tuple[int, int]]:
+    return list(zip(subject.labels[rows].tolist(), subject.predicted[rows].tolist(), strict=True))
+
+
+def _confusions(
+    subject: Subject, wrong: NDArray[np.intp], for_predicted: Maps, for_true: Maps
+) -> tuple[Confusion, ...]:
+    pairs = _pairs(subject, wrong)
+    found = []
+    for true, predicted in [pair for pair, _ in Counter(pairs).most_common(_CONFUSIONS)]:
+        among = np.array([pair == (true, predicted) for pair in pairs])
+        found.append(
+            Confusion(true, predicted, wrong[among], mean_map(for_predicted[among]), mean_map(for_true[among]))
+        )
+    return tuple(found)
+
+
+def _clusters(subject: Subject, wrong: NDArray[np.intp], maps: Maps) -> tuple[Cluster, ...]:
+    groups = clusters(maps, _CLUSTERS)
+    found = []
+    for group in range(groups.max(initial=-1) + 1):
+        rows = wrong[groups == group]
+        found.append(
+            Cluster(rows, mean_map(maps[groups == group]), tuple(Counter(_pairs(subject, rows)).most_common()))
+        )
+    return tuple(found)
+
+
+def _neighbours(subject: Subject, wrong: NDArray[np.intp]) -> MistakeNeighbours | None:
+    part = last_hidden(subject.logits)
+    if part is None or subject.train is None or not len(wrong):
+        return None
+    among = np.unique(np.linspace(0, len(subject.train) - 1, min(len(subject.train), _AMONG)).astype(np.intp))
+    mistakes = wrong[:_WITH_NEIGHBOURS]
+    found = nearest(part, subject.images[mistakes], subject.train.images[among], _NEIGHBOURS)
+    return MistakeNeighbours(mistakes, Neighbours(among[found.rows], found.likeness))

@@ -1,0 +1,154 @@
+"""Pictures of an overview: mean maps by class and by confusion, clusters of mistakes, and their nearest neighbours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from harness.insight.saliency import METHODS
+from harness.report.overview import Cluster, Confusion, MistakeNeighbours, Overview
+from harness.report.page import Section
+from harness.report.picture import INK, MUTED, UNSIGNED, Picture, blank, displayable, place, png
+from harness.report.subject import Subject
+
+_TILE, _GAP = 0.86, 0.08
+_ABOVE, _BELOW = 0.3, 0.34
+_COLUMNS = 10
+_EXAMPLES = 6
+"""Images of a cluster that are shown."""
+
+
+def overview_section(subject: Subject, overview: Overview) -> Section:
+    """The page's section on many images at once."""
+    title = METHODS[overview.method].title
+    pictures = [_classes_picture(subject, overview)]
+    if overview.confusions:
+        pictures.append(_confusions_picture(subject, overview.confusions, title))
+    if overview.clusters:
+        pictures.append(_clusters_picture(subject, overview.clusters, title))
+    if overview.neighbours:
+        pictures.append(_neighbours_picture(subject, overview.neighbours))
+    counts, blanks = overview.explained, sum(overview.empty.values())
+    flagged = f" {blanks} of these maps {'is' if blanks == 1 else 'are'} zero everywhere, and counted in no mean."
+    return Section(
+        "Over many images",
+        f"{title} of {counts['correct']} correct test images, evenly over the classes, and of the "
+        f"{counts['mistakes']} most confident mistakes.{flagged if blanks else ' No map is zero everywhere.'}",
+        pictures,
+        folded=True,
+    )
+
+
+def _classes_picture(subject: Subject, overview: Overview) -> Picture:
+    shown = list(overview.classes.items())[: 2 * _COLUMNS]
+    title = METHODS[overview.method].title
+    columns = min(len(shown), _COLUMNS)
+    rows = -(-len(shown) // _COLUMNS)
+    tall = _TILE * subject.images.shape[1] / subject.images.shape[2]
+    figure, axes = blank(0.1 + columns * (_TILE + _GAP), rows * (tall + _ABOVE + _GAP) + 0.05)
+    for number, (label, mean) in enumerate(shown):
+        left = 0.1 + number % _COLUMNS * (_TILE + _GAP)
+        top = number // _COLUMNS * (tall + _ABOVE + _GAP) + _ABOVE
+        axes.text(left, top - 0.05, f"class {label} ({mean.images})", fontsize=8, color=INK, va="bottom")
+        _map(axes, mean.map, left, top, tall)
+    return Picture(
+        "overview-classes",
+        "Mean map of each class",
+        f"{title} of correct images of each class (how many, in brackets): absolute values, each map scaled to "
+        "the same sum before the mean. Where the means of all classes are alike, a map says more "
+        "of the data than of its image.",
+        f"Mean maps of the classes {', '.join(str(label) for label, _ in shown)}.",
+        png(figure),
+    )
+
+
+def _confusions_picture(subject: Subject, confusions: Sequence[Confusion], title: str) -> Picture:
+    tall = _TILE * subject.images.shape[1] / subject.images.shape[2]
+    figure, axes = blank(0.9 + len(confusions) * (_TILE + _GAP), _ABOVE + 3 * (tall + _GAP) + 0.05)
+    for number, pair in enumerate(confusions):
+        left, top = 0.9 + number * (_TILE + _GAP), _ABOVE
+        heading = f"{pair.true} as {pair.predicted} ({len(pair.rows)})"
+        axes.text(left, top - 0.05, heading, fontsize=8, color=INK, va="bottom")
+        images = subject.images[pair.rows].astype(np.float32)
+        place(axes, displayable(images.mean(axis=0)), left, top, _TILE, tall)
+        _map(axes, pair.for_predicted.map, left, top + tall + _GAP, tall)
+        _map(axes, pair.for_true.map, left, top + 2 * (tall + _GAP), tall)
+    for row, words in enumerate(["mean image", "map for the\npredicted", "map for the\ntrue class"]):
+        axes.text(
+            0.82, _ABOVE + row * (tall + _GAP) + tall / 2, words, fontsize=8, color=MUTED, ha="right", va="center"
+        )
+    return Picture(
+        "overview-confusions",
+        "Confusions by map",
+        f"The most frequent mistakes, true class first (how many, in brackets): their mean image, and their "
+        f"mean {title} for the class that was predicted and for the true one.",
+        "; ".join(f"{len(pair.rows)} images of {pair.true} taken for {pair.predicted}" for pair in confusions) + ".",
+        png(figure),
+    )
+
+
+def _clusters_picture(subject: Subject, clusters: Sequence[Cluster], title: str) -> Picture:
+    tall = _TILE * subject.images.shape[1] / subject.images.shape[2]
+    line = max(tall, 0.6) + _GAP
+    figure, axes = blank(1.75 + (1 + _EXAMPLES) * (_TILE + _GAP), _ABOVE + len(clusters) * line)
+    axes.text(1.7, _ABOVE - 0.05, "mean map", fontsize=8, color=INK, va="bottom")
+    for number, cluster in enumerate(clusters):
+        top = _ABOVE + number * line
+        pairs = "\n".join(f"{true} as {to}: {count}" for (true, to), count in cluster.pairs[:3])
+        axes.text(0.1, top + tall / 2, f"{len(cluster.rows)} mistakes\n{pairs}", fontsize=8, color=INK, va="center")
+        _map(axes, cluster.mean.map, 1.7, top, tall)
+        for column, row in enumerate(cluster.rows[:_EXAMPLES].tolist()):
+            place(axes, displayable(subject.images[row]), 1.7 + (1 + column) * (_TILE + _GAP), top, _TILE, tall)
+    return Picture(
+        "overview-clusters",
+        "Mistakes grouped by their maps",
+        f"Mistakes whose {title} for the predicted class lights up the same pixels stand together (average linkage of "
+        "the cosine distance, four groups at most): what is most often confused in them, the mean map, some images.",
+        "; ".join(f"{len(cluster.rows)} mistakes, most often {_words(cluster)}" for cluster in clusters) + ".",
+        png(figure),
+    )
+
+
+def _words(cluster: Cluster) -> str:
+    (true, predicted), count = cluster.pairs[0]
+    return f"{true} as {predicted} ({count})"
+
+
+def _neighbours_picture(subject: Subject, neighbours: MistakeNeighbours) -> Picture:
+    assert subject.train is not None
+    tall = _TILE * subject.images.shape[1] / subject.images.shape[2]
+    line = max(tall + _BELOW, 0.7)
+    figure, axes = blank(
+        0.2 + (1 + neighbours.found.rows.shape[1]) * (_TILE + _GAP) + 0.15, len(neighbours.mistakes) * line
+    )
+    told = []
+    for number, (row, rows, likeness) in enumerate(
+        zip(neighbours.mistakes.tolist(), neighbours.found.rows.tolist(), neighbours.found.likeness, strict=True)
+    ):
+        top, label = number * line + 0.05, int(subject.labels[row])
+        told.append(f"test image {row}: {', '.join(str(int(subject.train.labels[each])) for each in rows)}")
+        _captioned(axes, subject.images[row], 0.1, top, tall, f"{label} as {subject.predicted[row]}\ntest {row}")
+        for column, (each, cosine) in enumerate(zip(rows, likeness, strict=True)):
+            left = 0.25 + (1 + column) * (_TILE + _GAP)
+            words = f"{subject.train.labels[each]} ({cosine:.2f})\ntraining {each}"
+            _captioned(axes, subject.train.images[each], left, top, tall, words)
+    return Picture(
+        "overview-neighbours",
+        "What mistakes are like",
+        "Left the most confident mistakes; beside each the training images that are nearest to it in the last hidden "
+        "layer, by the cosine (in brackets), with their labels. Neighbours of the predicted class alone: the model has "
+        "seen such images under that name. Neighbours of the true class: the boundary runs between them.",
+        "Labels of the nearest training images. " + "; ".join(told) + ".",
+        png(figure),
+    )
+
+
+def _captioned(axes: Axes, image: NDArray[Any], left: float, top: float, tall: float, words: str) -> None:
+    place(axes, displayable(image), left, top, _TILE, tall)
+    axes.text(left, top + tall + 0.03, words, fontsize=7, color=MUTED, va="top")
+
+
+def _map(axes: Axes, values: NDArray[np.float32], left: float, top: float, tall: float) -> None:
+    place(axes, values, left, top, _TILE, tall, UNSIGNED, 0.0, max(float(values.max()), 1e-12))
