@@ -33,13 +33,14 @@ def mean_map(maps: Maps) -> Mean:
 def clusters(maps: Maps, most: int) -> NDArray[np.intp]:
     """Groups of maps (n, height, width) that are alike: for each map its group's number, the largest group's 0.
 
-    By average linkage of the cosine distance between the maps' absolute values, cut into `most` groups at most
-    (scipy.cluster.hierarchy). Empty maps are in no group: -1.
+    By Ward's method (1963, "Hierarchical Grouping to Optimize an Objective Function") on the maps' absolute values,
+    each scaled to length 1, cut into `most` groups at most. Empty maps are in no group: -1.
     """
     groups = np.full(len(maps), -1, np.intp)
     known = np.flatnonzero(~empty(maps))
     if len(known) > 1:
-        tree = linkage(_shares(maps[known]).reshape(len(known), -1), method="average", metric="cosine")
+        sizes = np.abs(maps[known]).reshape(len(known), -1)
+        tree = linkage(sizes / np.linalg.norm(sizes, axis=1, keepdims=True), method="ward")
         groups[known] = fcluster(tree, most, criterion="maxclust") - 1
     else:
         groups[known] = 0

@@ -97,18 +97,22 @@ def _clusters_picture(subject: Subject, clusters: Sequence[Cluster], title: str)
     for number, cluster in enumerate(clusters):
         top = _ABOVE + number * line
         pairs = "\n".join(f"{true} as {to}: {count}" for (true, to), count in cluster.pairs[:3])
-        axes.text(0.1, top + tall / 2, f"{len(cluster.rows)} mistakes\n{pairs}", fontsize=8, color=INK, va="center")
+        axes.text(0.1, top + tall / 2, f"{_counted(cluster)}\n{pairs}", fontsize=8, color=INK, va="center")
         _map(axes, cluster.mean.map, 1.7, top, tall)
         for column, row in enumerate(cluster.rows[:_EXAMPLES].tolist()):
             place(axes, displayable(subject.images[row]), 1.7 + (1 + column) * (_TILE + _GAP), top, _TILE, tall)
     return Picture(
         "overview-clusters",
         "Mistakes grouped by their maps",
-        f"Mistakes whose {title} for the predicted class lights up the same pixels stand together (average linkage of "
-        "the cosine distance, four groups at most): what is most often confused in them, the mean map, some images.",
-        "; ".join(f"{len(cluster.rows)} mistakes, most often {_words(cluster)}" for cluster in clusters) + ".",
+        f"Mistakes whose {title} for the predicted class lights up the same pixels stand together (Ward's "
+        "method, four groups at most): what is most often confused in them, the mean map, some images.",
+        "; ".join(f"{_counted(cluster)}, most often {_words(cluster)}" for cluster in clusters) + ".",
         png(figure),
     )
+
+
+def _counted(cluster: Cluster) -> str:
+    return f"{len(cluster.rows)} mistake{'' if len(cluster.rows) == 1 else 's'}"
 
 
 def _words(cluster: Cluster) -> str:
