@@ -106,7 +106,10 @@ def cam_layer(model: keras.Model, name: str | None = None) -> keras.Operation:
                     while isinstance(layer, _POOLED) and id(layer.input) in made_by:
                         layer = made_by[id(layer.input)]
                     return layer
-    raise UserError(f"the model makes no vector of feature maps; insight.layer can name some, such as {list(layers)[-1]}")
+    raise UserError(
+        "the model neither pools nor flattens its feature maps; insight.layer can name some, such as "
+        f"{list(layers)[-1]}"
+    )
 
 
 def _made_with_a_kernel(model: keras.Model) -> set[int]:

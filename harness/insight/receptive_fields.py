@@ -130,11 +130,11 @@ def _needed(model: keras.Model, target: keras.KerasTensor, axis: int) -> NDArray
         windows = _before(operation, axis, np.stack([units, units], axis=1))
         for tensor in keras.tree.flatten(operation.input):
             places = np.arange(_side(tensor, axis))
+            found = needed.setdefault(id(tensor), np.zeros(len(places), np.bool_))
             if windows is None or len(places) == 1:
-                found = np.ones(len(places), np.bool_)
+                found[:] = True
             else:
-                found = ((windows[:, :1] <= places) & (places <= windows[:, 1:])).any(axis=0)
-            needed[id(tensor)] = found | needed.get(id(tensor), False)
+                found |= ((windows[:, :1] <= places) & (places <= windows[:, 1:])).any(axis=0)
     return needed[id(target)]
 
 
