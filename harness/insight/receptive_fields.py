@@ -73,7 +73,7 @@ def centres(model: keras.Model, layer: str) -> tuple[NDArray[np.float64], NDArra
     if _calls_a_layer_again(part):
         return None
     fields = _uncut(part, 0), _uncut(part, 1)
-    return None if fields[0] is None or fields[1] is None else (fields[0].mean(axis=1), fields[1].mean(axis=1))
+    return None if fields[0] is None or fields[1] is None else (fields[0].sum(axis=1) / 2, fields[1].sum(axis=1) / 2)
 
 
 def reaching(model: keras.Model, layer: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -77,8 +77,7 @@ class CamGrid:
     def on_pixels(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps (n, height, width) from their values in the cells, (n, rows, columns)."""
         down, across = self.weights()
-        placed: NDArray[np.float32] = down @ cells @ across.T
-        return placed
+        return (down @ cells @ across.T).astype(np.float32)
 
 
 _GRIDS: WeakKeyDictionary[keras.Model, dict[str, CamGrid]] = WeakKeyDictionary()

@@ -89,7 +89,7 @@ def test_scorecam_by_hand(by_hand: ByHand, label: int) -> None:
 
 
 def test_scorecam_is_that_of_tf_keras_vis_where_cells_are_pixels(by_hand: ByHand) -> None:
-    theirs = Scorecam(by_hand.model)(
+    theirs = Scorecam(keras.Model(by_hand.model.inputs, by_hand.model.outputs))(
         lambda outputs: outputs[:, 1],
         by_hand.image.astype(np.float32),
         penultimate_layer=cam_layer(by_hand.model).name,
