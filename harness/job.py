@@ -31,7 +31,7 @@ from harness.errors import (
     WorkerLost,
     WriteFailed,
 )
-from harness.insight.layers import convolution
+from harness.insight.layers import cam_layer
 from harness.models.build import build, builder, check_image_shape
 from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
@@ -164,7 +164,7 @@ def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
     if (config.train.target or config.train.max_seconds) and not len(splits[1]):
         raise ConfigError("train.target and train.max_seconds look at evaluations: data.validation must be above 0")
     if config.insight.layer is not None:
-        convolution(build(config.model.name, data.image_shape, data.classes, config.seed), config.insight.layer)
+        cam_layer(build(config.model.name, data.image_shape, data.classes, config.seed), config.insight.layer)
     events = Events.of(config, len(splits[0]))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(

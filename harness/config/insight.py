@@ -16,6 +16,7 @@ Method = Literal[
     "gradcam_plus_plus",
     "scorecam",
     "layercam",
+    "ablationcam",
     "guided_backpropagation",
 ]
 
@@ -27,6 +28,7 @@ class InsightSection(Section):
     methods: list[Method] = Field(default=["gradient", "smoothgrad", "gradcam"], min_length=1)
     """The kinds of saliency map; guided_backpropagation is a known-bad example."""
     layer: str | None = None
-    """The convolutional layer that the CAM methods look at; the last one where it is null."""
+    """The layer, or named operation, whose feature maps the CAM methods weigh; where it is null, the one that gives the
+    last before they are pooled or flattened."""
     every: TrainingInterval | None = None
     """How often, while it trains, TensorBoard gets the maps of a few validation images; null for never."""

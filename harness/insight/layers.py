@@ -1,5 +1,7 @@
-"""The convolutional layers of a functional model, and what they say before their nonlinearity."""
+"""The layers of a functional model that can be looked into: its convolutions and what they say before their
+nonlinearity, and whatever else gives feature maps."""
 
+from difflib import get_close_matches
 from typing import Any
 
 import keras
@@ -14,6 +16,10 @@ _ACTIVATIONS = (
     keras.layers.PReLU,
     keras.layers.ReLU,
 )
+_POOLED = (
+    keras.layers.AveragePooling2D, keras.layers.Dropout, keras.layers.MaxPooling2D, keras.layers.SpatialDropout2D,
+)  # fmt: skip
+"""What may stand between the last feature maps and the vector made of them."""
 
 
 def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
@@ -50,6 +56,80 @@ def convolution(model: keras.Model, name: str | None = None) -> keras.layers.Con
     return layers[name]
 
 
+def operations(model: keras.Model) -> list[keras.Operation]:
+    """Its layers and the operations between them (`x + y`, keras.ops), each after those whose output it takes."""
+    told = model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)  # for a Sequential
+    return [operation for operation in told.operations if not isinstance(operation, keras.layers.InputLayer)]
+
+
+def feature_layers(model: keras.Model) -> dict[str, keras.Operation]:
+    """By name, from the pixels upwards, the layers and operations that give feature maps: a tensor of four dimensions,
+    (n, rows, columns, channels), that a layer with a kernel has had a part in."""
+    made = _made_with_a_kernel(model)
+    return {
+        operation.name: operation
+        for operation in operations(model)
+        if isinstance(operation.output, keras.KerasTensor)
+        and len(operation.output.shape) == 4
+        and id(operation.output) in made
+    }
+
+
+def cam_layer(model: keras.Model, name: str | None = None) -> keras.Operation:
+    """The layer or operation of that name, whose feature maps a CAM weighs.
+
+    Where `name` is None it is the one that gives the last feature maps before they are made a vector, by flattening,
+    global pooling or a convolution over all of them; not counted are a max or average pooling and dropout just before
+    that. So it is the sum of the last residual block or the activation behind it, and the convolution before a last
+    pooling and a Flatten. Maps that are reshaped to tokens, as a vision transformer's patches are, are not taken.
+
+    Raises:
+        UserError: there is none; or the model takes images of any size.
+    """
+    image_shape(model)
+    layers = feature_layers(model)
+    if name is not None:
+        if name not in layers:
+            near = get_close_matches(name, layers, n=3, cutoff=0)
+            choice = f"has {', '.join(of for of in layers if of in near)}" if near else "has none at all"
+            more = f" and {len(layers) - len(near)} more" if len(layers) > len(near) else ""
+            raise UserError(f"the model has no layer '{name}' with feature maps: it {choice}{more}")
+        return layers[name]
+    if not layers:
+        raise UserError("the model has no layer with feature maps")
+    made_by = {id(layer.output): layer for layer in layers.values()}
+    for operation in reversed(operations(model)):
+        if all(_cells(tensor) == 1 for tensor in keras.tree.flatten(operation.output)):
+            for tensor in keras.tree.flatten(operation.input):
+                if id(tensor) in made_by and _cells(tensor) > 1:
+                    layer = made_by[id(tensor)]
+                    while isinstance(layer, _POOLED) and id(layer.input) in made_by:
+                        layer = made_by[id(layer.input)]
+                    return layer
+    raise UserError(
+        "the model neither pools nor flattens its feature maps; insight.layer can name some, such as "
+        f"{list(layers)[-1]}"
+    )
+
+
+def _made_with_a_kernel(model: keras.Model) -> set[int]:
+    """The ids of the tensors in which a layer with a weight of two dimensions or more has had a part."""
+    made: set[int] = set()
+    for operation in operations(model):
+        has_kernel = any(len(weight.shape) > 1 for weight in getattr(operation, "weights", ()))
+        if has_kernel or any(id(tensor) in made for tensor in keras.tree.flatten(operation.input)):
+            made.update(id(tensor) for tensor in keras.tree.flatten(operation.output))
+    return made
+
+
+def _cells(tensor: keras.KerasTensor) -> int:
+    """How many positions it has for one image; a vector has one, and tokens as many as there are."""
+    positions = 1
+    for side in tensor.shape[1:-1]:
+        positions *= side
+    return positions
+
+
 def centre_unit(maps: tf.Tensor) -> tf.Tensor:
     """From feature maps (n, height, width, filters) the units in the middle: (n, filters)."""
     return maps[:, maps.shape[1] // 2, maps.shape[2] // 2, :]
@@ -82,12 +162,10 @@ def features(model: keras.Model, layer: keras.layers.Conv2D) -> keras.layers.Lay
 
 
 def _following(model: keras.Model, layer: keras.layers.Layer) -> list[keras.Operation]:
-    told = model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)  # for a Sequential
     return [
         operation
-        for operation in told.operations
-        if not isinstance(operation, keras.layers.InputLayer)
-        and any(tensor is layer.output for tensor in keras.tree.flatten(operation.input))
+        for operation in operations(model)
+        if any(tensor is layer.output for tensor in keras.tree.flatten(operation.input))
     ]
 
 

@@ -1,4 +1,5 @@
-"""Which pixels a unit of a convolutional layer sees: worked out backwards, from the layers' windows and strides."""
+"""Which pixels a unit of a layer sees, and which units the output sees: worked out backwards, from the layers' windows
+and strides."""
 
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from harness.insight.layers import image_shape
+from harness.insight.layers import image_shape, operations
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -15,8 +16,14 @@ _POINTWISE = (
     layers.Activation, layers.Add, layers.Average, layers.Dropout, layers.ELU, layers.GaussianDropout,
     layers.GaussianNoise, layers.Identity, layers.LeakyReLU, layers.Maximum, layers.Minimum, layers.Multiply,
     layers.Normalization, layers.PReLU, layers.ReLU, layers.Rescaling, layers.SpatialDropout2D, layers.Subtract,
+    layers.RandomBrightness, layers.RandomContrast, layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation,
+    layers.RandomZoom,
 )  # fmt: skip
-_POINTWISE_OPERATIONS = ("Add", "Divide", "Maximum", "Minimum", "Multiply", "Relu", "Sigmoid", "Silu", "Subtract")
+"""Those that augment are pointwise since a model is looked into in inference mode."""
+_POINTWISE_OPERATIONS = (
+    "Absolute", "Add", "Cast", "Clip", "Divide", "Elu", "Gelu", "HardSigmoid", "HardSilu", "LeakyRelu", "Maximum",
+    "Minimum", "Multiply", "Negative", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Softplus", "Subtract", "Tanh",
+)  # fmt: skip
 """Class names of what `x + y` and keras.ops make of a symbolic tensor: the classes themselves aren't public."""
 
 
@@ -38,7 +45,7 @@ class ReceptiveFields(NamedTuple):
 
 
 def receptive_fields(model: keras.Model, layer: str) -> ReceptiveFields:
-    """The pixels that each unit of a convolutional layer can depend on, cut off at the image's border.
+    """The pixels that each unit of a layer, or operation, can depend on, cut off at the image's border.
 
     For a window of k rows (dilation d, stride s, p rows of padding before the first) the output rows a to b come
     from the input rows a·s - p to b·s - p + (k - 1)·d; from layer to layer down to the pixels, and where branches
@@ -50,8 +57,36 @@ def receptive_fields(model: keras.Model, layer: str) -> ReceptiveFields:
         UserError: the model takes images of any size.
     """
     image_shape(model)
-    part = keras.Model(model.inputs, model.get_layer(layer).output)
+    part = _part(model, layer)
     return ReceptiveFields(_seen(part, 0), _seen(part, 1))
+
+
+def centres(model: keras.Model, layer: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Where the units of a layer lie: the rows and the columns of the image, counted from 0, (units,) each, in which
+    the middles of their receptive fields are.
+
+    Of fields that are not cut off at the border, where padding is seen as pixels are. What is spread over all units
+    alike, as by squeeze and excitation, says nothing of where one lies and is left out. None where a layer on the way
+    has no window, or is called more than once.
+    """
+    part = _part(model, layer)
+    if _calls_a_layer_again(part):
+        return None
+    fields = _uncut(part, 0), _uncut(part, 1)
+    return None if fields[0] is None or fields[1] is None else (fields[0].sum(axis=1) / 2, fields[1].sum(axis=1) / 2)
+
+
+def reaching(model: keras.Model, layer: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The rows and the columns of a layer's units, (units,) each, that the output can depend on: a pooling without
+    padding may drop the last ones."""
+    whole = keras.Model(model.inputs, model.outputs)
+    target = next(operation.output for operation in operations(model) if operation.name == layer)
+    return _needed(whole, target, 0), _needed(whole, target, 1)
+
+
+def _part(model: keras.Model, layer: str) -> keras.Model:
+    (output,) = [operation.output for operation in operations(model) if operation.name == layer]
+    return keras.Model(model.inputs, output)
 
 
 def _seen(part: keras.Model, axis: int) -> NDArray[np.int64]:
@@ -60,15 +95,52 @@ def _seen(part: keras.Model, axis: int) -> NDArray[np.int64]:
     if _calls_a_layer_again(part):
         return np.tile([0, part.inputs[0].shape[1 + axis]], (len(units), 1))
     seen = {id(part.outputs[0]): np.stack([units, units], axis=1)}
-    for operation in reversed(part.operations):
-        if isinstance(operation, layers.InputLayer):
-            continue
+    for operation in reversed(operations(part)):
         above = [seen[id(tensor)] for tensor in keras.tree.flatten(operation.output) if id(tensor) in seen]
         for tensor in keras.tree.flatten(operation.input):
+            last = _side(tensor, axis) - 1
             window = _before(operation, axis, _union(above))
-            last = tensor.shape[1 + axis] - 1 if len(tensor.shape) == 4 else 0
-            seen[id(tensor)] = _union([np.clip(window, 0, last), *([seen[id(tensor)]] if id(tensor) in seen else [])])
+            window = np.tile([0, last], (len(units), 1)) if window is None else np.clip(window, 0, last)
+            seen[id(tensor)] = _union([window, *([seen[id(tensor)]] if id(tensor) in seen else [])])
     return seen[id(part.inputs[0])] + [0, 1]
+
+
+def _uncut(part: keras.Model, axis: int) -> NDArray[np.int64] | None:
+    """(units, 2) first and last of what the output's units see through windows alone, and beyond the border."""
+    units = np.arange(part.outputs[0].shape[1 + axis])
+    seen = {id(part.outputs[0]): np.stack([units, units], axis=1)}
+    for operation in reversed(operations(part)):
+        above = [seen[id(tensor)] for tensor in keras.tree.flatten(operation.output) if id(tensor) in seen]
+        window = _before(operation, axis, _union(above)) if above else None
+        for tensor in keras.tree.flatten(operation.input):
+            is_broadcast = _is_pointwise(operation) and _side(tensor, axis) != _side(operation.output, axis)
+            if window is not None and not is_broadcast:
+                seen[id(tensor)] = _union([window, *([seen[id(tensor)]] if id(tensor) in seen else [])])
+    return seen.get(id(part.inputs[0]))
+
+
+def _needed(model: keras.Model, target: keras.KerasTensor, axis: int) -> NDArray[np.bool_]:
+    """(units,) along one axis: which positions of a tensor of the model its output can depend on."""
+    if _calls_a_layer_again(model):
+        return np.ones(_side(target, axis), np.bool_)
+    needed = {id(output): np.ones(_side(output, axis), np.bool_) for output in model.outputs}
+    for operation in reversed(operations(model)):
+        above = [needed[id(tensor)] for tensor in keras.tree.flatten(operation.output) if id(tensor) in needed]
+        units = np.flatnonzero(above[0])
+        windows = _before(operation, axis, np.stack([units, units], axis=1))
+        for tensor in keras.tree.flatten(operation.input):
+            places = np.arange(_side(tensor, axis))
+            found = needed.setdefault(id(tensor), np.zeros(len(places), np.bool_))
+            if windows is None or len(places) == 1:
+                found[:] = True
+            else:
+                found |= ((windows[:, :1] <= places) & (places <= windows[:, 1:])).any(axis=0)
+    return needed[id(target)]
+
+
+def _side(tensor: keras.KerasTensor, axis: int) -> int:
+    """How many rows or columns; a vector is one."""
+    return int(tensor.shape[1 + axis]) if len(tensor.shape) == 4 else 1
 
 
 def _calls_a_layer_again(part: keras.Model) -> bool:
@@ -84,8 +156,9 @@ def _union(intervals: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     )
 
 
-def _before(operation: keras.Operation, axis: int, units: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first and the last position of the input that an operation makes the positions `units`, (n, 2), from."""
+def _before(operation: keras.Operation, axis: int, units: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The first and the last position of the input that an operation makes the positions `units`, (n, 2), from; they
+    may lie beyond the border. None for an operation whose window isn't known."""
     if isinstance(operation, _CONVOLUTIONS):
         size = operation.kernel_size[axis], operation.strides[axis], operation.dilation_rate[axis]
         return _window(operation, axis, units, *size)
@@ -97,7 +170,7 @@ def _before(operation: keras.Operation, axis: int, units: NDArray[np.int64]) -> 
         return units + int(operation.cropping[axis][0])
     if _is_pointwise(operation):
         return units
-    return np.full(units.shape, [0, np.iinfo(np.int64).max], np.int64)
+    return None
 
 
 def _window(
@@ -115,6 +188,8 @@ def _window(
 def _is_pointwise(operation: keras.Operation) -> bool:
     if isinstance(operation, (layers.BatchNormalization, layers.Concatenate)):
         return operation.axis in (-1, 3)
+    if isinstance(operation, layers.LayerNormalization):
+        return operation.axis in ([-1], [3])
     if isinstance(operation, layers.Layer):
         return isinstance(operation, _POINTWISE)
     return type(operation).__name__ in _POINTWISE_OPERATIONS

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.config.insight import InsightSection
 from harness.errors import DataError, UserError
-from harness.insight.layers import convolution, has_convolutions
+from harness.insight.layers import cam_layer, feature_layers
 from harness.insight.saliency import METHODS, Explain, Maps, bound
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.models.logits import probabilities
@@ -59,8 +59,8 @@ class Explained:
     examples: tuple[Example, ...]
     maps: Mapping[str, tuple[Mapping[int, NDArray[np.float32]], ...]]
     """By method, then example, then class: (height, width)."""
-    left_out: tuple[str, ...]
-    """Methods that need a convolutional layer, where the model has none."""
+    left_out: Mapping[str, str]
+    """Why methods that are asked for can't explain the model, by name."""
 
     def images(self) -> NDArray[Any]:
         return np.stack([example.image for example in self.examples])
@@ -77,15 +77,28 @@ class Explained:
 
 def methods_for(subject: Subject, insight: InsightSection) -> dict[str, Explain]:
     """The methods that can explain the model, by name. Raises UserError where there is none, or no `insight.layer`."""
-    if insight.layer is not None and has_convolutions(subject.logits):
-        try:
-            convolution(subject.logits, insight.layer)
-        except UserError as error:
-            raise UserError(f"insight.layer: {subject.name}: {error}") from None
-    usable = [name for name in insight.methods if has_convolutions(subject.logits) or not METHODS[name].of_a_layer]
+    without = left_out(subject, insight)
+    usable = [name for name in insight.methods if name not in without]
     if not usable:
-        raise UserError(f"insight.methods: {', '.join(insight.methods)} look at a Conv2D layer, and the model has none")
+        raise UserError(f"insight.methods: {'; '.join(f'{name}: {reason}' for name, reason in without.items())}")
     return {name: bound(name, insight.layer) for name in dict.fromkeys(usable)}
+
+
+def left_out(subject: Subject, insight: InsightSection) -> dict[str, str]:
+    """The methods that can't explain the model, by name, and why. Raises UserError where it has feature maps, and no
+    `insight.layer`."""
+    no_layer = None
+    try:
+        cam_layer(subject.logits, insight.layer)
+    except UserError as error:
+        if insight.layer is not None and feature_layers(subject.logits):
+            raise UserError(f"insight.layer: {subject.name}: {error}") from None
+        no_layer = str(error)
+    reasons = {
+        name: METHODS[name].lacks(subject.logits) or (no_layer if METHODS[name].of_a_layer else None)
+        for name in insight.methods
+    }
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def explain(
@@ -118,7 +131,7 @@ def explain(
             for (owner, target), of in zip(some, maps, strict=True):
                 of_example[owner][target] = of
         by_method[name] = tuple(of_example)
-    return Explained(tuple(shown), by_method, tuple(name for name in insight.methods if name not in methods))
+    return Explained(tuple(shown), by_method, left_out(subject, insight))
 
 
 def _examples(subject: Subject, insight: InsightSection, seed: int, request: Request) -> list[Example]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.config.insight import InsightSection
 from harness.insight.layers import convolutions, has_convolutions
-from harness.insight.saliency import METHODS
+from harness.insight.saliency import METHODS, cam_grid
 from harness.insight.trust import Trust, assess, assessments
 from harness.report.explanation import Explained, Request, explain, methods_for
 from harness.report.filter_sections import filter_sections
@@ -159,9 +159,17 @@ def _bands(subject: Subject) -> str:
 
 
 def _layer(look: Look) -> str:
-    """Which layer is looked at, where it isn't the last one as the methods' own words have it."""
-    layer = look.insight.layer
+    """Which layer the CAM methods look at, and how much its cells can tell."""
     titles = [METHODS[name].title for name in look.explained.maps if METHODS[name].of_a_layer]
-    if layer is None or not titles or layer == convolutions(look.subject.logits)[-1].name:
+    if not titles:
         return ""
-    return f"{' and '.join(titles)} look{'s' if len(titles) == 1 else ''} at the layer {layer}, not at the last one. "
+    grid = cam_grid(look.subject.logits, look.insight.layer)
+    rows, columns = grid.shape
+    used = f"{grid.rows.reaching.sum()}×{grid.columns.reaching.sum()}"
+    look_at = f"{' and '.join(titles)} look{'s' if len(titles) == 1 else ''} at"
+    told = f"{look_at} the layer {grid.layer}, {rows}×{columns} cells"
+    if not grid.reaching.all():
+        told += f", of which the output depends on {used}"
+    if not grid.by_fields:
+        told += ", laid over the image in equal parts, as what each sees isn't known"
+    return told + ("; of fewer than 7×7 cells a map tells little. " if grid.is_coarse else ". ")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.insight.layers import convolution
+from harness.insight.layers import cam_layer
 from harness.insight.saliency import METHODS, Explain
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.report.explanation import Explained
@@ -26,7 +26,7 @@ def known_times(insight_file: Path, subject: Subject) -> dict[str, float]:
 
 def time_key(subject: Subject, name: str, layer: str | None) -> str:
     """A method's name, and behind it the layer that it looks at."""
-    return f"{name} {convolution(subject.logits, layer).name}" if METHODS[name].of_a_layer else name
+    return f"{name} {cam_layer(subject.logits, layer).name}" if METHODS[name].of_a_layer else name
 
 
 def times_json(subject: Subject, times: Mapping[str, float]) -> dict[str, Any]:

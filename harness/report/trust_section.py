@@ -1,6 +1,6 @@
 """How far each method can be trusted: the table on top of the page, the section behind it, and insight.json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ def verdict(sanity: Sanity) -> Verdict:
     return Verdict(words, sanity.depends_on_model)
 
 
-def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Sequence[str]) -> TrustTable:
-    """A row a method, and one for each control."""
+def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> TrustTable:
+    """A row a method, and one for each control; `left_out` is why a method has none."""
     rows = [
         Row(
             [
@@ -66,9 +66,9 @@ def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Seque
         f"All of it is of the {shown:,} images below, which are chosen: the intervals speak of such images, and not of "
         "the whole test set."
     )
-    if left_out:
-        titles = ", ".join(METHODS[name].title for name in left_out)
-        notes.append(f"Left out, since the model has no Conv2D layer to look at: {titles}.")
+    for reason in dict.fromkeys(left_out.values()):
+        titles = ", ".join(METHODS[name].title for name, of in left_out.items() if of == reason)
+        notes.append(f"Left out: {titles}, since {reason}.")
     bad = [METHODS[name].title for name, method in trust.methods.items() if not method.sanity.depends_on_model]
     intro = (
         "A map is a picture of the model only if it changes with the model, and points at pixels that matter to it. "

@@ -142,7 +142,7 @@ def test_mistakes_are_one_line_and_leave_nothing(call, completed_run, averaged_r
         "can't be loaded as a Keras model": (a, damaged),
         "'grad' is not one of gradient": (a, averaged_run, "--set", "insight.methods=[grad]"),
         "seed=3: only the keys": (a, averaged_run, "--set", "seed=3"),
-        "no convolutional layer 'conv_9'": (
+        "no layer 'conv_9'": (
             *(a, averaged_run),
             *("--set", "insight.layer=conv_9", "--set", "insight.methods=[gradcam]"),
         ),

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from harness.errors import UserError
-from harness.insight.receptive_fields import receptive_fields
+from harness.insight.receptive_fields import centres, reaching, receptive_fields
 from harness.models.logits import pixels_to_logits
 
 Tensor = Any
@@ -113,3 +113,77 @@ def test_a_model_for_images_of_any_size_is_refused() -> None:
     model = keras.Model(pixels, layers.Conv2D(2, 3, name="conv")(pixels))
     with pytest.raises(UserError, match="images of any size"):
         receptive_fields(model, "conv")
+
+
+@pytest.mark.parametrize(
+    ("layer", "rows"),
+    [
+        ("conv_1", [i + 1 for i in range(26)]),
+        ("conv_2", [2 * i + 3.5 for i in range(11)]),
+        ("conv_3", [8.5, 12.5, 16.5]),
+    ],
+)
+def test_units_lie_where_the_middles_of_their_fields_are(cnn: keras.Model, layer: str, rows: list[float]) -> None:
+    found = centres(cnn, layer)
+    assert found is not None
+    assert found[0].tolist() == found[1].tolist() == rows
+
+
+def padded(x: Tensor) -> Tensor:
+    """Unit i of the rows sees -1 + 2i to 1 + 2i, of the columns -1 + i to 1 + i."""
+    return layers.Conv2D(2, 3, strides=(2, 1), name="conv")(layers.ZeroPadding2D(1)(x))
+
+
+def squeezed(x: Tensor) -> Tensor:
+    gate = layers.Conv2D(3, 1, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    return padded(layers.Multiply()([layers.RandomFlip()(x), gate]))
+
+
+def pooled_gate(x: Tensor) -> Tensor:
+    return padded(x * layers.AveragePooling2D((7, 4))(x))
+
+
+@pytest.mark.parametrize("body", [padded, squeezed, pooled_gate])
+def test_padding_counts_for_where_units_lie_and_what_is_spread_over_all_does_not(
+    body: Callable[[Tensor], Tensor],
+) -> None:
+    pixels = keras.Input((7, 4, 3))
+    found = centres(keras.Model(pixels, body(pixels)), "conv")
+    assert found is not None
+    assert found[0].tolist() == [0, 2, 4, 6]
+    assert found[1].tolist() == [0, 1, 2, 3]
+
+
+def test_where_units_lie_is_not_known_behind_a_layer_without_a_window_or_one_that_is_called_twice() -> None:
+    pixels, shared = keras.Input((6, 5, 3)), layers.Conv2D(3, 3, padding="same")
+    for body in (layers.Reshape((6, 5, 3))(pixels), shared(shared(pixels))):
+        assert centres(keras.Model(pixels, layers.Conv2D(2, 3, name="conv")(body)), "conv") is None
+
+
+def strided(x: Tensor) -> Tensor:
+    return layers.Conv2D(2, 1, strides=2)(x)
+
+
+def branched(x: Tensor) -> Tensor:
+    return layers.Conv2D(2, 1, strides=(3, 1))(x) + layers.Conv2D(2, (2, 1), strides=(3, 1))(x)
+
+
+def cropped(x: Tensor) -> Tensor:
+    return layers.MaxPooling2D(3)(layers.Cropping2D(((1, 0), (0, 2)))(x))
+
+
+@pytest.mark.parametrize(
+    "above", [strided, branched, cropped, layers.ReLU(), layers.GlobalAveragePooling2D(keepdims=True)]
+)
+def test_units_reach_the_output_where_it_has_a_gradient(above: Callable[[Tensor], Tensor]) -> None:
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((9, 8, 1))
+    maps = layers.Conv2D(3, 1, name="conv")(pixels)
+    model = keras.Model(pixels, [maps, layers.Dense(4)(layers.Flatten()(above(maps)))])
+    images = tf.random.stateless_uniform((64, 9, 8, 1), seed=(0, 0))
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        found, outputs = model(images)
+    matters = np.any(tape.gradient(outputs, found).numpy() != 0, axis=(0, 3))
+    rows, columns = reaching(keras.Model(pixels, model.outputs[1]), "conv")
+    np.testing.assert_array_equal(np.outer(rows, columns), matters)

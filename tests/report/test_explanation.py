@@ -10,7 +10,7 @@ from harness.config.insight import InsightSection, Method
 from harness.errors import DataError, UserError
 from harness.insight.saliency import METHODS
 from harness.models.logits import pixels_to_logits
-from harness.report.explanation import Explained, Request, explain, methods_for
+from harness.report.explanation import Explained, Request, explain, left_out, methods_for
 from harness.report.subject import Subject, of_run
 from harness.run_dir import RunDir
 
@@ -74,7 +74,7 @@ def test_a_class_that_is_not_there_is_refused(subject: Subject) -> None:
 
 @pytest.mark.parametrize("method", ["gradcam", "gradient"])
 def test_an_unknown_layer_is_refused_with_those_there_are(subject: Subject, method: Method) -> None:
-    with pytest.raises(UserError, match=r"insight\.layer: small-run: .*'conv_9': it has conv_1, conv_2"):
+    with pytest.raises(UserError, match=r"insight\.layer: small-run: .*'conv_9' with feature maps: it has conv_1"):
         explain(subject, InsightSection(methods=[method], layer="conv_9"), 0, Request())
 
 
@@ -91,9 +91,16 @@ def flat() -> Subject:
 def test_without_a_convolutional_layer_the_methods_that_need_one_are_left_out(flat: Subject) -> None:
     explained = explain(flat, INSIGHT, 0, Request())
     assert list(explained.maps) == ["gradient"]
-    assert explained.left_out == ("gradcam",)
+    assert explained.left_out == {"gradcam": "the model has no layer with feature maps"}
+
+
+def test_guided_backpropagation_is_left_out_where_there_is_no_relu(flat: Subject, subject: Subject) -> None:
+    insight = InsightSection(methods=["guided_backpropagation", "gradient"])
+    assert list(methods_for(flat, insight)) == ["gradient"]
+    assert left_out(flat, insight) == {"guided_backpropagation": "the model has no relu"}
+    assert left_out(subject, insight) == {}
 
 
 def test_without_a_method_that_is_left_the_model_is_refused(flat: Subject) -> None:
-    with pytest.raises(UserError, match="gradcam look at a Conv2D layer, and the model has none"):
+    with pytest.raises(UserError, match=r"insight\.methods: gradcam: the model has no layer with feature maps"):
         methods_for(flat, InsightSection(methods=["gradcam"]))

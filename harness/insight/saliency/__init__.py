@@ -11,7 +11,7 @@ and raises `UserError` where the labels do not fit the images, or either the mod
 the images beside it.
 """
 
-from harness.insight.saliency.cams import gradcam, gradcam_plus_plus, layercam, scorecam
+from harness.insight.saliency.cams import ablationcam, cam_cells, gradcam, gradcam_plus_plus, layercam, scorecam
 from harness.insight.saliency.chunks import Logits, Maps
 from harness.insight.saliency.gradients import (
     gradient,
@@ -20,15 +20,20 @@ from harness.insight.saliency.gradients import (
     integrated_gradients,
     smoothgrad,
 )
+from harness.insight.saliency.grid import CamGrid, cam_grid
 from harness.insight.saliency.methods import METHODS, Explain, Method, bound
 
 __all__ = [
     "METHODS",
+    "CamGrid",
     "Explain",
     "Logits",
     "Maps",
     "Method",
+    "ablationcam",
     "bound",
+    "cam_cells",
+    "cam_grid",
     "gradcam",
     "gradcam_plus_plus",
     "gradient",

@@ -31,10 +31,13 @@ def in_chunks(
     method: Callable[[tf.Tensor, tf.Tensor], NDArray[Any]],
     images: NDArray[Any],
     labels: NDArray[Any],
-    chunk: int = CHUNK,
+    shape: tuple[int, int] | None = None,
 ) -> Maps:
-    """Maps (n, height, width) of images (n, height, width, channels) and labels (n,), from `method`, which is given
-    float32 images and int32 labels. Raises UserError where the labels do not fit the images, or either the model."""
+    """Maps of images (n, height, width, channels) and labels (n,), from `method`, which is given float32 images and
+    int32 labels: (n, *shape), or where `shape` is None (n, height, width).
+
+    Raises UserError where the labels do not fit the images, or either the model.
+    """
     if images.ndim != 4:
         raise UserError(f"images of shape {images.shape}: give (n, height, width, channels)")
     if labels.shape != images.shape[:1]:
@@ -49,9 +52,9 @@ def in_chunks(
             raise UserError(
                 f"labels from {labels.min()} to {labels.max()}: the model has {classes} classes, 0 to {classes - 1}"
             )
-    maps = np.zeros(images.shape[:3], np.float32)
-    for start in range(0, len(images), chunk):
-        rows = slice(start, start + chunk)
+    maps = np.zeros((len(images), *(shape or images.shape[1:3])), np.float32)
+    for start in range(0, len(images), CHUNK):
+        rows = slice(start, start + CHUNK)
         maps[rows] = method(tf.constant(images[rows], tf.float32), tf.constant(labels[rows], tf.int32))
     return maps
 

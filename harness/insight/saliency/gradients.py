@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tf_keras_vis.saliency import Saliency
 
 from harness.insight.inference import infer
 from harness.insight.saliency.chunks import Logits, Maps, in_chunks, logit_of
+from harness.insight.saliency.engines import gradient_sizes
 from harness.insight.saliency.guided import guided
 
 _COMPLETE = 0.01
@@ -157,8 +157,7 @@ def _functional(logits: keras.Model) -> keras.Model:
 
 def _largest_sizes(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Of the gradient, max over channels."""
-    sizes = Saliency(model)(logit_of(labels), images, keepdims=True, normalize_map=False)
-    return tf.reduce_max(sizes, axis=-1)
+    return tf.reduce_max(gradient_sizes(model, images, labels), axis=-1)
 
 
 def _gradient(logits: Logits, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from harness.errors import UserError
+from harness.insight.layers import operations
 from harness.models.cloning import cloned
 
 _RELUS = (keras.activations.relu, keras.activations.relu6)
@@ -13,27 +14,36 @@ _RELU_OPERATIONS = ("Relu", "Relu6")
 """Class names of what keras.ops make of a symbolic tensor: the classes themselves aren't public."""
 
 
+def lacks_relu(model: keras.Model) -> str | None:
+    """Why there is nothing to guide in the model: None where it has a relu."""
+    return None if any(_is_relu(of) or _has_relu(of) for of in operations(model)) else "the model has no relu"
+
+
 def guided(model: keras.Model) -> keras.Model:
     """The model, functional, with the same weights, where each relu's gradient is its own times that of the gradient.
 
     Whether the relu is a layer's activation, a layer or an operation of its own. Raises UserError where there is none.
     """
-    changed: list[str] = []
+    if reason := lacks_relu(model):
+        raise UserError(f"{reason}, which guided backpropagation is about")
 
     def copy_of(layer: keras.Operation) -> keras.Operation:
-        if type(layer).__name__ in _RELU_OPERATIONS or isinstance(layer, keras.layers.ReLU):
-            changed.append(layer.name)
+        if _is_relu(layer):
             return keras.layers.Activation(_guided(layer), name=layer.name)
         copy = type(layer).from_config(layer.get_config())
-        if getattr(layer, "activation", None) in _RELUS:
-            changed.append(layer.name)
+        if _has_relu(layer):
             copy.activation = _guided(layer.activation)
         return copy
 
-    copy = cloned(model, clone_function=copy_of)
-    if not changed:
-        raise UserError(f"the model {model.name} has no relu, which guided backpropagation is about")
-    return copy
+    return cloned(model, clone_function=copy_of)
+
+
+def _is_relu(layer: keras.Operation) -> bool:
+    return type(layer).__name__ in _RELU_OPERATIONS or isinstance(layer, keras.layers.ReLU)
+
+
+def _has_relu(layer: keras.Operation) -> bool:
+    return getattr(layer, "activation", None) in _RELUS
 
 
 def _guided(activation: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:

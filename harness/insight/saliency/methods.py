@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
-from harness.insight.saliency.cams import gradcam, gradcam_plus_plus, layercam, scorecam
+from harness.insight.saliency.cams import ablationcam, gradcam, gradcam_plus_plus, layercam, scorecam
 from harness.insight.saliency.chunks import Maps
 from harness.insight.saliency.gradients import (
     gradient,
@@ -17,6 +17,7 @@ from harness.insight.saliency.gradients import (
     integrated_gradients,
     smoothgrad,
 )
+from harness.insight.saliency.guided import lacks_relu
 
 Explain = Callable[[keras.Model, NDArray[Any], NDArray[Any]], Maps]
 """`(logits, images, labels) -> maps`: see the package."""
@@ -32,7 +33,9 @@ class Method:
     """What a map of it shows, as the half of a sentence."""
     signed: bool = False
     of_a_layer: bool = False
-    """Whether `explain` takes `layer`, the name of a convolutional layer, too."""
+    """Whether `explain` takes `layer`, the name of a layer with feature maps, too."""
+    lacks: Callable[[keras.Model], str | None] = lambda model: None
+    """Why a model can't be explained by it whatever the layer, such as "the model has no relu"; None where it can."""
 
 
 METHODS = {
@@ -59,7 +62,7 @@ METHODS = {
     "gradcam": Method(
         "Grad-CAM",
         gradcam,
-        "Grad-CAM shows where the last convolutional layer's features speak for the class, coarsely",
+        "Grad-CAM shows where the last feature maps speak for the class, coarsely",
         of_a_layer=True,
     ),
     "gradcam_plus_plus": Method(
@@ -75,16 +78,23 @@ METHODS = {
         of_a_layer=True,
     ),
     "layercam": Method("LayerCAM", layercam, "LayerCAM weighs them position by position", of_a_layer=True),
+    "ablationcam": Method(
+        "Ablation-CAM",
+        ablationcam,
+        "Ablation-CAM weighs them by what the logit loses without each",
+        of_a_layer=True,
+    ),
     "guided_backpropagation": Method(
         "Guided backprop",
         guided_backpropagation,
         "guided backpropagation redraws the image's edges, whatever the model has learnt: not to be believed",
+        lacks=lacks_relu,
     ),
 }
 """By the names of the config key `insight.methods`."""
 
 
 def bound(name: str, layer: str | None = None) -> Explain:
-    """The method of that name; one that looks at a convolutional layer at `layer`, else at the last one."""
+    """The method of that name; one that looks at a layer at `layer`, else at the one that `layers.cam_layer` takes."""
     method = METHODS[name]
     return partial(method.explain, layer=layer) if method.of_a_layer else method.explain
