@@ -33,6 +33,8 @@ class Method:
     signed: bool = False
     of_a_layer: bool = False
     """Whether `explain` takes `layer`, the name of a convolutional layer, too."""
+    draws: bool = False
+    """Whether `explain` draws at random, and takes `seed` too."""
 
 
 METHODS = {
@@ -49,6 +51,7 @@ METHODS = {
         "SmoothGrad",
         smoothgrad,
         "SmoothGrad is the mean of the gradient over noisy copies of the image, which is calmer",
+        draws=True,
     ),
     "integrated_gradients": Method(
         "Integrated",

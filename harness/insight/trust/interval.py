@@ -27,9 +27,7 @@ class Interval(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def mean_over_images(
-    values: NDArray[Any], bounds: tuple[float, float] | None = None, *, together: int = 1
-) -> Interval:
+def mean_over_images(values: NDArray[Any], bounds: tuple[float, float] | None = None, *, together: int = 1) -> Interval:
     """The mean of (n,) values, one an image, with Student's t interval over the images.
 
     A percentile bootstrap over 5 to 10 images holds the mean 80 to 90 times in 100; this one about 95 times. Values
