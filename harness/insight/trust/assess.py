@@ -15,7 +15,7 @@ from harness.insight.trust.faithfulness import Faithfulness, faithfulness
 from harness.insight.trust.sanity import SEEDS, Sanity, cascade, cascade_steps
 from harness.insight.trust.stability import Stability, stability
 
-MOST_EXPLAINED_AGAIN = 24
+MOST_EXPLAINED_AGAIN = 16
 """Images of the sanity check and of stability, which make maps of each some dozen times over."""
 
 
@@ -50,7 +50,7 @@ def assess(
 ) -> Trust:
     """Assess the methods on images (n, height, width, channels) and what the model predicts of them, (n,).
 
-    Faithfulness takes them all; the sanity check and stability 24 of them at most, evenly spread.
+    Faithfulness takes them all; the sanity check and stability 16 of them at most, evenly spread.
 
     Args:
         logits: functional, from pixels to logits; unchanged in the end.

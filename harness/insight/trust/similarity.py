@@ -43,7 +43,7 @@ def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 def spearman_across(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     """How alike maps of different images are: the mean of Spearman's correlations of map i of `a` with map j of `b`,
     j ≠ i. (n, height, width) each → (n,); NaN for one image."""
-    return _others(_cosines(*(_centred(rankdata(maps.reshape(len(maps), -1), axis=1)) for maps in (a, b))))
+    return _others(_cosines(_centred_ranks(a), _centred_ranks(b)))
 
 
 def spearman_to_mean(maps: NDArray[Any]) -> NDArray[np.float64]:
@@ -54,7 +54,9 @@ def spearman_to_mean(maps: NDArray[Any]) -> NDArray[np.float64]:
     if len(maps) < 2:
         return np.full(len(maps), np.nan)
     units = _units(maps)
-    return spearman(maps, (units.sum(axis=0) - units).reshape(maps.shape))
+    # Not the sum less each: its rounding would put what is equal in an order.
+    means = np.stack([np.delete(units, number, axis=0).mean(axis=0) for number in range(len(maps))])
+    return spearman(maps, means.reshape(maps.shape))
 
 
 class Own(NamedTuple):
@@ -99,14 +101,16 @@ def _units(maps: NDArray[Any]) -> NDArray[np.float64]:
     return flat / np.where(lengths > 0, lengths, 1)
 
 
-def _centred(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+def _centred_ranks(maps: NDArray[Any]) -> NDArray[np.float64]:
+    ranks: NDArray[np.float64] = rankdata(maps.reshape(len(maps), -1), axis=1)
     return ranks - ranks.mean(axis=1, keepdims=True)
 
 
 def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each row of `a` (n, pixels) with each of `b`, (n, n); 0 where a row is zero."""
     lengths = np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
-    return np.clip(a @ b.T / np.where(lengths > 0, lengths, 1), -1, 1)
+    cosines: NDArray[np.float64] = np.clip(a @ b.T / np.where(lengths > 0, lengths, 1), -1, 1)
+    return cosines
 
 
 def _others(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
