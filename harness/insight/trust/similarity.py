@@ -103,7 +103,8 @@ def _units(maps: NDArray[Any]) -> NDArray[np.float64]:
 
 def _centred_ranks(maps: NDArray[Any]) -> NDArray[np.float64]:
     ranks: NDArray[np.float64] = rankdata(maps.reshape(len(maps), -1), axis=1)
-    return ranks - ranks.mean(axis=1, keepdims=True)
+    centred: NDArray[np.float64] = ranks - ranks.mean(axis=1, keepdims=True)
+    return centred
 
 
 def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from harness.models.build import build
 
 @pytest.fixture(scope="module")
 def cascades(trained: keras.Model, digits: np.ndarray, predicted: np.ndarray) -> dict[str, Sanity]:
-    names = ("gradient", "integrated_gradients", "gradcam", "layercam", "guided_backpropagation")
+    names = ("gradient", "gradient_times_input", "gradcam", "layercam", "guided_backpropagation")
     methods = {name: bound(name) for name in names} | {"edges": edges, "constant": constant}
     return cascade(trained, methods, digits[:16], predicted[:16])
 
@@ -64,10 +64,10 @@ def test_an_answer_follows_the_interval_and_the_bound(cascades: dict[str, Sanity
     assert replace(found, null=2 * (found.shared.high + 0.01) - 1).depends == "yes"
 
 
-def test_the_black_background_gives_integrated_gradients_its_absolute_correlation(
+def test_the_black_background_gives_products_their_absolute_correlation(
     cascades: dict[str, Sanity],
 ) -> None:
-    found = cascades["integrated_gradients"]
+    found = cascades["gradient_times_input"]
     assert min(step.mean for step in found.absolute) > 0.95
     assert max(step.mean for step in found.foreground) < 0.9
     assert max(abs(step.mean) for step in found.signed) < 0.5
