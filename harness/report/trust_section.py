@@ -53,21 +53,21 @@ def _stable(method: MethodTrust, trust: Trust) -> Finding:
 
 QUESTIONS: Mapping[str, Question] = {
     "depends_on_weights": Question(
-        "depends on the weights? (left of the map with random weights)",
+        "depends on the weights? (likeness once they are random)",
         "Depends on the weights? Each map is compared with the one that the same image gets once the model's weights "
         "are random. What all images' maps have in common is taken out first, since any network may share it. The "
         "number is how much of the rest is still there: 1 all of it, 0 none. “Yes” needs less than half.",
         _depends,
     ),
     "faithful": Question(
-        "faithful, beyond an edge detector? (deletion area less the edges')",
+        "faithful beyond an edge detector? (deletion area, less the edges')",
         "Faithful? Deletion and insertion are the mean probability of the predicted class while the map's most "
         "important pixels are blackened, or brought in on black. “Yes” needs a smaller deletion area than the order of "
         "an edge detector gives, which knows nothing of the model.",
         _faithful,
     ),
     "stable": Question(
-        "stable? (left of the map under slight noise)",
+        "stable? (likeness under slight noise)",
         "Stable? The image gets noise of 2 % of the pixel range that leaves the prediction alone, and the map is made "
         "again. The number is how much of what is the image's own is still there. “Yes” needs more than half. Coarse "
         "maps are stable by nature.",
@@ -147,14 +147,19 @@ def _intro(trust: Trust) -> str:
     )
     if no:
         intro += (
-            f"{' and '.join(no)} hardly {'changes' if len(no) == 1 else 'change'} when the model's weights are random: "
+            f"{_listed(no)} hardly {'changes' if len(no) == 1 else 'change'} when the model's weights are random: "
             f"don't read the model from {'it' if len(no) == 1 else 'them'}. "
         )
-    if untold:
-        intro += f"Whether {' and '.join(untold)} {'does' if len(untold) == 1 else 'do'}, these images can't tell. "
     if yes:
-        intro += f"{' and '.join(yes)} {'does' if len(yes) == 1 else 'do'} change with the model. "
+        intro += f"{_listed(yes)} {'does' if len(yes) == 1 else 'do'} change with the model. "
+    if untold:
+        intro += f"Whether {_listed(untold)} {'does' if len(untold) == 1 else 'do'}, these images can't tell. "
     return intro.strip()
+
+
+def _listed(titles: Sequence[str]) -> str:
+    *most, last = titles
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _notes(trust: Trust, left_out: Sequence[str]) -> list[str]:
