@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from harness.comparison.contender import Contender
 from harness.comparison.examples import GROUPS, Group, all_rows
 from harness.comparison.maps import MapPair
@@ -11,6 +13,7 @@ from harness.comparison.page import Card, CardGroup, Duo, Gallery, Tile
 from harness.comparison.tiles import image_tile, map_tile
 from harness.insight.saliency import METHODS
 from harness.insight.saliency.methods import Method
+from harness.insight.trust.interval import CORRELATION, mean_over_images
 from harness.report.table import Row, Table, Verdict
 from harness.report.wording import percent
 
@@ -36,8 +39,10 @@ def gallery(shown: Shown) -> Gallery:
     intro = (
         "Both maps of a pair explain the logit of the true class, A's on the left. Each is scaled to its own largest "
         "value, so brightness compares the pixels of one map, not two maps; maps with signs are red for the class and "
-        "blue against it. The number is Spearman's rank correlation of the two maps' pixels, 1 for the same order and "
-        f"0 for none in common; where both leave the image's border dark, that raises it. {notes}."
+        "blue against it. The first number is Spearman's rank correlation of the two maps' pixels. Maps of different "
+        "images are alike too, since they share their place: the table has their correlation beside it. The second is "
+        "what two maps have in common of their own, once the mean map is taken out of A's and of B's: 1 for all of it, "
+        f"0 for nothing. {notes}."
     )
     return Gallery(intro, groups, _likeness_table(shown))
 
@@ -48,7 +53,10 @@ def images_json(shown: Shown) -> list[dict[str, Any]]:
     for kind, group in shown.groups.items():
         for row in group.rows.tolist():
             says = {side: _says(of, row) for side, of in (("a", shown.a), ("b", shown.b))}
-            likeness = {name: round(float(pair.likeness[len(found)]), 4) for name, pair in shown.pairs.items()}
+            alike = {
+                key: {name: _rounded(getattr(pair, kind)[len(found)]) for name, pair in shown.pairs.items()}
+                for key, kind in (("likeness", "likeness"), ("likeness_across", "across"), ("likeness_own", "own"))
+            }
             found.append(
                 {
                     "row": row,
@@ -58,7 +66,7 @@ def images_json(shown: Shown) -> list[dict[str, Any]]:
                         side: {"predicted": label, "probability": round(probability, 6)}
                         for side, (label, probability) in says.items()
                     },
-                    "likeness": likeness,
+                    **alike,
                 }
             )
     return found
@@ -89,7 +97,7 @@ def _duo(method: Method, pair: MapPair, index: int, title: str) -> Duo:
         Tile(side, f"{method.title} of {side}: {title}", map_tile(maps[index], method.signed))
         for side, maps in (("A", pair.a), ("B", pair.b))
     )
-    return Duo(method.title, f"{pair.likeness[index]:.2f}", a, b)
+    return Duo(method.title, f"{_told(pair.likeness[index])}, own {_told(pair.own[index])}", a, b)
 
 
 def _counted(group: Group) -> str:
@@ -98,12 +106,31 @@ def _counted(group: Group) -> str:
 
 
 def _likeness_table(shown: Shown) -> Table:
-    """The mean over each group's images, by method."""
+    """Means over each group's images, by method."""
     rows, start = [], 0
     for kind, group in shown.groups.items():
         these = slice(start, start + len(group.rows))
         start += len(group.rows)
-        means = [f"{pair.likeness[these].mean():.2f}" for pair in shown.pairs.values()]
-        rows.append(Row([GROUPS[kind], str(len(group.rows)), *means]))
-    headings = ["rank correlation, mean", "images", *(METHODS[name].title for name in shown.pairs)]
+        for name, pair in shown.pairs.items():
+            own = mean_over_images(pair.own[these], CORRELATION, together=len(shown.pairs))
+            interval = f" ({own.low:.2f} to {own.high:.2f})" if np.isfinite(own.low) else ""
+            means = [_told(values[these].mean()) for values in (pair.likeness, pair.across)]
+            cells = [GROUPS[kind], str(len(group.rows)), METHODS[name].title, *means, f"{_told(own.mean)}{interval}"]
+            rows.append(Row(cells))
+    headings = [
+        "means over the images",
+        "images",
+        "method",
+        "rank correlation",
+        "rank correlation, different images",
+        "own, and its 95 % interval for all methods together",
+    ]
     return Table("How alike the maps are", headings, rows)
+
+
+def _told(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "not known"
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.config.insight import InsightSection
 from harness.errors import UserError
 from harness.insight.saliency import Maps
-from harness.insight.trust.similarity import spearman
+from harness.insight.trust.similarity import own_likeness, spearman, spearman_across
 from harness.report.explanation import methods_for
 from harness.report.subject import Subject
 
@@ -22,6 +22,16 @@ class MapPair:
     """(n, height, width)"""
     likeness: NDArray[np.float64]
     """(n,), Spearman's rank correlation of their pixels."""
+    across: NDArray[np.float64]
+    """(n,), that of A's map with B's maps of the other images, on average: what any two maps of this data have in
+    common. NaN for one image."""
+    own: NDArray[np.float64]
+    """(n,), the likeness of what is each image's own, once the map that all images share is taken out of both
+    (`similarity.own_likeness`). NaN for one image."""
+
+    @classmethod
+    def of(cls, a: Maps, b: Maps) -> "MapPair":
+        return cls(a, b, spearman(a, b), spearman_across(a, b), own_likeness(a, b).same)
 
 
 def pairs(
@@ -44,5 +54,5 @@ def pairs(
     for name in usable:
         progress(name)
         maps = [methods[name](of.logits, images, labels) for of, methods in ((a, of_a), (b, of_b))]
-        found[name] = MapPair(maps[0], maps[1], spearman(maps[0], maps[1]))
+        found[name] = MapPair.of(maps[0], maps[1])
     return found

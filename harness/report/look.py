@@ -20,7 +20,8 @@ from harness.report.progress import Progress
 from harness.report.saliency_figures import saliency_pictures
 from harness.report.subject import Subject
 from harness.report.times import milliseconds, time_key, times_json
-from harness.report.trust_section import trust_json, trust_section, trust_table, verdict
+from harness.report.trust_json import trust_json
+from harness.report.trust_section import trust_section, trust_table, verdict
 
 
 @dataclass(frozen=True)

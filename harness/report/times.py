@@ -34,7 +34,7 @@ def times_json(subject: Subject, times: Mapping[str, float]) -> dict[str, Any]:
 
 
 def milliseconds(subject: Subject, method: Explain, explained: Explained) -> float:
-    """What one image takes, compiled, in a chunk of up to 24; two calls, of which the second counts."""
+    """What one image takes, compiled, in a chunk of up to 16; two calls, of which the second counts."""
     images, labels = (of[:MOST_EXPLAINED_AGAIN] for of in (explained.images(), explained.predicted()))
     seconds = []
     for _ in range(2):

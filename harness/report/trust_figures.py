@@ -8,64 +8,77 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from harness.insight.saliency import METHODS
-from harness.insight.trust import BASELINES, HARDLY_CHANGED, STEPS, Trust
+from harness.insight.trust import BASELINES, STEPS, Sanity, Trust
 from harness.report.picture import INK, MUTED, Picture, png
 from harness.report.table import Row, Table
 
 _COLOURS = ("#0072B2", "#D55E00", "#007D5A", "#8A5A9E", "#B8860B", "#56A4D9", "#C1447E", "#7B3F00", "#00A6A6")
 _CASCADES = {
-    "absolute": "|map|, all pixels",
-    "foreground": "|map|, foreground only",
-    "signed": "with signs, all pixels",
+    "own": "what is each image's own",
+    "signed": "maps as they are, by rank",
+    "foreground": "|map|, foreground, by rank",
 }
 _DASHES = ("-", "--", "-.", ":")
 
 
 def cascade_picture(trust: Trust) -> Picture:
-    """Rank correlation with the trained model's map after each step of the cascade."""
-    layers = next(iter(trust.methods.values())).sanity.layers
+    """How alike the maps are to the trained model's after each step of the cascade."""
+    checks = {METHODS[name].title: method.sanity for name, method in trust.methods.items()}
+    first = next(iter(checks.values()))
+    layers = first.layers
     figure, panels = _figure(3)
     for axes, (kind, words) in zip(panels, _CASCADES.items(), strict=True):
-        for number, (name, method) in enumerate(trust.methods.items()):
-            steps = getattr(method.sanity, kind)
+        for number, (title, sanity) in enumerate(checks.items()):
+            steps = getattr(sanity, kind)
             means = np.array([step.mean for step in steps])
             spread = np.abs(np.array([[step.low, step.high] for step in steps]).T - means)
-            axes.errorbar(
-                range(len(layers)), means, yerr=spread, label=METHODS[name].title, capsize=2, **_style(number)
-            )
+            axes.errorbar(range(len(layers)), means, yerr=spread, label=title, capsize=2, **_style(number))
+            if kind == "signed":
+                between = sanity.between_images.mean
+                axes.plot([len(layers) - 0.6], [between], marker="D", markersize=4, color=_style(number)["color"])
         _plain(axes, words)
         axes.set_xticks(range(len(layers)), layers, rotation=20)
         axes.set_xlabel("random from the logits down to this layer", fontsize=9)
         axes.set_ylim(-0.35, 1.05)
-        if kind != "absolute":
-            axes.axhline(HARDLY_CHANGED, color=MUTED, linewidth=0.8, linestyle=":")
-    panels[0].set_ylabel("rank correlation with the trained model's map", fontsize=9)
+    bounds = [sanity.bound for sanity in checks.values()]
+    if np.isfinite(bounds).all():
+        panels[0].axhline(float(np.mean(bounds)), color=MUTED, linewidth=0.8, linestyle=":")
+    panels[0].set_ylabel("likeness to the trained model's map", fontsize=9)
     _legend(figure, panels[-1])
     rows = [
-        Row([METHODS[name].title, kind, *(_told(step.mean) for step in getattr(method.sanity, kind))])
-        for name, method in trust.methods.items()
-        for kind in ("signed", "absolute", "foreground", "ssim")
+        Row([title, kind, *(_told(step.mean) for step in getattr(sanity, kind)), *_nulls(sanity, kind)])
+        for title, sanity in checks.items()
+        for kind in ("own", "signed", "absolute", "foreground", "ssim")
     ]
     return Picture(
         name="trust-sanity",
         title="Sanity check",
-        caption="Layer after layer is given random weights, and the maps are made again: Spearman's rank correlation "
-        "with the trained model's maps, mean over images and seeds with 95 % intervals over images. A map of the model "
-        "must fall; one that stays high redraws the image. On a black background all maps agree for free, so the "
-        "verdict looks at the foreground, and at the signs where a map has any: in one of the two the mean over the "
-        "steps must be below the dotted line.",
-        alt="Rank correlation after randomising "
+        caption="Layer after layer is given random weights, and the maps are made again"
+        + (f", in {len(layers)} steps for {first.of_layers} layers" if len(layers) < first.of_layers else "")
+        + ". Left, and what the verdict is taken from: how much is left of what is each image's own, the map that all "
+        "images share taken out; where the mean over the steps is surely above the dotted line, halfway to a map that "
+        "does not change, the map redraws the image. Middle and right: Spearman's rank correlation with the trained "
+        "model's map. The diamonds are that of the trained model's maps of different images: a correlation of such a "
+        "height says nothing. Means over images and draws of the weights, 95 % intervals over images, each for "
+        "itself.",
+        alt="Likeness after randomising "
         + ", ".join(layers)
         + ". "
         + "; ".join(
-            f"{METHODS[name].title} {method.sanity.likeness:.2f}, "
-            + ("passes" if method.sanity.depends_on_model else "fails")
-            for name, method in trust.methods.items()
+            f"{title} {sanity.shared.mean:.2f}, depends on the weights: {sanity.depends}"
+            for title, sanity in checks.items()
         )
         + ".",
         png=png(figure),
-        table=Table("Sanity check as numbers", ["method", "of", *layers], rows),
+        table=Table("Sanity check as numbers", ["method", "of", *layers, "between images", "to the mean map"], rows),
     )
+
+
+def _nulls(sanity: Sanity, kind: str) -> list[str]:
+    """What any two maps of this data have in common, by the same measure where it is known."""
+    if kind == "signed":
+        return [_told(sanity.between_images.mean), _told(sanity.to_mean.mean)]
+    return [_told(sanity.null) if kind == "own" else "", ""]
 
 
 def curves_pictures(trust: Trust) -> list[Picture]:

@@ -1,85 +1,120 @@
-"""How far each method can be trusted: the table on top of the page, the section behind it, and insight.json."""
+"""How far each method can be trusted: the table on top of the page, and the section behind it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.insight.saliency import METHODS
-from harness.insight.trust import HARDLY_CHANGED, Faithfulness, Interval, Sanity, Trust, area, difference
+from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, Sanity, Trust, area, is_below
+from harness.insight.trust.interval import mean_over_images
 from harness.report.page import Section, TrustTable
 from harness.report.table import Row, Table, Verdict
 from harness.report.trust_figures import cascade_picture, curves_pictures
 
 _CONTROLS = {"random": "pixels in random order", "edges": "an edge detector"}
+_GOOD: Mapping[Answer, bool | None] = {"yes": True, "no": False, "can't tell": None}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An answer, and the interval that it follows from."""
+
+    answer: Answer
+    interval: Interval
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(f"{self.answer}: {told(self.interval)}", _GOOD[self.answer])
+
+
+@dataclass(frozen=True)
+class Question:
+    """A column of the table."""
+
+    heading: str
+    note: str
+    find: Callable[[MethodTrust, Trust], Finding]
+
+
+def _depends(method: MethodTrust, trust: Trust) -> Finding:
+    return Finding(method.sanity.depends, method.sanity.shared)
+
+
+def _faithful(method: MethodTrust, trust: Trust) -> Finding:
+    areas = [of.deletion["black"].areas for of in (method.faithfulness, trust.controls["edges"])]
+    gain = mean_over_images(areas[0] - areas[1], together=len(trust.methods))
+    return Finding(is_below(gain, 0), gain)
+
+
+def _stable(method: MethodTrust, trust: Trust) -> Finding:
+    return Finding(method.stability.stable, method.stability.own)
+
+
+QUESTIONS: Mapping[str, Question] = {
+    "depends_on_weights": Question(
+        "depends on the weights? (likeness once they are random)",
+        "Depends on the weights? Each map is compared with the one that the same image gets once the model's weights "
+        "are random. What all images' maps have in common is taken out first, since any network may share it. The "
+        "number is how much of the rest is still there: 1 all of it, 0 none. “Yes” needs less than half.",
+        _depends,
+    ),
+    "faithful": Question(
+        "faithful beyond an edge detector? (deletion area, less the edges')",
+        "Faithful? Deletion and insertion are the mean probability of the predicted class while the map's most "
+        "important pixels are blackened, or brought in on black. “Yes” needs a smaller deletion area than the order of "
+        "an edge detector gives, which knows nothing of the model.",
+        _faithful,
+    ),
+    "stable": Question(
+        "stable? (likeness under slight noise)",
+        "Stable? The image gets noise of 2 % of the pixel range that leaves the prediction alone, and the map is made "
+        "again. The number is how much of what is the image's own is still there. “Yes” needs more than half. Coarse "
+        "maps are stable by nature.",
+        _stable,
+    ),
+}
+"""By their keys in insight.json."""
+
+
+def findings(trust: Trust, name: str) -> dict[str, Finding]:
+    """The answers about a method, by question."""
+    return {key: question.find(trust.methods[name], trust) for key, question in QUESTIONS.items()}
 
 
 def verdict(sanity: Sanity) -> Verdict:
-    words = "depends on the model" if sanity.depends_on_model else "does not depend on the model"
-    return Verdict(words, sanity.depends_on_model)
+    """Of the sanity check alone, as a sentence without its subject."""
+    words: Mapping[Answer, str] = {
+        "yes": "depends on the model",
+        "no": "does not depend on the model",
+        "can't tell": "can't tell whether it depends on the model",
+    }
+    return Verdict(words[sanity.depends], _GOOD[sanity.depends])
 
 
 def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> TrustTable:
-    """A row a method, and one for each control; `left_out` is why a method has none."""
+    """A row a method with an answer to each question, and one for each control; `left_out` is why a method has none."""
     rows = [
         Row(
             [
                 METHODS[name].title,
-                _told(area(method.faithfulness.deletion["black"])),
-                _told(area(method.faithfulness.insertion["black"])),
-                _against_edges(method.faithfulness, trust.controls["edges"]),
-                verdict(method.sanity),
-                _told(method.stability),
+                *(finding.verdict for finding in findings(trust, name).values()),
+                *_areas(method.faithfulness),
                 f"{milliseconds[name]:.2g}",
             ]
         )
         for name, method in trust.methods.items()
     ]
-    rows += [
-        Row(
-            [words, _told(area(of.deletion["black"])), _told(area(of.insertion["black"])), "", "", "", ""], control=True
-        )
-        for words, of in ((_CONTROLS[name], of) for name, of in trust.controls.items())
-    ]
+    blank = [""] * len(QUESTIONS)
+    rows += [Row([_CONTROLS[name], *blank, *_areas(of), ""], control=True) for name, of in trust.controls.items()]
     headings = [
         "method",
+        *(question.heading for question in QUESTIONS.values()),
         "deletion ↓ lower is better",
         "insertion ↑ higher is better",
-        "deletes better than edges?",
-        "sanity",
-        "stability ↑ higher is better",
         "ms an image",
     ]
-    notes = [
-        (
-            "Deletion and insertion: the mean probability of the predicted class while its most important pixels are "
-            "blackened, or brought in on black, with its 95 % interval over the images."
-        ),
-        (
-            "Sanity: whether the map changes when the layers' weights are drawn anew from the top (rank correlation "
-            f"below {HARDLY_CHANGED}, on the foreground or with signs). Stability: rank correlation of the map with "
-            "that of a slightly noisy copy of the image."
-        ),
-    ]
-    shown = len(trust.controls["edges"].deletion["black"].values)
-    notes.append(
-        f"All of it is of the {shown:,} images below, which are chosen: the intervals speak of such images, and not of "
-        "the whole test set."
-    )
-    for reason in dict.fromkeys(left_out.values()):
-        titles = ", ".join(METHODS[name].title for name, of in left_out.items() if of == reason)
-        notes.append(f"Left out: {titles}, since {reason}.")
-    bad = [METHODS[name].title for name, method in trust.methods.items() if not method.sanity.depends_on_model]
-    intro = (
-        "A map is a picture of the model only if it changes with the model, and points at pixels that matter to it. "
-    )
-    intro += (
-        f"Here {' and '.join(bad)} hardly {'changes' if len(bad) == 1 else 'change'} when the model's weights are "
-        f"random: don't read the model from {'it' if len(bad) == 1 else 'them'}."
-        if bad
-        else "Here every method's map changes when the model's weights are random."
-    )
-    return TrustTable(intro, Table("Trust in each method", headings, rows), notes)
+    return TrustTable(_intro(trust), Table("Trust in each method", headings, rows), _notes(trust, left_out))
 
 
 def trust_section(trust: Trust) -> Section:
@@ -92,66 +127,76 @@ def trust_section(trust: Trust) -> Section:
     )
 
 
-def trust_json(trust: Trust, milliseconds: Mapping[str, float]) -> dict[str, Any]:
-    """As JSON values: by method, and of the controls."""
-    return {
-        "methods": {
-            name: {
-                **_faithfulness(method.faithfulness),
-                "against": {
-                    control: {
-                        kind: {
-                            baseline: _interval(difference(getattr(method.faithfulness, kind)[baseline], curves))
-                            for baseline, curves in getattr(of, kind).items()
-                        }
-                        for kind in ("deletion", "insertion")
-                    }
-                    for control, of in trust.controls.items()
-                },
-                "sanity": {
-                    "verdict": verdict(method.sanity).words,
-                    "likeness": _rounded(method.sanity.likeness),
-                    "layers": list(method.sanity.layers),
-                    **{
-                        kind: [_interval(step) for step in getattr(method.sanity, kind)]
-                        for kind in ("signed", "absolute", "foreground", "ssim")
-                    },
-                },
-                "stability": _interval(method.stability),
-                "milliseconds": milliseconds[name],
-            }
-            for name, method in trust.methods.items()
-        },
-        "controls": {name: _faithfulness(of) for name, of in trust.controls.items()},
-    }
-
-
-def _faithfulness(of: Faithfulness) -> dict[str, Any]:
-    return {
-        kind: {
-            baseline: {"area": _interval(area(curves)), "curve": [_rounded(v) for v in curves.values.mean(axis=0)]}
-            for baseline, curves in getattr(of, kind).items()
-        }
-        for kind in ("deletion", "insertion")
-    }
-
-
-def _against_edges(ours: Faithfulness, edges: Faithfulness) -> Verdict:
-    gain = difference(ours.deletion["black"], edges.deletion["black"])
-    if not gain.excludes_zero:
-        return Verdict("no telling", good=None)
-    return Verdict("yes", good=True) if gain.high < 0 else Verdict("no", good=False)
-
-
-def _told(value: Interval) -> str:
+def told(value: Interval) -> str:
     if not np.isfinite(value.mean):
         return "not known"
     return f"{value.mean:.2f}" + (f" ({value.low:.2f} to {value.high:.2f})" if np.isfinite(value.low) else "")
 
 
-def _interval(value: Interval) -> dict[str, float | None]:
-    return {key: _rounded(of) for key, of in value._asdict().items()}
+def _areas(of: Faithfulness) -> list[str]:
+    return [told(area(of.deletion["black"])), told(area(of.insertion["black"]))]
 
 
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
+def _intro(trust: Trust) -> str:
+    intro = (
+        "A map is a picture of the model only if it changes with the model, and points at pixels that matter to it. "
+    )
+    yes, no, untold = (
+        [METHODS[name].title for name, method in trust.methods.items() if method.sanity.depends == answer]
+        for answer in ("yes", "no", "can't tell")
+    )
+    if no:
+        intro += (
+            f"{_listed(no)} hardly {'changes' if len(no) == 1 else 'change'} when the model's weights are random: "
+            f"don't read the model from {'it' if len(no) == 1 else 'them'}. "
+        )
+    if yes:
+        intro += f"{_listed(yes)} {'does' if len(yes) == 1 else 'do'} change with the model. "
+    if untold:
+        intro += f"Whether {_listed(untold)} {'does' if len(untold) == 1 else 'do'}, these images can't tell. "
+    return intro.strip()
+
+
+def _listed(titles: Sequence[str]) -> str:
+    *most, last = titles
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:
+    first, count = next(iter(trust.methods.values())), len(trust.methods)
+    notes = [question.note for question in QUESTIONS.values()]
+    together = f" and hold for all {count} methods of such a column together (Bonferroni)" if count > 1 else ""
+    notes.append(
+        f"Behind each answer is its 95 % interval. Those of the answers are Student's t{together}; “can't tell” means "
+        "that the interval lies on both sides of the mark, or that there are fewer than five images to take one of."
+    )
+    alike = ", ".join(
+        f"{METHODS[name].title} {of.sanity.between_images.mean:.2f}"
+        for name, of in trust.methods.items()
+        if np.isfinite(of.sanity.between_images.mean)
+    )
+    if alike:
+        notes.append(
+            f"Maps of different images are alike anyway, here by a rank correlation of: {alike}. A likeness between "
+            "the maps of two models says nothing until it is held against that."
+        )
+    drawn = ", ".join(
+        f"{METHODS[name].title} {of.stability.redrawn.mean:.3f}"
+        for name, of in trust.methods.items()
+        if of.stability.redrawn
+    )
+    if drawn:
+        notes.append(f"Methods that draw at random, rank correlation of two maps of one image by two seeds: {drawn}.")
+    shown = len(trust.controls["edges"].deletion["black"].values)
+    notes.append(
+        f"All of it is of the {shown:,} images below, which are chosen: the intervals speak of such images, and not of "
+        "the whole test set."
+    )
+    if len(first.sanity.layers) < first.sanity.of_layers:
+        notes.append(
+            f"The {first.sanity.of_layers} layers with weights were made random in {len(first.sanity.layers)} steps."
+        )
+    for reason in dict.fromkeys(left_out.values()):
+        titles = ", ".join(METHODS[name].title for name, of in left_out.items() if of == reason)
+        notes.append(f"Left out: {titles}, since {reason}.")
+    return notes

@@ -55,7 +55,8 @@ def test_two_runs(compared, completed_run, averaged_run: Path) -> None:
     assert found["environment"] == []
     assert found["curves"]["validation"]["first"]["step"] == 15
     assert found["images"][0]["row"] == 17
-    assert set(found["images"][0]["likeness"]) == {"gradient"}
+    for kind in ("likeness", "likeness_across", "likeness_own"):
+        assert set(found["images"][0][kind]) == {"gradient"}
     assert "seed 0 and 1; train.ema – and 0.9" in done.stdout
     assert "validation first differ at step 15" in done.stdout
     assert done.stdout.rstrip().endswith("compare-small-averaged/compare.html")

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.comparison.maps import pairs
+from harness.comparison.maps import MapPair, pairs
 from harness.config.insight import InsightSection
 from harness.data import sources
 from harness.errors import UserError
@@ -32,6 +32,24 @@ def test_a_model_is_like_itself_and_less_like_another(subject: Callable[[int], S
         assert same[method].likeness == pytest.approx(1.0)
         assert np.array_equal(same[method].a, other[method].a)
         assert (other[method].likeness < 0.99).all()
+        assert same[method].own == pytest.approx(1.0)
+        assert (other[method].own < 0.9).all()
+
+
+def test_maps_that_share_their_place_have_nothing_of_their_own_in_common() -> None:
+    draw = np.random.default_rng(0)
+    place, a, b = (draw.random(shape).astype(np.float32) for shape in ((1, 14, 14), (12, 14, 14), (12, 14, 14)))
+    found = MapPair.of(5 * place + a, 5 * place + b)
+    assert found.likeness.mean() > 0.9
+    assert found.across.mean() == pytest.approx(found.likeness.mean(), abs=0.02)
+    assert found.own.mean() == pytest.approx(0, abs=0.1)
+
+
+def test_one_image_has_a_correlation_and_nothing_to_hold_it_against() -> None:
+    maps = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
+    found = MapPair.of(maps, maps)
+    assert found.likeness == pytest.approx(1)
+    assert np.isnan([found.across, found.own]).all()
 
 
 def test_a_layer_that_one_lacks_is_told_with_its_name(subject: Callable[[int], Subject]) -> None:

@@ -3,9 +3,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.insight.trust import BASELINES, STEPS, Curves, Faithfulness, Interval, MethodTrust, Sanity, Trust
+from harness.insight.trust import (
+    BASELINES,
+    STEPS,
+    Curves,
+    Faithfulness,
+    Interval,
+    MethodTrust,
+    Sanity,
+    Stability,
+    Trust,
+)
 from harness.report.table import Verdict
-from harness.report.trust_section import trust_json, trust_section, trust_table
+from harness.report.trust_json import DEFINITIONS, trust_json
+from harness.report.trust_section import QUESTIONS, trust_section, trust_table
+
+UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
 def faithful(images: int, probability: float) -> Faithfulness:
@@ -17,34 +30,90 @@ def faithful(images: int, probability: float) -> Faithfulness:
 def trust(images: int, interval: Interval) -> Trust:
     """One method that deletes better than the edges do, with equal values everywhere."""
     steps = (interval, interval)
-    sanity = Sanity(("logits", "conv"), steps, steps, steps, steps)
+    sanity = Sanity(("logits", "conv"), 2, steps, steps, steps, steps, steps, interval, -0.04, interval, interval)
     controls = {name: faithful(images, 0.75) for name in ("random", "edges")}
-    return Trust({"gradient": MethodTrust(faithful(images, 0.5), sanity, interval)}, controls)
+    method = MethodTrust(faithful(images, 0.5), sanity, Stability(interval, interval, 0.0, None))
+    return Trust({"gradient": method}, controls)
 
 
-MANY = trust(6, Interval(0.524, 0.5, 0.55))
+def with_shared(shared: Interval) -> Trust:
+    method = MANY.methods["gradient"]
+    return replace(MANY, methods={"gradient": replace(method, sanity=replace(method.sanity, shared=shared))})
+
+
+MANY = trust(6, Interval(0.524, 0.51, 0.55))
 FEW = trust(3, Interval(0.524, np.nan, np.nan))
 
 
-def test_an_interval_is_told_where_it_is_known() -> None:
+def test_an_answer_comes_with_its_interval_where_that_is_known() -> None:
     rows = [trust_table(of, {"gradient": 1.0}, []).table.rows[0].cells for of in (MANY, FEW)]
-    assert [row[1] for row in rows] == ["0.50 (0.50 to 0.50)", "0.50"]
-    assert [row[5] for row in rows] == ["0.52 (0.50 to 0.55)", "0.52"]
-    assert [row[3] for row in rows] == [Verdict("yes", good=True), Verdict("no telling", good=None)]
+    assert rows[0][1:4] == [
+        Verdict("no: 0.52 (0.51 to 0.55)", good=False),
+        Verdict("yes: -0.25 (-0.25 to -0.25)", good=True),
+        Verdict("yes: 0.52 (0.51 to 0.55)", good=True),
+    ]
+    assert rows[1][1:4] == [Verdict(f"can't tell: {value}", good=None) for value in ("0.52", "-0.25", "0.52")]
+    assert [row[4] for row in rows] == ["0.50 (0.50 to 0.50)", "0.50"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer", "good"),
+    [(0.2, 0.4, "yes", True), (0.4, 0.6, "can't tell", None), (0.6, 0.8, "no", False)],
+)
+def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: float, answer: str, good: bool) -> None:
+    found = with_shared(Interval((low + high) / 2, low, high))
+    table = trust_table(found, {"gradient": 1.0}, [])
+    cell = table.table.rows[0].cells[1]
+    assert isinstance(cell, Verdict)
+    assert cell.words.startswith(f"{answer}: ")
+    assert cell.good is good
+    assert trust_section(found).pictures[0].alt.endswith(f"depends on the weights: {answer}.")
+    assert trust_json(found, {"gradient": 1.0})["methods"]["gradient"]["answers"]["depends_on_weights"] == {
+        "answer": answer,
+        "mean": pytest.approx((low + high) / 2),
+        "low": low,
+        "high": high,
+    }
+
+
+def test_a_row_has_a_cell_for_each_question_and_a_control_none() -> None:
+    table = trust_table(MANY, {"gradient": 1.0}, []).table
+    assert {len(row.cells) for row in table.rows} == {len(table.headings)}
+    assert [cell for row in table.rows[1:] for cell in row.cells[1 : 1 + len(QUESTIONS)]] == [""] * 6
+
+
+def test_what_a_method_draws_and_how_many_layers_a_step_has_is_told() -> None:
+    method = MANY.methods["gradient"]
+    stable = replace(method.stability, redrawn=Interval(0.954, 0.94, 0.96))
+    drawing = replace(method, stability=stable, sanity=replace(method.sanity, of_layers=53))
+    found = replace(MANY, methods={"smoothgrad": drawing})
+    notes = " ".join(trust_table(found, {"smoothgrad": 1.0}, []).notes)
+    assert "SmoothGrad 0.954" in notes
+    assert "53 layers" in notes
+    assert "53 layers" in trust_section(found).pictures[0].caption
+    told = trust_json(found, {"smoothgrad": 1.0})["methods"]["smoothgrad"]
+    assert told["redrawn"]["mean"] == 0.954
+    assert told["sanity"]["steps_of_layers"] == [2, 53]
 
 
 def test_an_interval_that_is_not_known_is_null() -> None:
     found = trust_json(FEW, {"gradient": 1.0})["methods"]["gradient"]
     assert found["stability"] == {"mean": 0.524, "low": None, "high": None}
     assert found["against"]["edges"]["deletion"]["black"] == {"mean": -0.25, "low": None, "high": None}
+    assert found["redrawn"] is None
+
+
+def test_every_question_is_defined() -> None:
+    assert {f"answers.{key}" for key in QUESTIONS} <= set(DEFINITIONS)
+    assert set(trust_json(MANY, {"gradient": 1.0})["methods"]["gradient"]["answers"]) == set(QUESTIONS)
 
 
 @pytest.mark.parametrize("of", [MANY, FEW], ids=["many", "few"])
 def test_the_cascade_is_drawn_with_and_without_intervals(of: Trust) -> None:
     picture = trust_section(of).pictures[0]
-    assert picture.alt.endswith("Gradient 0.52, passes.")
     assert picture.table is not None
-    assert picture.table.rows[0].cells == ["Gradient", "signed", "0.524", "0.524"]
+    assert picture.table.rows[0].cells == ["Gradient", "own", "0.524", "0.524", "-0.040", ""]
+    assert picture.table.rows[1].cells == ["Gradient", "signed", "0.524", "0.524", "0.524", "0.524"]
 
 
 def test_error_bars_are_drawn_where_they_are_known() -> None:
@@ -54,8 +123,10 @@ def test_error_bars_are_drawn_where_they_are_known() -> None:
 
 def test_a_correlation_that_is_not_known_is_told_so() -> None:
     method = MANY.methods["gradient"]
-    unknown = replace(method.sanity, foreground=(Interval(np.nan, np.nan, np.nan),) * 2)
-    picture = trust_section(replace(MANY, methods={"gradient": replace(method, sanity=unknown)})).pictures[0]
-    assert picture.alt.endswith("Gradient 0.52, passes.")
+    unknown = replace(method.sanity, foreground=(UNKNOWN,) * 2, null=np.nan, between_images=UNKNOWN)
+    found = replace(MANY, methods={"gradient": replace(method, sanity=unknown)})
+    picture = trust_section(found).pictures[0]
+    assert picture.alt.endswith("depends on the weights: can't tell.")
     assert picture.table is not None
-    assert picture.table.rows[2].cells == ["Gradient", "foreground", "not known", "not known"]
+    assert picture.table.rows[3].cells == ["Gradient", "foreground", "not known", "not known", "", ""]
+    assert "nan" not in " ".join(trust_table(found, {"gradient": 1.0}, []).notes)

@@ -36,6 +36,8 @@ class Method:
     """Whether `explain` takes `layer`, the name of a layer with feature maps, too."""
     lacks: Callable[[keras.Model], str | None] = lambda model: None
     """Why a model can't be explained by it whatever the layer, such as "the model has no relu"; None where it can."""
+    draws: bool = False
+    """Whether `explain` draws at random, and takes `seed` too."""
 
 
 METHODS = {
@@ -52,6 +54,7 @@ METHODS = {
         "SmoothGrad",
         smoothgrad,
         "SmoothGrad is the mean of the gradient over noisy copies of the image, which is calmer",
+        draws=True,
     ),
     "integrated_gradients": Method(
         "Integrated",

@@ -17,3 +17,8 @@ def is_above(interval: Interval, bound: float = 0.0) -> Answer:
         if interval.high < bound:
             return "no"
     return "can't tell"
+
+
+def is_below(interval: Interval, bound: float) -> Answer:
+    """Whether the mean is below a bound, likewise."""
+    return is_above(Interval(-interval.mean, -interval.high, -interval.low), -bound)

@@ -9,14 +9,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import Explain, Maps
+from harness.insight.saliency import METHODS, Explain, Maps
 from harness.insight.trust.controls import chance, edges
 from harness.insight.trust.faithfulness import Faithfulness, faithfulness
-from harness.insight.trust.interval import Interval
-from harness.insight.trust.sanity import SEEDS, Sanity, cascade, layers_with_weights
-from harness.insight.trust.stability import stability
+from harness.insight.trust.sanity import SEEDS, Sanity, cascade, cascade_steps
+from harness.insight.trust.stability import Stability, stability
 
-MOST_EXPLAINED_AGAIN = 24
+MOST_EXPLAINED_AGAIN = 16
 """Images of the sanity check and of stability, which make maps of each some dozen times over."""
 
 
@@ -24,7 +23,7 @@ MOST_EXPLAINED_AGAIN = 24
 class MethodTrust:
     faithfulness: Faithfulness
     sanity: Sanity
-    stability: Interval
+    stability: Stability
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Trust:
 
 def assessments(logits: keras.Model) -> int:
     """How many times `assess` tells its progress."""
-    return 2 + SEEDS * len(layers_with_weights(logits))
+    return 2 + SEEDS * len(cascade_steps(logits))
 
 
 def assess(
@@ -51,11 +50,11 @@ def assess(
 ) -> Trust:
     """Assess the methods on images (n, height, width, channels) and what the model predicts of them, (n,).
 
-    Faithfulness takes them all; the sanity check and stability 24 of them at most, evenly spread.
+    Faithfulness takes them all; the sanity check and stability 16 of them at most, evenly spread.
 
     Args:
         logits: functional, from pixels to logits; unchanged in the end.
-        methods: by name.
+        methods: by their names in METHODS.
         maps: by method, of these images and labels.
         progress: is given what is being assessed, as it begins.
     """
@@ -67,7 +66,9 @@ def assess(
     some = images[few], labels[few]
     sane = cascade(logits, methods, *some, seed=seed, progress=lambda layer: progress("sanity check"))
     progress("stability")
-    stable = stability(logits, methods, *some, {name: of[few] for name, of in maps.items()}, seed=seed)
+    of_few = {name: of[few] for name, of in maps.items()}
+    drawing = {name for name in methods if METHODS[name].draws}
+    stable = stability(logits, methods, *some, of_few, drawing=drawing, seed=seed)
     return Trust(
         {name: MethodTrust(faithful[name], sane[name], stable[name]) for name in methods},
         {name: faithful[name] for name in controls},

@@ -4,11 +4,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student  # type: ignore[import-untyped]
 
-_RESAMPLES = 1000
 _FEWEST = 5
-"""Images below which there is no interval: a bootstrap of so few says nothing. Values of one sign exclude zero whatever
-their size, and without any effect n of them have one in 2^(1 - n) of all cases: 3 in a quarter, 5 in one of sixteen."""
+"""Images below which there is no interval: whether so few are skewed nobody can see, and a t interval relies on it."""
+_MISS = 0.05
+
+CORRELATION = (-1.0, 1.0)
+PROBABILITY = (0.0, 1.0)
+"""Bounds of values."""
 
 
 class Interval(NamedTuple):
@@ -23,16 +27,63 @@ class Interval(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def mean_over_images(values: NDArray[Any], seed: int = 0) -> Interval:
-    """The mean of (n,) values, one an image, with a percentile bootstrap interval over the images.
+def mean_over_images(values: NDArray[Any], bounds: tuple[float, float] | None = None, *, together: int = 1) -> Interval:
+    """The mean of (n,) values, one an image, with Student's t interval over the images.
 
-    NaN are left out; with fewer than 5 others the interval is NaN.
+    A percentile bootstrap over 5 to 10 images holds the mean 80 to 90 times in 100; this one about 95 times. Values
+    with bounds pile up near one of them, and the interval is taken where they don't: of the mean's logit, which for
+    correlations is twice Fisher's z, with the standard error of the mean times the logit's slope (delta method). So it
+    is of the mean itself, and never leaves the bounds. Values that all are one bound are taken at their word.
+
+    Args:
+        values: NaN are left out; with fewer than 5 others the interval is NaN.
+        bounds: between which values can be, such as CORRELATION; None for a plain t interval, as for differences.
+        together: intervals that are read beside each other, and hold together with 95 % (Bonferroni).
     """
     known = values[np.isfinite(values)].astype(np.float64)
-    if not len(known):
-        return Interval(np.nan, np.nan, np.nan)
     if len(known) < _FEWEST:
-        return Interval(float(known.mean()), np.nan, np.nan)
-    drawn = np.random.default_rng(seed).integers(0, len(known), (_RESAMPLES, len(known)))
-    low, high = np.quantile(known[drawn].mean(axis=1), [0.025, 0.975])
-    return Interval(float(known.mean()), float(low), float(high))
+        return Interval(float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
+    variance = known.var(ddof=1) / len(known)
+    return _interval(known.mean(), variance, len(known) - 1, bounds, together)
+
+
+def mean_over_draws(values: NDArray[Any], bounds: tuple[float, float] | None = None, *, together: int = 1) -> Interval:
+    """The mean of (draws, n) values, an image a column, with an interval that holds for other draws and other images.
+
+    Two random effects: with the mean squares of images, draws and what is left, M_i, M_d and M_e, the mean's variance
+    is (M_i + M_d - M_e) / (draws · n), its degrees of freedom Satterthwaite's (Searle et al. 1992, "Variance
+    Components", section 4.3). With one draw the interval is over the images alone. Otherwise as `mean_over_images`.
+    """
+    known = values[:, np.isfinite(values).all(axis=0)].astype(np.float64)
+    draws, images = known.shape
+    if draws == 1 or images < _FEWEST:
+        return mean_over_images(known.mean(axis=0), bounds, together=together)
+    of_image, of_draw, mean = known.mean(axis=0), known.mean(axis=1, keepdims=True), known.mean()
+    freedom = np.array([images - 1, draws - 1, (images - 1) * (draws - 1)])
+    squares = np.array(
+        [
+            draws * ((of_image - mean) ** 2).sum(),
+            images * ((of_draw - mean) ** 2).sum(),
+            ((known - of_image - of_draw + mean) ** 2).sum(),
+        ]
+    )
+    by_image, by_draw, left = squares / freedom
+    parts = np.array([max(by_image, left), max(by_draw, left), -left])
+    total = parts.sum()
+    satterthwaite = total**2 / (parts**2 / freedom).sum() if total > 0 else images - 1
+    return _interval(mean, total / known.size, satterthwaite, bounds, together)
+
+
+def _interval(
+    mean: float, variance: float, freedom: float, bounds: tuple[float, float] | None, together: int
+) -> Interval:
+    reach = float(student.ppf(1 - _MISS / (2 * together), freedom)) * np.sqrt(variance)
+    if bounds is None:
+        return Interval(float(mean), float(mean - reach), float(mean + reach))
+    least, most = bounds
+    share = (mean - least) / (most - least)
+    if not 0 < share < 1:
+        return Interval(float(mean), float(mean), float(mean))
+    logit, slope = np.log(share / (1 - share)), 1 / ((most - least) * share * (1 - share))
+    low, high = (least + (most - least) / (1 + np.exp(-(logit + sign * slope * reach))) for sign in (-1, 1))
+    return Interval(float(mean), float(low), float(high))

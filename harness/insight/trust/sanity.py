@@ -15,16 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import Explain, Maps
-from harness.insight.trust.interval import Interval, mean_over_images
-from harness.insight.trust.similarity import foreground, spearman, ssim
+from harness.insight.trust.answer import Answer, is_below
+from harness.insight.trust.interval import CORRELATION, Interval, mean_over_draws, mean_over_images
+from harness.insight.trust.similarity import (
+    foreground,
+    own_likeness,
+    spearman,
+    spearman_across,
+    spearman_to_mean,
+    ssim,
+)
 
-HARDLY_CHANGED = 0.62
-"""A `likeness` of this or more fails: halfway between guided backpropagation, which must fail, and the plain gradient,
-which must pass. Measured with 24 images and 3 seeds on four trained models (`mnist` with seeds 0 and 1 and after 100
-steps, and `mnist_two_pools`): guided backpropagation 0.72 to 0.90, an edge detector 1; gradient 0.22 to 0.53,
-SmoothGrad 0.19 to 0.53, Grad-CAM 0.03 at most."""
-SEEDS = 3
-"""Cascades, each with weights of its own."""
+MOST_STEPS = 8
+"""Of a cascade: a model of more layers has several drawn anew in each."""
+SEEDS = 5
+"""Cascades, each with weights of its own. Maps with signs are as often turned over by a draw as not: of three draws
+the interval is too wide for any verdict."""
 _NAMED_OTHERWISE = {"kernel": "depthwise", "depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
 """Initializers of DepthwiseConv2D's `kernel` and of SeparableConv2D's two."""
 
@@ -33,33 +39,52 @@ _NAMED_OTHERWISE = {"kernel": "depthwise", "depthwise_kernel": "depthwise", "poi
 class Sanity:
     """How alike the maps are to those of the trained model, after each step of the cascade.
 
-    Each image's mean over the seeds is taken first: the intervals are over images, given these draws of the weights,
-    and leave out the spread between draws.
+    A value a step is the mean over images of each image's mean over the seeds; its interval is over images, given these
+    draws of the weights. `shared` alone has one that holds for other draws too.
     """
 
     layers: tuple[str, ...]
-    """Those with weights, from the logits down: after the k-th step the first k + 1 of them are random."""
+    """The last that is drawn anew in each step, from the logits down; those before it are random as well."""
+    of_layers: int
+    """How many layers with weights there are."""
     signed: tuple[Interval, ...]
-    """Spearman's correlation of the maps as they are, a value a step; means over seeds and images."""
+    """Spearman's correlation of the maps as they are."""
     absolute: tuple[Interval, ...]
     """Of their absolute values."""
     foreground: tuple[Interval, ...]
-    """Of their absolute values where the image has something: a black background gives a map that multiplies by the
-    pixels nearly all of its correlation. NaN where no image has two such pixels."""
+    """Of their absolute values where the image has something. NaN where no image has two such pixels."""
     ssim: tuple[Interval, ...]
+    own: tuple[Interval, ...]
+    """The likeness of what is each image's own, without the map that all images share: `similarity.own_likeness`."""
+    shared: Interval
+    """`own` over the whole cascade, for other images and other draws of the weights; the intervals of all methods of
+    one cascade hold together. The verdict is taken from it."""
+    null: float
+    """What `shared` is between maps of different images, of which one is the trained and the other the random model's:
+    nothing that an image has of its own is in common."""
+    between_images: Interval
+    """Spearman's correlation of the trained model's maps of different images: any two maps of this data have it."""
+    to_mean: Interval
+    """Of each of the trained model's maps with the mean of the others."""
 
     @property
-    def likeness(self) -> float:
-        """The correlation's mean over the cascade: on the foreground, or with the signs where that is less.
+    def bound(self) -> float:
+        """Halfway between the null and 1, a map that does not change.
 
-        With the signs too where no image has a foreground.
+        Were an image's own map a sum of a part that every network draws and a part that its weights decide, `shared`
+        would be the first part's share of the variance: at this bound the two are equal.
         """
-        on_foreground, with_signs = (np.mean([step.mean for step in kind]) for kind in (self.foreground, self.signed))
-        return float(np.fmin(on_foreground, with_signs))
+        return (1 + self.null) / 2
 
     @property
-    def depends_on_model(self) -> bool:
-        return self.likeness < HARDLY_CHANGED
+    def depends(self) -> Answer:
+        """Whether the map depends on the weights: yes where most of what is the image's own goes with them.
+
+        That is where the interval of `shared` lies below `bound`, and no where it lies above. The mean over the cascade
+        is taken, and not its end: a map that stays while the logits and the layers below them are random does not tell
+        what the model decides by, even if it changes once the first filters are random too.
+        """
+        return is_below(self.shared, self.bound)
 
 
 def cascade(
@@ -82,23 +107,36 @@ def cascade(
     """
     trained = {name: method(logits, images, labels) for name, method in methods.items()}
     among = foreground(images)
-    layers = layers_with_weights(logits)
+    steps = cascade_steps(logits)
     likeness: dict[str, list[list[_Likeness]]] = {name: [] for name in methods}
     for number in range(seeds):
         for of_steps in likeness.values():
             of_steps.append([])
         with _weights_restored(logits):
-            for place, layer in enumerate(layers):
-                progress(layer.name)
-                _draw_anew(layer, (seed, number, place))
+            for step in steps:
+                progress(step[-1][1].name)
+                for place, layer in step:
+                    _draw_anew(layer, (seed, number, place))
                 for name, method in methods.items():
                     now = method(logits, images, labels)
                     likeness[name][-1].append(_Likeness.of(trained[name], now, among))
-    return {name: _summary(tuple(layer.name for layer in layers), found) for name, found in likeness.items()}
+    names = tuple(step[-1][1].name for step in steps)
+    layers = sum(len(step) for step in steps)
+    return {name: _summary(names, layers, trained[name], found, len(methods)) for name, found in likeness.items()}
 
 
-def layers_with_weights(logits: keras.Model) -> list[keras.layers.Layer]:
-    """In the order of the cascade, from the logits down; without Normalization, whose weights describe the data."""
+def cascade_steps(logits: keras.Model) -> list[list[tuple[int, keras.layers.Layer]]]:
+    """The layers that are drawn anew in each step, with their places from the logits down.
+
+    One a step, the logits alone in the first, where there are 8 layers with weights at most; else 8 steps whose ends
+    are spread evenly over the layers. Normalization is none of them: its weights describe the data.
+    """
+    layers = list(enumerate(_layers_with_weights(logits)))
+    ends = np.linspace(0, len(layers) - 1, min(len(layers), MOST_STEPS)).round().astype(int) + 1
+    return [layers[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _layers_with_weights(logits: keras.Model) -> list[keras.layers.Layer]:
     return [
         layer
         for layer in reversed(logits.layers)
@@ -114,21 +152,41 @@ class _Likeness:
     absolute: NDArray[np.float64]
     foreground: NDArray[np.float64]
     ssim: NDArray[np.float64]
+    own: NDArray[np.float64]
+    null: NDArray[np.float64]
 
     @classmethod
     def of(cls, then: Maps, now: Maps, among: NDArray[np.bool_]) -> "_Likeness":
         sizes = np.abs(then), np.abs(now)
         signed = spearman(then, now)
         has_signs = bool((then < 0).any() or (now < 0).any())
-        return cls(signed, spearman(*sizes) if has_signs else signed, spearman(*sizes, among), ssim(then, now))
+        absolute = spearman(*sizes) if has_signs else signed
+        return cls(signed, absolute, spearman(*sizes, among), ssim(then, now), *own_likeness(then, now))
 
 
-def _summary(layers: tuple[str, ...], found: list[list[_Likeness]]) -> Sanity:
-    def intervals(kind: str) -> tuple[Interval, ...]:
-        steps = zip(*found, strict=True)
-        return tuple(mean_over_images(np.mean([getattr(one, kind) for one in step], axis=0)) for step in steps)
+def _summary(
+    layers: tuple[str, ...], of_layers: int, trained: Maps, found: list[list[_Likeness]], together: int
+) -> Sanity:
+    def values(kind: str) -> NDArray[np.float64]:
+        """(seeds, steps, n)"""
+        return np.array([[getattr(step, kind) for step in steps] for steps in found])
 
-    return Sanity(layers, *(intervals(kind) for kind in ("signed", "absolute", "foreground", "ssim")))
+    def by_step(kind: str) -> tuple[Interval, ...]:
+        return tuple(mean_over_images(step, CORRELATION) for step in values(kind).mean(axis=0))
+
+    return Sanity(
+        layers,
+        of_layers,
+        signed=by_step("signed"),
+        absolute=by_step("absolute"),
+        foreground=by_step("foreground"),
+        ssim=by_step("ssim"),
+        own=by_step("own"),
+        shared=mean_over_draws(values("own").mean(axis=1), CORRELATION, together=together),
+        null=float(values("null").mean()),
+        between_images=mean_over_images(spearman_across(trained, trained), CORRELATION),
+        to_mean=mean_over_images(spearman_to_mean(trained), CORRELATION),
+    )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """How alike two sets of maps are, image by image."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 _WINDOW = 1.5
 """Standard deviation of SSIM's window, in pixels, as in the paper."""
+_NOTHING = 1e-5
+"""Of a map's length: what is less, after the common map is taken out, is float32's rounding."""
 
 
 def spearman(a: NDArray[Any], b: NDArray[Any], among: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
@@ -36,6 +38,87 @@ def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     if p_norm == 0 or q_norm == 0:
         return float(p_norm == q_norm)
     return float((p * q).sum() / (p_norm * q_norm))
+
+
+def spearman_across(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """How alike maps of different images are: the mean of Spearman's correlations of map i of `a` with map j of `b`,
+    j ≠ i. (n, height, width) each → (n,); NaN for one image."""
+    return _others(_cosines(_centred_ranks(a), _centred_ranks(b)))
+
+
+def spearman_to_mean(maps: NDArray[Any]) -> NDArray[np.float64]:
+    """Spearman's correlation of each map with the mean of the others, (n, height, width) → (n,); NaN for one image.
+
+    Each is divided by its length before the mean is taken.
+    """
+    if len(maps) < 2:
+        return np.full(len(maps), np.nan)
+    units = _units(maps)
+    # Not the sum less each: its rounding would put what is equal in an order.
+    means = np.stack([np.delete(units, number, axis=0).mean(axis=0) for number in range(len(maps))])
+    return spearman(maps, means.reshape(maps.shape))
+
+
+class Own(NamedTuple):
+    """How alike two sets of maps are in what is each image's own, once the map that all images share is taken out."""
+
+    same: NDArray[np.float64]
+    """(n,), of the two maps of each image, from -1 to 1."""
+    others: NDArray[np.float64]
+    """(n,), its map of the first set with the second set's maps of the other images, on average: the null."""
+
+
+def own_likeness(a: NDArray[Any], b: NDArray[Any]) -> Own:
+    """Compare maps (n, height, width) in what sets each image's map apart.
+
+        u_i = m_i / |m_i|,   r_i = u_i - mean over images of u,   likeness = cos(r_i of a, r_j of b)
+
+    Maps of one network share much of their place whatever is in the image, and so do maps of another: that is gone from
+    r. A position that is zero in all maps, as a cell that pooling drops, is zero in r, and takes no part. It is linear
+    in the maps, so that stretching a layer's cells to pixels adds nothing but weights to the cells that can vary.
+    Where nothing is left of both maps of an image, as of a constant one, they are the same: 1. A map with nothing of
+    its own is otherwise like none: 0. NaN for one image, which has no others to share with.
+    """
+    if len(a) < 2:
+        return Own(np.full(len(a), np.nan), np.full(len(a), np.nan))
+    ours, theirs = _remainders(a), _remainders(b)
+    cosines = _cosines(ours, theirs)
+    empty = ~ours.any(axis=1) & ~theirs.any(axis=1)
+    return Own(np.where(empty, 1, np.diagonal(cosines)), _others(cosines))
+
+
+def _remainders(maps: NDArray[Any]) -> NDArray[np.float64]:
+    units = _units(maps)
+    rest = units - units.mean(axis=0)
+    nothing = np.linalg.norm(rest, axis=1, keepdims=True) < _NOTHING
+    return np.where(nothing, 0, rest)
+
+
+def _units(maps: NDArray[Any]) -> NDArray[np.float64]:
+    """Each map divided by its length, (n, pixels); an empty one stays so."""
+    flat = maps.reshape(len(maps), -1).astype(np.float64)
+    lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+    return flat / np.where(lengths > 0, lengths, 1)
+
+
+def _centred_ranks(maps: NDArray[Any]) -> NDArray[np.float64]:
+    ranks: NDArray[np.float64] = rankdata(maps.reshape(len(maps), -1), axis=1)
+    centred: NDArray[np.float64] = ranks - ranks.mean(axis=1, keepdims=True)
+    return centred
+
+
+def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row of `a` (n, pixels) with each of `b`, (n, n); 0 where a row is zero."""
+    lengths = np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
+    cosines: NDArray[np.float64] = np.clip(a @ b.T / np.where(lengths > 0, lengths, 1), -1, 1)
+    return cosines
+
+
+def _others(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each row of (n, n) but for its diagonal."""
+    count = len(likeness)
+    off_diagonal = likeness.sum(axis=1) - np.diagonal(likeness)
+    return off_diagonal / (count - 1) if count > 1 else np.full(count, np.nan)
 
 
 def ssim(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:

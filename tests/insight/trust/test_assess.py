@@ -15,9 +15,9 @@ from harness.insight.trust.faithfulness import faithfulness
 from harness.insight.trust.stability import stability
 
 SEED = 3
-METHODS = {name: bound(name) for name in ("gradient", "gradcam")}
-FEW = [29 * number // 23 for number in range(24)]
-"""24 of 30, evenly spread, with the first and the last."""
+METHODS = {name: bound(name) for name in ("gradient", "gradcam", "smoothgrad")}
+FEW = [29 * number // 15 for number in range(16)]
+"""16 of 30, evenly spread, with the first and the last."""
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_sanity_is_of_some_images_evenly_spread(
     assert list(trust.methods) == list(METHODS)
     for name, of in trust.methods.items():
         assert of.sanity.layers == expected[name].layers
-        for kind in ("signed", "absolute", "foreground", "ssim"):
+        for kind in ("signed", "absolute", "foreground", "ssim", "own", "shared"):
             np.testing.assert_allclose(getattr(of.sanity, kind), getattr(expected[name], kind), atol=1e-5)
 
 
@@ -97,9 +97,11 @@ def test_stability_is_of_the_same_images(
     maps: Mapping[str, Maps],
 ) -> None:
     few = {name: of[FEW] for name, of in maps.items()}
-    expected = stability(trained, METHODS, many[FEW], labels[FEW], few, seed=SEED)
+    expected = stability(trained, METHODS, many[FEW], labels[FEW], few, drawing={"smoothgrad"}, seed=SEED)
     for name, of in trust.methods.items():
-        np.testing.assert_allclose(of.stability, expected[name], atol=1e-5)
+        for kind in ("absolute", "own"):
+            np.testing.assert_allclose(getattr(of.stability, kind), getattr(expected[name], kind), atol=1e-4)
+        assert (of.stability.redrawn is None) == (name != "smoothgrad")
 
 
 def test_progress_is_told_as_often_as_announced(trust: Trust, trained: keras.Model, told: list[str]) -> None:

@@ -1,3 +1,6 @@
+from functools import partial
+from inspect import signature
+
 import keras
 import numpy as np
 import pytest
@@ -13,16 +16,37 @@ def test_noise_maps_are_unstable_and_constant_ones_are_not(
     methods = {"chance": chance, "constant": constant, "edges": edges, "gradient": bound("gradient")}
     maps = {name: method(trained, digits, predicted) for name, method in methods.items()}
     found = stability(trained, methods, digits, predicted, maps)
-    assert abs(found["chance"].mean) < 0.05
-    assert found["constant"].mean == 1
-    assert 0.3 < found["gradient"].mean < 1
-    assert found["gradient"].low < found["gradient"].mean < found["gradient"].high
+    assert abs(found["chance"].absolute.mean) < 0.05
+    assert found["constant"].absolute.mean == 1
+    assert 0.3 < found["gradient"].absolute.mean < 1
+    for of in (found["gradient"].absolute, found["gradient"].own):
+        assert of.low < of.mean < of.high
+    assert [found[name].stable for name in ("chance", "constant", "edges")] == ["no", "yes", "yes"]
+    assert found["gradient"].null == pytest.approx(0, abs=0.05)
+    assert all(of.redrawn is None for of in found.values())
+
+
+def test_what_a_method_draws_is_drawn_anew(trained: keras.Model, digits: np.ndarray, predicted: np.ndarray) -> None:
+    """A map of few samples differs from itself by another seed, and no less from that of a noisy copy."""
+    methods = {name: partial(METHODS["smoothgrad"].explain, samples=3) for name in ("lent", "fresh")}
+    maps = {name: method(trained, digits, predicted) for name, method in methods.items()}
+    found = stability(trained, methods, digits, predicted, maps, drawing={"fresh"})
+    lent, fresh = found["lent"], found["fresh"]
+    assert lent.redrawn is None
+    assert fresh.redrawn is not None
+    assert lent.absolute.mean > fresh.absolute.mean + 0.05
+    assert fresh.absolute.mean == pytest.approx(fresh.redrawn.mean, abs=0.05)
+
+
+def test_every_method_that_draws_says_so() -> None:
+    takes_seed = {name for name, method in METHODS.items() if "seed" in signature(method.explain).parameters}
+    assert {name for name, method in METHODS.items() if method.draws} == takes_seed
 
 
 def test_copies_with_another_prediction_do_not_count(trained: keras.Model, digits: np.ndarray) -> None:
     wrong = (trained.predict_on_batch(digits.astype(np.float32)).argmax(axis=1) + 1) % 10
     maps = {"constant": constant(trained, digits, wrong)}
-    assert np.isnan(stability(trained, {"constant": constant}, digits, wrong, maps)["constant"].mean)
+    assert np.isnan(stability(trained, {"constant": constant}, digits, wrong, maps)["constant"].absolute.mean)
 
 
 def test_the_noise_is_small_and_stays_within_the_pixels(

@@ -1,0 +1,111 @@
+"""The checks of the methods as JSON values, and what each number is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harness.insight.trust import Faithfulness, Interval, Sanity, Stability, Trust, area, difference
+from harness.report.trust_section import findings, verdict
+
+DEFINITIONS = {
+    "answers": "by question the answer, yes, no or can't tell, with its interval: 95 %, Student's t, for all methods "
+    "together (Bonferroni). Can't tell where the interval spans the bound, or there are fewer than 5 images",
+    "answers.depends_on_weights": "yes where the interval of sanity.likeness lies below sanity.bound, no where above",
+    "answers.faithful": "yes where against.edges.deletion.black lies below 0, no where above",
+    "answers.stable": "yes where the interval of stability_own.likeness lies above stability_own.bound, no where below",
+    "own likeness": "each map is divided by its length, the mean of these over the images is taken out, and the cosine "
+    "of what is left of two maps is their likeness: 1 the same, 0 nothing in common",
+    "deletion, insertion": "area under the curve of the predicted class's probability while pixels are taken away, or "
+    "brought in, in the order of the map (Petsiuk et al. 2018, arXiv 1806.07421)",
+    "against": "areas of the method less those of the control, paired by image; each interval for itself",
+    "sanity.signed, absolute, foreground": "after each step of the cascade, Spearman's rank correlation with the "
+    "trained model's map: as it is, of absolute values, and of these where the image differs from its most frequent "
+    "pixel (Adebayo et al. 2018, arXiv 1810.03292)",
+    "sanity.ssim": "structural similarity of the same maps (Wang et al. 2004)",
+    "sanity.own": "their own likeness",
+    "sanity.likeness": "the mean of sanity.own over the cascade; its interval, under answers, is over images and draws "
+    "of the weights",
+    "sanity.null": "the own likeness of the trained model's map of one image with the random model's of another",
+    "sanity.bound": "halfway between sanity.null and 1",
+    "sanity.between_images": "Spearman's rank correlation of the trained model's maps of different images",
+    "sanity.to_mean": "Spearman's rank correlation of each such map with the mean of the others",
+    "sanity.steps_of_layers": "steps of the cascade, and layers with weights",
+    "stability": "Spearman's rank correlation of |map| with |map of a copy under noise of 2 % of the pixel range|",
+    "stability_own": "own likeness of the same maps, its null between different images, and the bound halfway to 1",
+    "redrawn": "Spearman's rank correlation of two |maps| of one image by two seeds; null where nothing is drawn",
+}
+
+
+def trust_json(trust: Trust, milliseconds: Mapping[str, float]) -> dict[str, Any]:
+    """By method, of the controls, and the definitions."""
+    return {
+        "methods": {
+            name: {
+                "answers": {
+                    key: {"answer": found.answer, **_interval(found.interval)}
+                    for key, found in findings(trust, name).items()
+                },
+                **_faithfulness(method.faithfulness),
+                "against": {
+                    control: {
+                        kind: {
+                            baseline: _interval(difference(getattr(method.faithfulness, kind)[baseline], curves))
+                            for baseline, curves in getattr(of, kind).items()
+                        }
+                        for kind in ("deletion", "insertion")
+                    }
+                    for control, of in trust.controls.items()
+                },
+                "sanity": _sanity(method.sanity),
+                **_stability(method.stability),
+                "milliseconds": milliseconds[name],
+            }
+            for name, method in trust.methods.items()
+        },
+        "controls": {name: _faithfulness(of) for name, of in trust.controls.items()},
+        "definitions": DEFINITIONS,
+    }
+
+
+def _sanity(of: Sanity) -> dict[str, Any]:
+    return {
+        "verdict": verdict(of).words,
+        "likeness": _rounded(of.shared.mean),
+        "null": _rounded(of.null),
+        "bound": _rounded(of.bound),
+        "between_images": _interval(of.between_images),
+        "to_mean": _interval(of.to_mean),
+        "layers": list(of.layers),
+        "steps_of_layers": [len(of.layers), of.of_layers],
+        **{
+            kind: [_interval(step) for step in getattr(of, kind)]
+            for kind in ("signed", "absolute", "foreground", "ssim", "own")
+        },
+    }
+
+
+def _stability(of: Stability) -> dict[str, Any]:
+    return {
+        "stability": _interval(of.absolute),
+        "stability_own": {"likeness": _interval(of.own), "null": _rounded(of.null), "bound": _rounded(of.bound)},
+        "redrawn": _interval(of.redrawn) if of.redrawn else None,
+    }
+
+
+def _faithfulness(of: Faithfulness) -> dict[str, Any]:
+    return {
+        kind: {
+            baseline: {"area": _interval(area(curves)), "curve": [_rounded(v) for v in curves.values.mean(axis=0)]}
+            for baseline, curves in getattr(of, kind).items()
+        }
+        for kind in ("deletion", "insertion")
+    }
+
+
+def _interval(value: Interval) -> dict[str, float | None]:
+    return {key: _rounded(of) for key, of in value._asdict().items()}
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
