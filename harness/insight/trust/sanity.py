@@ -5,8 +5,7 @@ The layers' weights are drawn anew, from the logits downwards, one layer after t
 method that explains the model must then say something else; an edge detector does not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.insight.saliency import Explain, Maps
 from harness.insight.trust.interval import Interval, mean_over_images
+from harness.insight.trust.redraw import draw_anew, weights_restored
 from harness.insight.trust.similarity import foreground, spearman, ssim
 
 HARDLY_CHANGED = 0.62
@@ -25,8 +25,6 @@ steps, and `mnist_two_pools`): guided backpropagation 0.72 to 0.90, an edge dete
 SmoothGrad 0.19 to 0.53, Grad-CAM 0.03 at most."""
 SEEDS = 3
 """Cascades, each with weights of its own."""
-_NAMED_OTHERWISE = {"kernel": "depthwise", "depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
-"""Initializers of DepthwiseConv2D's `kernel` and of SeparableConv2D's two."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +85,10 @@ def cascade(
     for number in range(seeds):
         for of_steps in likeness.values():
             of_steps.append([])
-        with _weights_restored(logits):
+        with weights_restored(logits):
             for place, layer in enumerate(layers):
                 progress(layer.name)
-                _draw_anew(layer, (seed, number, place))
+                draw_anew(layer, (seed, number, place))
                 for name, method in methods.items():
                     now = method(logits, images, labels)
                     likeness[name][-1].append(_Likeness.of(trained[name], now, among))
@@ -129,37 +127,3 @@ def _summary(layers: tuple[str, ...], found: list[list[_Likeness]]) -> Sanity:
         return tuple(mean_over_images(np.mean([getattr(one, kind) for one in step], axis=0)) for step in steps)
 
     return Sanity(layers, *(intervals(kind) for kind in ("signed", "absolute", "foreground", "ssim")))
-
-
-@contextmanager
-def _weights_restored(model: keras.Model) -> Iterator[None]:
-    # Replaced in place, so that what is compiled for the model stays so.
-    weights = model.get_weights()
-    try:
-        yield
-    finally:
-        model.set_weights(weights)
-
-
-def _draw_anew(layer: keras.layers.Layer, seed: tuple[int, int, int]) -> None:
-    """Give every weight of a layer new values from its initializer; one that has none gets its own shuffled."""
-    seeds = np.random.default_rng(seed).integers(0, 2**31, len(layer.weights))
-    for weight, own_seed in zip(layer.weights, seeds.tolist(), strict=True):
-        initializer = _initializer(layer, weight.name)
-        if initializer is not None:
-            settings = initializer.get_config()
-            if "seed" in settings:  # fixed, it would draw the values that training began from
-                settings["seed"] = own_seed
-            weight.assign(type(initializer).from_config(settings)(weight.shape, weight.dtype))
-        else:
-            values = weight.numpy()
-            weight.assign(np.random.default_rng(own_seed).permutation(values.reshape(-1)).reshape(values.shape))
-
-
-def _initializer(layer: keras.layers.Layer, weight: str) -> keras.initializers.Initializer | None:
-    """`w_initializer` for a weight `w`, or what Keras calls it instead; None where the layer keeps none."""
-    for name in (weight, _NAMED_OTHERWISE.get(weight, weight)):
-        initializer = getattr(layer, f"{name}_initializer", None)
-        if isinstance(initializer, keras.initializers.Initializer):
-            return initializer
-    return None
