@@ -80,7 +80,7 @@ def faithfulness(
     alike for every method.
     """
     pixels = images.astype(np.float32)
-    moved_at = _steps(maps, seed)
+    moved_at = (1 + ranks(maps, seed) * STEPS // maps[0].size).astype(np.uint8)
     deletion, insertion = {}, {}
     for name, baseline in baselines.items():
         missing = baseline(pixels)
@@ -98,15 +98,18 @@ def difference(ours: Curves, theirs: Curves) -> Interval:
     return mean_over_images(ours.areas - theirs.areas)
 
 
-def _steps(maps: Maps, seed: int) -> NDArray[np.uint8]:
+def ranks(maps: Maps, seed: int = 0) -> NDArray[np.intp]:
+    """Of the pixels of maps (n, height, width), 0 for the largest value.
+
+    Equal ones come in an order drawn by `seed` and the image's number, alike for every method.
+    """
     count = maps[0].size
-    step_of_rank = (1 + np.arange(count) * STEPS // count).astype(np.uint8)
-    moved_at = np.empty((len(maps), count), np.uint8)
+    result = np.empty((len(maps), count), np.intp)
     for image, values in enumerate(maps.reshape(len(maps), count)):
         # Of its own for each image, so that the luck of the order averages out over them.
         ties = np.random.default_rng((seed, image)).random(count)
-        moved_at[image, np.lexsort((ties, -values))] = step_of_rank
-    return moved_at.reshape(maps.shape)
+        result[image, np.lexsort((ties, -values))] = np.arange(count)
+    return result.reshape(maps.shape)
 
 
 def _curves(
