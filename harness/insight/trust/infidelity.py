@@ -38,7 +38,7 @@ def infidelity(
         images: (n, height, width, channels) pixels.
         seed: draws the squares, the same for every image and every method.
     """
-    kept = ~_squares(images.shape[1:3], squares, seed)
+    kept = ~squares_of(images.shape[1:3], squares, seed)
 
     def without(numbers: NDArray[np.intp]) -> NDArray[Any]:
         of, square = np.divmod(numbers, squares)
@@ -58,7 +58,7 @@ def infidelity(
     return result
 
 
-def _squares(shape: tuple[int, ...], count: int, seed: int) -> NDArray[np.bool_]:
+def squares_of(shape: tuple[int, ...], count: int, seed: int) -> NDArray[np.bool_]:
     """(count, height, width), True inside."""
     height, width = shape
     random = np.random.default_rng(seed)
