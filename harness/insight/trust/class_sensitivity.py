@@ -46,7 +46,7 @@ def runner_up(outputs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
     """From logits (n, classes) the highest class but the labels', (n,)."""
     others = outputs.astype(np.float64)
     others[np.arange(len(labels)), labels] = -np.inf
-    return others.argmax(axis=1)
+    return np.asarray(others.argmax(axis=1))
 
 
 def class_sensitivity(maps: Maps, of_runner_up: Maps) -> ClassSensitivity:
