@@ -1,13 +1,32 @@
-"""Maps that do not look at the model: what a method has to be better than. In the form of the saliency methods."""
+"""Maps that know nothing of the model: what a method has to be better than.
+
+Those of the image alone are in the form of the saliency methods.
+"""
 
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import sobel  # type: ignore[import-untyped]
 
-from harness.insight.saliency import Logits, Maps
+from harness.insight.saliency import Explain, Logits, Maps
+from harness.insight.trust.redraw import draw_anew, layers_with_weights, weights_restored
+
+
+def brightness(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+    """The mean over channels: the brightest pixels first."""
+    result: Maps = images.mean(axis=-1, dtype=np.float32)
+    return result
+
+
+def centre(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+    """A Gaussian in the middle, of a quarter of each side as its standard deviation: the same for every image."""
+    rows, columns = (((np.arange(side) + 0.5) / side - 0.5) / 0.25 for side in images.shape[1:3])
+    blob = np.exp(-(rows[:, np.newaxis] ** 2 + columns**2) / 2).astype(np.float32)
+    return np.repeat(blob[np.newaxis], len(images), axis=0)
 
 
 def edges(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
@@ -25,3 +44,27 @@ def chance(logits: Logits, images: NDArray[Any], labels: NDArray[Any], *, seed: 
     """Uniform noise, drawn by `seed` and the image."""
     seeds = [zlib.crc32(np.ascontiguousarray(image).tobytes()) for image in images]
     return np.stack([np.random.default_rng([seed, of]).random(images.shape[1:3], np.float32) for of in seeds])
+
+
+def mean_of_others(maps: Maps) -> Maps:
+    """For each image the mean of the other images' maps, each divided by its largest |value| first.
+
+    (n, height, width) → the same; zero where there is no other.
+    """
+    sizes = np.abs(maps).max(axis=(1, 2), keepdims=True)
+    alike = (maps / np.where(sizes > 0, sizes, 1)).astype(np.float64)
+    result: Maps = ((alike.sum(axis=0) - alike) / max(len(maps) - 1, 1)).astype(np.float32)
+    return result
+
+
+def untrained(
+    logits: keras.Model, methods: Mapping[str, Explain], images: NDArray[Any], labels: NDArray[Any], *, seed: int = 0
+) -> dict[str, Maps]:
+    """The methods' maps of the model before training: every weight drawn anew by its layer's own initializer.
+
+    The model's weights are put back, whatever happens.
+    """
+    with weights_restored(logits):
+        for place, layer in enumerate(layers_with_weights(logits)):
+            draw_anew(layer, (seed, place))
+        return {name: method(logits, images, labels) for name, method in methods.items()}

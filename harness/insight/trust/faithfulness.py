@@ -7,19 +7,16 @@ probability of the class falls early, or rises early.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
-from harness.insight.inference import infer
 from harness.insight.saliency import Logits, Maps
+from harness.insight.trust.forward import predict, probability
 from harness.insight.trust.interval import Interval, mean_over_images
 
 STEPS = 28
 """Equal parts in which the pixels go."""
-_CHUNK = 128
 _BLUR = 1 / 8
 """Of the longer side: the Gaussian's standard deviation. A digit is then a cloud."""
 
@@ -34,8 +31,17 @@ def _blurred(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
-BASELINES: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {"black": _black, "blur": _blurred}
-"""What stands where a pixel is missing."""
+def _mean(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.broadcast_to(images.mean(axis=(0, 1, 2)), images.shape).copy()
+
+
+Baseline = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From images to what stands where their pixels are missing."""
+
+BASELINES: Mapping[str, Baseline] = {"black": _black, "blur": _blurred}
+"""The two whose curves are drawn."""
+ALL_BASELINES: Mapping[str, Baseline] = {"black": _black, "mean": _mean, "blur": _blurred}
+"""All over which a method has to be better than the controls; "mean" is these images' mean, channel by channel."""
 
 
 class Curves(NamedTuple):
@@ -60,7 +66,13 @@ class Faithfulness(NamedTuple):
 
 
 def faithfulness(
-    logits: Logits, maps: Maps, images: NDArray[Any], labels: NDArray[Any], *, seed: int = 0
+    logits: Logits,
+    maps: Maps,
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    *,
+    baselines: Mapping[str, Baseline] = BASELINES,
+    seed: int = 0,
 ) -> Faithfulness:
     """Delete and insert the pixels of images (n, height, width, channels) in the order of maps (n, height, width).
 
@@ -68,9 +80,9 @@ def faithfulness(
     alike for every method.
     """
     pixels = images.astype(np.float32)
-    moved_at = _steps(maps, seed)
+    moved_at = (1 + ranks(maps, seed) * STEPS // maps[0].size).astype(np.uint8)
     deletion, insertion = {}, {}
-    for name, baseline in BASELINES.items():
+    for name, baseline in baselines.items():
         missing = baseline(pixels)
         deletion[name] = Curves(_curves(logits, pixels, missing, moved_at, labels), moved_at)
         insertion[name] = Curves(_curves(logits, missing, pixels, moved_at, labels), moved_at)
@@ -86,15 +98,18 @@ def difference(ours: Curves, theirs: Curves) -> Interval:
     return mean_over_images(ours.areas - theirs.areas)
 
 
-def _steps(maps: Maps, seed: int) -> NDArray[np.uint8]:
+def ranks(maps: Maps, seed: int = 0) -> NDArray[np.intp]:
+    """Of the pixels of maps (n, height, width), 0 for the largest value.
+
+    Equal ones come in an order drawn by `seed` and the image's number, alike for every method.
+    """
     count = maps[0].size
-    step_of_rank = (1 + np.arange(count) * STEPS // count).astype(np.uint8)
-    moved_at = np.empty((len(maps), count), np.uint8)
+    result = np.empty((len(maps), count), np.intp)
     for image, values in enumerate(maps.reshape(len(maps), count)):
         # Of its own for each image, so that the luck of the order averages out over them.
         ties = np.random.default_rng((seed, image)).random(count)
-        moved_at[image, np.lexsort((ties, -values))] = step_of_rank
-    return moved_at.reshape(maps.shape)
+        result[image, np.lexsort((ties, -values))] = np.arange(count)
+    return result.reshape(maps.shape)
 
 
 def _curves(
@@ -105,17 +120,11 @@ def _curves(
     labels: NDArray[Any],
 ) -> NDArray[np.float32]:
     count = len(before) * (STEPS + 1)
-    chunk = min(_CHUNK, count)
-    values = np.empty(count, np.float32)
-    for start in range(0, count, chunk):
-        # All chunks are of one shape, for which the model is compiled, and on GPUs its kernels chosen, once.
-        of, step = np.divmod(np.arange(start, start + chunk) % count, STEPS + 1)
-        images = np.where((moved_at[of] <= step[:, np.newaxis, np.newaxis])[..., np.newaxis], after[of], before[of])
-        found = _probability(logits, tf.constant(images), tf.constant(labels[of], tf.int32))
-        values[start : start + chunk] = found[: count - start]
+
+    def partly_moved(numbers: NDArray[np.intp]) -> NDArray[np.float32]:
+        of, step = np.divmod(numbers, STEPS + 1)
+        moved = (moved_at[of] <= step[:, np.newaxis, np.newaxis])[..., np.newaxis]
+        return np.where(moved, after[of], before[of])
+
+    values = probability(predict(logits, partly_moved, count), np.repeat(labels, STEPS + 1))
     return values.reshape(len(before), STEPS + 1)
-
-
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-def _probability(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.gather(tf.nn.softmax(infer(logits, images)), labels, batch_dims=1)

@@ -5,8 +5,7 @@ The layers' weights are drawn anew, from the logits downwards, one layer after t
 method that explains the model must then say something else; an edge detector does not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from harness.insight.saliency import Explain, Maps
 from harness.insight.trust.answer import Answer, is_below
 from harness.insight.trust.interval import CORRELATION, Interval, mean_over_draws, mean_over_images
+from harness.insight.trust.redraw import draw_anew, layers_with_weights, weights_restored
 from harness.insight.trust.similarity import (
     foreground,
     own_likeness,
@@ -31,8 +31,6 @@ MOST_STEPS = 8
 SEEDS = 5
 """Cascades, each with weights of its own. Maps with signs are as often turned over by a draw as not: of three draws
 the interval is too wide for any verdict."""
-_NAMED_OTHERWISE = {"kernel": "depthwise", "depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
-"""Initializers of DepthwiseConv2D's `kernel` and of SeparableConv2D's two."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,11 @@ def cascade(
     for number in range(seeds):
         for of_steps in likeness.values():
             of_steps.append([])
-        with _weights_restored(logits):
+        with weights_restored(logits):
             for step in steps:
                 progress(step[-1][1].name)
                 for place, layer in step:
-                    _draw_anew(layer, (seed, number, place))
+                    draw_anew(layer, (seed, number, place))
                 for name, method in methods.items():
                     now = method(logits, images, labels)
                     likeness[name][-1].append(_Likeness.of(trained[name], now, among))
@@ -131,17 +129,9 @@ def cascade_steps(logits: keras.Model) -> list[list[tuple[int, keras.layers.Laye
     One a step, the logits alone in the first, where there are 8 layers with weights at most; else 8 steps whose ends
     are spread evenly over the layers. Normalization is none of them: its weights describe the data.
     """
-    layers = list(enumerate(_layers_with_weights(logits)))
+    layers = list(enumerate(layers_with_weights(logits)))
     ends = np.linspace(0, len(layers) - 1, min(len(layers), MOST_STEPS)).round().astype(int) + 1
     return [layers[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _layers_with_weights(logits: keras.Model) -> list[keras.layers.Layer]:
-    return [
-        layer
-        for layer in reversed(logits.layers)
-        if layer.weights and not isinstance(layer, keras.layers.Normalization)
-    ]
 
 
 @dataclass(frozen=True)
@@ -187,37 +177,3 @@ def _summary(
         between_images=mean_over_images(spearman_across(trained, trained), CORRELATION),
         to_mean=mean_over_images(spearman_to_mean(trained), CORRELATION),
     )
-
-
-@contextmanager
-def _weights_restored(model: keras.Model) -> Iterator[None]:
-    # Replaced in place, so that what is compiled for the model stays so.
-    weights = model.get_weights()
-    try:
-        yield
-    finally:
-        model.set_weights(weights)
-
-
-def _draw_anew(layer: keras.layers.Layer, seed: tuple[int, int, int]) -> None:
-    """Give every weight of a layer new values from its initializer; one that has none gets its own shuffled."""
-    seeds = np.random.default_rng(seed).integers(0, 2**31, len(layer.weights))
-    for weight, own_seed in zip(layer.weights, seeds.tolist(), strict=True):
-        initializer = _initializer(layer, weight.name)
-        if initializer is not None:
-            settings = initializer.get_config()
-            if "seed" in settings:  # fixed, it would draw the values that training began from
-                settings["seed"] = own_seed
-            weight.assign(type(initializer).from_config(settings)(weight.shape, weight.dtype))
-        else:
-            values = weight.numpy()
-            weight.assign(np.random.default_rng(own_seed).permutation(values.reshape(-1)).reshape(values.shape))
-
-
-def _initializer(layer: keras.layers.Layer, weight: str) -> keras.initializers.Initializer | None:
-    """`w_initializer` for a weight `w`, or what Keras calls it instead; None where the layer keeps none."""
-    for name in (weight, _NAMED_OTHERWISE.get(weight, weight)):
-        initializer = getattr(layer, f"{name}_initializer", None)
-        if isinstance(initializer, keras.initializers.Initializer):
-            return initializer
-    return None

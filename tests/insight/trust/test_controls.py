@@ -1,6 +1,9 @@
+import keras
 import numpy as np
+import pytest
 
-from harness.insight.trust.controls import chance, constant, edges
+from harness.insight.saliency import gradient
+from harness.insight.trust.controls import brightness, centre, chance, constant, edges, mean_of_others, untrained
 
 LABELS = np.zeros(1, np.int32)
 
@@ -28,3 +31,40 @@ def test_chance_is_the_same_for_an_image_wherever_it_stands() -> None:
 
 def test_constant_is_constant() -> None:
     assert np.unique(constant(None, np.zeros((1, 4, 4, 3)), LABELS)).tolist() == [1]
+
+
+def test_brightness_is_the_mean_over_channels() -> None:
+    images = np.array([[[[10, 20, 60], [0, 0, 3]]]], np.uint8)
+    assert brightness(None, images, LABELS).tolist() == [[[30, 1]]]
+
+
+def test_the_centre_falls_off_on_every_side_alike() -> None:
+    (blob,) = centre(None, np.zeros((1, 5, 9, 1), np.uint8), LABELS)
+    assert np.unravel_index(blob.argmax(), blob.shape) == (2, 4)
+    np.testing.assert_allclose(blob, blob[::-1])
+    np.testing.assert_allclose(blob, blob[:, ::-1])
+    # One row off is a fifth of the side, 0.8 deviations; a whole side is four.
+    assert blob[3, 4] == pytest.approx(np.exp(-(0.8**2) / 2))
+
+
+def test_the_mean_of_others_leaves_the_image_out() -> None:
+    maps = np.zeros((3, 1, 2), np.float32)
+    maps[0, 0], maps[1, 0], maps[2, 0] = (4, 2), (0, -10), (1, 0)
+    np.testing.assert_allclose(mean_of_others(maps)[:, 0], [[0.5, -0.5], [1, 0.25], [0.5, -0.25]])
+
+
+def test_the_mean_of_others_of_a_lone_image_is_nothing() -> None:
+    assert not mean_of_others(np.ones((1, 2, 2), np.float32)).any()
+
+
+def test_untrained_maps_are_those_of_fresh_weights_which_are_put_back(
+    trained: keras.Model, digits: np.ndarray, predicted: np.ndarray
+) -> None:
+    few = digits[:4], predicted[:4]
+    before = gradient(trained, *few)
+    drawn = untrained(trained, {"gradient": gradient}, *few)["gradient"]
+    again, other = (untrained(trained, {"gradient": gradient}, *few, seed=seed)["gradient"] for seed in (0, 1))
+    np.testing.assert_array_equal(drawn, again)
+    assert (drawn != other).any()
+    assert (drawn != before).any()
+    np.testing.assert_array_equal(gradient(trained, *few), before)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from harness.insight.saliency import gradient
 from harness.insight.trust.controls import chance
-from harness.insight.trust.faithfulness import BASELINES, STEPS, area, difference, faithfulness
+from harness.insight.trust.faithfulness import ALL_BASELINES, BASELINES, STEPS, area, difference, faithfulness
 
 SIDE = 28
 LABELS = np.array([0])
@@ -100,6 +100,12 @@ def test_deletion_ends_at_the_blurred_image_and_insertion_begins_there() -> None
     assert blurred > 0.515
     np.testing.assert_allclose(found.deletion["blur"].values[0], [sigmoid(3), *[blurred] * STEPS], rtol=1e-4)
     np.testing.assert_allclose(found.insertion["blur"].values[0], [blurred, *[sigmoid(3)] * STEPS], rtol=1e-4)
+
+
+def test_the_mean_baseline_is_the_mean_of_these_images_channel_by_channel() -> None:
+    images = np.zeros((2, 2, 2, 2), np.float32)
+    images[0, 0, 0], images[1, 1, 0] = (8, 16), (0, 32)
+    np.testing.assert_array_equal(ALL_BASELINES["mean"](images), np.full((2, 2, 2, 1), 1) * [1, 6])
 
 
 def test_ours_less_theirs_is_taken_image_by_image() -> None:

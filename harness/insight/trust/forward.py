@@ -1,0 +1,39 @@
+"""What a model says of many images that are made a chunk at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from harness.insight.inference import infer
+from harness.insight.saliency import Logits
+
+_CHUNK = 128
+
+
+def predict(
+    logits: Logits, make: Callable[[NDArray[np.intp]], NDArray[Any]], count: int, chunk: int = _CHUNK
+) -> NDArray[np.float32]:
+    """Logits (count, classes) of the images of numbers 0 to count - 1, which `make` gives for some of them."""
+    chunk = min(chunk, count)
+    found = []
+    for start in range(0, count, chunk):
+        # All chunks are of one shape, for which the model is compiled, and on GPUs its kernels chosen, once.
+        images = make(np.arange(start, start + chunk) % count)
+        found.append(_outputs(logits, tf.constant(images, tf.float32)).numpy())
+    return np.concatenate(found)[:count]
+
+
+def probability(outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float32]:
+    """Of the labels (n,), from logits (n, classes)."""
+    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    result: NDArray[np.float32] = shifted[np.arange(len(labels)), labels] / shifted.sum(axis=1)
+    return result
+
+
+@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+def _outputs(logits: keras.Model, images: tf.Tensor) -> tf.Tensor:
+    return infer(logits, images)
