@@ -28,11 +28,12 @@ class IndependentLogits(keras.layers.Identity):  # type: ignore[misc]
     """Ends a model whose classes don't exclude each other: the probability of each is the sigmoid of its logit."""
 
 
-def probabilities(model: keras.Model, outputs: NDArray[Any]) -> NDArray[np.float32]:
-    """What the logits (n, classes) of a `pixels_to_logits` model stand for: their softmax, or each one's sigmoid."""
-    if isinstance(model.outputs[0]._keras_history.operation, IndependentLogits):
-        return np.asarray(keras.ops.sigmoid(outputs), np.float32)
-    return np.asarray(keras.ops.softmax(outputs), np.float32)
+def probabilities(model: Callable[..., Any], outputs: Any) -> NDArray[np.float32]:
+    """What the logits (n, classes) of a model stand for: their softmax, or each one's sigmoid where it ends in
+    IndependentLogits."""
+    ends_in = model.outputs[0]._keras_history.operation if isinstance(model, keras.Model) else None
+    link = keras.ops.sigmoid if isinstance(ends_in, IndependentLogits) else keras.ops.softmax
+    return np.asarray(link(outputs), np.float32)
 
 
 def pixels_to_logits(

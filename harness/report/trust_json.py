@@ -5,14 +5,23 @@ from typing import Any
 
 import numpy as np
 
-from harness.insight.trust import Faithfulness, Interval, Sanity, Stability, Trust, area, difference
+from harness.insight.trust import BeyondControls, Faithfulness, Interval, Sanity, Stability, Trust, area, difference
 from harness.report.trust_section import findings, verdict
 
 DEFINITIONS = {
     "answers": "by question the answer, yes, no or can't tell, with its interval: 95 %, Student's t, for all methods "
     "together (Bonferroni). Can't tell where the interval spans the bound, or there are fewer than 5 images",
     "answers.depends_on_weights": "yes where the interval of sanity.likeness lies below sanity.bound, no where above",
-    "answers.faithful": "yes where against.edges.deletion.black lies below 0, no where above",
+    "answers.faithful": "yes where all six gains under beyond lie above 0, no where one lies below; the interval is "
+    "that of the least of them",
+    "answers.class_specific": "yes where the interval, between_classes less half of between_images under "
+    "class_sensitivity, lies above 0, no where below",
+    "beyond": "deletion and insertion over black, the images' mean colour and a blurred image: by how much the "
+    "method's area is better than the best control's, and which is best; the control that counts for an image is the "
+    "best on the other images. Controls: brightness, centre, edges, the method's mean map of other images, the method "
+    "on untrained weights",
+    "class_sensitivity": "1 less Spearman's rank correlation of two maps with their signs: between the predicted "
+    "class and the runner-up of one image, and between two images",
     "answers.stable": "yes where the interval of stability_own.likeness lies above stability_own.bound, no where below",
     "own likeness": "each map is divided by its length, the mean of these over the images is taken out, and the cosine "
     "of what is left of two maps is their likeness: 1 the same, 0 nothing in common",
@@ -57,6 +66,11 @@ def trust_json(trust: Trust, milliseconds: Mapping[str, float]) -> dict[str, Any
                     }
                     for control, of in trust.controls.items()
                 },
+                "beyond": _beyond(method.beyond),
+                "class_sensitivity": {
+                    "between_classes": _interval(method.class_sensitivity.between_classes),
+                    "between_images": _interval(method.class_sensitivity.between_images),
+                },
                 "sanity": _sanity(method.sanity),
                 **_stability(method.stability),
                 "milliseconds": milliseconds[name],
@@ -65,6 +79,16 @@ def trust_json(trust: Trust, milliseconds: Mapping[str, float]) -> dict[str, Any
         },
         "controls": {name: _faithfulness(of) for name, of in trust.controls.items()},
         "definitions": DEFINITIONS,
+    }
+
+
+def _beyond(of: BeyondControls) -> dict[str, Any]:
+    return {
+        kind: {
+            baseline: {"best_control": found.best, "gain": _interval(found.gain)}
+            for baseline, found in getattr(of, kind).items()
+        }
+        for kind in ("deletion", "insertion")
     }
 
 

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.insight.saliency import METHODS
-from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, Sanity, Trust, area, is_below
-from harness.insight.trust.interval import mean_over_images
+from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, Sanity, Trust, area
 from harness.report.page import Section, TrustTable
 from harness.report.table import Row, Table, Verdict
 from harness.report.trust_figures import cascade_picture, curves_pictures
 
-_CONTROLS = {"random": "pixels in random order", "edges": "an edge detector"}
+_CONTROLS = {
+    "random": "pixels in random order",
+    "edges": "an edge detector",
+    "brightness": "the brightest pixels first",
+    "centre": "the middle first",
+}
 _GOOD: Mapping[Answer, bool | None] = {"yes": True, "no": False, "can't tell": None}
 
 
@@ -42,9 +46,11 @@ def _depends(method: MethodTrust, trust: Trust) -> Finding:
 
 
 def _faithful(method: MethodTrust, trust: Trust) -> Finding:
-    areas = [of.deletion["black"].areas for of in (method.faithfulness, trust.controls["edges"])]
-    gain = mean_over_images(areas[0] - areas[1], together=len(trust.methods))
-    return Finding(is_below(gain, 0), gain)
+    return Finding(method.beyond.answer, method.beyond.least.gain)
+
+
+def _class_specific(method: MethodTrust, trust: Trust) -> Finding:
+    return Finding(method.class_sensitivity.class_specific, method.class_sensitivity.beyond_halfway)
 
 
 def _stable(method: MethodTrust, trust: Trust) -> Finding:
@@ -60,10 +66,12 @@ QUESTIONS: Mapping[str, Question] = {
         _depends,
     ),
     "faithful": Question(
-        "faithful beyond an edge detector? (deletion area, less the edges')",
+        "faithful beyond the best control? (least gain)",
         "Faithful? Deletion and insertion are the mean probability of the predicted class while the map's most "
-        "important pixels are blackened, or brought in on black. “Yes” needs a smaller deletion area than the order of "
-        "an edge detector gives, which knows nothing of the model.",
+        "important pixels are taken away, or brought in. The controls know nothing of the model: the brightest pixels, "
+        "the middle, edges, the mean map of the other images, and the same method on untrained weights. “Yes” needs "
+        "better areas than the best of them, for deletion and insertion, with black, the mean colour and a blurred "
+        "image in the missing pixels' place. The number is the least of these six gains.",
         _faithful,
     ),
     "stable": Question(
@@ -72,6 +80,12 @@ QUESTIONS: Mapping[str, Question] = {
         "again. The number is how much of what is the image's own is still there. “Yes” needs more than half. Coarse "
         "maps are stable by nature.",
         _stable,
+    ),
+    "class_specific": Question(
+        "class-specific? (change with the class, less half of that with the image)",
+        "Class-specific? The map of the predicted class is compared with that of the runner-up. “Yes” needs it to "
+        "change more than half as much as it does from one image to another.",
+        _class_specific,
     ),
 }
 """By their keys in insight.json."""

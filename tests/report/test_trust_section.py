@@ -6,6 +6,9 @@ import pytest
 from harness.insight.trust import (
     BASELINES,
     STEPS,
+    AgainstBest,
+    BeyondControls,
+    ClassSensitivity,
     Curves,
     Faithfulness,
     Interval,
@@ -14,6 +17,7 @@ from harness.insight.trust import (
     Stability,
     Trust,
 )
+from harness.insight.trust.faithfulness import ALL_BASELINES
 from harness.report.table import Verdict
 from harness.report.trust_json import DEFINITIONS, trust_json
 from harness.report.trust_section import QUESTIONS, trust_section, trust_table
@@ -28,11 +32,15 @@ def faithful(images: int, probability: float) -> Faithfulness:
 
 
 def trust(images: int, interval: Interval) -> Trust:
-    """One method that deletes better than the edges do, with equal values everywhere."""
+    """One method with equal values everywhere, better than the controls by 0.25."""
     steps = (interval, interval)
     sanity = Sanity(("logits", "conv"), 2, steps, steps, steps, steps, steps, interval, -0.04, interval, interval)
     controls = {name: faithful(images, 0.75) for name in ("random", "edges")}
-    method = MethodTrust(faithful(images, 0.5), sanity, Stability(interval, interval, 0.0, None))
+    known = images >= 5
+    gain = AgainstBest("edges", Interval(0.25, *(2 * (0.25 if known else np.nan,))))
+    beyond = BeyondControls(dict.fromkeys(ALL_BASELINES, gain), dict.fromkeys(ALL_BASELINES, gain))
+    classes = ClassSensitivity(interval, interval, interval)
+    method = MethodTrust(faithful(images, 0.5), beyond, classes, sanity, Stability(interval, interval, 0.0, None))
     return Trust({"gradient": method}, controls)
 
 
@@ -46,14 +54,15 @@ FEW = trust(3, Interval(0.524, np.nan, np.nan))
 
 
 def test_an_answer_comes_with_its_interval_where_that_is_known() -> None:
-    rows = [trust_table(of, {"gradient": 1.0}, []).table.rows[0].cells for of in (MANY, FEW)]
-    assert rows[0][1:4] == [
+    rows = [trust_table(of, {"gradient": 1.0}, {}).table.rows[0].cells for of in (MANY, FEW)]
+    assert rows[0][1:5] == [
         Verdict("no: 0.52 (0.51 to 0.55)", good=False),
-        Verdict("yes: -0.25 (-0.25 to -0.25)", good=True),
+        Verdict("yes: 0.25 (0.25 to 0.25)", good=True),
+        Verdict("yes: 0.52 (0.51 to 0.55)", good=True),
         Verdict("yes: 0.52 (0.51 to 0.55)", good=True),
     ]
-    assert rows[1][1:4] == [Verdict(f"can't tell: {value}", good=None) for value in ("0.52", "-0.25", "0.52")]
-    assert [row[4] for row in rows] == ["0.50 (0.50 to 0.50)", "0.50"]
+    assert rows[1][1:5] == [Verdict(f"can't tell: {value}", good=None) for value in ("0.52", "0.25", "0.52", "0.52")]
+    assert [row[5] for row in rows] == ["0.50 (0.50 to 0.50)", "0.50"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +71,7 @@ def test_an_answer_comes_with_its_interval_where_that_is_known() -> None:
 )
 def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: float, answer: str, good: bool) -> None:
     found = with_shared(Interval((low + high) / 2, low, high))
-    table = trust_table(found, {"gradient": 1.0}, [])
+    table = trust_table(found, {"gradient": 1.0}, {})
     cell = table.table.rows[0].cells[1]
     assert isinstance(cell, Verdict)
     assert cell.words.startswith(f"{answer}: ")
@@ -77,7 +86,7 @@ def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: floa
 
 
 def test_a_row_has_a_cell_for_each_question_and_a_control_none() -> None:
-    table = trust_table(MANY, {"gradient": 1.0}, []).table
+    table = trust_table(MANY, {"gradient": 1.0}, {}).table
     assert {len(row.cells) for row in table.rows} == {len(table.headings)}
     assert [cell for row in table.rows[1:] for cell in row.cells[1 : 1 + len(QUESTIONS)]] == [""] * 6
 
@@ -87,7 +96,7 @@ def test_what_a_method_draws_and_how_many_layers_a_step_has_is_told() -> None:
     stable = replace(method.stability, redrawn=Interval(0.954, 0.94, 0.96))
     drawing = replace(method, stability=stable, sanity=replace(method.sanity, of_layers=53))
     found = replace(MANY, methods={"smoothgrad": drawing})
-    notes = " ".join(trust_table(found, {"smoothgrad": 1.0}, []).notes)
+    notes = " ".join(trust_table(found, {"smoothgrad": 1.0}, {}).notes)
     assert "SmoothGrad 0.954" in notes
     assert "53 layers" in notes
     assert "53 layers" in trust_section(found).pictures[0].caption
@@ -129,4 +138,4 @@ def test_a_correlation_that_is_not_known_is_told_so() -> None:
     assert picture.alt.endswith("depends on the weights: can't tell.")
     assert picture.table is not None
     assert picture.table.rows[3].cells == ["Gradient", "foreground", "not known", "not known", "", ""]
-    assert "nan" not in " ".join(trust_table(found, {"gradient": 1.0}, []).notes)
+    assert "nan" not in " ".join(trust_table(found, {"gradient": 1.0}, {}).notes)

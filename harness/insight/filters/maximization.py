@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.insight.filters.ascent import ascend
 from harness.insight.layers import before_activation, centre_unit, convolution, image_shape
 from harness.insight.receptive_fields import receptive_fields
+from harness.models.logits import probabilities
 
 _SIDES_PER_JITTER = 8
 
@@ -94,5 +94,5 @@ def class_optimal_images(
         jitter = min(height, width) // _SIDES_PER_JITTER
     part = keras.Model(model.inputs[0], model.outputs[0])
     found = ascend(part, classes, whole, seeds=seeds, seed=seed, steps=steps, jitter=jitter)
-    probabilities = tf.nn.softmax(model.predict_on_batch(found.images)).numpy()[np.arange(len(classes)), classes]
-    return OptimalImages(found.images, found.scores, probabilities)
+    says = probabilities(model, model.predict_on_batch(found.images))
+    return OptimalImages(found.images, found.scores, says[np.arange(len(classes)), classes])

@@ -2,6 +2,8 @@
 
 from harness.insight.trust.answer import Answer, is_above, is_below
 from harness.insight.trust.assess import MOST_EXPLAINED_AGAIN, MethodTrust, Trust, assess, assessments
+from harness.insight.trust.beyond import AgainstBest, BeyondControls
+from harness.insight.trust.class_sensitivity import ClassSensitivity
 from harness.insight.trust.faithfulness import BASELINES, STEPS, Curves, Faithfulness, area, difference
 from harness.insight.trust.interval import Interval
 from harness.insight.trust.sanity import Sanity, cascade
@@ -11,7 +13,10 @@ __all__ = [
     "BASELINES",
     "MOST_EXPLAINED_AGAIN",
     "STEPS",
+    "AgainstBest",
     "Answer",
+    "BeyondControls",
+    "ClassSensitivity",
     "Curves",
     "Faithfulness",
     "Interval",

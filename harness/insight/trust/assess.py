@@ -10,18 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import METHODS, Explain, Maps
-from harness.insight.trust.controls import chance, edges
-from harness.insight.trust.faithfulness import Faithfulness, faithfulness
+from harness.insight.trust.beyond import BeyondControls, against_controls, control_curves
+from harness.insight.trust.class_sensitivity import ClassSensitivity, class_sensitivity, runner_up
+from harness.insight.trust.controls import brightness, centre, chance, edges
+from harness.insight.trust.faithfulness import ALL_BASELINES, Faithfulness, faithfulness
 from harness.insight.trust.sanity import SEEDS, Sanity, cascade, cascade_steps
 from harness.insight.trust.stability import Stability, stability
 
 MOST_EXPLAINED_AGAIN = 16
-"""Images of the sanity check and of stability, which make maps of each some dozen times over."""
+"""Images of the sanity check, of stability and of class sensitivity, which make maps of each some dozen times over; and
+how many are explained at a time, since for another number the methods would be compiled anew."""
+_MOST_HELD = 2 * MOST_EXPLAINED_AGAIN
+"""Images on which methods are held against the controls, which takes some hundred looks at each for each control."""
 
 
 @dataclass(frozen=True)
 class MethodTrust:
     faithfulness: Faithfulness
+    beyond: BeyondControls
+    class_sensitivity: ClassSensitivity
     sanity: Sanity
     stability: Stability
 
@@ -30,12 +37,12 @@ class MethodTrust:
 class Trust:
     methods: Mapping[str, MethodTrust]
     controls: Mapping[str, Faithfulness]
-    """Of pixels in random order ("random") and of an edge detector ("edges")."""
+    """Of maps that know nothing of the model: pixels in random order ("random"), "edges", "brightness" and "centre"."""
 
 
 def assessments(logits: keras.Model) -> int:
     """How many times `assess` tells its progress."""
-    return 2 + SEEDS * len(cascade_steps(logits))
+    return 4 + SEEDS * len(cascade_steps(logits))
 
 
 def assess(
@@ -50,7 +57,8 @@ def assess(
 ) -> Trust:
     """Assess the methods on images (n, height, width, channels) and what the model predicts of them, (n,).
 
-    Faithfulness takes them all; the sanity check and stability 16 of them at most, evenly spread.
+    Faithfulness takes them all; the comparison with the controls 32 of them at most, evenly spread, and what makes maps
+    again 16.
 
     Args:
         logits: functional, from pixels to logits; unchanged in the end.
@@ -59,17 +67,70 @@ def assess(
         progress: is given what is being assessed, as it begins.
     """
     progress("deletion and insertion")
-    controls: dict[str, Explain] = {"random": partial(chance, seed=seed), "edges": edges}
+    controls: dict[str, Explain] = {
+        "random": partial(chance, seed=seed),
+        "edges": edges,
+        "brightness": brightness,
+        "centre": centre,
+    }
     drawn = {name: method(logits, images, labels) for name, method in controls.items()}
     faithful = {name: faithfulness(logits, of, images, labels, seed=seed) for name, of in {**maps, **drawn}.items()}
-    few = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST_EXPLAINED_AGAIN)).astype(int))
+    few = _evenly(len(images), MOST_EXPLAINED_AGAIN)
     some = images[few], labels[few]
+    of_few = {name: of[few] for name, of in maps.items()}
+    progress("controls")
+    beyond = _beyond(logits, methods, images, labels, maps, seed)
+    progress("another class")
+    others = runner_up(logits.predict_on_batch(some[0].astype(np.float32)), some[1])
+    of_others = {name: method(logits, some[0], others) for name, method in methods.items()}
     sane = cascade(logits, methods, *some, seed=seed, progress=lambda layer: progress("sanity check"))
     progress("stability")
-    of_few = {name: of[few] for name, of in maps.items()}
     drawing = {name for name in methods if METHODS[name].draws}
     stable = stability(logits, methods, *some, of_few, drawing=drawing, seed=seed)
     return Trust(
-        {name: MethodTrust(faithful[name], sane[name], stable[name]) for name in methods},
+        {
+            name: MethodTrust(
+                faithful[name],
+                beyond[name],
+                class_sensitivity(of_few[name], of_others[name], together=len(methods)),
+                sane[name],
+                stable[name],
+            )
+            for name in methods
+        },
         {name: faithful[name] for name in controls},
     )
+
+
+def _evenly(count: int, most: int) -> NDArray[np.intp]:
+    """At most so many of the numbers below `count`, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
+
+
+def _beyond(
+    logits: keras.Model,
+    methods: Mapping[str, Explain],
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    maps: Mapping[str, Maps],
+    seed: int,
+) -> dict[str, BeyondControls]:
+    whole = len(images) // MOST_EXPLAINED_AGAIN * MOST_EXPLAINED_AGAIN or len(images)
+    held = _evenly(len(images), min(whole, _MOST_HELD))
+    some, of_held = (images[held], labels[held]), {name: of[held] for name, of in maps.items()}
+    chunked = {name: partial(_in_parts, method) for name, method in methods.items()}
+    controls = control_curves(logits, chunked, *some, of_held, seed=seed)
+    return {
+        name: against_controls(
+            faithfulness(logits, of, *some, baselines=ALL_BASELINES, seed=seed),
+            controls.of(name),
+            together=len(methods),
+        )
+        for name, of in of_held.items()
+    }
+
+
+def _in_parts(method: Explain, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+    starts = range(0, len(images), MOST_EXPLAINED_AGAIN)
+    parts = [slice(start, start + MOST_EXPLAINED_AGAIN) for start in starts]
+    return np.concatenate([method(logits, images[part], labels[part]) for part in parts])

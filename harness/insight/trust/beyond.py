@@ -54,10 +54,19 @@ class BeyondControls:
         model then does better; else nobody can tell. A wrong yes is no likelier than for a single gain, since all six
         must be above zero at once (an intersection-union test: Berger 1982, Technometrics 24, 295).
         """
-        answers = [is_above(found.gain) for kind in (self.deletion, self.insertion) for found in kind.values()]
+        answers = [is_above(found.gain) for found in self._all]
         if "no" in answers:
             return "no"
         return "yes" if set(answers) == {"yes"} else "can't tell"
+
+    @property
+    def least(self) -> AgainstBest:
+        """The one of the six that the answer turns on: the lowest, of those surely below zero where there are some."""
+        return min(self._all, key=lambda found: (is_above(found.gain) != "no", found.gain.mean))
+
+    @property
+    def _all(self) -> list[AgainstBest]:
+        return [*self.deletion.values(), *self.insertion.values()]
 
 
 def control_curves(
@@ -92,7 +101,7 @@ def control_curves(
     )
 
 
-def against_controls(ours: Faithfulness, controls: Mapping[str, Faithfulness]) -> BeyondControls:
+def against_controls(ours: Faithfulness, controls: Mapping[str, Faithfulness], *, together: int = 1) -> BeyondControls:
     """Hold a method's deletion and insertion against those of the best control, image by image.
 
     Which control is best is not known beforehand. If it were chosen by the images that it is then judged by, its luck
@@ -101,23 +110,24 @@ def against_controls(ours: Faithfulness, controls: Mapping[str, Faithfulness]) -
     Args:
         ours: of the baselines that are asked.
         controls: by name, of the same images and baselines.
+        together: methods whose gains are read beside each other, and hold together with 95 % (Bonferroni).
     """
 
     def held(kind: str, sign: int) -> dict[str, AgainstBest]:
         found = {}
         for baseline, curves in getattr(ours, kind).items():
             theirs: dict[str, Curves] = {name: getattr(of, kind)[baseline] for name, of in controls.items()}
-            found[baseline] = _against_best(sign * curves.areas, {name: sign * of.areas for name, of in theirs.items()})
+            areas = {name: sign * of.areas for name, of in theirs.items()}
+            found[baseline] = _against_best(sign * curves.areas, areas, together)
         return found
 
     return BeyondControls(held("deletion", -1), held("insertion", 1))
 
 
-def _against_best(ours: NDArray[np.float64], controls: Mapping[str, NDArray[np.float64]]) -> AgainstBest:
+def _against_best(ours: NDArray[np.float64], controls: Mapping[str, NDArray[np.float64]], together: int) -> AgainstBest:
     """Of what is better the higher it is, (n,)."""
     theirs = np.stack(list(controls.values()))
     total = theirs.sum(axis=1, keepdims=True)
     chosen = (total - theirs if len(ours) > 1 else total).argmax(axis=0)
-    return AgainstBest(
-        list(controls)[int(total[:, 0].argmax())], mean_over_images(ours - theirs[chosen, np.arange(len(ours))])
-    )
+    gains = ours - theirs[chosen, np.arange(len(ours))]
+    return AgainstBest(list(controls)[int(total[:, 0].argmax())], mean_over_images(gains, together=together))

@@ -49,10 +49,11 @@ def runner_up(outputs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
     return np.asarray(others.argmax(axis=1))
 
 
-def class_sensitivity(maps: Maps, of_runner_up: Maps) -> ClassSensitivity:
+def class_sensitivity(maps: Maps, of_runner_up: Maps, *, together: int = 1) -> ClassSensitivity:
     """Compare maps (n, height, width) of the predicted classes with the same images' maps of the runners-up.
 
-    With fewer than two images there is no yardstick, and its intervals are NaN.
+    With fewer than two images there is no yardstick, and its intervals are NaN. `together`: methods whose answers
+    are read beside each other (Bonferroni).
     """
     classes = 1 - spearman(maps, of_runner_up)
     images = np.full(len(maps), np.nan)
@@ -61,5 +62,7 @@ def class_sensitivity(maps: Maps, of_runner_up: Maps) -> ClassSensitivity:
         if len(others):
             images[number] = (1 - spearman(np.broadcast_to(maps[number], others.shape), others)).mean()
     return ClassSensitivity(
-        mean_over_images(classes), mean_over_images(images), mean_over_images(classes - HALFWAY * images)
+        mean_over_images(classes),
+        mean_over_images(images),
+        mean_over_images(classes - HALFWAY * images, together=together),
     )

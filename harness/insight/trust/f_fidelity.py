@@ -72,7 +72,7 @@ def f_fidelity(
     orders = {name: ranks(of, seed) for name, of in maps.items()}
     with weights_restored(logits):
         _fine_tune(logits, *training, steps=steps, seed=seed)
-        whole = probability(predict(logits, lambda numbers: images[numbers], len(images)), labels)
+        whole = probability(logits, predict(logits, lambda numbers: images[numbers], len(images)), labels)
         return {
             name: FFidelity(
                 whole - _mean_without(logits, images, labels, order, seed),
@@ -101,7 +101,7 @@ def _mean_without(
         return np.where(gone[..., np.newaxis], 0, images[of])
 
     outputs = predict(logits, lambda numbers: np.stack([without(int(n)) for n in numbers]), len(images) * each)
-    values = probability(outputs, np.repeat(labels, each)).reshape(len(images), each)
+    values = probability(logits, outputs, np.repeat(labels, each)).reshape(len(images), each)
     return np.asarray(values.mean(axis=1), np.float64)
 
 

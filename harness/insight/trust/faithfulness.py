@@ -126,5 +126,5 @@ def _curves(
         moved = (moved_at[of] <= step[:, np.newaxis, np.newaxis])[..., np.newaxis]
         return np.where(moved, after[of], before[of])
 
-    values = probability(predict(logits, partly_moved, count), np.repeat(labels, STEPS + 1))
+    values = probability(logits, predict(logits, partly_moved, count), np.repeat(labels, STEPS + 1))
     return values.reshape(len(before), STEPS + 1)

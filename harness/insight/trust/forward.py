@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.insight.inference import infer
 from harness.insight.saliency import Logits
+from harness.models.logits import probabilities
 
 _CHUNK = 128
 
@@ -27,11 +28,10 @@ def predict(
     return np.concatenate(found)[:count]
 
 
-def probability(outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float32]:
-    """Of the labels (n,), from logits (n, classes)."""
-    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    result: NDArray[np.float32] = shifted[np.arange(len(labels)), labels] / shifted.sum(axis=1)
-    return result
+def probability(logits: Logits, outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float32]:
+    """Of the labels (n,), from what the model gives, (n, classes)."""
+    of_labels: NDArray[np.float32] = probabilities(logits, outputs)[np.arange(len(labels)), labels]
+    return of_labels
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]

@@ -105,4 +105,6 @@ def _removal(
     )
     repeated = np.repeat(labels, len(SHARES))
     shape = len(images), len(SHARES)
-    return Removal(probability(outputs, repeated).reshape(shape), (outputs.argmax(axis=1) == repeated).reshape(shape))
+    return Removal(
+        probability(logits, outputs, repeated).reshape(shape), (outputs.argmax(axis=1) == repeated).reshape(shape)
+    )

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from harness.data import sources
 from harness.insight.saliency import Maps, bound
 from harness.insight.trust import Faithfulness, Trust, assess, assessments, cascade
-from harness.insight.trust.controls import chance, edges
-from harness.insight.trust.faithfulness import faithfulness
+from harness.insight.trust.beyond import against_controls, control_curves
+from harness.insight.trust.class_sensitivity import class_sensitivity
+from harness.insight.trust.controls import brightness, centre, chance, edges
+from harness.insight.trust.faithfulness import ALL_BASELINES, Faithfulness, faithfulness
 from harness.insight.trust.stability import stability
 
 SEED = 3
@@ -69,11 +71,16 @@ def test_faithfulness_is_of_all_images(
     assert_same(trust.methods[name].faithfulness, expected)
 
 
-def test_the_controls_are_chance_and_edges(
+def test_the_controls_know_nothing_of_the_model(
     trust: Trust, trained: keras.Model, many: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> None:
-    assert list(trust.controls) == ["random", "edges"]
-    drawn = {"random": chance(trained, many, labels, seed=SEED), "edges": edges(trained, many, labels)}
+    assert list(trust.controls) == ["random", "edges", "brightness", "centre"]
+    drawn = {
+        "random": chance(trained, many, labels, seed=SEED),
+        "edges": edges(trained, many, labels),
+        "brightness": brightness(trained, many, labels),
+        "centre": centre(trained, many, labels),
+    }
     for name, control in drawn.items():
         assert_same(trust.controls[name], faithfulness(trained, control, many, labels, seed=SEED))
 
@@ -104,6 +111,37 @@ def test_stability_is_of_the_same_images(
         assert (of.stability.redrawn is None) == (name != "smoothgrad")
 
 
+def test_a_method_is_held_against_controls_on_images_evenly_spread(
+    trust: Trust, trained: keras.Model, many: NDArray[np.uint8], labels: NDArray[np.int64], maps: Mapping[str, Maps]
+) -> None:
+    held = np.linspace(0, len(many) - 1, len(many) // 16 * 16).astype(int)
+    some, of_held = (many[held], labels[held]), {name: of[held] for name, of in maps.items()}
+    controls = control_curves(trained, METHODS, *some, of_held, seed=SEED)
+    for name, of in of_held.items():
+        ours = faithfulness(trained, of, *some, baselines=ALL_BASELINES, seed=SEED)
+        expected = against_controls(ours, controls.of(name), together=len(METHODS))
+        assert trust.methods[name].beyond.answer == expected.answer
+        np.testing.assert_allclose(trust.methods[name].beyond.least.gain, expected.least.gain, rtol=1e-3, atol=1e-4)
+
+
+def test_class_sensitivity_is_of_the_predicted_class_and_the_next(
+    trust: Trust, trained: keras.Model, many: NDArray[np.uint8], labels: NDArray[np.int64], maps: Mapping[str, Maps]
+) -> None:
+    outputs = trained.predict_on_batch(many[FEW].astype(np.float32))
+    second = np.argsort(outputs, axis=1)[:, -2]
+    for name, method in METHODS.items():
+        expected = class_sensitivity(maps[name][FEW], method(trained, many[FEW], second))
+        found = trust.methods[name].class_sensitivity
+        np.testing.assert_allclose(found.between_classes, expected.between_classes, atol=1e-5)
+        np.testing.assert_allclose(found.between_images, expected.between_images, atol=1e-5)
+
+
 def test_progress_is_told_as_often_as_announced(trust: Trust, trained: keras.Model, told: list[str]) -> None:
     assert len(told) == assessments(trained)
-    assert list(dict.fromkeys(told)) == ["deletion and insertion", "sanity check", "stability"]
+    assert list(dict.fromkeys(told)) == [
+        "deletion and insertion",
+        "controls",
+        "another class",
+        "sanity check",
+        "stability",
+    ]
