@@ -106,7 +106,7 @@ def test_another_layer_is_named_and_takes_no_time_from_the_next_look(run: RunDir
     told = json.loads(copy.insight_file.read_text())
     assert InsightSection.model_validate(told["insight"]) == asked
     assert list(told["times"]["milliseconds"]) == ["gradient", "smoothgrad", "gradcam conv_2", "gradcam conv_1"]
-    assert "Grad-CAM looks at the layer conv_1, 26×26 cells." in copy.report_file.read_text()
+    assert "Grad-CAM looks at the layer conv_1, 26×26 cells" in copy.report_file.read_text()
     assert "Grad-CAM looks at the layer conv_2" in run.report_file.read_text()
     visualize(copy)
     assert copy.report_file.read_bytes() == run.report_file.read_bytes()
