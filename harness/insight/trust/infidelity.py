@@ -46,7 +46,7 @@ def infidelity(
 
     def of_label(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
         each = np.repeat(labels, len(outputs) // len(labels))
-        return outputs[np.arange(len(each)), each].astype(np.float64)
+        return np.asarray(outputs[np.arange(len(each)), each], np.float64)
 
     whole = of_label(predict(logits, lambda numbers: images[numbers], len(images)))
     lost = whole[:, np.newaxis] - of_label(predict(logits, without, len(images) * squares)).reshape(-1, squares)
