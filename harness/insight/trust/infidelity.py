@@ -26,10 +26,10 @@ def infidelity(
 
         E over I of (Iᵀ β Φ - (f(x) - f(x without I)))²,    β = E[Iᵀ Φ · (f(x) - f(x without I))] / E[(Iᵀ Φ)²]
 
-    Φ is the map, f the logit of the label. The perturbation I is the removal of a square of pixels, as in the paper's
-    section 5: its side is drawn from 1 to half the shorter side of the image, its place from all where it lies within,
-    and its pixels become black. A map gives a share for each pixel, so that Iᵀ Φ is its sum over the square (the
-    paper's Φ for the removal of pixels, already multiplied by what they were).
+    Φ is the map, f the logit of the label. The perturbation I is the removal of a square of pixels, one of those that
+    the paper takes: its side is drawn from 1 to half the shorter side of the image, its place from all where it lies
+    within, and its pixels become black. A map gives a share for each pixel, so that Iᵀ Φ is its sum over the square
+    (the paper's Φ for the removal of pixels, already multiplied by what they were).
     β is the best scale for the image, as in the authors' code, since many maps have no unit; it may be negative,
     and a map of zeros has none, and gets E[(f(x) - f(x without I))²].
 
@@ -45,9 +45,8 @@ def infidelity(
         return images[of] * kept[square][..., np.newaxis]
 
     def of_label(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.take_along_axis(outputs, np.repeat(labels, len(outputs) // len(labels))[:, np.newaxis], 1)[
-            :, 0
-        ].astype(np.float64)
+        each = np.repeat(labels, len(outputs) // len(labels))
+        return np.asarray(outputs[np.arange(len(each)), each], np.float64)
 
     whole = of_label(predict(logits, lambda numbers: images[numbers], len(images)))
     lost = whole[:, np.newaxis] - of_label(predict(logits, without, len(images) * squares)).reshape(-1, squares)

@@ -1,5 +1,5 @@
 """How much can a map change where the image hardly does? Max-sensitivity, of Yeh et al. 2019, "On the (In)fidelity and
-Sensitivity of Explanations" (arXiv 1901.09392), section 4."""
+Sensitivity of Explanations" (arXiv 1901.09392), its SENS_MAX."""
 
 from typing import Any
 
@@ -31,7 +31,8 @@ def max_sensitivity(
 
     As in the authors' code the maximum is that of copies drawn uniformly from the cube, so it grows with their number,
     and is divided by the size of the image's own map. Copies are clipped to 0 to 255, and the label stays, whatever
-    the model says of them. NaN where the image's own map is zero.
+    the model says of them. NaN where the image's own map is zero. The method is taken as it is: one that draws noise by
+    a fixed seed, as SmoothGrad does, has the same noise for every copy, and is calmer for it.
 
     Args:
         method: makes the maps of the copies, and has made `maps`, (n, height, width), of the images.

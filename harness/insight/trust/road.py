@@ -58,7 +58,7 @@ def road(logits: Logits, maps: Maps, images: NDArray[Any], labels: NDArray[Any],
 def imputed(image: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Noisy linear imputation without the noise: each missing pixel is the weighted mean of its neighbours.
 
-    The paper's section 4.2: direct neighbours weigh 1/6, diagonal ones 1/12, missing ones count with what they are
+    As in the paper, direct neighbours weigh 1/6, diagonal ones 1/12, missing ones count with what they are
     filled in with, all together one sparse linear system; at the border the weights of what is there are scaled to 1.
 
     Args:
