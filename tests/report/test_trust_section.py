@@ -88,7 +88,7 @@ def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: floa
 def test_a_row_has_a_cell_for_each_question_and_a_control_none() -> None:
     table = trust_table(MANY, {"gradient": 1.0}, {}).table
     assert {len(row.cells) for row in table.rows} == {len(table.headings)}
-    assert [cell for row in table.rows[1:] for cell in row.cells[1 : 1 + len(QUESTIONS)]] == [""] * 6
+    assert [cell for row in table.rows[1:] for cell in row.cells[1 : 1 + len(QUESTIONS)]] == [""] * 2 * len(QUESTIONS)
 
 
 def test_what_a_method_draws_and_how_many_layers_a_step_has_is_told() -> None:

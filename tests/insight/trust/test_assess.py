@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness.data import sources
 from harness.insight.saliency import Maps, bound
-from harness.insight.trust import Faithfulness, Trust, assess, assessments, cascade
+from harness.insight.trust import Trust, assess, assessments, cascade
 from harness.insight.trust.beyond import against_controls, control_curves
 from harness.insight.trust.class_sensitivity import class_sensitivity
 from harness.insight.trust.controls import brightness, centre, chance, edges
