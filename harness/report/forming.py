@@ -37,6 +37,8 @@ class FormingMaps(Writer):
         self._twin.set_weights(model.get_weights())
         says = probabilities(self._twin, outputs_of(self._twin, self._images))
         for name in self._insight.methods:
+            if METHODS[name].lacks(self._twin) is not None:
+                continue
             values = bound(name, self._insight.layer)(self._twin, self._images, says.argmax(axis=1))
             picture = saliency_picture(
                 f"saliency-{name}",

@@ -25,8 +25,8 @@ NAMES = {
     "saliency-mistakes",
     "saliency-unsure",
     "saliency-gradient",
-    "saliency-smoothgrad",
-    "saliency-gradcam",
+    "saliency-lrp",
+    "saliency-occlusion",
     "trust-sanity",
     "trust-black",
     "trust-blur",
@@ -105,9 +105,10 @@ def test_another_layer_is_named_and_takes_no_time_from_the_next_look(run: RunDir
     visualize(copy, insight=asked)
     told = json.loads(copy.insight_file.read_text())
     assert InsightSection.model_validate(told["insight"]) == asked
-    assert list(told["times"]["milliseconds"]) == ["gradient", "smoothgrad", "gradcam conv_2", "gradcam conv_1"]
-    assert "Grad-CAM looks at the layer conv_1, 26×26 cells" in copy.report_file.read_text()
-    assert "Grad-CAM looks at the layer conv_2" in run.report_file.read_text()
+    assert list(told["times"]["milliseconds"]) == ["lrp", "occlusion", "gradient", "gradcam conv_1"]
+    where = "Grad-CAM looks at the layer conv_1, 26×26 cells, of which the output depends on 24×24."
+    assert where in copy.report_file.read_text()
+    assert "Grad-CAM looks at" not in run.report_file.read_text()
     visualize(copy)
     assert copy.report_file.read_bytes() == run.report_file.read_bytes()
 
@@ -131,11 +132,11 @@ def test_what_is_computed_again_and_again_is_compiled_once(tmp_path: Path, make_
     visualize(run)
     shown = len(json.loads(run.insight_file.read_text())["images"])
     assert shown < 24
-    # The copy is held against the model, then predicts all images and fewer; gradient and SmoothGrad; deletion and
+    # The copy is held against the model, then predicts all images and fewer; occlusion and the gradient; deletion and
     # insertion; the strongest images; the ascents for the second convolution and for the classes, and their scores.
-    assert Counted.traced == [4, 60, shown, shown, 128, *[None] * 6]
-    # The copy held against the model, Grad-CAM, and feature maps: each of one shape, whoever asks for it.
-    assert Counter(Counted.eager).keys() == {4, shown, 9}
+    assert Counted.traced == [4, 60, 82, shown, 128, *[None] * 6]
+    # The copy held against the model, and feature maps: each of one shape, whoever asks for it.
+    assert Counter(Counted.eager).keys() == {4, 9}
 
 
 def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:

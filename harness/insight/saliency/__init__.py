@@ -14,6 +14,7 @@ the images beside it.
 from harness.insight.saliency.cams import ablationcam, cam_cells, gradcam, gradcam_plus_plus, layercam, scorecam
 from harness.insight.saliency.chunks import Logits, Maps
 from harness.insight.saliency.gradients import (
+    contrast,
     gradient,
     gradient_times_input,
     guided_backpropagation,
@@ -21,7 +22,10 @@ from harness.insight.saliency.gradients import (
     smoothgrad,
 )
 from harness.insight.saliency.grid import CamGrid, cam_grid
+from harness.insight.saliency.lrp import lrp
 from harness.insight.saliency.methods import METHODS, Explain, Method, bound
+from harness.insight.saliency.occlusion import occlusion
+from harness.insight.saliency.rise import rise
 
 __all__ = [
     "METHODS",
@@ -34,6 +38,7 @@ __all__ = [
     "bound",
     "cam_cells",
     "cam_grid",
+    "contrast",
     "gradcam",
     "gradcam_plus_plus",
     "gradient",
@@ -41,6 +46,9 @@ __all__ = [
     "guided_backpropagation",
     "integrated_gradients",
     "layercam",
+    "lrp",
+    "occlusion",
+    "rise",
     "scorecam",
     "smoothgrad",
 ]

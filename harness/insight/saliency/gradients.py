@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from harness.errors import UserError
 from harness.insight.inference import infer
-from harness.insight.saliency.chunks import Logits, Maps, in_chunks, logit_of
+from harness.insight.saliency.chunks import Logits, Maps, Score, in_chunks, logit_of
 from harness.insight.saliency.engines import gradient_sizes
 from harness.insight.saliency.guided import guided
 
@@ -73,23 +74,54 @@ def integrated_gradients(
     """
 
     def maps(images: tf.Tensor, labels: tf.Tensor) -> Maps:
-        gains = _gain(logits, images, labels, start).numpy()
-        path, total = (images - baseline).numpy(), np.zeros(images.shape, np.float32)
-        result = np.zeros(images.shape[:3], np.float32)
-        left, count, shares = np.arange(len(gains)), steps, _midpoints(steps)
-        while True:
-            some = tf.gather(images, left), tf.gather(labels, left)
-            total[left] += _sum_along(logits, *some, start, tf.constant(shares, tf.float32)).numpy()
-            result[left] = (path[left] * total[left] / count).sum(axis=-1)
-            missed = np.abs(result[left].sum(axis=(1, 2)) - gains[left])
-            left = left[missed > _COMPLETE * np.maximum(np.abs(gains[left]), _LEAST_GAIN)]
-            if not len(left) or count >= _MOST_STEPS:
-                return result
-            count *= 3
-            shares = np.delete(_midpoints(count), np.s_[1::3])  # those are summed up already
+        classes = _says(logits, images).shape[1]
+        return _integrated(logits, images, tf.one_hot(labels, classes), baseline, steps)
 
-    start = tf.constant(baseline, tf.float32)
     return in_chunks(logits, maps, images, labels)
+
+
+def contrast(
+    logits: Logits, images: NDArray[Any], labels: NDArray[Any], *, baseline: float = 0.0, steps: int = 100
+) -> Maps:
+    """What speaks for the label rather than for its strongest rival: integrated gradients of the difference of the two
+    logits, signed.
+
+    The rival is the class with the largest other logit, of the image as it is. Shrikumar et al. 2017, "Learning
+    Important Features Through Propagating Activation Differences" (arXiv 1704.02685), section 4.1, share out such a
+    difference; by integrated gradients the map adds up to what it gains on the way from the baseline, within 1 % of
+    what the two logits do. Raises UserError where there is one class only.
+    """
+
+    def maps(images: tf.Tensor, labels: tf.Tensor) -> Maps:
+        says = _says(logits, images)
+        classes = says.shape[1]
+        if classes < 2:
+            raise UserError("the model has one logit: there is no other class to set it against")
+        own = tf.one_hot(labels, classes)
+        rivals = tf.argmax(tf.where(own > 0, says.dtype.min, says), axis=1)
+        return _integrated(logits, images, own - tf.one_hot(rivals, classes), baseline, steps)
+
+    return in_chunks(logits, maps, images, labels)
+
+
+def _integrated(logits: Logits, images: tf.Tensor, weights: tf.Tensor, baseline: float, steps: int) -> Maps:
+    """The integrated gradients of the sum of the logits, each times its weight, (n, classes)."""
+    start = tf.constant(baseline, tf.float32)
+    by_class = weights.numpy() * _gain(logits, images, start).numpy()
+    gains, sizes = by_class.sum(axis=1), np.abs(by_class).sum(axis=1)
+    path, total = (images - baseline).numpy(), np.zeros(images.shape, np.float32)
+    result = np.zeros(images.shape[:3], np.float32)
+    left, count, shares = np.arange(len(gains)), steps, _midpoints(steps)
+    while True:
+        some = tf.gather(images, left), tf.gather(weights, left)
+        total[left] += _sum_along(logits, *some, start, tf.constant(shares, tf.float32)).numpy()
+        result[left] = (path[left] * total[left] / count).sum(axis=-1)
+        missed = np.abs(result[left].sum(axis=(1, 2)) - gains[left])
+        left = left[missed > _COMPLETE * np.maximum(sizes[left], _LEAST_GAIN)]
+        if not len(left) or count >= _MOST_STEPS:
+            return result
+        count *= 3
+        shares = np.delete(_midpoints(count), np.s_[1::3])  # those are summed up already
 
 
 def _midpoints(steps: int) -> NDArray[np.float64]:
@@ -118,7 +150,7 @@ def _absolute(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.T
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _product(logits: Logits, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(images * _gradient(logits, images, labels), axis=-1)
+    return tf.reduce_sum(images * _gradient(logits, images, logit_of(labels)), axis=-1)
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -129,25 +161,34 @@ def _noisy(
     deviation = share * (tf.reduce_max(images, pixels, keepdims=True) - tf.reduce_min(images, pixels, keepdims=True))
     for sample in tf.range(samples):
         noise = tf.random.stateless_normal(tf.shape(images)[1:], tf.stack([seed, sample]))
-        total += _gradient(logits, images + deviation * noise, labels)
+        total += _gradient(logits, images + deviation * noise, logit_of(labels))
     return tf.reduce_max(tf.abs(total) / tf.cast(samples, tf.float32), axis=-1)
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-def _gain(logits: Logits, images: tf.Tensor, labels: tf.Tensor, baseline: tf.Tensor) -> tf.Tensor:
-    score = logit_of(labels)
-    return score(infer(logits, images)) - score(infer(logits, tf.fill(tf.shape(images), baseline)))
+def _says(logits: Logits, images: tf.Tensor) -> tf.Tensor:
+    return infer(logits, images)
+
+
+@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+def _gain(logits: Logits, images: tf.Tensor, baseline: tf.Tensor) -> tf.Tensor:
+    """(n, classes)"""
+    return infer(logits, images) - infer(logits, tf.fill(tf.shape(images), baseline))
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _sum_along(
-    logits: Logits, images: tf.Tensor, labels: tf.Tensor, baseline: tf.Tensor, shares: tf.Tensor
+    logits: Logits, images: tf.Tensor, weights: tf.Tensor, baseline: tf.Tensor, shares: tf.Tensor
 ) -> tf.Tensor:
     """The sum of the gradients at these shares of the way from the baseline to the images, like the images."""
     total = tf.zeros_like(images)
     for share in shares:
-        total += _gradient(logits, baseline + share * (images - baseline), labels)
+        total += _gradient(logits, baseline + share * (images - baseline), _weighed(weights))
     return total
+
+
+def _weighed(weights: tf.Tensor) -> Score:
+    return lambda outputs: tf.reduce_sum(weights * outputs, axis=1)
 
 
 def _functional(logits: keras.Model) -> keras.Model:
@@ -160,9 +201,9 @@ def _largest_sizes(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> 
     return tf.reduce_max(gradient_sizes(model, images, labels), axis=-1)
 
 
-def _gradient(logits: Logits, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """∂ logit / ∂ pixel, like the images."""
+def _gradient(logits: Logits, images: tf.Tensor, score: Score) -> tf.Tensor:
+    """∂ score / ∂ pixel, like the images."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
-        score = logit_of(labels)(infer(logits, images))
-    return tape.gradient(score, images)
+        of_images = score(infer(logits, images))
+    return tape.gradient(of_images, images)

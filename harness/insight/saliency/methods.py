@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.insight.saliency.cams import ablationcam, gradcam, gradcam_plus_plus, layercam, scorecam
 from harness.insight.saliency.chunks import Maps
 from harness.insight.saliency.gradients import (
+    contrast,
     gradient,
     gradient_times_input,
     guided_backpropagation,
@@ -18,6 +19,9 @@ from harness.insight.saliency.gradients import (
     smoothgrad,
 )
 from harness.insight.saliency.guided import lacks_relu
+from harness.insight.saliency.lrp import lrp, unsupported
+from harness.insight.saliency.occlusion import occlusion
+from harness.insight.saliency.rise import rise
 
 Explain = Callable[[keras.Model, NDArray[Any], NDArray[Any]], Maps]
 """`(logits, images, labels) -> maps`: see the package."""
@@ -34,6 +38,8 @@ class Method:
     signed: bool = False
     of_a_layer: bool = False
     """Whether `explain` takes `layer`, the name of a layer with feature maps, too."""
+    draws: bool = False
+    """Whether `explain` takes `seed`."""
     lacks: Callable[[keras.Model], str | None] = lambda model: None
     """Why a model can't be explained by it whatever the layer, such as "the model has no relu"; None where it can."""
     draws: bool = False
@@ -61,6 +67,31 @@ METHODS = {
         integrated_gradients,
         "integrated gradients share out what the logit gains on the way from black, and give black pixels nothing",
         signed=True,
+    ),
+    "contrast": Method(
+        "Contrast",
+        contrast,
+        "contrast shares out what sets the class apart from its strongest rival: red speaks for it, blue for the rival",
+        signed=True,
+    ),
+    "lrp": Method(
+        "LRP",
+        lrp,
+        "LRP hands the logit down from layer to layer, to each input by what it contributed",
+        signed=True,
+        lacks=unsupported,
+    ),
+    "occlusion": Method(
+        "Occlusion",
+        occlusion,
+        "occlusion shows by how much the logit falls where a black window hides the pixel",
+        signed=True,
+    ),
+    "rise": Method(
+        "RISE",
+        rise,
+        "RISE is the class's mean probability over random masks that let the pixel through",
+        draws=True,
     ),
     "gradcam": Method(
         "Grad-CAM",

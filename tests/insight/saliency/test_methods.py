@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.insight.saliency import METHODS
 
-FEWER = {"smoothgrad": {"samples": 3}, "integrated_gradients": {"steps": 3}}
+FEWER = {
+    "smoothgrad": {"samples": 3},
+    "integrated_gradients": {"steps": 3},
+    "contrast": {"steps": 3},
+    "rise": {"masks": 20},
+}
 Images = NDArray[np.uint8]
 
 
