@@ -16,6 +16,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--class", "label", type=int, metavar="C", help="Explain class C too, for --images and --input.")
 @click.option("--input", "files", multiple=True, type=_FILE, metavar="FILE", help="Show a picture of your own too.")
 @click.option("--invert", is_flag=True, help="Swap dark and bright in --input: MNIST is white on black.")
+@click.option("--no-filters", is_flag=True, help="Leave the filters out: --set insight.filters=false.")
 @set_option
 @click.option("--model", type=_FILE, metavar="FILE", help="Look into this .keras file, instead of a RUN.")
 @click.option("--data", type=_FILE, metavar="FILE", help="With --model: an .npz file of images and labels.")
@@ -29,6 +30,7 @@ def visualize(
     label: int | None,
     files: tuple[Path, ...],
     invert: bool,
+    no_filters: bool,
     assignments: tuple[str, ...],
     model: Path | None,
     data: Path | None,
@@ -58,7 +60,8 @@ def visualize(
     check_insight_only(assignments)
     opened = RunDir.open(run).with_model() if run else None
     base = opened.read_config().model_dump(mode="json") if opened else {}
-    insight = resolve(base, assignments, "--set").insight
+    without = ("insight.filters=false",) if no_filters else ()
+    insight = resolve(base, (*assignments, *without), "--set").insight
     use_devices()
     from harness import report
     from harness.models.own_code import import_modules

@@ -70,6 +70,12 @@ def _not_in_minutes(duration: Duration) -> Duration:
     return duration
 
 
+def _in_minutes(duration: Duration) -> Duration:
+    if duration.unit != "minutes":
+        raise ValueError("must be a time, in minutes")
+    return duration
+
+
 Interval = Annotated[Duration, AfterValidator(_positive)]
 """A duration above zero, in any unit."""
 
@@ -78,3 +84,6 @@ TrainingInterval = Annotated[Duration, AfterValidator(_positive), AfterValidator
 
 TrainingLength = Annotated[Duration, AfterValidator(_not_in_minutes)]
 """A duration of zero or more in epochs, steps or examples."""
+
+Time = Annotated[Duration, AfterValidator(_positive), AfterValidator(_in_minutes)]
+"""A duration above zero in minutes."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.config.duration import TrainingInterval
+from harness.config.duration import Duration, Time, TrainingInterval
 from harness.config.section import Section
 
 Method = Literal[
@@ -36,3 +36,10 @@ class InsightSection(Section):
     last before they are pooled or flattened."""
     every: TrainingInterval | None = None
     """How often, while it trains, TensorBoard gets the maps of a few validation images; null for never."""
+    filters: bool = True
+    """Whether the filters are looked into as well."""
+    budget: Time = Duration.parse("2 minutes")
+    """About how long two cores may be at the maps with their checks, and as long again at the filters. Of a model too
+    large for that fewer images, layers and filters are looked at, and the page says how many. The numbers are worked
+    out from the model's size and are the same on any machine; only where the filters run out of time all the same are
+    layers left out, and the page says that too."""

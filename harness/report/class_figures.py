@@ -1,4 +1,4 @@
-"""The image that raises each class's logit most, beside the best test image of the class."""
+"""The image found that raises each class's logit, beside the best test image of the class."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from harness.report.filter_study import ClassStudy
 from harness.report.picture import INK, MUTED, Picture, blank, displayable, place, png
 from harness.report.table import Row, Table
-from harness.report.wording import percent
+from harness.report.wording import of_starts, percent
 
 _PAIRS = 5
 _IMAGE, _BETWEEN = 0.88, 0.22
@@ -27,26 +27,29 @@ def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
         left, top = 0.1 + label % _PAIRS * step, label // _PAIRS * (tall + _ABOVE + _BELOW) + _ABOVE
         axes.text(left, top - 0.05, f"class {label}", fontsize=9.5, color=INK, va="bottom")
         found = classes.optimal
-        shown = [(found.images[label], float(found.logits[label]), float(found.probabilities[label]), "found")]
+        starts = of_starts(found.of_starts[label])
+        shown = [(found.images[label], float(found.logits[label]), float(found.probabilities[label]), "found", starts)]
         if example is not None:
-            shown.append((images[example.row], example.logit, example.probability, f"test #{example.row}"))
-        for image, logit, probability, name in shown:
+            shown.append((images[example.row], example.logit, example.probability, f"test #{example.row}", ""))
+        for image, logit, probability, name, spread in shown:
             place(axes, displayable(image), left, top, _IMAGE, tall)
             lines = f"logit {logit:.2f}\n{percent(probability)}\n{name}"
             axes.text(left + _IMAGE / 2, top + tall + 0.03, lines, fontsize=7, color=MUTED, ha="center", va="top")
-            table.append(Row([str(label), name, f"{logit:.3f}", percent(probability)]))
+            table.append(Row([str(label), name, f"{logit:.3f}", percent(probability), spread]))
             left += _IMAGE + 0.04
+    headings = ["class", "image", "logit", "probability", "starts: lowest, median, best"]
     return Picture(
         name="filters-classes",
         title="Class images",
-        caption="Left of each pair the image that raises the class's logit most, found by activation maximization; "
-        "right the test image of the class with the highest logit. Under each the logit and the probability of the "
-        "class. What the model is surest of need not look like the class: it shows what counts for it.",
-        alt="Optimal images of the classes, with the best test image beside each. Logits: "
+        caption="Left of each pair an image that raises the class's logit, found by ascent: the best of several "
+        "starts, which need not be the highest there is; right the test image of the class with the highest logit. "
+        "Under each the logit and the probability of the class. What the model is surest of need not look like the "
+        "class: it shows what counts for it.",
+        alt="Images found for the classes, with the best test image beside each. Logits: "
         + "; ".join(_told(classes, label) for label in range(count))
         + ".",
         png=png(figure),
-        table=Table("The class images as numbers", ["class", "image", "logit", "probability"], table),
+        table=Table("The class images as numbers", headings, table),
     )
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from harness.report.filter_study import LayerStudy
 from harness.report.picture import GAP, INK, MUTED, Picture, blank, displayable, place, png
 from harness.report.table import Row, Table
+from harness.report.wording import of_starts
 
 _AT_ONCE = 64
 """Filters in one picture."""
@@ -36,7 +37,7 @@ _TOP_CLASSES = 3
 
 
 def patches_pictures(layer: LayerStudy, images: NDArray[Any]) -> list[Picture]:
-    """For each filter its optimal patch and the best real one, each with what the filter says of it."""
+    """For each filter the patch found and the best real one, each with what the filter says of it."""
     return [_patches(layer, images, filters) for filters in _parts(layer)]
 
 
@@ -46,8 +47,7 @@ def examples_pictures(layer: LayerStudy, images: NDArray[Any], labels: NDArray[A
 
 
 def _parts(layer: LayerStudy) -> list[range]:
-    count = len(layer.classes)
-    return [range(first, min(first + _AT_ONCE, count)) for first in range(0, count, _AT_ONCE)]
+    return [layer.shown[first : first + _AT_ONCE] for first in range(0, len(layer.shown), _AT_ONCE)]
 
 
 def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture:
@@ -61,8 +61,8 @@ def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture
     for index, number in enumerate(filters):
         left, top = 0.1 + index % _PAIRS * step, index // _PAIRS * below + 0.22
         _heading(axes, layer, number, left, top - 0.03)
-        found = displayable(layer.optimal.patches[number])
-        scores = layer.optimal.scores[number], layer.strongest.activations[number, 0]
+        found = displayable(layer.optimal.patches[layer.shown.index(number)])
+        scores = layer.optimal.scores[layer.shown.index(number)], layer.strongest.activations[number, 0]
         for patch, score, colour in zip((found, _best_real(layer, images, number)), scores, (INK, MUTED), strict=True):
             place(axes, patch, left, top, _PATCH, tall)
             frames.append(Rectangle((left, top), _PATCH, tall))
@@ -75,13 +75,15 @@ def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture
     return Picture(
         name=f"filters-{layer.name}{_suffix(layer, filters)}",
         title=f"What excites the filters of {layer.name}{_which(layer, filters)}",
-        caption=f"Left of each pair the patch of {size} pixels that raises the filter's activation most, found by "
-        "activation maximization; right the patch of a test image that does, cut off at the image's border. Under each "
-        "what the filter says of it, before the nonlinearity. Where the patch is white the filter wants brightness, "
-        "where it is black it wants none. Where the right number is the higher one, the search has missed the best. A "
-        "patch far above every real one shows what the filter would answer to, not what it meets.",
+        caption=f"Left of each pair a patch of {size} pixels that raises the filter's activation, found by ascent: "
+        "the best of several starts, which need not be the highest there is, least of all where the starts in the "
+        "table below lie far apart. Right the patch of a test image that raises it most, cut off at the image's "
+        "border. Under each what the filter says of it, before the nonlinearity. Where the patch is white the "
+        "filter wants brightness, where it is black it wants none. Where the right number is the higher one, the "
+        "search has missed the best. A patch far above every real one shows what the filter would answer to, not "
+        "what it meets.",
         alt=f"{len(filters)} pairs of patches of {size} pixels, filters {filters[0]} to {filters[-1]} of layer "
-        f"{layer.name}: the optimal patch and the best of a test image, with their activations.",
+        f"{layer.name}: the patch found and the best of a test image, with their activations.",
         png=png(figure),
         table=_table(layer, filters),
     )
@@ -145,7 +147,7 @@ def _marked(image: NDArray[Any], field: NDArray[np.intp], tall: float, wide: flo
 
 
 def _best_real(layer: LayerStudy, images: NDArray[Any], number: int) -> NDArray[np.float32]:
-    """The patch of the best test image, (height, width, 3) like the optimal one; what lies outside is blank."""
+    """The patch of the best test image, (height, width, 3) like the one found; what lies outside is blank."""
     top, bottom, left, right = layer.strongest.fields[number, 0].tolist()
     seen = displayable(images[layer.strongest.rows[number, 0], top:bottom, left:right])
     height, width = layer.optimal.patches.shape[1:3]
@@ -157,7 +159,7 @@ def _best_real(layer: LayerStudy, images: NDArray[Any], number: int) -> NDArray[
 
 
 def _heading(axes: Axes, layer: LayerStudy, number: int, x: float, y: float, beside: bool = False) -> None:
-    note = "dead" if number in layer.dead else ", ".join(f"= {other}" for other in layer.like(number))
+    note = ", ".join([*_remarks(layer, number), *(f"= {other}" for other in layer.like(number))])
     between = "\n" if beside else "  "
     colour = _BAD if note else INK
     axes.text(
@@ -166,7 +168,16 @@ def _heading(axes: Axes, layer: LayerStudy, number: int, x: float, y: float, bes
 
 
 def _table(layer: LayerStudy, filters: range) -> Table:
-    headings = ["filter", "optimal patch", "best test image", "its number", "classes of the best images", "remarks"]
+    headings = [
+        "filter",
+        "patch found",
+        "starts: lowest, median, best",
+        "best test image",
+        "its number",
+        "fires for",
+        "classes of the best images",
+        "remarks",
+    ]
     return Table(
         f"The filters of {layer.name}{_which(layer, filters)} as numbers",
         headings,
@@ -175,18 +186,25 @@ def _table(layer: LayerStudy, filters: range) -> Table:
 
 
 def _row(layer: LayerStudy, number: int) -> Row:
-    remarks = ["dead"] if number in layer.dead else []
+    place = layer.shown.index(number)
+    remarks = _remarks(layer, number)
     remarks += [f"like {other} ({likeness:.2f})" for other, likeness in layer.like(number).items()]
     return Row(
         [
             str(number),
-            f"{layer.optimal.scores[number]:.4g}",
+            f"{layer.optimal.scores[place]:.4g}",
+            of_starts(layer.optimal.of_starts[place]),
             f"{layer.strongest.activations[number, 0]:.4g}",
             str(layer.strongest.rows[number, 0]),
+            f"{layer.strongest.fires[number]:.2%}",
             _words(layer.classes[number]),
             ", ".join(remarks),
         ]
     )
+
+
+def _remarks(layer: LayerStudy, number: int) -> list[str]:
+    return ["dead"] * (number in layer.dead) + ["rare"] * (number in layer.rare)
 
 
 def _words(classes: dict[int, int], most: int | None = None) -> str:
@@ -194,8 +212,8 @@ def _words(classes: dict[int, int], most: int | None = None) -> str:
 
 
 def _suffix(layer: LayerStudy, filters: range) -> str:
-    return "" if len(filters) == len(layer.classes) else f"-{filters[0]}"
+    return "" if len(filters) == len(layer.shown) else f"-{filters[0]}"
 
 
 def _which(layer: LayerStudy, filters: range) -> str:
-    return "" if len(filters) == len(layer.classes) else f", {filters[0]} to {filters[-1]}"
+    return "" if len(filters) == len(layer.shown) else f", {filters[0]} to {filters[-1]}"

@@ -118,20 +118,29 @@ def explain(
     methods = methods_for(subject, insight)
     images = np.stack([example.image for example in shown])
     pairs = [(index, target) for index, example in enumerate(shown) for target in example.targets]
+    owners, targets = (np.array(column) for column in zip(*pairs, strict=True))
     at_a_time = min(len(shown), MOST_EXPLAINED_AGAIN)
     by_method = {}
     for name, method in methods.items():
         progress(name)
         of_example: list[dict[int, NDArray[np.float32]]] = [{} for _ in shown]
-        # Always as many as the checks explain at a time, the last again and again: others would be compiled anew.
-        for first in range(0, len(pairs), at_a_time):
-            some = [pairs[min(place, len(pairs) - 1)] for place in range(first, first + at_a_time)]
-            owners, targets = (np.array(column) for column in zip(*some, strict=True))
-            maps = method(subject.logits, images[owners], targets)
-            for (owner, target), of in zip(some, maps, strict=True):
-                of_example[owner][target] = of
+        maps = in_parts(method, subject, images[owners], targets, at_a_time)
+        for owner, target, of in zip(owners.tolist(), targets.tolist(), maps, strict=True):
+            of_example[owner][target] = of
         by_method[name] = tuple(of_example)
     return Explained(tuple(shown), by_method, left_out(subject, insight))
+
+
+def in_parts(method: Explain, subject: Subject, images: NDArray[Any], labels: NDArray[Any], at_a_time: int) -> Maps:
+    """The maps of images (n, height, width, channels) for labels (n,).
+
+    Always as many at a time, the last image again and again: for another number the method would be compiled anew.
+    """
+    maps = np.zeros(images.shape[:3], np.float32)
+    for first in range(0, len(images), at_a_time):
+        rows = np.minimum(np.arange(first, first + at_a_time), len(images) - 1)
+        maps[rows] = method(subject.logits, images[rows], labels[rows])
+    return maps
 
 
 def _examples(subject: Subject, insight: InsightSection, seed: int, request: Request) -> list[Example]:

@@ -1,5 +1,6 @@
 """Kernels and feature maps."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,18 @@ def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
 
 
 def feature_maps_picture(
-    label: int, row: int, image: NDArray[np.uint8], maps: dict[str, NDArray[np.float32]]
+    label: int,
+    row: int,
+    image: NDArray[np.uint8],
+    maps: Mapping[str, NDArray[np.float32]],
+    numbers: Mapping[str, range],
 ) -> Picture:
-    """A test image and what every convolutional layer makes of it: name -> (filters, height, width)."""
+    """A test image and what convolutional layers make of it.
+
+    Args:
+        maps: by layer, (filters, height, width).
+        numbers: by layer, those of these filters.
+    """
     canvases = {layer: mosaic(values, _COLUMNS) for layer, values in maps.items()}
     top = 1.15
     height = top + sum(_height_of(canvas) + _HEADING + 0.3 for canvas in canvases.values())
@@ -78,7 +88,9 @@ def feature_maps_picture(
         high = max(float(values.max()), low + 1e-12)
         heading = f"{layer}: {len(values)} maps of {values.shape[1]}×{values.shape[2]}"
         axes.text(_LEFT, top + 0.08, heading, fontsize=10, color=INK, va="center")
-        bottom = _numbered(axes, canvas, len(values), top + _HEADING, cmap=UNSIGNED, vmin=low, vmax=high)
+        bottom = _numbered(
+            axes, canvas, len(values), top + _HEADING, numbers[layer].step, cmap=UNSIGNED, vmin=low, vmax=high
+        )
         bar = _WIDTH - _RIGHT - 2.0
         colour_bar(figure, bar, top + 0.02, 2.0, UNSIGNED, low, high, "")
         top = bottom + 0.3
@@ -87,7 +99,7 @@ def feature_maps_picture(
         title=f"Feature maps of class {label}",
         caption="What each filter answers at each position of the image, after its activation; one scale a layer, "
         "from 0, or from its least value where that is negative, to its largest. The first layer traces strokes and "
-        "edges, the last says what is where.",
+        "edges, the last says what is where. A filter's number is the number of its row plus that of its column.",
         alt=f"Test image {row}, of class {label}, and its feature maps: "
         + ", ".join(f"{layer} has {len(values)}" for layer, values in maps.items())
         + ".",
@@ -100,15 +112,15 @@ def _height_of(canvas: NDArray[np.float32]) -> float:
     return height
 
 
-def _numbered(axes: Axes, canvas: NDArray[np.float32], count: int, top: float, **colours: Any) -> float:
-    """Draw a mosaic whose filter number is the row's number plus the column's; returns where it ends."""
+def _numbered(axes: Axes, canvas: NDArray[np.float32], count: int, top: float, step: int = 1, **colours: Any) -> float:
+    """Draw a mosaic of every `step`th filter, whose number is the row's plus the column's; returns where it ends."""
     width, height = _WIDTH - _LEFT - _RIGHT, _height_of(canvas)
     place(axes, canvas, _LEFT, top, width, height, **colours)
     rows = -(-count // _COLUMNS)
     for column in range(_COLUMNS):
         x = _LEFT + width * (column + 0.5) / _COLUMNS
-        axes.text(x, top - 0.03, f"+{column}", fontsize=7.5, color=MUTED, ha="center", va="bottom")
+        axes.text(x, top - 0.03, f"+{column * step}", fontsize=7.5, color=MUTED, ha="center", va="bottom")
     for row in range(rows):
         y = top + height * (row + 0.5) / rows
-        axes.text(_LEFT - 0.08, y, str(row * _COLUMNS), fontsize=7.5, color=MUTED, ha="right", va="center")
+        axes.text(_LEFT - 0.08, y, str(row * _COLUMNS * step), fontsize=7.5, color=MUTED, ha="right", va="center")
     return top + height

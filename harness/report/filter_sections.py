@@ -1,27 +1,75 @@
 """The filters: what each looks for, what excites it, and what they make of an image."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from harness.insight.filters import ALIKE, feature_maps
+from harness.config.insight import InsightSection
+from harness.insight.filters import ALIKE, RARE, STARTS, feature_maps
+from harness.insight.layers import has_convolutions
 from harness.report import examples
 from harness.report.class_figures import class_images_picture
 from harness.report.excitation_figures import examples_pictures, patches_pictures
 from harness.report.filter_figures import feature_maps_picture, kernels_picture
-from harness.report.filter_study import MOST_CLASSES, FilterStudy, LayerStudy
+from harness.report.filter_plan import MOST_CLASSES, plan
+from harness.report.filter_study import FilterStudy, LayerStudy, study
 from harness.report.page import Section
+from harness.report.progress import Progress
 from harness.report.subject import Subject
 
 
-def filter_sections(subject: Subject, study: FilterStudy) -> list[Section]:
+@dataclass(frozen=True)
+class Filters:
+    """What the page and insight.json have of the filters."""
+
+    sections: Sequence[Section]
+    study: FilterStudy | None = None
+    """None where they are not looked into, or not yet."""
+
+    @classmethod
+    def before(cls, subject: Subject, insight: InsightSection) -> "Filters":
+        """What there is without looking into them: a word on why there is nothing, where there are some."""
+        if not has_convolutions(subject.logits):
+            return cls([])
+        if not insight.filters:
+            return cls([Section("Filters", "The filters were not asked for (insight.filters).")])
+        words = (
+            "The filters are being looked into, and this page is written again with them. Where that was interrupted, "
+            "harness visualize makes it anew."
+        )
+        return cls([Section("Filters", words)])
+
+    @classmethod
+    def of(cls, subject: Subject, insight: InsightSection, seed: int, progress: Progress) -> "Filters | None":
+        """None for a model that has none, or where they are not asked for."""
+        if not insight.filters or not has_convolutions(subject.logits):
+            return None
+        seconds = insight.budget.seconds
+        planned = plan(subject, seconds)
+        progress.expect(2 + len(planned.layers))
+        found = study(subject, planned, seed, seconds, progress.step)
+        return cls(filter_sections(subject, found), found)
+
+    def as_json(self) -> dict[str, Any]:
+        if self.study is None:
+            return {"filters": {}, "filters_shown": None, "class_images": []}
+        return {
+            "filters": self.study.as_json(),
+            "filters_shown": self.study.overview_json(),
+            "class_images": self.study.classes_json(),
+        }
+
+
+def filter_sections(subject: Subject, found: FilterStudy) -> list[Section]:
     """All that is shown of a model's filters."""
     classes = subject.probabilities.shape[1]
     whose = "each class's logit"
     if classes > MOST_CLASSES:
         whose = f"the logit of each of the classes 0 to {MOST_CLASSES - 1} of {classes:,}"
-    patches = [picture for layer in study.layers for picture in patches_pictures(layer, subject.images)]
-    shown = [picture for layer in study.layers for picture in examples_pictures(layer, subject.images, subject.labels)]
+    patches = [picture for layer in found.layers for picture in patches_pictures(layer, subject.images)]
+    shown = [picture for layer in found.layers for picture in examples_pictures(layer, subject.images, subject.labels)]
     return [
-        Section("Filters", _intro(study.layers), [kernels_picture(study.layers[0].name, study.kernels), *patches]),
+        Section("Filters", _intro(found), [kernels_picture(found.first, found.kernels), *patches]),
         Section(
             "What excites each filter",
             "The test images that excite each filter most, the strongest first, with the part of the image that the "
@@ -31,25 +79,28 @@ def filter_sections(subject: Subject, study: FilterStudy) -> list[Section]:
         ),
         Section(
             "Class images",
-            f"The image that raises {whose} most, beside the test image of the class that does.",
-            [class_images_picture(study.classes, subject.images)],
+            f"An image, found by ascent, that raises {whose}, beside the test image of the class that raises it most. "
+            f"Of the {_starts(found.plan.class_starts)} for each class the best is shown.",
+            [class_images_picture(found.classes, subject.images)],
         ),
-        features(subject),
+        features(subject, found.layers),
     ]
 
 
-def features(subject: Subject) -> Section:
-    """The feature maps of one image of each class, or of the first 20 that have images."""
+def features(subject: Subject, layers: Sequence[LayerStudy]) -> Section:
+    """The feature maps of one image of each class, or of the first 20 that have images; those of the filters shown."""
     there = examples.clearest(subject.labels, subject.probabilities)
     rows = there[:MOST_CLASSES]
     which = "each class" if len(rows) == len(there) else f"each of the first {len(rows)} of {len(there):,} classes"
-    maps = feature_maps(subject.logits, subject.images[rows])
+    shown = {layer.name: layer.shown for layer in layers}
+    maps = feature_maps(subject.logits, subject.images[rows], shown)
     pictures = [
         feature_maps_picture(
             int(subject.labels[row]),
             int(row),
             subject.images[row],
-            {layer: values[index] for layer, values in maps.items()},
+            {layer: values[index, shown[layer]] for layer, values in maps.items()},
+            shown,
         )
         for index, row in enumerate(rows)
     ]
@@ -61,19 +112,28 @@ def features(subject: Subject) -> Section:
     )
 
 
-def _intro(layers: Sequence[LayerStudy]) -> str:
-    counts = "; ".join(_count(layer) for layer in layers)
-    return (
-        f"{counts}. A dead filter says the same of every test image. Two are alike where the cosine of their kernels "
-        f"and the correlation of what they say are both above {ALIKE}."
+def _intro(study: FilterStudy) -> str:
+    counts = "; ".join(_count(layer) for layer in study.layers)
+    words = (
+        f"{counts}. A dead filter says the same of every test image, wherever the output can depend on it; a rare "
+        f"one fires for under {RARE:.1%} of the images. Two are alike where the cosine of their kernels and the "
+        f"correlation of what they say are both above {ALIKE}. A patch is the best of what an ascent finds from "
+        f"{STARTS} starts."
     )
+    return " ".join([words, *study.notices()])
 
 
 def _count(layer: LayerStudy) -> str:
     dead = f" ({', '.join(map(str, layer.dead))})" if layer.dead else ""
+    rare = ", ".join(f"{number}: {share:.2%}" for number, share in layer.rare.items())
+    seldom = f"{len(layer.rare)} rare ({rare}), " if rare else ""
     pairs = [f"{pair.first} and {pair.second}: {pair.likeness:.2f}" for pair in layer.duplicates]
     alike = f" ({'; '.join(pairs)})" if pairs else ""
     return (
-        f"{layer.name}: {len(layer.classes)} filters, {len(layer.dead) or 'none'} dead{dead}, "
+        f"{layer.name}: {len(layer.classes)} filters, {len(layer.dead) or 'none'} dead{dead}, {seldom}"
         f"{len(pairs) or 'no'} pair{'' if len(pairs) == 1 else 's'} alike{alike}"
     )
+
+
+def _starts(number: int) -> str:
+    return "one start" if number == 1 else f"{number} starts"

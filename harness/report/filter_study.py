@@ -1,7 +1,8 @@
 """What is found out about the filters before it is drawn, and as JSON."""
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,20 @@ from harness.insight.filters import (
     first_kernels,
     strongest,
 )
+from harness.insight.layers import convolutions
+from harness.report.filter_plan import FilterPlan
 from harness.report.subject import Subject
-
-MOST_CLASSES = 20
-"""At most so many classes get their image and their feature maps: it takes seconds each where images are large, and
-fills the page."""
 
 
 @dataclass(frozen=True)
 class LayerStudy:
     name: str
+    shown: range
+    """The numbers of the filters that have a patch: all, or every second, third and so on."""
     optimal: OptimalPatches
+    """Of these."""
     strongest: Strongest
+    """Of all the layer's filters, like the next two; by row of the test images."""
     classes: Sequence[dict[int, int]]
     """Filter by filter, how many of the strongest images are of each class, the most frequent first."""
     duplicates: Sequence[Duplicates]
@@ -39,6 +42,11 @@ class LayerStudy:
         """The numbers of the dead filters."""
         found: list[int] = np.flatnonzero(self.strongest.dead).tolist()
         return found
+
+    @property
+    def rare(self) -> dict[int, float]:
+        """The rare filters, by number, and for which share of the images they fire."""
+        return {number: float(self.strongest.fires[number]) for number in np.flatnonzero(self.strongest.rare).tolist()}
 
     def like(self, number: int) -> dict[int, float]:
         """The duplicates of a filter, and how alike they are."""
@@ -68,40 +76,98 @@ class ClassStudy:
 
 @dataclass(frozen=True)
 class FilterStudy:
+    first: str
+    """The name of the first convolutional layer."""
     kernels: NDArray[np.float32]
-    """Of the first layer: (filters, height, width, channels)."""
+    """Its kernels: (filters, height, width, channels)."""
     layers: Sequence[LayerStudy]
     classes: ClassStudy
+    plan: FilterPlan
+    out_of_time: Sequence[str] = ()
+    """Layers of the plan that are left out."""
+
+    def notices(self) -> list[str]:
+        """What isn't shown, in sentences."""
+        late = ", ".join(self.out_of_time)
+        ended = [f"The time of insight.budget was over before these layers of the model: {late}."] if late else []
+        return [*self.plan.notices(), *ended]
 
     def as_json(self) -> dict[str, Any]:
-        """Layer's name -> a list of its filters, as JSON values."""
+        """Layer's name -> a list of its filters that are shown, as JSON values."""
         return {
-            layer.name: [_filter_json(layer, number) for number in range(len(layer.classes))] for layer in self.layers
+            layer.name: [_filter_json(layer, place, number) for place, number in enumerate(layer.shown)]
+            for layer in self.layers
         }
 
+    def overview_json(self) -> dict[str, Any]:
+        """How much of what there is was looked at, and which filters are of little use."""
+        return {
+            **self.plan.as_json(),
+            "out_of_time": list(self.out_of_time),
+            "dead": {layer.name: layer.dead for layer in self.layers},
+            "rare": {
+                layer.name: {str(number): _rounded(share) for number, share in layer.rare.items()}
+                for layer in self.layers
+            },
+        }
 
-def study(subject: Subject, seed: int, progress: Callable[[str], None] = lambda what: None) -> FilterStudy:
+    def classes_json(self) -> list[dict[str, Any]]:
+        """Class by class the logit that was found, by start, and that of the best test image."""
+        optimal = self.classes.optimal
+        return [
+            {
+                "class": label,
+                "logit": _rounded(optimal.logits[label]),
+                "starts": _starts_json(optimal.of_starts[label]),
+                "best_real": None if example is None else _rounded(example.logit),
+                "image": None if example is None else example.row,
+            }
+            for label, example in enumerate(self.classes.examples)
+        ]
+
+
+def study(
+    subject: Subject,
+    planned: FilterPlan,
+    seed: int,
+    seconds: float,
+    progress: Callable[[str], None] = lambda what: None,
+) -> FilterStudy:
     """Look into the filters of a model that has some.
 
+    The plan leaves time to spare on two cores. Where the machine is much slower than that, no layer but the first is
+    begun when the time is over.
+
     Args:
+        planned: how much is looked at.
         seed: of the ascents.
-        progress: is given what is being looked for, as it begins, one time more than there are layers.
+        seconds: the budget.
+        progress: is given what is being looked for, as it begins, two times more than there are layers in the plan.
     """
+    ends = time.monotonic() + seconds
     model = subject.logits
     progress("images that excite the filters")
-    examples, alike = strongest(model, subject.images), duplicates(model, subject.images)
-    layers = []
-    for name, of in examples.items():
+    images, labels = subject.images[planned.images], subject.labels[planned.images]
+    examples = strongest(model, images, layers=planned.layers)
+    alike = duplicates(model, images, planned.layers)
+    progress("images that raise the classes' logits")
+    classes = _classes(subject, planned, seed)
+    layers: list[LayerStudy] = []
+    for name, shown in planned.layers.items():
+        if layers and time.monotonic() > ends:
+            break
         progress(f"patches that excite {name}")
-        optimal = activation_maximization(model, name, seed=seed)
-        layers.append(LayerStudy(name, optimal, of, of.classes(subject.labels), alike[name]))
-    return FilterStudy(first_kernels(model), layers, _classes(subject, seed))
+        optimal = activation_maximization(model, name, filters=shown, seed=seed)
+        of = examples[name]
+        of_all = replace(of, rows=planned.images[of.rows])
+        layers.append(LayerStudy(name, shown, optimal, of_all, of.classes(labels), alike[name]))
+    late = [name for name in planned.layers if name not in {layer.name for layer in layers}]
+    return FilterStudy(convolutions(model)[0].name, first_kernels(model), layers, classes, planned, late)
 
 
-def _classes(subject: Subject, seed: int) -> ClassStudy:
-    shown = np.arange(min(subject.probabilities.shape[1], MOST_CLASSES))
+def _classes(subject: Subject, planned: FilterPlan, seed: int) -> ClassStudy:
     examples: list[ClassExample | None] = []
-    for label in shown.tolist():
+    for label in range(planned.classes):
         of_class = np.flatnonzero(subject.labels == label)
         if len(of_class):
             row = int(of_class[subject.outputs[of_class, label].argmax()])
@@ -110,21 +176,30 @@ def _classes(subject: Subject, seed: int) -> ClassStudy:
             )
         else:
             examples.append(None)
-    return ClassStudy(class_optimal_images(subject.logits, shown, seed=seed), examples)
+    found = class_optimal_images(subject.logits, np.arange(planned.classes), seeds=planned.class_starts, seed=seed)
+    return ClassStudy(found, examples)
 
 
-def _filter_json(layer: LayerStudy, number: int) -> dict[str, Any]:
+def _filter_json(layer: LayerStudy, place: int, number: int) -> dict[str, Any]:
     return {
         "filter": number,
-        "score": _rounded(layer.optimal.scores[number]),
+        "score": _rounded(layer.optimal.scores[place]),
+        "starts": _starts_json(layer.optimal.of_starts[place]),
         "best_real": _rounded(layer.strongest.activations[number, 0]),
         "images": layer.strongest.rows[number].tolist(),
         "activations": [_rounded(value) for value in layer.strongest.activations[number]],
         "fields": layer.strongest.fields[number].tolist(),
         "classes": {str(label): count for label, count in layer.classes[number].items()},
+        "fires": _rounded(layer.strongest.fires[number]),
         "dead": number in layer.dead,
+        "rare": number in layer.rare,
         "duplicates": {str(other): round(likeness, 4) for other, likeness in layer.like(number).items()},
     }
+
+
+def _starts_json(scores: NDArray[np.float32]) -> dict[str, float]:
+    quantiles = np.quantile(scores, [0, 0.5, 1])
+    return {name: _rounded(score) for name, score in zip(("lowest", "median", "best"), quantiles, strict=True)}
 
 
 def _rounded(value: Any) -> float:

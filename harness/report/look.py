@@ -1,4 +1,4 @@
-"""A look into a trained model: its maps, how far they can be trusted, its filters."""
+"""A look into a trained model: its maps and how far they can be trusted, then its filters."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any
 
 from harness.config.insight import InsightSection
-from harness.insight.layers import convolutions, has_convolutions
 from harness.insight.saliency import METHODS, cam_grid
-from harness.insight.trust import Trust, assess, assessments
+from harness.insight.trust import MOST_EXPLAINED_AGAIN, Trust, assess, assessments
 from harness.report.explanation import Explained, Request, explain, methods_for
-from harness.report.filter_sections import filter_sections
-from harness.report.filter_study import FilterStudy, study
+from harness.report.filter_sections import Filters
+from harness.report.image_plan import images_a_kind
+from harness.report.overview import Overview, overview
+from harness.report.overview_figures import overview_section
 from harness.report.page import Page, Section
 from harness.report.page.gallery import KINDS, gallery, script_data
 from harness.report.picture import Picture, with_own_names
@@ -30,11 +31,12 @@ class Look:
     request: Request
     explained: Explained
     trust: Trust
+    overview: Overview
     maps: Sequence[Picture]
     """The maps as pictures, for the folder of figures and TensorBoard."""
-    filters: FilterStudy | None
-    """None for a model without convolutional layers."""
     insight: InsightSection
+    a_kind: int
+    """How many images of each kind are explained: insight.images, or fewer where the budget is short."""
     times: Mapping[str, float]
     """Milliseconds an image by `time_key`, those of earlier looks at the model among them."""
 
@@ -48,17 +50,20 @@ class Look:
         known: Mapping[str, float],
         progress: Progress,
     ) -> "Look":
-        """Explain, assess and picture.
+        """Explain, assess and picture the maps.
 
         Args:
             known: milliseconds by `time_key`, which aren't measured again.
         """
         methods = methods_for(subject, insight)
-        looks = has_convolutions(subject.logits)
-        filters = len(convolutions(subject.logits)) + 1 if looks else 0
-        progress.expect(len(methods) + assessments(subject.logits) + filters)
+        progress.expect(len(methods) + assessments(subject.logits) + 1)
+        a_kind = images_a_kind(subject.logits, methods, insight.images, insight.budget.seconds)
         explained = explain(
-            subject, insight, seed, request, lambda name: progress.step(f"maps by {METHODS[name].title}")
+            subject,
+            insight.model_copy(update={"images": a_kind}),
+            seed,
+            request,
+            lambda name: progress.step(f"maps by {METHODS[name].title}"),
         )
         trust = assess(
             subject.logits,
@@ -69,6 +74,10 @@ class Look:
             seed=seed,
             progress=progress.step,
         )
+        progress.step("many images")
+        first = next(iter(methods))
+        at_a_time = min(len(explained.examples), MOST_EXPLAINED_AGAIN)
+        many = overview(subject, first, methods[first], seed, a_kind=a_kind, at_a_time=at_a_time)
         keys = {name: time_key(subject, name, insight.layer) for name in methods}
         new = {
             keys[name]: round(milliseconds(subject, method, explained), 3)
@@ -80,9 +89,10 @@ class Look:
             request,
             explained,
             trust,
+            many,
             saliency_pictures(explained),
-            study(subject, seed, progress.step) if looks else None,
             insight,
+            a_kind,
             {**known, **new},
         )
 
@@ -95,26 +105,30 @@ class Look:
     def sections(self) -> list[Section]:
         sanity = {name: verdict(method.sanity) for name, method in self.trust.methods.items()}
         shown = gallery(self.explained, sanity, self.request.label)
-        filters = filter_sections(self.subject, self.filters) if self.filters else []
-        return [Section("What it looks at", _intro(self), gallery=shown), trust_section(self.trust), *filters]
+        return [
+            Section("What it looks at", _intro(self), gallery=shown),
+            trust_section(self.trust),
+            overview_section(self.subject, self.overview),
+        ]
 
-    def pictures(self) -> list[Picture]:
+    def pictures(self, filters: Filters) -> list[Picture]:
         """All of them, for files."""
-        return with_own_names([*self.maps, *(picture for section in self.sections for picture in section.pictures)])
+        sections = [*self.sections, *filters.sections]
+        return with_own_names([*self.maps, *(picture for section in sections for picture in section.pictures)])
 
-    def page(self, first: Section, summary: dict[str, Any], config: str) -> Page:
+    def page(self, first: Section, filters: Filters, summary: dict[str, Any], config: str) -> Page:
         """The page, with `first` before what this is about."""
         deletion = {name: method.faithfulness.deletion["black"] for name, method in self.trust.methods.items()}
         return Page(
             name=self.subject.name,
             trust=trust_table(self.trust, self.milliseconds, self.explained.left_out),
-            sections=[first, *self.sections],
+            sections=[first, *self.sections, *filters.sections],
             data=script_data(self.explained, deletion),
             summary=summary,
             config=config,
         )
 
-    def as_json(self) -> bytes:
+    def as_json(self, filters: Filters) -> bytes:
         """insight.json: trust by method, the images with what the model says of them, the filters by layer, and how
         they came about."""
         images = [
@@ -128,11 +142,12 @@ class Look:
             }
             for example in self.explained.examples
         ]
-        filters = self.filters.as_json() if self.filters else {}
         told = {
             **trust_json(self.trust, self.milliseconds),
             "images": images,
-            "filters": filters,
+            "images_a_kind": self.a_kind,
+            "overview": self.overview.as_json(),
+            **filters.as_json(),
             "insight": self.insight.model_dump(mode="json"),
             "times": times_json(self.subject, self.times),
         }
@@ -148,7 +163,13 @@ def _intro(look: Look) -> str:
         "predicted class and, where it is wrong, of the true one too. "
     )
     mistakes = f"{wrong:,} of the {len(look.subject.labels):,} test images are" if wrong else "No test image was"
-    return f"{intro}{_bands(look.subject)}{_layer(look)}{mistakes} misclassified."
+    fewer = ""
+    if look.a_kind < look.insight.images:
+        fewer = (
+            f" More than {look.a_kind} of each kind, and insight.images asks for {look.insight.images}, would take "
+            "longer than insight.budget allows."
+        )
+    return f"{intro}{_bands(look.subject)}{_layer(look)}{mistakes} misclassified.{fewer}"
 
 
 def _bands(subject: Subject) -> str:

@@ -11,8 +11,11 @@ from harness.insight.map_groups import Mean, clusters, empty, mean_map
 from harness.insight.neighbours import Neighbours, last_hidden, nearest
 from harness.insight.saliency import Explain, Maps
 from harness.report import examples
+from harness.report.explanation import in_parts
 from harness.report.subject import Subject
 
+MOST_A_KIND = 20
+"""Images of each kind for which the overview is of all that it can be of."""
 _OF_A_CLASS, _OF_ALL = 20, 400
 """Correct images that a class's mean map is of, at most, and those of all classes."""
 _MISTAKES = 100
@@ -96,14 +99,27 @@ class Overview:
         }
 
 
-def overview(subject: Subject, name: str, method: Explain, seed: int) -> Overview:
-    """Explain some hundred images by one method: correct ones for their class, mistakes for both classes."""
+def overview(
+    subject: Subject, name: str, method: Explain, seed: int, *, a_kind: int = MOST_A_KIND, at_a_time: int = 16
+) -> Overview:
+    """Explain many images by one method: correct ones for their class, mistakes for both classes.
+
+    Args:
+        a_kind: images of each kind that are explained one by one: the more, the more count here, up to 400 correct ones
+            (20 of a class) and 100 mistakes.
+        at_a_time: how many are explained together.
+    """
     labels, predicted = subject.labels, subject.predicted
-    right = examples.correct(labels, predicted, min(_OF_ALL, _OF_A_CLASS * subject.probabilities.shape[1]), seed)
-    wrong = examples.confident_mistakes(labels, subject.probabilities, _MISTAKES)
-    of_right = method(subject.logits, subject.images[right], labels[right])
-    for_predicted = method(subject.logits, subject.images[wrong], predicted[wrong])
-    for_true = method(subject.logits, subject.images[wrong], labels[wrong])
+    most = min(_OF_ALL, _OF_A_CLASS * subject.probabilities.shape[1], _OF_ALL * a_kind // MOST_A_KIND)
+    right = examples.correct(labels, predicted, most, seed)
+    wrong = examples.confident_mistakes(
+        labels, subject.probabilities, min(_MISTAKES, _MISTAKES * a_kind // MOST_A_KIND)
+    )
+
+    def maps(rows: NDArray[np.intp], classes: NDArray[Any]) -> Maps:
+        return in_parts(method, subject, subject.images[rows], classes[rows], at_a_time)
+
+    of_right, for_predicted, for_true = maps(right, labels), maps(wrong, predicted), maps(wrong, labels)
     return Overview(
         name,
         {label: mean_map(of_right[labels[right] == label]) for label in np.unique(labels[right]).tolist()},

@@ -1,5 +1,7 @@
-"""How far the pictures are: a bar where the output is a terminal, else a line for each thing that begins."""
+"""How far the pictures are: a bar where the output is a terminal, else a line for each thing that begins, and now and
+then how much time is left."""
 
+import time
 from types import TracebackType
 
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -7,11 +9,16 @@ from rich.progress import Progress as Bar
 
 from harness.terminal import Terminal
 
+_BETWEEN_LINES = 15.0
+"""Seconds at least from one line about the time left to the next."""
+_FEW = 5
+"""Steps from which the time left is told."""
+
 
 class Progress:
     """Shown while it is entered."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, seconds_between_lines: float = _BETWEEN_LINES) -> None:
         self._terminal = terminal
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -24,6 +31,10 @@ class Progress:
         )
         self._task = self._bar.add_task("loading the model", total=None)
         self._what = ""
+        self._between = seconds_between_lines
+        self._steps = 0
+        self._began: list[float] = []
+        self._told = time.monotonic()
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -35,12 +46,14 @@ class Progress:
         self._bar.stop()
 
     def expect(self, steps: int) -> None:
-        """Say how many steps there are."""
-        self._bar.update(self._task, total=steps)
+        """Say that a section of the page begins, and how many steps it has."""
+        self._bar.reset(self._task, total=steps)
+        self._what, self._steps, self._began = "", steps, []
+        self._told = time.monotonic()
 
     def step(self, what: str) -> None:
         """Say what begins; several steps in a row may be of one name."""
-        if self._what:
+        if self._began:
             self._bar.advance(self._task)
         self._bar.update(self._task, description=what)
         if what != self._what:
@@ -49,3 +62,14 @@ class Progress:
                 self._terminal.log(what)
             else:
                 self._terminal.line(what)
+        self._began.append(time.monotonic())
+        self._tell_time_left()
+
+    def _tell_time_left(self) -> None:
+        """By the last few steps, for those of a section take longer or shorter as it goes on."""
+        now, done = self._began[-1], len(self._began) - 1
+        if self._terminal.is_live or done < _FEW or now - self._told < self._between:
+            return
+        left = (now - self._began[-1 - _FEW]) / _FEW * (self._steps - done)
+        self._terminal.line(f"  {done} of {self._steps} steps, about {left:.0f} s left")
+        self._told = now

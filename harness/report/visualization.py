@@ -1,12 +1,13 @@
 """From a trained model and its test images to pictures, verdicts and one page."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from harness.config.insight import InsightSection
 from harness.errors import RunError
 from harness.report.explanation import Request
+from harness.report.filter_sections import Filters
 from harness.report.look import Look
 from harness.report.page import Section, render
 from harness.report.page.confusion import Confusion, confusion
@@ -30,6 +31,9 @@ def visualize(
 ) -> None:
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
+    First with the maps and their checks, and again with the filters when these have been looked into, so that whoever
+    stops it there has a page.
+
     They depend on the run's directory and on what is asked for alone, and replace what an earlier call has written. How
     long a method takes is measured once for a model and layer, and kept in insight.json.
 
@@ -48,16 +52,18 @@ def visualize(
     if not isinstance(summary.get("steps"), int):
         raise RunError(f"{run.summary_file} has no number of steps")
     with Progress(terminal or Terminal(quiet=True)) as progress:
-        subject = of_run(run, request.rows)
+        subject, asked = of_run(run, request.rows), insight or config.insight
         known = known_times(run.insight_file, subject)
-        look = Look.into(subject, insight or config.insight, config.seed, request, known, progress)
-    training = _training(subject, rows)
-    html = render(look.page(training, summary, run.config_file.read_text()))
-    pictures = [*training.pictures, _matrix(subject), *look.pictures()]
-    _write_figures(run.figures_dir, pictures)
-    write_images(run.tensorboard_dir / "figures", pictures, summary["steps"])
-    write_atomically(run.insight_file, look.as_json())
-    write_atomically(run.report_file, html.encode())
+        look = Look.into(subject, asked, config.seed, request, known, progress)
+        training, config_text = _training(subject, rows), run.config_file.read_text()
+
+        def write(filters: Filters) -> None:
+            pictures = [*training.pictures, _matrix(subject), *look.pictures(filters)]
+            html = render(look.page(training, filters, summary, config_text))
+            _write(run.path, html, look.as_json(filters), pictures)
+            write_images(run.tensorboard_dir / "figures", pictures, summary["steps"])
+
+        _write_twice(write, subject, asked, config.seed, progress)
 
 
 def visualize_model(
@@ -74,16 +80,34 @@ def visualize_model(
     """
     check_out(out, "insight.json")
     with Progress(terminal or Terminal(quiet=True)) as progress:
-        subject = of_files(model_file, data_file, request.rows)
+        subject, asked = of_files(model_file, data_file, request.rows), insight or InsightSection()
         known = known_times(out / "insight.json", subject)
-        look = Look.into(subject, insight or InsightSection(), 0, request, known, progress)
-    result = Section("Result", _result(subject), confusion=_confusion(subject))
-    html = render(look.page(result, {}, ""))
-    out.mkdir(parents=True, exist_ok=True)
-    _write_figures(out / "figures", [_matrix(subject), *look.pictures()])
-    write_atomically(out / "insight.json", look.as_json())
-    write_atomically(out / "report.html", html.encode())
+        look = Look.into(subject, asked, 0, request, known, progress)
+        result = Section("Result", _result(subject), confusion=_confusion(subject))
+        out.mkdir(parents=True, exist_ok=True)
+
+        def write(filters: Filters) -> None:
+            html = render(look.page(result, filters, {}, ""))
+            _write(out, html, look.as_json(filters), [_matrix(subject), *look.pictures(filters)])
+
+        _write_twice(write, subject, asked, 0, progress)
     return out / "report.html"
+
+
+def _write_twice(
+    write: Callable[[Filters], None], subject: Subject, insight: InsightSection, seed: int, progress: Progress
+) -> None:
+    """Without the filters, and with them when they have been looked into."""
+    write(Filters.before(subject, insight))
+    filters = Filters.of(subject, insight, seed, progress)
+    if filters:
+        write(filters)
+
+
+def _write(folder: Path, html: str, told: bytes, pictures: Iterable[Picture]) -> None:
+    _write_figures(folder / "figures", pictures)
+    write_atomically(folder / "insight.json", told)
+    write_atomically(folder / "report.html", html.encode())
 
 
 def _training(subject: Subject, rows: list[dict[str, Any]]) -> Section:

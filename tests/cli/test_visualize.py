@@ -86,7 +86,10 @@ def test_a_model_of_ones_own_needs_no_run(call, tmp_path, monkeypatch, kind, cha
     assert {path.name for path in out.iterdir()} == {"report.html", "insight.json", "figures"}
     right = int((keras.saving.load_model("my.keras").predict(images, verbose=0).argmax(1) == np.arange(30) % 4).sum())
     assert f"{right} of 30 images are right" in (out / "report.html").read_text()
-    assert call("visualize", "--model", "my.keras", "--data", "images.npz", "--out", out).exit_code == 0
+    assert list(insight(out)["filters_shown"]["layers"].values()) == [{"filters": 3, "of_filters": 3}]
+    again = call("visualize", "--model", "my.keras", "--data", "images.npz", "--out", out, "--no-filters")
+    assert again.exit_code == 0
+    assert insight(out)["filters_shown"] is None
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import json
+import time
 from io import BytesIO
 
 import keras
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.data import sources
+from harness.insight.filters import activation_maximization
 from harness.report.filter_figures import feature_maps_picture
+from harness.report.filter_plan import plan
 from harness.report.filter_sections import filter_sections
 from harness.report.filter_study import FilterStudy, study
 from harness.report.page import Section
@@ -38,7 +41,7 @@ def subject() -> Subject:
 
 @pytest.fixture(scope="module")
 def found(subject: Subject) -> FilterStudy:
-    return study(subject, seed=0)
+    return study(subject, plan(subject, 120), seed=0, seconds=1000)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,7 @@ def test_the_numbers_are_those_of_the_model(subject: Subject, found: FilterStudy
     filters = json.loads(json.dumps(found.as_json()))[layer]
     assert [of["filter"] for of in filters] == [0, 1, 2, 3, 4]
     assert [of["dead"] for of in filters] == [False, False, False, True, False]
+    assert [of["fires"] > 0 for of in filters] == [True, True, True, False, True]
     assert filters[COPY]["duplicates"] == {"0": 1.0}
     assert filters[COPIED]["duplicates"] == {"2": 1.0}
 
@@ -65,6 +69,7 @@ def test_the_numbers_are_those_of_the_model(subject: Subject, found: FilterStudy
             seen = subject.images[row, top:bottom, left:right, 0] / 255
             assert value == pytest.approx((seen * kernel[..., 0, of["filter"]]).sum() + bias[of["filter"]], rel=1e-4)
         assert of["best_real"] == of["activations"][0]
+        assert of["starts"]["lowest"] <= of["starts"]["median"] <= of["starts"]["best"] == of["score"]
         assert of["classes"] == {
             str(label): int((subject.labels[of["images"]] == label).sum())
             for label in sorted({0, 1}, key=lambda label: -(subject.labels[of["images"]] == label).sum())
@@ -103,7 +108,9 @@ def test_feature_maps_are_drawn_down_to_their_least_value() -> None:
     def colours(values: list[float]) -> list[list[int]]:
         """Of the maps, which are of one pixel each."""
         maps = np.array(values, np.float32)[:, np.newaxis, np.newaxis]
-        picture = feature_maps_picture(1, 3, np.zeros((4, 4, 1), np.uint8), {"first": maps})
+        picture = feature_maps_picture(
+            1, 3, np.zeros((4, 4, 1), np.uint8), {"first": maps}, {"first": range(len(maps))}
+        )
         drawn = np.asarray(Image.open(BytesIO(picture.png)).convert("RGB"))
         pixel = (8.6 - 0.65) * 96 / 16  # a map with the gap around it
         return [drawn[185, round(0.55 * 96 + pixel * (index + 0.5))].tolist() for index in range(len(values))]
@@ -122,7 +129,7 @@ def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:
     model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(hidden)))
     images = np.random.default_rng(0).integers(0, 256, (4, 24, 20, 3), dtype=np.uint8)
     subject = subject_of(model, images, np.array([0, 1, 0, 1], np.int32))
-    filters, shown, *_ = filter_sections(subject, study(subject, seed=0))
+    filters, shown, *_ = filter_sections(subject, study(subject, plan(subject, 120), seed=0, seconds=1000))
     assert [picture.name for picture in filters.pictures] == ["filters-kernels", "filters-wide-0", "filters-wide-64"]
     assert [picture.title for picture in shown.pictures] == [
         "Images that excite the filters of wide, 0 to 63",
@@ -139,7 +146,69 @@ def test_of_many_classes_only_the_first_20_are_shown_and_the_page_says_so() -> N
     model = keras.Model(pixels, keras.layers.Dense(25)(keras.layers.GlobalAveragePooling2D()(hidden)))
     images = np.random.default_rng(0).integers(0, 256, (22, 12, 12, 1), dtype=np.uint8)
     subject = subject_of(model, images, np.arange(22, dtype=np.int32) + 3)
-    *_, classes, features = filter_sections(subject, study(subject, seed=0))
-    assert "raises the logit of each of the classes 0 to 19 of 25 most" in classes.intro
+    *_, classes, features = filter_sections(subject, study(subject, plan(subject, 120), seed=0, seconds=1000))
+    assert "raises the logit of each of the classes 0 to 19 of 25, beside" in classes.intro
     assert "of one image of each of the first 20 of 22 classes: the one" in features.intro
     assert [picture.name for picture in features.pictures] == [f"features-{label}" for label in range(3, 23)]
+
+
+def test_a_rare_filter_is_named_apart_from_dead_ones_with_its_share() -> None:
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((6, 6, 1))
+    maps = keras.layers.Conv2D(3, 1, activation="relu", name="conv")(pixels)
+    model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.Flatten()(maps)))
+    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 3)), np.array([0.0, -100.0, -250.0])])
+    images = np.tile(np.arange(36, dtype=np.uint8).reshape(6, 6, 1), (2000, 1, 1, 1))
+    images[7, 2, 2] = 200
+    subject = subject_of(model, images, np.zeros(2000, np.int32))
+    found = study(subject, plan(subject, 120), seed=0, seconds=1000)
+    filters, *_ = filter_sections(subject, found)
+    assert filters.intro.startswith("conv: 3 filters, 1 dead (2), 1 rare (1: 0.05%), ")
+    assert [of["rare"] for of in found.as_json()["conv"]] == [False, True, False]
+    overview = found.overview_json()
+    assert (overview["dead"], overview["rare"]) == ({"conv": [2]}, {"conv": {"1": 0.0005}})
+
+
+def deep(layers: int, filters: int = 12, side: int = 16) -> Subject:
+    """A model of that many convolutions, and as many images as make two classes."""
+    keras.utils.set_random_seed(1)
+    hidden = pixels = keras.Input((side, side, 1))
+    for number in range(layers):
+        hidden = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv_{number}")(hidden)
+    model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(hidden)))
+    images = np.random.default_rng(0).integers(0, 256, (120, side, side, 1), dtype=np.uint8)
+    return subject_of(model, images, np.arange(120, dtype=np.int32) % 2)
+
+
+def test_layers_that_come_after_the_time_are_left_out_and_named() -> None:
+    subject = deep(3, filters=2)
+    found = study(subject, plan(subject, 10), seed=0, seconds=0.3, progress=lambda what: time.sleep(0.4))
+    assert [layer.name for layer in found.layers] == ["conv_0"]
+    assert list(found.plan.layers) == ["conv_0", *found.out_of_time]
+    assert found.out_of_time
+    filters, *_ = filter_sections(subject, found)
+    assert f"before these layers of the model: {', '.join(found.out_of_time)}" in filters.intro
+    assert found.overview_json()["out_of_time"] == list(found.out_of_time)
+
+
+def test_of_a_large_model_some_layers_and_filters_are_shown_by_their_own_numbers() -> None:
+    subject = deep(13, filters=16)
+    steps: list[str] = []
+    found = study(subject, plan(subject, 4), 0, 1000, steps.append)
+    assert len(steps) == 2 + len(found.plan.layers) == 2 + len(found.layers)
+    assert found.layers[0].name == "conv_0"
+    for layer in found.layers:
+        assert len(layer.optimal.patches) == len(layer.shown) <= 16
+        assert [of["filter"] for of in found.as_json()[layer.name]] == list(layer.shown)
+    some = next(layer for layer in found.layers if len(layer.shown) < 16)
+    whole = activation_maximization(subject.logits, some.name, filters=[some.shown[1]])
+    np.testing.assert_allclose(some.optimal.scores[1], whole.scores[0], rtol=1e-4)
+    filters, *_, features = filter_sections(subject, found)
+    assert "of 13 convolutional layers are shown" in filters.intro
+    assert "More would take longer than insight.budget allows." in filters.intro
+    assert f"{len(some.shown)} of 16 in {some.name}" in filters.intro
+    tables = {picture.name: picture.table for picture in filters.pictures}
+    table = tables[f"filters-{some.name}"]
+    assert table is not None
+    assert [row.cells[0] for row in table.rows] == [str(number) for number in some.shown]
+    assert f"{some.name} has {len(some.shown)}" in features.pictures[0].alt

@@ -17,6 +17,7 @@ from harness.config.insight import InsightSection
 from harness.errors import RunError
 from harness.report import Request, visualize
 from harness.run_dir import RunDir
+from harness.terminal import Terminal
 
 NAMES = {
     "training-curves",
@@ -193,3 +194,36 @@ def test_a_damaged_model_is_refused_in_one_line(run: RunDir, tmp_path: Path) -> 
     with pytest.raises(RunError, match=r"model\.keras can't be loaded") as error:
         visualize(damaged)
     assert "\n" not in str(error.value)
+
+
+class Stopped(Terminal):
+    """As a user who stops it when the filters begin."""
+
+    def line(self, text: str) -> None:
+        if text == "images that excite the filters":
+            raise KeyboardInterrupt
+        super().line(text)
+
+
+def test_a_look_that_is_stopped_at_the_filters_leaves_a_page_of_the_maps(run: RunDir, tmp_path: Path) -> None:
+    copy = RunDir(tmp_path / run.path.name)
+    shutil.copytree(run.path, copy.path)
+    with pytest.raises(KeyboardInterrupt):
+        visualize(copy, Stopped())
+    page, told = copy.report_file.read_text(), json.loads(copy.insight_file.read_text())
+    assert "page is written again with them" in page
+    assert set(figures(copy)) == {name for name in NAMES if not name.startswith("filters-")}
+    assert told["filters"] == {}
+    assert told["filters_shown"] is None
+    assert list(told["methods"]) == ["gradient", "smoothgrad", "gradcam"]
+
+
+def test_without_filters_only_the_maps_are_looked_at(run: RunDir, tmp_path: Path) -> None:
+    copy = RunDir(tmp_path / run.path.name)
+    shutil.copytree(run.path, copy.path)
+    visualize(copy, insight=InsightSection(images=1, methods=["gradient"], filters=False))
+    assert not [name for name in figures(copy) if name.startswith(("filters-", "features-"))]
+    assert "filters were not asked for" in copy.report_file.read_text()
+    told = json.loads(copy.insight_file.read_text())
+    assert told["filters"] == {}
+    assert told["insight"]["filters"] is False

@@ -4,15 +4,22 @@ from harness.insight.filters.duplicates import ALIKE, Duplicates, duplicates
 from harness.insight.filters.kernels import first_kernels
 from harness.insight.filters.maps import feature_maps
 from harness.insight.filters.maximization import (
+    CLASS_STARTS,
+    STARTS,
+    STEPS,
     OptimalImages,
     OptimalPatches,
     activation_maximization,
     class_optimal_images,
 )
-from harness.insight.filters.strongest import Strongest, strongest
+from harness.insight.filters.strongest import RARE, Strongest, strongest
 
 __all__ = [
     "ALIKE",
+    "CLASS_STARTS",
+    "RARE",
+    "STARTS",
+    "STEPS",
     "Duplicates",
     "OptimalImages",
     "OptimalPatches",

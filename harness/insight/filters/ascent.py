@@ -33,6 +33,9 @@ class Ascended(NamedTuple):
     """(units, height, width, channels) pixels from 0 to 255, of the window."""
     scores: NDArray[np.float32]
     """(units,): what the unit says of that image, with grey around the window."""
+    of_starts: NDArray[np.float32]
+    """(units, starts): the score that each start came to, of which `scores` is the highest: where they lie far apart, a
+    further start may well find more."""
 
 
 def ascend(
@@ -61,19 +64,19 @@ def ascend(
     """
     shape = image_shape(model)
     run = _compiled(model, window, steps, jitter)
-    best = Ascended(
-        np.zeros((len(units), *np.empty(shape)[window].shape), np.float32), np.full(len(units), -np.inf, np.float32)
-    )
+    best = np.zeros((len(units), *np.empty(shape)[window].shape), np.float32)
+    of_starts = np.full((len(units), seeds), -np.inf, np.float32)
     starts = [(place, unit, number) for place, unit in enumerate(units.tolist()) for number in range(seeds)]
     chunk = images_at_once(model)
     for first in range(0, len(starts), chunk):
         some = starts[first : first + chunk]
         began = np.stack([_start(shape, seed, unit, number) for _, unit, number in some])
         images, scores = run(began, tf.constant([unit for _, unit, _ in some]), tf.constant(seed))
-        for (place, _, _), image, score in zip(some, images.numpy(), scores.numpy(), strict=True):
-            if score > best.scores[place]:
-                best.images[place], best.scores[place] = image, score
-    return best
+        for (place, _, number), image, score in zip(some, images.numpy(), scores.numpy(), strict=True):
+            if score > of_starts[place].max():
+                best[place] = image
+            of_starts[place, number] = score
+    return Ascended(best, of_starts.max(axis=1), of_starts)
 
 
 def _start(shape: tuple[int, int, int], seed: int, unit: int, number: int) -> NDArray[np.float32]:

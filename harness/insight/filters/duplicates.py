@@ -1,5 +1,6 @@
 """Filters that do the same: alike in their kernels and in what they say."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import keras
@@ -23,8 +24,10 @@ class Duplicates(NamedTuple):
     """The cosine of the kernels, or the correlation of the activations where that is less."""
 
 
-def duplicates(model: keras.Model, images: NDArray[Any]) -> dict[str, list[Duplicates]]:
-    """Pairs of filters of each convolutional layer that are alike, the most alike first.
+def duplicates(
+    model: keras.Model, images: NDArray[Any], layers: Collection[str] | None = None
+) -> dict[str, list[Duplicates]]:
+    """Pairs of filters of a convolutional layer that are alike, the most alike first.
 
     Both the cosine of their kernels (all weights, without the bias) and the correlation of what they say (before the
     activation, over all positions of all images) are above `ALIKE`: two kernels that differ may do the same on these
@@ -34,6 +37,7 @@ def duplicates(model: keras.Model, images: NDArray[Any]) -> dict[str, list[Dupli
     Args:
         model: functional, from raw pixels.
         images: (n, height, width, channels), n of at least 1.
+        layers: the names of Conv2D layers; all of them where it is None.
 
     Returns:
         By layer, from the pixels upwards.
@@ -41,7 +45,8 @@ def duplicates(model: keras.Model, images: NDArray[Any]) -> dict[str, list[Dupli
     Raises:
         UserError: the model has no Conv2D layer.
     """
-    return {layer.name: _of_layer(model, layer, images) for layer in convolutions(model)}
+    looked_at = [layer for layer in convolutions(model) if layers is None or layer.name in layers]
+    return {layer.name: _of_layer(model, layer, images) for layer in looked_at}
 
 
 def _of_layer(model: keras.Model, layer: keras.layers.Conv2D, images: NDArray[Any]) -> list[Duplicates]:

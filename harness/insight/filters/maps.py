@@ -1,5 +1,6 @@
 """What the filters make of an image."""
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -10,12 +11,15 @@ from harness.insight.inference import infer
 from harness.insight.layers import convolutions, features
 
 
-def feature_maps(model: keras.Model, images: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """What each convolutional layer makes of the images, after its activation, which may be a layer of its own.
+def feature_maps(
+    model: keras.Model, images: NDArray[Any], layers: Collection[str] | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """What a convolutional layer makes of the images, after its activation, which may be a layer of its own.
 
     Args:
         model: functional, from raw pixels.
         images: (n, height, width, channels), raw pixels.
+        layers: the names of Conv2D layers; all of them where it is None.
 
     Returns:
         Layer's name -> (n, filters, height, width) float32, from the pixels upwards.
@@ -23,10 +27,10 @@ def feature_maps(model: keras.Model, images: NDArray[Any]) -> dict[str, NDArray[
     Raises:
         UserError: the model has no Conv2D layer.
     """
-    layers = convolutions(model)
-    through = keras.Model(model.inputs[0], [features(model, layer).output for layer in layers])
+    looked_at = [layer for layer in convolutions(model) if layers is None or layer.name in layers]
+    through = keras.Model(model.inputs[0], [features(model, layer).output for layer in looked_at])
     outputs = keras.tree.flatten(infer(through, images.astype(np.float32)))  # a lone output comes without its list
     return {
         layer.name: np.moveaxis(output.numpy().astype(np.float32), -1, 1)
-        for layer, output in zip(layers, outputs, strict=True)
+        for layer, output in zip(looked_at, outputs, strict=True)
     }

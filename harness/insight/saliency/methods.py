@@ -38,8 +38,6 @@ class Method:
     signed: bool = False
     of_a_layer: bool = False
     """Whether `explain` takes `layer`, the name of a layer with feature maps, too."""
-    draws: bool = False
-    """Whether `explain` takes `seed`."""
     lacks: Callable[[keras.Model], str | None] = lambda model: None
     """Why a model can't be explained by it whatever the layer, such as "the model has no relu"; None where it can."""
     draws: bool = False

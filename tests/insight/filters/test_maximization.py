@@ -155,3 +155,32 @@ def test_the_logit_of_a_class_is_that_of_the_returned_image(cnn: keras.Model) ->
     found = class_optimal_images(cnn, np.arange(10), steps=10, seeds=1)
     assert found.images.shape == (10, 28, 28, 1)
     np.testing.assert_allclose(found.logits, np.diag(cnn(found.images)), rtol=1e-4, atol=1e-5)
+
+
+def test_the_spread_over_starts_is_told() -> None:
+    kernels = np.zeros((3, 3, 1, 2), np.float32)
+    kernels[1, 1] = 1
+    model = one_convolution(kernels, size=5)
+    found = activation_maximization(model, "conv", seeds=4, steps=1, jitter=0)
+    assert found.of_starts.shape == (2, 4)
+    np.testing.assert_array_equal(found.of_starts.max(axis=1), found.scores)
+    # One step of 30 pixel values from grey, black, white and grey again, with noise of 10.
+    assert (np.abs(found.of_starts - [158, 30, 255, 158]) <= 11).all()
+    one = activation_maximization(model, "conv", seeds=1, steps=1, jitter=0)
+    np.testing.assert_allclose(one.of_starts[:, 0], found.of_starts[:, 0], atol=1e-3)
+
+
+def test_some_filters_alone_get_the_patches_that_they_get_among_all() -> None:
+    model = one_convolution(kernels_of_both_signs(filters=5))
+    some = activation_maximization(model, "conv", filters=range(0, 5, 2), steps=4)
+    whole = activation_maximization(model, "conv", steps=4)
+    np.testing.assert_allclose(some.patches, whole.patches[::2], atol=1e-3)
+    np.testing.assert_allclose(some.scores, whole.scores[::2], rtol=1e-4)
+
+
+def test_each_class_has_its_starts() -> None:
+    pixels = keras.Input((4, 5, 3))
+    model = keras.Model(pixels, keras.layers.Dense(3)(keras.layers.Flatten()(pixels)))
+    found = class_optimal_images(model, np.array([2, 0]), seeds=3, steps=2)
+    assert found.of_starts.shape == (2, 3)
+    np.testing.assert_array_equal(found.of_starts.max(axis=1), found.logits)

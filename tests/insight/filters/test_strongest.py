@@ -116,3 +116,52 @@ def test_the_classes_of_a_filters_images(digits: NDArray[np.uint8]) -> None:
     for rows, classes in zip(of.rows, of.classes(labels), strict=True):
         assert classes == {int(label): int((labels[rows] == label).sum()) for label in labels[rows]}
         assert list(classes.values()) == sorted(classes.values(), reverse=True)
+
+
+def test_units_that_pooling_leaves_out_do_not_count() -> None:
+    pixels = keras.Input((5, 5, 1))
+    maps = keras.layers.Conv2D(2, 1, activation="relu", name="conv")(pixels)
+    model = keras.Model(pixels, keras.layers.Flatten()(keras.layers.MaxPooling2D(2)(maps)))
+    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 2)), np.zeros(2)])
+    images = np.zeros((2, 5, 5, 1), np.uint8)
+    images[0, 4, 4] = 200
+    assert strongest(model, images)["conv"].dead.tolist() == [True, True]
+    images[1, 3, 2] = 7
+    of = strongest(model, images, best=1)["conv"]
+    assert of.rows.tolist() == [[1], [1]]
+    assert of.units.tolist() == [[[3, 2]], [[3, 2]]]
+    assert of.fields.tolist() == [[[3, 4, 2, 3]], [[3, 4, 2, 3]]]
+    assert of.fires.tolist() == [0.5, 0.5]
+
+
+def test_a_filter_that_fires_for_hardly_an_image_is_rare_and_not_dead() -> None:
+    pixels = keras.Input((4, 4, 1))
+    maps = keras.layers.Conv2D(3, 1, activation="relu", name="conv")(pixels)
+    model = keras.Model(pixels, keras.layers.Flatten()(maps))
+    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 3)), np.array([0.0, -100.0, -250.0])])
+    images = np.ones((2000, 4, 4, 1), np.uint8)
+    images[:, 0, 0] = 0
+    images[300, 1, 1] = 200
+    found = strongest(model, images)["conv"]
+    assert found.fires.tolist() == [1, 1 / 2000, 0]
+    assert found.rare.tolist() == [False, True, False]
+    assert found.dead.tolist() == [False, False, True]
+    images[301, 1, 1] = 200
+    assert strongest(model, images)["conv"].rare.tolist() == [False, False, False]  # 0.1 % is not under it
+
+
+def test_a_least_that_comes_late_counts_for_the_images_before_it() -> None:
+    pixels = keras.Input((4, 4, 1))
+    model = keras.Model(pixels, keras.layers.Conv2D(1, 1, name="conv")(pixels))
+    model.set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+    images = np.full((600, 4, 4, 1), 5, np.uint8)
+    assert strongest(model, images)["conv"].fires.tolist() == [0]
+    images[-1] = 4
+    np.testing.assert_allclose(strongest(model, images)["conv"].fires, [599 / 600])
+
+
+def test_some_layers_alone(digits: NDArray[np.uint8]) -> None:
+    model = small()
+    (alone,) = strongest(model, digits[:20], layers=["second"]).items()
+    assert alone[0] == "second"
+    np.testing.assert_array_equal(alone[1].rows, strongest(model, digits[:20])["second"].rows)

@@ -1,0 +1,24 @@
+import time
+
+import pytest
+
+from harness.report.progress import Progress
+from harness.terminal import Terminal
+
+
+def test_now_and_then_a_line_tells_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(Terminal(), seconds_between_lines=0.2) as progress:
+        progress.expect(10)
+        progress.step("maps")
+        time.sleep(0.6)
+        for _ in range(5):
+            progress.step("checks")
+            time.sleep(0.1)
+        for _ in range(2):
+            progress.step("checks")
+        progress.expect(2)
+        progress.step("filters")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == ["maps", "checks", "filters"]
+    (told,) = [line for line in lines if line.startswith(" ")]
+    assert told.startswith("  5 of 10 steps, about 1 s left")
