@@ -60,7 +60,7 @@ def test_insight_json_holds_the_numbers_of_the_page(run):
             for control in ("random", "edges"):
                 assert set(method["against"][control][kind][baseline]) == {"mean", "low", "high"}
     assert method["milliseconds"] > 0
-    assert set(told["controls"]) == {"random", "edges"}
+    assert set(told["controls"]) == {"random", "edges", "brightness", "centre"}
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("sequential", 3), ("functional", 1)])

@@ -10,7 +10,7 @@ def test_keys_that_differ_in_the_config() -> None:
     assert config_differences(a, b) == [
         Difference("train.length", "5 epochs", "300 steps"),
         Difference("train.global_batch", 32, 64),
-        Difference("insight.methods", ["gradient", "smoothgrad", "gradcam"], ["gradient"]),
+        Difference("insight.methods", ["lrp", "occlusion", "gradient"], ["gradient"]),
     ]
     assert config_differences(a, a) == []
 

@@ -46,7 +46,7 @@ def test_every_method_of_the_config_can_be_computed_and_drawn() -> None:
     )
     assert "test image 17: true 0, predicted 0; validation image 42: true 1, predicted 0; my $5" in picture.alt
     assert picture.alt.endswith("there is room.png: predicted 0.")
-    assert "Gradient × input, SmoothGrad, Integrated, Grad-CAM" in picture.alt
+    assert "Gradient × input, SmoothGrad, Integrated, Contrast, LRP, Occlusion, RISE, Grad-CAM" in picture.alt
 
 
 @pytest.mark.parametrize("sign", [1, -1])

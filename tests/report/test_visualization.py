@@ -28,6 +28,10 @@ NAMES = {
     "saliency-gradient",
     "saliency-lrp",
     "saliency-occlusion",
+    "overview-classes",
+    "overview-confusions",
+    "overview-clusters",
+    "overview-neighbours",
     "trust-sanity",
     "trust-black",
     "trust-blur",
@@ -136,8 +140,9 @@ def test_what_is_computed_again_and_again_is_compiled_once(tmp_path: Path, make_
     # The copy is held against the model, then predicts all images and fewer; occlusion and the gradient; deletion and
     # insertion; the strongest images; the ascents for the second convolution and for the classes, and their scores.
     assert Counted.traced == [4, 60, 82, shown, 128, *[None] * 6]
-    # The copy held against the model, and feature maps: each of one shape, whoever asks for it.
-    assert Counter(Counted.eager).keys() == {4, 9}
+    # The copy held against the model, and feature maps: each of one shape, whoever asks for it. The last hidden layer of
+    # ten mistakes and of the training images.
+    assert Counter(Counted.eager).keys() == {4, 9, 10, 50}
 
 
 def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
@@ -215,7 +220,7 @@ def test_a_look_that_is_stopped_at_the_filters_leaves_a_page_of_the_maps(run: Ru
     assert set(figures(copy)) == {name for name in NAMES if not name.startswith("filters-")}
     assert told["filters"] == {}
     assert told["filters_shown"] is None
-    assert list(told["methods"]) == ["gradient", "smoothgrad", "gradcam"]
+    assert list(told["methods"]) == ["lrp", "occlusion", "gradient"]
 
 
 def test_without_filters_only_the_maps_are_looked_at(run: RunDir, tmp_path: Path) -> None:

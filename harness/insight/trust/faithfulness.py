@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
 from harness.insight.saliency import Logits, Maps
 from harness.insight.trust.forward import predict, probability
-from harness.insight.trust.interval import Interval, mean_over_images
+from harness.insight.trust.interval import PROBABILITY, Interval, mean_over_images
 
 STEPS = 28
 """Equal parts in which the pixels go."""
@@ -90,11 +90,11 @@ def faithfulness(
 
 
 def area(curves: Curves) -> Interval:
-    return mean_over_images(curves.areas)
+    return mean_over_images(curves.areas, PROBABILITY)
 
 
 def difference(ours: Curves, theirs: Curves) -> Interval:
-    """Our areas less theirs, image by image: a paired bootstrap."""
+    """Our areas less theirs, image by image."""
     return mean_over_images(ours.areas - theirs.areas)
 
 
