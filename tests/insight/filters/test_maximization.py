@@ -164,8 +164,8 @@ def test_the_spread_over_starts_is_told() -> None:
     found = activation_maximization(model, "conv", seeds=4, steps=1, jitter=0)
     assert found.of_starts.shape == (2, 4)
     np.testing.assert_array_equal(found.of_starts.max(axis=1), found.scores)
-    # One step of 30 pixel values from grey, black, white and grey again: noise is of 10 at most, and the total variation
-    # takes 12 of the step at most, a tenth of it for each neighbour.
+    # One step of 30 pixel values from grey, black, white and grey again: the noise is 10 at most, and the total
+    # variation takes 12 of the step at most, a tenth of it for each neighbour.
     assert (np.abs(found.of_starts - [157.5, 30, 255, 157.5]) <= 22).all()
     one = activation_maximization(model, "conv", seeds=1, steps=1, jitter=0)
     np.testing.assert_allclose(one.of_starts[:, 0], found.of_starts[:, 0], atol=1e-3)
