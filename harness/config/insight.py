@@ -36,6 +36,9 @@ class InsightSection(Section):
     last before they are pooled or flattened."""
     every: TrainingInterval | None = None
     """How often, while it trains, TensorBoard gets the maps of a few validation images; null for never."""
+    metrics: bool = False
+    """Whether the published metrics, ROAD, infidelity, max-sensitivity, sMPRT and F-Fidelity, are taken as well, of 16
+    images and into insight.json; it takes minutes."""
     filters: bool = True
     """Whether the filters are looked into as well."""
     budget: Time = Duration.parse("2 minutes")

@@ -31,9 +31,13 @@ class IndependentLogits(keras.layers.Identity):  # type: ignore[misc]
 def probabilities(model: Callable[..., Any], outputs: Any) -> NDArray[np.float32]:
     """What the logits (n, classes) of a model stand for: their softmax, or each one's sigmoid where it ends in
     IndependentLogits."""
-    ends_in = model.outputs[0]._keras_history.operation if isinstance(model, keras.Model) else None
-    link = keras.ops.sigmoid if isinstance(ends_in, IndependentLogits) else keras.ops.softmax
+    link = keras.ops.sigmoid if is_independent(model) else keras.ops.softmax
     return np.asarray(link(outputs), np.float32)
+
+
+def is_independent(model: Callable[..., Any]) -> bool:
+    """Whether the classes of a model of logits don't exclude each other."""
+    return isinstance(model, keras.Model) and isinstance(model.outputs[0]._keras_history.operation, IndependentLogits)
 
 
 def pixels_to_logits(

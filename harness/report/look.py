@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from harness.config.insight import InsightSection
-from harness.insight.saliency import METHODS, cam_grid
-from harness.insight.trust import MOST_EXPLAINED_AGAIN, Trust, assess, assessments
+from harness.insight.saliency import METHODS, Explain, cam_grid
+from harness.insight.trust import MOST_EXPLAINED_AGAIN, Interval, Trust, assess, assessments
+from harness.insight.trust.metrics import MEASUREMENTS, measure, metrics_json
+from harness.models.logits import is_independent
 from harness.report.explanation import Explained, Request, explain, methods_for
 from harness.report.filter_sections import Filters
 from harness.report.image_plan import images_a_kind
@@ -32,6 +36,8 @@ class Look:
     explained: Explained
     trust: Trust
     overview: Overview
+    metrics: Mapping[str, Mapping[str, Interval]] | None
+    """By metric and method, where insight.metrics asks for them."""
     maps: Sequence[Picture]
     """The maps as pictures, for the folder of figures and TensorBoard."""
     insight: InsightSection
@@ -56,7 +62,7 @@ class Look:
             known: milliseconds by `time_key`, which aren't measured again.
         """
         methods = methods_for(subject, insight)
-        progress.expect(len(methods) + assessments(subject.logits) + 1)
+        progress.expect(len(methods) + assessments(subject.logits) + 1 + MEASUREMENTS * insight.metrics)
         a_kind = images_a_kind(subject.logits, methods, insight.images, insight.budget.seconds)
         explained = explain(
             subject,
@@ -78,6 +84,7 @@ class Look:
         first = next(iter(methods))
         at_a_time = min(len(explained.examples), MOST_EXPLAINED_AGAIN)
         many = overview(subject, first, methods[first], seed, a_kind=a_kind, at_a_time=at_a_time)
+        metrics = _metrics(subject, methods, explained, seed, progress) if insight.metrics else None
         keys = {name: time_key(subject, name, insight.layer) for name in methods}
         new = {
             keys[name]: round(milliseconds(subject, method, explained), 3)
@@ -90,6 +97,7 @@ class Look:
             explained,
             trust,
             many,
+            metrics,
             saliency_pictures(explained),
             insight,
             a_kind,
@@ -118,12 +126,11 @@ class Look:
 
     def page(self, first: Section, filters: Filters, summary: dict[str, Any], config: str) -> Page:
         """The page, with `first` before what this is about."""
-        deletion = {name: method.faithfulness.deletion["black"] for name, method in self.trust.methods.items()}
         return Page(
             name=self.subject.name,
             trust=trust_table(self.trust, self.milliseconds, self.explained.left_out),
             sections=[first, *self.sections, *filters.sections],
-            data=script_data(self.explained, deletion),
+            data=script_data(self.explained, self.trust.deletion),
             summary=summary,
             config=config,
         )
@@ -147,11 +154,31 @@ class Look:
             "images": images,
             "images_a_kind": self.a_kind,
             "overview": self.overview.as_json(),
+            "metrics": metrics_json(self.metrics) if self.metrics else None,
             **filters.as_json(),
             "insight": self.insight.model_dump(mode="json"),
             "times": times_json(self.subject, self.times),
         }
         return json.dumps(told, indent=1).encode() + b"\n"
+
+
+def _metrics(
+    subject: Subject, methods: Mapping[str, Explain], explained: Explained, seed: int, progress: Progress
+) -> dict[str, dict[str, Interval]]:
+    """Of up to 16 images, evenly spread; F-Fidelity, which trains, where there are training images and a softmax."""
+    count = len(explained.examples)
+    few = np.unique(np.linspace(0, count - 1, min(count, MOST_EXPLAINED_AGAIN)).astype(np.intp))
+    may_train = subject.train is not None and not is_independent(subject.logits)
+    return measure(
+        subject.logits,
+        methods,
+        explained.images()[few],
+        explained.predicted()[few],
+        {name: explained.predicted_maps(name)[few] for name in methods},
+        (subject.train.images, subject.train.labels) if subject.train and may_train else None,
+        seed=seed,
+        progress=progress.step,
+    )
 
 
 def _intro(look: Look) -> str:

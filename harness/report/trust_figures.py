@@ -102,13 +102,13 @@ def _curves_picture(trust: Trust, baseline: str) -> Picture:
         axes.set_xlabel("pixels moved, per cent", fontsize=9)
         axes.set_ylim(-0.02, 1.02)
     _legend(figure, insertion)
-    where = {"black": "black", "blur": "a blurred image"}[baseline]
+    where = {"black": "black", "mean": "the mean colour", "blur": "a blurred image"}[baseline]
     return Picture(
         name=f"trust-{baseline}",
         title=f"Deletion and insertion against {where}",
         caption="The probability of the predicted class, mean over the images, as their pixels are replaced "
-        f"by {where} in the order of each map, and as they are brought in on it. Grey: pixels in random order, and in "
-        "the order of an edge detector, which knows nothing of the model.",
+        f"by {where} in the order of each map, and as they are brought in on it. Grey: pixels in random order "
+        "(dotted), and in orders that know nothing of the model: edges, brightness, the middle first.",
         alt=f"Mean curves against {where}. Areas: "
         + "; ".join(
             f"{title} deletion {of.deletion[baseline].areas.mean():.2f}, "

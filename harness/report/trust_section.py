@@ -144,7 +144,7 @@ def trust_section(trust: Trust) -> Section:
 def told(value: Interval) -> str:
     if not np.isfinite(value.mean):
         return "not known"
-    return f"{value.mean:.2f}" + (f" ({value.low:.2f} to {value.high:.2f})" if np.isfinite(value.low) else "")
+    return f"{value.mean:z.2f}" + (f" ({value.low:z.2f} to {value.high:z.2f})" if np.isfinite(value.low) else "")
 
 
 def _areas(of: Faithfulness) -> list[str]:
@@ -203,7 +203,7 @@ def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:
         notes.append(f"Methods that draw at random, rank correlation of two maps of one image by two seeds: {drawn}.")
     shown = len(trust.controls["edges"].deletion["black"].values)
     notes.append(
-        f"All of it is of the {shown:,} images below, which are chosen: the intervals speak of such images, and not of "
+        f"Areas and gains are of {shown:,} of the images below, chosen ones: they speak of such images, and not of "
         "the whole test set."
     )
     if len(first.sanity.layers) < first.sanity.of_layers:

@@ -53,7 +53,7 @@ def test_insight_json_holds_the_numbers_of_the_page(run):
     assert {found["answer"] for found in method["answers"].values()} <= {"yes", "no", "can't tell"}
     assert told["definitions"]
     for kind in ("deletion", "insertion"):
-        for baseline in ("black", "blur"):
+        for baseline in ("black", "mean", "blur"):
             area = method[kind][baseline]["area"]
             assert 0 <= area["low"] <= area["mean"] <= area["high"] <= 1
             assert len(method[kind][baseline]["curve"]) == 29

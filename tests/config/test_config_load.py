@@ -63,7 +63,15 @@ def test_the_defaults_are_those_of_the_documentation():
         "evaluate": {"every": "1 epochs", "batch": 250},
         "checkpoint": {"every": "1 epochs", "keep": 3},
         "tensorboard": {"histograms": None, "images": 16},
-        "insight": {"images": 20, "methods": ["lrp", "occlusion", "gradient"], "layer": None, "every": None},
+        "insight": {
+            "images": 20,
+            "methods": ["lrp", "occlusion", "gradient"],
+            "layer": None,
+            "every": None,
+            "metrics": False,
+            "filters": True,
+            "budget": "2 minutes",
+        },
     }
 
 

@@ -49,6 +49,9 @@ MAY_CHANGE = [
     "insight.methods=[gradient]",
     "insight.layer=conv_1",
     "insight.every=1 epochs",
+    "insight.metrics=true",
+    "insight.filters=false",
+    "insight.budget=10 minutes",
 ]
 
 

@@ -17,7 +17,6 @@ from harness.insight.trust import (
     Stability,
     Trust,
 )
-from harness.insight.trust.faithfulness import ALL_BASELINES
 from harness.report.table import Verdict
 from harness.report.trust_json import DEFINITIONS, trust_json
 from harness.report.trust_section import QUESTIONS, trust_section, trust_table
@@ -38,10 +37,10 @@ def trust(images: int, interval: Interval) -> Trust:
     controls = {name: faithful(images, 0.75) for name in ("random", "edges")}
     known = images >= 5
     gain = AgainstBest("edges", Interval(0.25, *(2 * (0.25 if known else np.nan,))))
-    beyond = BeyondControls(dict.fromkeys(ALL_BASELINES, gain), dict.fromkeys(ALL_BASELINES, gain))
+    beyond = BeyondControls(dict.fromkeys(BASELINES, gain), dict.fromkeys(BASELINES, gain))
     classes = ClassSensitivity(interval, interval, interval)
     method = MethodTrust(faithful(images, 0.5), beyond, classes, sanity, Stability(interval, interval, 0.0, None))
-    return Trust({"gradient": method}, controls)
+    return Trust({"gradient": method}, controls, {"gradient": method.faithfulness.deletion["black"]})
 
 
 def with_shared(shared: Interval) -> Trust:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -15,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import TENSORS, Even
 
 from harness.config.insight import InsightSection
 from harness.errors import RunError
+from harness.insight.trust.metrics import METRICS
 from harness.report import Request, visualize
 from harness.run_dir import RunDir
 from harness.terminal import Terminal
@@ -35,6 +37,7 @@ NAMES = {
     "trust-sanity",
     "trust-black",
     "trust-blur",
+    "trust-mean",
     "filters-kernels",
     "filters-conv_1",
     "filters-conv_2",
@@ -221,6 +224,19 @@ def test_a_look_that_is_stopped_at_the_filters_leaves_a_page_of_the_maps(run: Ru
     assert told["filters"] == {}
     assert told["filters_shown"] is None
     assert list(told["methods"]) == ["lrp", "occlusion", "gradient"]
+
+
+@pytest.mark.slow
+def test_the_published_metrics_are_taken_where_they_are_asked_for(run: RunDir, tmp_path: Path) -> None:
+    assert json.loads(run.insight_file.read_text())["metrics"] is None
+    copy = RunDir(tmp_path / run.path.name)
+    shutil.copytree(run.path, copy.path)
+    visualize(copy, insight=InsightSection(images=2, methods=["gradient"], filters=False, metrics=True))
+    metrics = json.loads(copy.insight_file.read_text())["metrics"]
+    assert set(metrics) == set(METRICS)
+    for name, metric in metrics.items():
+        assert metric["definition"] == METRICS[name].definition
+        assert np.isfinite(metric["methods"]["gradient"]["mean"])
 
 
 def test_without_filters_only_the_maps_are_looked_at(run: RunDir, tmp_path: Path) -> None:

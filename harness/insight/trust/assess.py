@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from harness.insight.saliency import METHODS, Explain, Maps
 from harness.insight.trust.beyond import BeyondControls, against_controls, control_curves
 from harness.insight.trust.class_sensitivity import ClassSensitivity, class_sensitivity, runner_up
-from harness.insight.trust.controls import brightness, centre, chance, edges
-from harness.insight.trust.faithfulness import ALL_BASELINES, Faithfulness, faithfulness
+from harness.insight.trust.controls import chance
+from harness.insight.trust.faithfulness import Curves, Faithfulness, deletion_to_black, faithfulness
 from harness.insight.trust.sanity import SEEDS, Sanity, cascade, cascade_steps
 from harness.insight.trust.stability import Stability, stability
 
@@ -38,6 +38,8 @@ class Trust:
     methods: Mapping[str, MethodTrust]
     controls: Mapping[str, Faithfulness]
     """Of maps that know nothing of the model: pixels in random order ("random"), "edges", "brightness" and "centre"."""
+    deletion: Mapping[str, Curves]
+    """Over black, by method: of all images, those that are not held against the controls too."""
 
 
 def assessments(logits: keras.Model) -> int:
@@ -57,7 +59,7 @@ def assess(
 ) -> Trust:
     """Assess the methods on images (n, height, width, channels) and what the model predicts of them, (n,).
 
-    Faithfulness takes them all; the comparison with the controls 32 of them at most, evenly spread, and what makes maps
+    Deletion takes them all; faithfulness, with the controls, 32 of them at most, evenly spread, and what makes maps
     again 16.
 
     Args:
@@ -67,19 +69,16 @@ def assess(
         progress: is given what is being assessed, as it begins.
     """
     progress("deletion and insertion")
-    controls: dict[str, Explain] = {
-        "random": partial(chance, seed=seed),
-        "edges": edges,
-        "brightness": brightness,
-        "centre": centre,
-    }
-    drawn = {name: method(logits, images, labels) for name, method in controls.items()}
-    faithful = {name: faithfulness(logits, of, images, labels, seed=seed) for name, of in {**maps, **drawn}.items()}
-    few = _evenly(len(images), MOST_EXPLAINED_AGAIN)
-    some = images[few], labels[few]
-    of_few = {name: of[few] for name, of in maps.items()}
+    deleted = {name: deletion_to_black(logits, of, images, labels, seed=seed) for name, of in maps.items()}
+    held = _evenly(len(images), _held(len(images)))
+    shown, of_held = (images[held], labels[held]), {name: of[held] for name, of in maps.items()}
+    faithful = {name: faithfulness(logits, of, *shown, seed=seed) for name, of in of_held.items()}
     progress("controls")
-    beyond = _beyond(logits, methods, images, labels, maps, seed)
+    in_parts = {name: partial(_in_parts, method) for name, method in methods.items()}
+    controls = control_curves(logits, in_parts, *shown, of_held, seed=seed)
+    by_chance = faithfulness(logits, chance(logits, *shown, seed=seed), *shown, seed=seed)
+    few = _evenly(len(images), MOST_EXPLAINED_AGAIN)
+    some, of_few = (images[few], labels[few]), {name: of[few] for name, of in maps.items()}
     progress("another class")
     others = runner_up(logits.predict_on_batch(some[0].astype(np.float32)), some[1])
     of_others = {name: method(logits, some[0], others) for name, method in methods.items()}
@@ -87,18 +86,20 @@ def assess(
     progress("stability")
     drawing = {name for name in methods if METHODS[name].draws}
     stable = stability(logits, methods, *some, of_few, drawing=drawing, seed=seed)
+    together = len(methods)
     return Trust(
         {
             name: MethodTrust(
                 faithful[name],
-                beyond[name],
-                class_sensitivity(of_few[name], of_others[name], together=len(methods)),
+                against_controls(faithful[name], controls.of(name), together=together),
+                class_sensitivity(of_few[name], of_others[name], together=together),
                 sane[name],
                 stable[name],
             )
             for name in methods
         },
-        {name: faithful[name] for name in controls},
+        {"random": by_chance, **controls.shared},
+        deleted,
     )
 
 
@@ -107,27 +108,9 @@ def _evenly(count: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
 
 
-def _beyond(
-    logits: keras.Model,
-    methods: Mapping[str, Explain],
-    images: NDArray[Any],
-    labels: NDArray[Any],
-    maps: Mapping[str, Maps],
-    seed: int,
-) -> dict[str, BeyondControls]:
-    whole = len(images) // MOST_EXPLAINED_AGAIN * MOST_EXPLAINED_AGAIN or len(images)
-    held = _evenly(len(images), min(whole, _MOST_HELD))
-    some, of_held = (images[held], labels[held]), {name: of[held] for name, of in maps.items()}
-    chunked = {name: partial(_in_parts, method) for name, method in methods.items()}
-    controls = control_curves(logits, chunked, *some, of_held, seed=seed)
-    return {
-        name: against_controls(
-            faithfulness(logits, of, *some, baselines=ALL_BASELINES, seed=seed),
-            controls.of(name),
-            together=len(methods),
-        )
-        for name, of in of_held.items()
-    }
+def _held(count: int) -> int:
+    """How many of so many images are held against the controls: whole parts, where there are any."""
+    return min(count // MOST_EXPLAINED_AGAIN * MOST_EXPLAINED_AGAIN, _MOST_HELD) or count
 
 
 def _in_parts(method: Explain, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:

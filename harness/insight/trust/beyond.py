@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.insight.saliency import Explain, Maps
 from harness.insight.trust.answer import Answer, is_above
 from harness.insight.trust.controls import brightness, centre, edges, mean_of_others, untrained
-from harness.insight.trust.faithfulness import ALL_BASELINES, Curves, Faithfulness, faithfulness
+from harness.insight.trust.faithfulness import Curves, Faithfulness, faithfulness
 from harness.insight.trust.interval import Interval, mean_over_images
 
 _OF_THE_IMAGE: Mapping[str, Explain] = {"brightness": brightness, "centre": centre, "edges": edges}
@@ -89,7 +89,7 @@ def control_curves(
     """
 
     def curves(of: Maps) -> Faithfulness:
-        return faithfulness(logits, of, images, labels, baselines=ALL_BASELINES, seed=seed)
+        return faithfulness(logits, of, images, labels, seed=seed)
 
     fresh = untrained(logits, methods, images, labels, seed=seed)
     return Controls(

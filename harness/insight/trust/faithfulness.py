@@ -38,10 +38,8 @@ def _mean(images: NDArray[np.float32]) -> NDArray[np.float32]:
 Baseline = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From images to what stands where their pixels are missing."""
 
-BASELINES: Mapping[str, Baseline] = {"black": _black, "blur": _blurred}
-"""The two whose curves are drawn."""
-ALL_BASELINES: Mapping[str, Baseline] = {"black": _black, "mean": _mean, "blur": _blurred}
-"""All over which a method has to be better than the controls; "mean" is these images' mean, channel by channel."""
+BASELINES: Mapping[str, Baseline] = {"black": _black, "mean": _mean, "blur": _blurred}
+""""mean" is these images' mean, channel by channel."""
 
 
 class Curves(NamedTuple):
@@ -66,13 +64,7 @@ class Faithfulness(NamedTuple):
 
 
 def faithfulness(
-    logits: Logits,
-    maps: Maps,
-    images: NDArray[Any],
-    labels: NDArray[Any],
-    *,
-    baselines: Mapping[str, Baseline] = BASELINES,
-    seed: int = 0,
+    logits: Logits, maps: Maps, images: NDArray[Any], labels: NDArray[Any], *, seed: int = 0
 ) -> Faithfulness:
     """Delete and insert the pixels of images (n, height, width, channels) in the order of maps (n, height, width).
 
@@ -80,13 +72,22 @@ def faithfulness(
     alike for every method.
     """
     pixels = images.astype(np.float32)
-    moved_at = (1 + ranks(maps, seed) * STEPS // maps[0].size).astype(np.uint8)
+    moved_at = _moved_at(maps, seed)
     deletion, insertion = {}, {}
-    for name, baseline in baselines.items():
+    for name, baseline in BASELINES.items():
         missing = baseline(pixels)
         deletion[name] = Curves(_curves(logits, pixels, missing, moved_at, labels), moved_at)
         insertion[name] = Curves(_curves(logits, missing, pixels, moved_at, labels), moved_at)
     return Faithfulness(deletion, insertion)
+
+
+def deletion_to_black(
+    logits: Logits, maps: Maps, images: NDArray[Any], labels: NDArray[Any], *, seed: int = 0
+) -> Curves:
+    """The first of these curves alone: `faithfulness(…).deletion["black"]`."""
+    pixels = images.astype(np.float32)
+    moved_at = _moved_at(maps, seed)
+    return Curves(_curves(logits, pixels, _black(pixels), moved_at, labels), moved_at)
 
 
 def area(curves: Curves) -> Interval:
@@ -110,6 +111,10 @@ def ranks(maps: Maps, seed: int = 0) -> NDArray[np.intp]:
         ties = np.random.default_rng((seed, image)).random(count)
         result[image, np.lexsort((ties, -values))] = np.arange(count)
     return result.reshape(maps.shape)
+
+
+def _moved_at(maps: Maps, seed: int) -> NDArray[np.uint8]:
+    return np.asarray(1 + ranks(maps, seed) * STEPS // maps[0].size, np.uint8)
 
 
 def _curves(

@@ -23,6 +23,8 @@ class Metric:
     better: Literal["lower", "higher"]
 
 
+MEASUREMENTS = 5
+"""How many times `measure` tells its progress, or once less without training images."""
 METRICS: Mapping[str, Metric] = {
     "road_most_first": Metric(
         "ROAD (Rong et al. 2022, arXiv 2202.00449): share of images still predicted alike, mean over 10 to 90 % of the "

@@ -38,6 +38,9 @@ KINDS = {
 class MethodColumn:
     name: str
     title: str
+    note: str
+    """What its maps show, a sentence without its full stop."""
+    signed: bool
     verdict: Verdict
 
 
@@ -62,6 +65,10 @@ class ExampleRow:
     alt: str
     png: str
     """In base64."""
+    outline: str
+    """An SVG path, in `width` times `height`; empty where the image has none."""
+    width: int
+    height: int
     targets: Sequence[Target]
 
 
@@ -85,7 +92,7 @@ def gallery(explained: Explained, verdicts: Mapping[str, Verdict], asked: int | 
     """
     rows = [_row(example, asked) for example in explained.examples]
     return Gallery(
-        methods=[MethodColumn(name, METHODS[name].title, verdicts[name]) for name in explained.maps],
+        methods=[_column(name, verdicts[name]) for name in explained.maps],
         examples=rows,
         labels=sorted({example.label for example in explained.examples if example.label is not None}),
         kinds={kind: words for kind, words in KINDS.items() if any(row.kind == kind for row in rows)},
@@ -126,11 +133,17 @@ def script_data(explained: Explained, deletion: Mapping[str, Curves]) -> dict[st
     }
 
 
+def _column(name: str, verdict: Verdict) -> MethodColumn:
+    method = METHODS[name]
+    return MethodColumn(name, method.title, f"{method.note[0].upper()}{method.note[1:]}", method.signed, verdict)
+
+
 def _row(example: Example, asked: int | None) -> ExampleRow:
     true = "" if example.label is None else f"true {example.label}, "
     roles = {"predicted": example.predicted, "true": example.label, "asked": asked}
     if example.label is None:
         roles["true"] = example.predicted
+    small = _averaged(example.image.astype(np.float32), _MAP_SIDE).mean(axis=-1)
     return ExampleRow(
         name=example.name,
         told=f"{true}predicted {example.predicted}",
@@ -141,10 +154,22 @@ def _row(example: Example, asked: int | None) -> ExampleRow:
         predicted=example.predicted,
         alt=f"{example.name}, {true}predicted {example.predicted}",
         png=_png(example.image),
+        outline=_outline(small),
+        width=small.shape[1],
+        height=small.shape[0],
         targets=[
             Target(label, " ".join(role for role, of in roles.items() if of == label)) for label in example.targets
         ],
     )
+
+
+def _outline(grey: NDArray[np.float32]) -> str:
+    """The border between what is darker and what is brighter than middle grey: (height, width) from 0 to 255 -> an SVG
+    path along the pixels' edges."""
+    bright = grey > 127.5
+    flat = [f"M{column} {row + 1}h1" for row, column in np.argwhere(bright[1:] != bright[:-1]).tolist()]
+    upright = [f"M{column + 1} {row}v1" for row, column in np.argwhere(bright[:, 1:] != bright[:, :-1]).tolist()]
+    return "".join([*flat, *upright])
 
 
 def _png(image: NDArray[Any]) -> str:

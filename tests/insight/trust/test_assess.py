@@ -13,19 +13,20 @@ from harness.insight.trust import Trust, assess, assessments, cascade
 from harness.insight.trust.beyond import against_controls, control_curves
 from harness.insight.trust.class_sensitivity import class_sensitivity
 from harness.insight.trust.controls import brightness, centre, chance, edges
-from harness.insight.trust.faithfulness import ALL_BASELINES, Faithfulness, faithfulness
+from harness.insight.trust.faithfulness import Faithfulness, faithfulness
 from harness.insight.trust.stability import stability
 
 SEED = 3
 METHODS = {name: bound(name) for name in ("gradient", "gradcam", "smoothgrad")}
-FEW = [29 * number // 15 for number in range(16)]
-"""16 of 30, evenly spread, with the first and the last."""
+FEW = [33 * number // 15 for number in range(16)]
+HELD = [33 * number // 31 for number in range(32)]
+"""16 and 32 of 34, evenly spread, with the first and the last."""
 
 
 @pytest.fixture(scope="module")
 def many() -> NDArray[np.uint8]:
-    """30 real test images, more than are explained again."""
-    return sources.load("mnist").x_test[:30]
+    """34 real test images, more than are explained again."""
+    return sources.load("mnist").x_test[:34]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def assert_same(found: Faithfulness, expected: Faithfulness) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_faithfulness_is_of_all_images(
+def test_faithfulness_is_of_images_evenly_spread_and_deletion_of_all(
     trust: Trust,
     trained: keras.Model,
     many: NDArray[np.uint8],
@@ -67,22 +68,26 @@ def test_faithfulness_is_of_all_images(
     maps: Mapping[str, Maps],
     name: str,
 ) -> None:
-    expected = faithfulness(trained, maps[name], many, labels, seed=SEED)
+    expected = faithfulness(trained, maps[name][HELD], many[HELD], labels[HELD], seed=SEED)
     assert_same(trust.methods[name].faithfulness, expected)
+    whole = faithfulness(trained, maps[name], many, labels, seed=SEED).deletion["black"]
+    np.testing.assert_array_equal(trust.deletion[name].moved_at, whole.moved_at)
+    np.testing.assert_allclose(trust.deletion[name].values, whole.values, rtol=1e-5)
 
 
 def test_the_controls_know_nothing_of_the_model(
     trust: Trust, trained: keras.Model, many: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> None:
-    assert list(trust.controls) == ["random", "edges", "brightness", "centre"]
+    assert set(trust.controls) == {"random", "edges", "brightness", "centre"}
+    some = many[HELD], labels[HELD]
     drawn = {
-        "random": chance(trained, many, labels, seed=SEED),
-        "edges": edges(trained, many, labels),
-        "brightness": brightness(trained, many, labels),
-        "centre": centre(trained, many, labels),
+        "random": chance(trained, *some, seed=SEED),
+        "edges": edges(trained, *some),
+        "brightness": brightness(trained, *some),
+        "centre": centre(trained, *some),
     }
     for name, control in drawn.items():
-        assert_same(trust.controls[name], faithfulness(trained, control, many, labels, seed=SEED))
+        assert_same(trust.controls[name], faithfulness(trained, control, *some, seed=SEED))
 
 
 def test_sanity_is_of_some_images_evenly_spread(
@@ -114,11 +119,10 @@ def test_stability_is_of_the_same_images(
 def test_a_method_is_held_against_controls_on_images_evenly_spread(
     trust: Trust, trained: keras.Model, many: NDArray[np.uint8], labels: NDArray[np.int64], maps: Mapping[str, Maps]
 ) -> None:
-    held = np.linspace(0, len(many) - 1, len(many) // 16 * 16).astype(int)
-    some, of_held = (many[held], labels[held]), {name: of[held] for name, of in maps.items()}
+    some, of_held = (many[HELD], labels[HELD]), {name: of[HELD] for name, of in maps.items()}
     controls = control_curves(trained, METHODS, *some, of_held, seed=SEED)
     for name, of in of_held.items():
-        ours = faithfulness(trained, of, *some, baselines=ALL_BASELINES, seed=SEED)
+        ours = faithfulness(trained, of, *some, seed=SEED)
         expected = against_controls(ours, controls.of(name), together=len(METHODS))
         assert trust.methods[name].beyond.answer == expected.answer
         np.testing.assert_allclose(trust.methods[name].beyond.least.gain, expected.least.gain, rtol=1e-3, atol=1e-4)

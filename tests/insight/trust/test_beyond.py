@@ -7,7 +7,7 @@ import pytest
 from harness.insight.saliency import gradient
 from harness.insight.trust.beyond import against_controls, control_curves
 from harness.insight.trust.controls import brightness
-from harness.insight.trust.faithfulness import ALL_BASELINES, STEPS, Curves, Faithfulness, faithfulness
+from harness.insight.trust.faithfulness import BASELINES, STEPS, Curves, Faithfulness, faithfulness
 
 N = 12
 
@@ -20,8 +20,8 @@ def made_up(deletion: float, insertion: float, seed: int = 0) -> Faithfulness:
     """All baselines alike; areas that scatter by 0.01 around these."""
     scatter = 0.01 * np.random.default_rng(seed).standard_normal(N)
     return Faithfulness(
-        {name: curves(deletion + scatter) for name in ALL_BASELINES},
-        {name: curves(insertion + scatter) for name in ALL_BASELINES},
+        {name: curves(deletion + scatter) for name in BASELINES},
+        {name: curves(insertion + scatter) for name in BASELINES},
     )
 
 
@@ -77,7 +77,7 @@ def test_the_gradient_of_digits_is_not_beyond_its_controls(
     for was, now in zip(before, trained.get_weights(), strict=True):
         np.testing.assert_array_equal(was, now)
     assert set(controls.of("gradient")) == {"brightness", "centre", "edges", "other images", "untrained"}
-    ours = faithfulness(trained, maps, *some, baselines=ALL_BASELINES)
+    ours = faithfulness(trained, maps, *some)
     assert against_controls(ours, controls.of("gradient")).answer != "yes"
     expected = faithfulness(trained, brightness(trained, *some), *some)
     np.testing.assert_allclose(
@@ -104,7 +104,7 @@ def test_a_map_that_knows_what_counts_is_beyond_all_controls() -> None:
 
     maps = knows(model, images, labels)
     controls = control_curves(model, {"knows": knows}, images, labels, {"knows": maps})
-    ours = faithfulness(model, maps, images, labels, baselines=ALL_BASELINES)
+    ours = faithfulness(model, maps, images, labels)
     without = {name: of for name, of in controls.of("knows").items() if name != "other images"}
     assert against_controls(ours, without).answer == "yes"
     # The pixel is the same in every image, so that the maps of the other images know it too.

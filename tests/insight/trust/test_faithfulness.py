@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from harness.insight.saliency import gradient
 from harness.insight.trust.controls import chance
-from harness.insight.trust.faithfulness import ALL_BASELINES, BASELINES, STEPS, area, difference, faithfulness
+from harness.insight.trust.faithfulness import BASELINES, STEPS, area, difference, faithfulness
 
 SIDE = 28
 LABELS = np.array([0])
@@ -105,7 +105,7 @@ def test_deletion_ends_at_the_blurred_image_and_insertion_begins_there() -> None
 def test_the_mean_baseline_is_the_mean_of_these_images_channel_by_channel() -> None:
     images = np.zeros((2, 2, 2, 2), np.float32)
     images[0, 0, 0], images[1, 1, 0] = (8, 16), (0, 32)
-    np.testing.assert_array_equal(ALL_BASELINES["mean"](images), np.full((2, 2, 2, 1), 1) * [1, 6])
+    np.testing.assert_array_equal(BASELINES["mean"](images), np.full((2, 2, 2, 1), 1) * [1, 6])
 
 
 def test_ours_less_theirs_is_taken_image_by_image() -> None:
@@ -127,7 +127,7 @@ def test_an_image_is_deleted_alike_whatever_stands_beside_it(
     rows = [7, 8, 9, 10, 11, 5]
     elsewhere = faithfulness(trained, maps[rows], digits[rows], predicted[rows])
     for kind in ("deletion", "insertion"):
-        for baseline in ("black", "blur"):
+        for baseline in ("black", "blur"):  # "mean" is of all the images
             one, other = getattr(together, kind)[baseline], getattr(elsewhere, kind)[baseline]
             np.testing.assert_allclose(one.values[5], other.values[5], rtol=1e-4, atol=1e-6)
 

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report.explanation import Example, Explained
-from harness.report.page.gallery import script_data
+from harness.report.page.gallery import gallery, script_data
+from harness.report.table import Verdict
 
 
 def explained(values: NDArray[np.float32]) -> Explained:
@@ -13,7 +14,7 @@ def explained(values: NDArray[np.float32]) -> Explained:
     image = np.zeros((*values.shape, 1), np.uint8)
     example = Example("test image 0", "correct", 0, image, 0, says, (0,))
     maps = {"integrated_gradients": ({0: values},), "gradient": ({0: np.abs(values)},)}
-    return Explained((example,), maps, ())
+    return Explained((example,), maps, {})
 
 
 def test_zero_has_a_byte_and_a_colour_of_its_own() -> None:
@@ -31,3 +32,21 @@ def test_a_shared_scale_is_never_of_nothing() -> None:
     values[0, 0] = 0.25
     method = script_data(explained(values), {})["methods"]["gradient"]
     assert method == {"signed": False, "raw": 0.25, "shared": 0.25}
+
+
+def test_the_outline_runs_between_dark_and_bright_pixels() -> None:
+    found = explained(np.zeros((3, 3), np.float32))
+    image = found.examples[0].image
+    verdicts = dict.fromkeys(found.maps, Verdict("none", good=None))
+    assert gallery(found, verdicts).examples[0].outline == ""
+    image[1, 1] = 255
+    row = gallery(found, verdicts).examples[0]
+    assert row.outline == "M1 1h1M1 2h1M1 1v1M2 1v1"
+    assert (row.width, row.height) == (3, 3)
+
+
+def test_a_method_says_what_its_maps_show() -> None:
+    found = explained(np.zeros((3, 3), np.float32))
+    columns = gallery(found, dict.fromkeys(found.maps, Verdict("none", good=None))).methods
+    assert [column.signed for column in columns] == [True, False]
+    assert all(column.note[0].isupper() for column in columns)
