@@ -3,17 +3,13 @@
 from importlib import resources
 
 import numpy as np
-import pytest
 
 from harness.run_dir import RunDir
 
 
-@pytest.mark.parametrize(
-    ("channels", "classes", "reason"), [(2, 10, "which are no images"), (1, 1, "2 classes at least")]
-)
-def test_a_warning_says_why_there_is_no_report(call, tmp_path, channels, classes, reason):
+def test_a_warning_says_why_there_is_no_report(call, tmp_path):
     with resources.files("harness.data").joinpath("mnist.npz").open("rb") as file, np.load(file) as mnist:
-        images, labels = np.repeat(mnist["x_test"][:60, ..., np.newaxis], channels, -1), mnist["y_test"][:60] % classes
+        images, labels = mnist["x_test"][:60], np.zeros(60, np.int32)
     np.savez(tmp_path / "odd.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     (tmp_path / "odd.yaml").write_text(
         f"data: {{source: {tmp_path}/odd.npz, validation: 20, shift: 0}}\n"
@@ -26,7 +22,7 @@ def test_a_warning_says_why_there_is_no_report(call, tmp_path, channels, classes
     assert said.startswith("warning: ")
     assert "the pictures and the report are left out: " in said
     assert "Traceback" not in ended.stderr
-    assert reason in said
+    assert "2 classes at least" in said
     run = RunDir(tmp_path / "run")
     assert said in run.log_file.read_text()
     assert run.read_summary()["status"] == "completed"

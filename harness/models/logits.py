@@ -151,6 +151,10 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
         raise RunError(f"the model {model.name} takes images of shape {taken}, not {image_shape}")
     if len(given) != 1 or given[0] is None:
         raise RunError(f"the model {model.name} gives outputs of shape {given}: it must give (classes,)")
+    if given[0] == 1 and _ending(model.outputs[0]._keras_history.operation) == "softmax":
+        raise RunError(
+            f"the model {model.name} gives a softmax of one class, which always is 1: it must give 2 classes at least"
+        )
     for weight in model.weights:
         if not np.isfinite(weight.numpy()).all():
             raise RunError(f"the model {model.name} has weights that are not finite, in {weight.path}: train it anew")
