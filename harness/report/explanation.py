@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.config.insight import InsightSection
 from harness.errors import DataError, UserError
 from harness.insight.layers import cam_layer, feature_layers
-from harness.insight.saliency import METHODS, Explain, Maps, bound
+from harness.insight.saliency import METHODS, Explain, Maps, bound, in_parts
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.models.logits import probabilities
 from harness.report import examples, own_images
@@ -124,23 +124,11 @@ def explain(
     for name, method in methods.items():
         progress(name)
         of_example: list[dict[int, NDArray[np.float32]]] = [{} for _ in shown]
-        maps = in_parts(method, subject, images[owners], targets, at_a_time)
+        maps = in_parts(method, at_a_time, subject.logits, images[owners], targets)
         for owner, target, of in zip(owners.tolist(), targets.tolist(), maps, strict=True):
             of_example[owner][target] = of
         by_method[name] = tuple(of_example)
     return Explained(tuple(shown), by_method, left_out(subject, insight))
-
-
-def in_parts(method: Explain, subject: Subject, images: NDArray[Any], labels: NDArray[Any], at_a_time: int) -> Maps:
-    """The maps of images (n, height, width, channels) for labels (n,).
-
-    Always as many at a time, the last image again and again: for another number the method would be compiled anew.
-    """
-    maps = np.zeros(images.shape[:3], np.float32)
-    for first in range(0, len(images), at_a_time):
-        rows = np.minimum(np.arange(first, first + at_a_time), len(images) - 1)
-        maps[rows] = method(subject.logits, images[rows], labels[rows])
-    return maps
 
 
 def _examples(subject: Subject, insight: InsightSection, seed: int, request: Request) -> list[Example]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.insight.filters import CLASS_STARTS, STARTS, STEPS
 from harness.insight.layers import before_activation, convolutions
+from harness.insight.sampling import evenly
 from harness.insight.work import BACKWARD, SPEED, work
 from harness.report.subject import Subject
 
@@ -87,7 +88,7 @@ def plan(subject: Subject, seconds: float) -> FilterPlan:
     starts = min(CLASS_STARTS, max(1, int(quarter / (classes * STEPS * BACKWARD * forward))))
     layers = convolutions(subject.logits)
     return FilterPlan(
-        np.linspace(0, count - 1, images).astype(np.intp),
+        evenly(count, images),
         _layers(subject.logits, layers, 2 * quarter),
         {layer.name: layer.filters for layer in layers},
         len(layers),

@@ -5,9 +5,8 @@ from collections.abc import Collection
 import keras
 
 from harness.insight.layers import convolution, has_convolutions
-from harness.insight.trust import MOST_EXPLAINED_AGAIN
-from harness.insight.trust.redraw import layers_with_weights
-from harness.insight.trust.sanity import SEEDS
+from harness.insight.trust import BASELINES, MOST_EXPLAINED_AGAIN, STEPS
+from harness.insight.trust.sanity import SEEDS, cascade_steps
 from harness.insight.work import BACKWARD, SPEED, work
 
 _FEWEST = 2
@@ -17,12 +16,10 @@ _GRADIENTS = {"smoothgrad": 50, "integrated_gradients": 100, "contrast": 100}
 """For a map; one for a method that isn't named here or below."""
 _FORWARD = {"occlusion": 170, "rise": 1000}
 """Forward passes for a map."""
-_CURVES = 29 * 2 * 3
+_CURVES = (STEPS + 1) * 2 * len(BASELINES)
 """Forward passes that show what becomes of an image as pixels are taken away, for one map."""
 _CONTROLS = 6
 """Maps that are held against those of the methods."""
-_MOST_LAYERS_DRAWN = 8
-"""By the sanity check."""
 _OTHER_CHECKS = 6
 """How often those other than the sanity check make a map of an image again."""
 
@@ -39,7 +36,7 @@ def images_a_kind(logits: keras.Model, methods: Collection[str], asked: int, sec
     """
     of_a_map = sum(_passes(logits, name) for name in methods)
     of_an_image = 2 * of_a_map + _CURVES * (len(methods) + _CONTROLS)
-    again = SEEDS * min(_MOST_LAYERS_DRAWN, len(layers_with_weights(logits))) + _OTHER_CHECKS
+    again = SEEDS * len(cascade_steps(logits)) + _OTHER_CHECKS
     affordable = seconds * SPEED / work(logits)
 
     def passes(count: int) -> float:

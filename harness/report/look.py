@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from harness.config.insight import InsightSection
 from harness.insight.saliency import METHODS, Explain, cam_grid
+from harness.insight.sampling import evenly
 from harness.insight.trust import MOST_EXPLAINED_AGAIN, Interval, Trust, assess, assessments
 from harness.insight.trust.metrics import MEASUREMENTS, measure, metrics_json
 from harness.models.logits import is_independent
@@ -166,16 +165,15 @@ def _metrics(
     subject: Subject, methods: Mapping[str, Explain], explained: Explained, seed: int, progress: Progress
 ) -> dict[str, dict[str, Interval]]:
     """Of up to 16 images, evenly spread; F-Fidelity, which trains, where there are training images and a softmax."""
-    count = len(explained.examples)
-    few = np.unique(np.linspace(0, count - 1, min(count, MOST_EXPLAINED_AGAIN)).astype(np.intp))
-    may_train = subject.train is not None and not is_independent(subject.logits)
+    few = evenly(len(explained.examples), MOST_EXPLAINED_AGAIN)
+    train = None if is_independent(subject.logits) else subject.train
     return measure(
         subject.logits,
         methods,
         explained.images()[few],
         explained.predicted()[few],
         {name: explained.predicted_maps(name)[few] for name in methods},
-        (subject.train.images, subject.train.labels) if subject.train and may_train else None,
+        (train.images, train.labels) if train else None,
         seed=seed,
         progress=progress.step,
     )

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from harness.insight.map_groups import Mean, clusters, empty, mean_map
 from harness.insight.neighbours import Neighbours, last_hidden, nearest
-from harness.insight.saliency import Explain, Maps
+from harness.insight.saliency import Explain, Maps, in_parts
+from harness.insight.sampling import evenly
 from harness.report import examples
-from harness.report.explanation import in_parts
 from harness.report.subject import Subject
 
 MOST_A_KIND = 20
@@ -117,7 +117,7 @@ def overview(
     )
 
     def maps(rows: NDArray[np.intp], classes: NDArray[Any]) -> Maps:
-        return in_parts(method, subject, subject.images[rows], classes[rows], at_a_time)
+        return in_parts(method, at_a_time, subject.logits, subject.images[rows], classes[rows])
 
     of_right, for_predicted, for_true = maps(right, labels), maps(wrong, predicted), maps(wrong, labels)
     return Overview(
@@ -163,7 +163,7 @@ def _neighbours(subject: Subject, wrong: NDArray[np.intp]) -> MistakeNeighbours 
     part = last_hidden(subject.logits)
     if part is None or subject.train is None or not len(wrong):
         return None
-    among = np.unique(np.linspace(0, len(subject.train) - 1, min(len(subject.train), _AMONG)).astype(np.intp))
+    among = evenly(len(subject.train), _AMONG)
     mistakes = wrong[:_WITH_NEIGHBOURS]
     found = nearest(part, subject.images[mistakes], subject.train.images[among], _NEIGHBOURS)
     return MistakeNeighbours(mistakes, Neighbours(among[found.rows], found.likeness))

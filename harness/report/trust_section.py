@@ -38,22 +38,22 @@ class Question:
 
     heading: str
     note: str
-    find: Callable[[MethodTrust, Trust], Finding]
+    find: Callable[[MethodTrust], Finding]
 
 
-def _depends(method: MethodTrust, trust: Trust) -> Finding:
+def _depends(method: MethodTrust) -> Finding:
     return Finding(method.sanity.depends, method.sanity.shared)
 
 
-def _faithful(method: MethodTrust, trust: Trust) -> Finding:
+def _faithful(method: MethodTrust) -> Finding:
     return Finding(method.beyond.answer, method.beyond.least.gain)
 
 
-def _class_specific(method: MethodTrust, trust: Trust) -> Finding:
+def _class_specific(method: MethodTrust) -> Finding:
     return Finding(method.class_sensitivity.class_specific, method.class_sensitivity.beyond_halfway)
 
 
-def _stable(method: MethodTrust, trust: Trust) -> Finding:
+def _stable(method: MethodTrust) -> Finding:
     return Finding(method.stability.stable, method.stability.own)
 
 
@@ -93,7 +93,7 @@ QUESTIONS: Mapping[str, Question] = {
 
 def findings(trust: Trust, name: str) -> dict[str, Finding]:
     """The answers about a method, by question."""
-    return {key: question.find(trust.methods[name], trust) for key, question in QUESTIONS.items()}
+    return {key: question.find(trust.methods[name]) for key, question in QUESTIONS.items()}
 
 
 def verdict(sanity: Sanity) -> Verdict:

@@ -23,7 +23,7 @@ from harness.insight.saliency.gradients import (
 )
 from harness.insight.saliency.grid import CamGrid, cam_grid
 from harness.insight.saliency.lrp import lrp
-from harness.insight.saliency.methods import METHODS, Explain, Method, bound
+from harness.insight.saliency.methods import METHODS, Explain, Method, bound, in_parts
 from harness.insight.saliency.occlusion import occlusion
 from harness.insight.saliency.rise import rise
 
@@ -44,6 +44,7 @@ __all__ = [
     "gradient",
     "gradient_times_input",
     "guided_backpropagation",
+    "in_parts",
     "integrated_gradients",
     "layercam",
     "lrp",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.insight.inference import infer
+from harness.insight.layers import operations
 from harness.insight.saliency.chunks import Maps, in_chunks
 from harness.insight.saliency.lrp_rules import Linear, Tensors, epsilon_rule, gamma_rule, pixel_rule, shared, stepped
 
@@ -76,17 +77,15 @@ def lrp(
 
 def unsupported(logits: keras.Model) -> str | None:
     """Why LRP can't explain a model; None where it can."""
-    model = _functional(logits)
-    told = {id(tensor) for step in model.operations for tensor in keras.tree.flatten(step.output)}
-    for step in model.operations:
+    steps = operations(logits)
+    told = {id(tensor) for tensor in keras.tree.flatten([logits.inputs, [step.output for step in steps]])}
+    for step in steps:
         if not _has_rule(step):
             return f"the model has a layer that LRP has no rule for, {step.name} ({type(step).__name__})"
-        if isinstance(step, layers.InputLayer):
-            continue
         unknown = [tensor for tensor in keras.tree.flatten(step.input) if id(tensor) not in told]
         if unknown:  # an operation tells of its first call alone
             return f"the model calls a layer twice, which LRP can't follow: what goes into {step.name}"
-    if id(model.outputs[0]) not in told:
+    if id(logits.outputs[0]) not in told:
         return "the model calls a layer twice, which LRP can't follow: what gives its logits"
     return None
 
@@ -95,7 +94,7 @@ def _has_rule(step: keras.Operation) -> bool:
     if type(step) in _LINEAR or isinstance(step, layers.Activation):
         return getattr(step.activation, "__name__", None) in _SIGN_PRESERVING
     return (
-        isinstance(step, (layers.InputLayer, *_AFFINE, *_ACTIVATIONS, *_ROUTED, *_SUMMED))
+        isinstance(step, (*_AFFINE, *_ACTIVATIONS, *_ROUTED, *_SUMMED))
         or type(step).__name__ in _RELUS
         or _is_sum(step)
     )
@@ -106,28 +105,23 @@ def _is_sum(step: keras.Operation) -> bool:
     return type(step).__name__ == _ADD and len(keras.tree.flatten(step.input)) > 1
 
 
-def _functional(logits: keras.Model) -> keras.Model:
-    return keras.Model(logits.inputs, logits.outputs[0])  # of a Sequential too, which doesn't tell its operations
-
-
 # Its loops and branches are over layers, not tensors: without AutoGraph, whose translation takes seconds.
 @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _map(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor, gamma: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:
-    model = _functional(logits)
-    steps = [step for step in model.operations if not isinstance(step, layers.InputLayer)]
-    pixels, outputs = model.inputs[0], [step.output for step in steps]
-    values = {id(pixels): images} | _values(model, outputs, images)
-    bounds = _bounds(model, steps, images)
+    steps = operations(logits)
+    pixels, outputs = logits.inputs[0], [step.output for step in steps]
+    values = {id(pixels): images} | _values(logits, outputs, images)
+    bounds = _bounds(logits, steps, images)
 
-    says = values[id(model.outputs[0])]
-    relevance = {id(model.outputs[0]): says * tf.one_hot(labels, says.shape[1])}
+    says = values[id(logits.outputs[0])]
+    relevance = {id(logits.outputs[0]): says * tf.one_hot(labels, says.shape[1])}
     for step in reversed(steps):
         if id(step.output) not in relevance:
             continue
         inputs = keras.tree.flatten(step.input)
         taken, given = [values[id(tensor)] for tensor in inputs], relevance.pop(id(step.output))
         if type(step) in _LINEAR:
-            linear = Linear(step, _normalization(model, steps, step))
+            linear = Linear(step, _normalization(logits, steps, step))
             (value,), tensor = taken, id(inputs[0])
             if tensor in bounds:
                 shares = [pixel_rule(linear, value, *bounds[tensor], given)]

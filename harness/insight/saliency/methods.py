@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency.cams import ablationcam, gradcam, gradcam_plus_plus, layercam, scorecam
@@ -130,3 +131,15 @@ def bound(name: str, layer: str | None = None) -> Explain:
     """The method of that name; one that looks at a layer at `layer`, else at the one that `layers.cam_layer` takes."""
     method = METHODS[name]
     return partial(method.explain, layer=layer) if method.of_a_layer else method.explain
+
+
+def in_parts(method: Explain, at_a_time: int, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+    """The method's maps of images (n, height, width, channels) and labels (n,).
+
+    Always as many at a time, the last image again and again: for another number the method would be compiled anew.
+    """
+    maps = np.zeros(images.shape[:3], np.float32)
+    for first in range(0, len(images), at_a_time):
+        rows = np.minimum(np.arange(first, first + at_a_time), len(images) - 1)
+        maps[rows] = method(logits, images[rows], labels[rows])
+    return maps

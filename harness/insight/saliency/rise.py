@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -38,16 +37,11 @@ def rise(logits: Logits, images: NDArray[Any], labels: NDArray[Any], *, masks: i
             seen = stretched(grids[part], shifts[part], *images.shape[1:3])
             coverage += seen.sum(axis=0)
             for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-                says = _probabilities(logits, logits_under(logits, image, seen))[:, label]
+                says = probabilities(logits, logits_under(logits, image, seen))[:, label]
                 total[index] += np.tensordot(says, seen, axes=1)
         return np.divide(total, coverage, out=np.zeros_like(total), where=coverage > 0)
 
     return in_chunks(logits, maps, images, labels)
-
-
-def _probabilities(logits: Logits, says: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of a function that is no model, the softmax."""
-    return probabilities(logits, says) if isinstance(logits, keras.Model) else np.asarray(keras.ops.softmax(says))
 
 
 def stretched(grids: NDArray[np.float32], shifts: NDArray[np.float64], height: int, width: int) -> NDArray[np.float32]:

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import METHODS, Explain, Maps
+from harness.insight.saliency import METHODS, Explain, Maps, in_parts
+from harness.insight.sampling import evenly
 from harness.insight.trust.beyond import BeyondControls, against_controls, control_curves
 from harness.insight.trust.class_sensitivity import ClassSensitivity, class_sensitivity, runner_up
 from harness.insight.trust.controls import chance
@@ -70,14 +71,15 @@ def assess(
     """
     progress("deletion and insertion")
     deleted = {name: deletion_to_black(logits, of, images, labels, seed=seed) for name, of in maps.items()}
-    held = _evenly(len(images), _held(len(images)))
+    held = evenly(len(images), _held(len(images)))
     shown, of_held = (images[held], labels[held]), {name: of[held] for name, of in maps.items()}
     faithful = {name: faithfulness(logits, of, *shown, seed=seed) for name, of in of_held.items()}
     progress("controls")
-    in_parts = {name: partial(_in_parts, method) for name, method in methods.items()}
-    controls = control_curves(logits, in_parts, *shown, of_held, seed=seed)
+    at_a_time = min(len(images), MOST_EXPLAINED_AGAIN)
+    by_parts = {name: partial(in_parts, method, at_a_time) for name, method in methods.items()}
+    controls = control_curves(logits, by_parts, *shown, of_held, seed=seed)
     by_chance = faithfulness(logits, chance(logits, *shown, seed=seed), *shown, seed=seed)
-    few = _evenly(len(images), MOST_EXPLAINED_AGAIN)
+    few = evenly(len(images), MOST_EXPLAINED_AGAIN)
     some, of_few = (images[few], labels[few]), {name: of[few] for name, of in maps.items()}
     progress("another class")
     others = runner_up(logits.predict_on_batch(some[0].astype(np.float32)), some[1])
@@ -103,17 +105,6 @@ def assess(
     )
 
 
-def _evenly(count: int, most: int) -> NDArray[np.intp]:
-    """At most so many of the numbers below `count`, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
-
-
 def _held(count: int) -> int:
     """How many of so many images are held against the controls: whole parts, where there are any."""
     return min(count // MOST_EXPLAINED_AGAIN * MOST_EXPLAINED_AGAIN, _MOST_HELD) or count
-
-
-def _in_parts(method: Explain, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
-    starts = range(0, len(images), MOST_EXPLAINED_AGAIN)
-    parts = [slice(start, start + MOST_EXPLAINED_AGAIN) for start in starts]
-    return np.concatenate([method(logits, images[part], labels[part]) for part in parts])
