@@ -31,8 +31,12 @@ class IndependentLogits(keras.layers.Identity):  # type: ignore[misc]
 def probabilities(model: Callable[..., Any], outputs: Any) -> NDArray[np.float32]:
     """What the logits (n, classes) of a model stand for: their softmax, or each one's sigmoid where it ends in
     IndependentLogits."""
-    link = keras.ops.sigmoid if is_independent(model) else keras.ops.softmax
-    return np.asarray(link(outputs), np.float32)
+    return np.asarray(link(model)(outputs), np.float32)
+
+
+def link(model: Callable[..., Any]) -> Callable[[Any], Any]:
+    """What makes probabilities of the logits of a model, as tensors: see `probabilities`."""
+    return keras.ops.sigmoid if is_independent(model) else keras.ops.softmax  # type: ignore[no-any-return]
 
 
 def is_independent(model: Callable[..., Any]) -> bool:

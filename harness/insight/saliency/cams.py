@@ -18,6 +18,7 @@ from harness.insight.layers import cam_layer
 from harness.insight.saliency.chunks import Maps, in_chunks, logit_of
 from harness.insight.saliency.engines import gradcam_cells, layercam_cells
 from harness.insight.saliency.grid import CamGrid, cam_grid
+from harness.models.logits import link
 
 
 def gradcam(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], *, layer: str | None = None) -> Maps:
@@ -119,7 +120,7 @@ def _score_weighed(
         least = tf.reduce_min(tf.where(is_seen, placed, np.inf), (1, 2), keepdims=True)
         span = tf.reduce_max(tf.where(is_seen, placed, -np.inf), (1, 2), keepdims=True) - least
         mask = tf.math.divide_no_nan(tf.where(is_seen, placed - least, 0.0), span)
-        probabilities = tf.nn.softmax(infer(logits, images * mask[..., tf.newaxis]))
+        probabilities = link(logits)(infer(logits, images * mask[..., tf.newaxis]))
         total += logit_of(labels)(probabilities)[:, tf.newaxis, tf.newaxis] * feature
     return tf.nn.relu(total)
 

@@ -11,6 +11,7 @@ from tf_keras_vis.scorecam import Scorecam
 from harness.insight.layers import cam_layer
 from harness.insight.saliency.cams import ablationcam, cam_cells, gradcam, gradcam_plus_plus, layercam, scorecam
 from harness.insight.saliency.grid import cam_grid
+from harness.models.logits import IndependentLogits
 
 CAMS = [gradcam, gradcam_plus_plus, layercam, scorecam, ablationcam]
 
@@ -204,3 +205,17 @@ def test_the_output_of_an_addition_can_be_looked_at(method: Any) -> None:
     name = added._keras_history.operation.name
     given = np.random.default_rng(0).integers(0, 9, (2, 5, 4, 1)), np.array([0, 2])
     np.testing.assert_allclose(method(model, *given, layer=name), method(model, *given, layer="passed_on"), rtol=1e-5)
+
+
+def test_scorecam_weighs_by_sigmoids_where_classes_are_independent() -> None:
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((6, 6, 1))
+    maps = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones", name="maps")(pixels)
+    logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(maps))
+    image, label = np.random.default_rng(0).integers(1, 9, (1, 6, 6, 1)), np.array([1])
+    feature = image[0, ..., 0].astype(float)
+    mask = (feature - feature.min()) / np.ptp(feature)
+    alike, apart = keras.Model(pixels, logits), keras.Model(pixels, IndependentLogits()(logits))
+    z = alike.predict((feature * mask).reshape(1, 6, 6, 1), verbose=0)[0]
+    for model, probability in [(alike, np.exp(z[1]) / np.exp(z).sum()), (apart, 1 / (1 + np.exp(-z[1])))]:
+        np.testing.assert_allclose(scorecam(model, image, label, layer="maps")[0], probability * feature, rtol=1e-4)
