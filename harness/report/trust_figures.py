@@ -19,6 +19,7 @@ _CASCADES = {
     "foreground": "|map|, foreground, by rank",
 }
 _DASHES = ("-", "--", "-.", ":")
+_OF_CONTROLS = {"random": ":", "brightness": "-", "centre": "-.", "edges": "--"}
 
 
 def cascade_picture(trust: Trust) -> Picture:
@@ -95,7 +96,7 @@ def _curves_picture(trust: Trust, baseline: str) -> Picture:
         for number, (title, of) in enumerate(shown.items()):
             mean = getattr(of, kind)[baseline].values.mean(axis=0)
             control = title in trust.controls
-            style = {"color": MUTED, "linestyle": ":" if title == "random" else "--"} if control else _style(number)
+            style = {"color": MUTED, "linestyle": _OF_CONTROLS[title]} if control else _style(number)
             axes.plot(share, mean, label=title, **style)
             rows.append(Row([title, kind, *(f"{value:.3f}" for value in mean[::4])], control))
         _plain(axes, f"{kind.capitalize()}: {better} is better")
