@@ -293,6 +293,8 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
     page.locator("#opacity").focus()
     focused = "document.activeElement.dataset.example + ' ' + document.activeElement.dataset.method"
     page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "What the maps show"
+    page.keyboard.press("Tab")
     if page.evaluate("document.activeElement.id") == "gallery":  # Chromium lets one scroll it by keyboard
         page.keyboard.press("Tab")
     assert page.evaluate(focused) == "0 gradient"
