@@ -52,7 +52,7 @@ def run(
 
     Raises HarnessError where the undisturbed run fails.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     config_file = folder / "config.yaml"
     config_file.write_text(dump(config))
     progress("undisturbed")

@@ -11,7 +11,7 @@ HarnessError                  1
 ├── WriteFailed               1    a disk that is full, or a run directory that has become read-only
 ├── WorkerMissing             1    a worker that never showed up
 ├── WorkerLost                1    a worker that died, or failed in a way it has told by itself
-└── Stopped             130, 143   SIGINT or SIGTERM, after a checkpoint
+└── Stopped       130, 143, 129   SIGINT, SIGTERM or SIGHUP, after a checkpoint
 """
 
 

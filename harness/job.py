@@ -14,7 +14,7 @@ from harness import config as configs
 from harness import failures
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
-from harness.cluster.environment import is_chief
+from harness.cluster.environment import is_chief, membership
 from harness.cluster.heartbeat import Heartbeat
 from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config, resolve
@@ -37,6 +37,7 @@ from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
 from harness.recording import opened, summary, writing
 from harness.run_dir import RunDir, locate
+from harness.stop_signals import StopSignals
 from harness.terminal import Terminal
 from harness.training import loop, noise_scale
 from harness.training.checkpoint import Checkpoint
@@ -45,7 +46,6 @@ from harness.training.events import Events
 from harness.training.optimizer import SLOTS
 from harness.training.session import Session
 from harness.training.state import State
-from harness.training.stop import StopSignals
 from harness.training.tensorboard import summary_text
 
 _MOST_RESTORES = 3
@@ -94,7 +94,7 @@ def train(
         NonFiniteLoss: when training diverges.
         OutOfMemory, WriteFailed: when the machine gives out; the checkpoints so far are safe.
         WorkerMissing, WorkerLost: when another worker never shows up, or dies.
-        Stopped: after SIGINT or SIGTERM, once the state is saved.
+        Stopped: after SIGINT, SIGTERM or SIGHUP, once the state is saved; in a thread signals are left alone.
     """
     config = as_config(config)
     terminal = Terminal(quiet)
@@ -102,13 +102,13 @@ def train(
     if run and run.exists():
         run.check_same(config)
     data, splits, events = read(config)
-    cluster = connect(config.cluster, common=config.common(), train=config.train)
+    cluster = connect(config.cluster, common=config.common(), train=config.train, say=terminal.warning)
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
         complete = run is not None and run.exists() and run.is_complete(config)
         if from_chief(cluster, np.array([int(complete)])).any():
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
             return run
-        describe(config, cluster, splits, events, terminal)
+        describe(config, cluster, cluster.replicas, splits, events, terminal)
         job = _Job(run, config, cluster, events, data, splits, StopSignals(), Heartbeat(), terminal, only_training)
         around = None
         while True:
@@ -175,11 +175,16 @@ def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
 
 
 def describe(
-    config: Config, cluster: Cluster, splits: tuple[Split, Split, Split], events: Events, terminal: Terminal
+    config: Config,
+    cluster: Cluster,
+    replicas: int,
+    splits: tuple[Split, Split, Split],
+    events: Events,
+    terminal: Terminal,
 ) -> None:
     """Print devices, data, batch arithmetic and steps."""
     train, validation, test = splits
-    plan = BatchPlan.of(config.train, cluster.replicas)
+    plan = BatchPlan.of(config.train, replicas)
     terminal.line(f"devices   {cluster.description}; {describe_device()}")
     terminal.line(
         f"data      {config.data.source}: {len(train):,} train, {len(validation):,} validation, {len(test):,} test"
@@ -194,10 +199,15 @@ def describe(
 def dry_run(config: Config, terminal: Terminal) -> None:
     """Resolve and check everything, print it with a memory estimate, and train nothing."""
     data, splits, events = read(config)
-    cluster = connect(config.cluster, train=config.train)
-    describe(config, cluster, splits, events, terminal)
+    members = membership(config.cluster.strategy, os.environ)
+    section = config.cluster.model_copy(update={"strategy": "auto"}) if members else config.cluster
+    cluster = connect(section, environment={}, train=config.train)
+    workers = len(members.workers) if members else 1
+    if members:
+        terminal.line(f"workers   {workers} ({members.source}), taken to be like this one: a dry run meets nobody")
+    describe(config, cluster, cluster.replicas * workers, splits, events, terminal)
     state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
-    plan = BatchPlan.of(config.train, cluster.replicas)
+    plan = BatchPlan.of(config.train, cluster.replicas * workers)
     slots = SLOTS[config.optimizer.name] + bool(config.train.ema)
     needed = estimate_bytes(state.model, slots, plan.micro_rows)
     terminal.line(summary_text(state.model))

@@ -20,6 +20,7 @@ from harness.cluster import heartbeat
 from harness.cluster.environment import alone, tf_config
 from harness.errors import UserError
 from harness.resources import free_ports
+from harness.stop_signals import heeded_signals
 
 PROGRAM = "from harness.cli import main; main()"
 HARNESS = (sys.executable, "-c", PROGRAM)
@@ -266,9 +267,7 @@ class _Signals:
         return bool(self.all)
 
     def __enter__(self) -> "_Signals":
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
-        self._previous: dict[int, Any] = {number: signal.signal(number, self._receive) for number in heeded}
+        self._previous: dict[int, Any] = {number: signal.signal(number, self._receive) for number in heeded_signals()}
         return self
 
     def __exit__(self, *unused: object) -> None:

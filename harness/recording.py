@@ -165,7 +165,8 @@ def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
                 outcome = {"status": "stopped"} if stopped else {"status": "failed", "failure": _told(error)}
                 run.update_summary(**outcome)
         if isinstance(error, KeyboardInterrupt):
-            raise Stopped(f"stopped; go on with: {run.resume_command()}", signal.SIGINT) from None
+            number = getattr(error, "signal_number", signal.SIGINT)
+            raise Stopped(f"stopped; go on with: {run.resume_command()}", number) from None
         if isinstance(error, OSError):
             raise WriteFailed(
                 f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, go on "

@@ -25,7 +25,12 @@ _MEASURED = {
 class RunDir:
     """The files of one run, whether it exists yet or not."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, new_name: str | None = None) -> None:
+        """`new_name`: of a run that is to have its own directory below `runs`; `path` is what it would be by now."""
+        self._new_name = new_name
+        self._lie_at(path)
+
+    def _lie_at(self, path: Path) -> None:
         self.path = path
         self.config_file = path / "config.yaml"
         self.metrics_file = path / "metrics.jsonl"
@@ -70,6 +75,9 @@ class RunDir:
         Raises RunError where another process holds it or it can't be written.
         """
         try:
+            if self._new_name is not None:
+                self._lie_at(make_new(self._new_name))
+                self._new_name = None
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=2)  # `harness runs` holds it for a moment to see whether we do
         except filelock.Timeout:
@@ -94,8 +102,8 @@ class RunDir:
         same_end = all(getattr(own, key) == getattr(config.train, key) for key in ("length", "target", "max_seconds"))
         return same_end and self.read_summary().get("status") == "completed" and self.report_file.exists()
 
-    def is_running(self) -> bool:
-        """Whether a live process holds the run."""
+    def is_running(self) -> bool | None:
+        """Whether a live process holds the run; None where that can't be seen."""
         if not Path(self._lock.lock_file).exists():
             return False
         try:
@@ -103,8 +111,8 @@ class RunDir:
                 return False
         except filelock.Timeout:
             return True
-        except OSError:
-            return False
+        except OSError:  # another user's, or on a disk that is read-only
+            return None
 
     def with_model(self) -> Self:
         """This run, if it has a trained model. Raises RunError, with the command that makes one, where it has none."""
@@ -182,14 +190,25 @@ def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> 
         return RunDir.open(resume)
     if resume is not None and run_dir is None:
         raise RunError("--resume auto needs --run-dir: the directory to start in or to go on with")
-    run = RunDir(Path(run_dir) if run_dir is not None else new_path(name))
+    run = RunDir(Path(run_dir)) if run_dir is not None else RunDir(_free_path(name), new_name=name)
     if not (resume and run.exists()):
         _check_new(run.path)
     return run
 
 
-def new_path(name: str, parent: Path = Path("runs")) -> Path:
-    """`runs/<name>-<YYYYmmdd-HHMMSS>`, with a number behind it where that is taken."""
+def make_new(name: str, parent: Path = Path("runs")) -> Path:
+    """A new directory `<name>-<YYYYmmdd-HHMMSS>`, with a number behind it where that is taken.
+
+    It is made as its name is chosen, since other processes may choose one in the same second.
+    """
+    while True:
+        path = _free_path(name, parent)
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+
+
+def _free_path(name: str, parent: Path = Path("runs")) -> Path:
     first = parent / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = first, 2
     while path.exists():

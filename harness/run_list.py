@@ -19,6 +19,9 @@ _WIDE = 10_000  # what goes into a pipe or a file is not cut
 def find_runs(folder: Path) -> list[dict[str, Any]]:
     """Name, path, status, test accuracy, images/s and age in seconds of each run in `folder`, newest last.
 
+    The status is that of the summary; "interrupted" where that says "running" and no process holds the run, "running?"
+    where its lock can't be opened to see.
+
     Raises RunError where there is no such folder.
     """
     if not os.path.isdir(folder):
@@ -54,8 +57,9 @@ def _row(run: RunDir) -> dict[str, Any]:
     except RunError:
         summary = {"status": "unreadable"}
     status = summary.get("status", "unreadable")
-    if status == "running" and not run.is_running():
-        status = "interrupted"  # killed: nobody was left to say so
+    if status == "running":
+        # A run that was killed left nobody to say so.
+        status = {True: "running", False: "interrupted", None: "running?"}[run.is_running()]
     test = summary.get("test")
     test = test if isinstance(test, dict) else {}
     return {

@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from harness.streams import lasting
+
 LOG_VARIABLE = "HARNESS_TENSORFLOW_LOG"
 """Names the file for them in a worker that has no run; `harness launch` sets it."""
 _LOGGERS = ("tensorflow", "absl")
@@ -25,8 +27,7 @@ def divert() -> None:
     global _buffer
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         return
-    sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    sys.stderr = lasting(sys.stderr, os.dup(2))
     _buffer = os.memfd_create("tensorflow")
     os.dup2(_buffer, 2)
 

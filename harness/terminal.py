@@ -1,23 +1,23 @@
 """What the user reads while a command runs: the terminal's lines, and the same lines in the run's log.txt, among
 TensorFlow's own."""
 
-import io
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from rich.console import Console
 
 from harness import tensorflow_lines
+from harness.streams import lasting
 
 
 class Terminal:
     """Prints lines to standard output unless `quiet`, and keeps them for the log in any case."""
 
     def __init__(self, quiet: bool = False) -> None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # a terminal that can't show × gets a question mark
-        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True, quiet=quiet, markup=False, emoji=False)
+        output = lasting(sys.stdout)
+        self.console = Console(file=output, highlight=False, soft_wrap=True, quiet=quiet, markup=False, emoji=False)
         self.quiet = quiet
         self._before_log: list[str] = []
         self._log: IO[str] | None = None
@@ -25,7 +25,7 @@ class Terminal:
     @property
     def is_live(self) -> bool:
         """Whether a progress bar can be drawn."""
-        return self.console.is_terminal and not self.quiet
+        return self.console.file.isatty() and not self.quiet  # the console would believe FORCE_COLOR
 
     def line(self, text: str) -> None:
         """Print one or more whole lines."""
@@ -34,7 +34,8 @@ class Terminal:
 
     def warning(self, text: str) -> None:
         """Print a line to standard error, quiet or not."""
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(f"warning: {text}", file=sys.stderr, flush=True)
         self.log(f"warning: {text}")
 
     def log(self, text: str) -> None:

@@ -4,6 +4,7 @@ import faulthandler
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -99,18 +100,20 @@ def call(
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
         capfd.readouterr()
-        errors, descriptor = sys.stderr, os.dup(2)
+        output, errors, descriptor = sys.stdout, sys.stderr, os.dup(2)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
             with pytest.raises(SystemExit) as ended:
                 main()
         finally:  # what a process of its own would take with it
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             os.dup2(descriptor, 2)
             os.close(descriptor)
-            if sys.stderr is not errors:
-                sys.stderr.close()
-                sys.stderr = errors
+            sys.stdout.close()
+            sys.stderr.close()
+            sys.stdout, sys.stderr = output, errors
             faulthandler.enable(file=pytestconfig.stash[fault_handler_stderr_fd_key])
-        sys.stdout.flush()
         return Result(ended.value.code or 0, *capfd.readouterr())
 
     return run

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -260,6 +261,15 @@ class TestLocate:
             path.mkdir(parents=True)
             seconds.add(path.name)
         assert len(seconds) == 3
+
+    def test_runs_that_are_begun_in_the_same_second_get_a_directory_each(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        runs = [locate("digits", None, None) for _ in range(3)]  # before any of them has made its own
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(RunDir.lock, runs))
+        assert len({run.path for run in runs}) == len(list((tmp_path / "runs").iterdir())) == 3
+        for run in runs:
+            run.unlock()
 
     def test_auto_starts_where_nothing_is(self, tmp_path):
         assert not locate("x", tmp_path / "new", "auto").exists()

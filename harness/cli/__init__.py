@@ -8,6 +8,7 @@ from functools import cache
 
 import click
 
+from harness import stop_signals, streams
 from harness.cli.compare import compare
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
@@ -53,6 +54,8 @@ def main() -> None:
 
     A crash, and SIGQUIT (Ctrl-\\), write the Python stacks to standard error before they end the process.
     """
+    streams.make_last()
+    stop_signals.raise_for_signals()
     faulthandler.enable(file=_standard_error())
     faulthandler.register(signal.SIGQUIT, file=_standard_error(), all_threads=True, chain=True)
     try:
@@ -65,9 +68,9 @@ def main() -> None:
     except click.ClickException as error:
         print(f"error: {error.format_message()}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except click.Abort:
+    except click.Abort as abort:
         print("stopped", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(128 + getattr(abort.__cause__, "signal_number", signal.SIGINT))
     except Stopped as stop:
         print(stop, file=sys.stderr)
         sys.exit(stop.exit_code)

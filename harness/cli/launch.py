@@ -4,11 +4,15 @@ import os
 import shutil
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.run import train
 from harness.cli.startup import check_devices
+
+if TYPE_CHECKING:
+    from harness.config.cluster import ClusterSection
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -33,10 +37,10 @@ def launch(
     After a failure all start again from the newest checkpoint, --max-restarts times.
     """
     from harness.config import load
-    from harness.errors import ConfigError, UserError
+    from harness.errors import UserError
     from harness.launch import Plan, run
     from harness.resources import share_gpus, share_logical_cpus
-    from harness.run_dir import locate
+    from harness.run_dir import RunDir, locate, make_new
 
     name, *arguments = command
     if name != "train":
@@ -46,33 +50,27 @@ def launch(
         raise click.UsageError("--dry-run trains nothing that could be launched: harness train CONFIG --dry-run")
     config = load(given["config"], given["assignments"])
     section = config.cluster
-    if section.strategy not in ("auto", "multi_worker"):
-        raise ConfigError(f"cluster.strategy: {section.strategy} is for one process: launch needs auto or multi_worker")
-    if section.gpus is not None:
-        raise ConfigError("cluster.gpus names the GPUs of one process: set CUDA_VISIBLE_DEVICES for launch instead")
-    if section.logical_gpus is not None:
-        raise ConfigError("cluster.logical_gpus is for one process: leave it out, or use harness train")
+    _check_for_several(section)
     at = locate(given["run_name"] or config.name, given["run_dir"], given["resume"])
     if at.exists():
         at.check_same(config)
+    is_new, has_new_logs = not at.path.exists(), not at.logs_dir.exists()
     logical_cpus = share_logical_cpus(workers, section.logical_cpus)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = None if logical_cpus else share_gpus(workers, gpus_per_worker, visible)
+    if not given["resume"] and not given["run_dir"]:
+        at = RunDir(make_new(given["run_name"] or config.name))
+        arguments += ["--run-dir", str(at.path)]
     plan = Plan(
-        command=[
-            name,
-            *arguments,
-            *logical_cpus,
-            *([] if given["resume"] or given["run_dir"] else ["--run-dir", str(at.path)]),
-        ],
+        command=[name, *arguments, *logical_cpus],
         workers=workers,
         logs=at.logs_dir,
-        gpus=None if logical_cpus else share_gpus(workers, gpus_per_worker, visible),
+        gpus=gpus,
         max_restarts=max_restarts,
         restart_arguments=[] if given["resume"] else ["--resume", "auto"],
         hang_timeout=hang_timeout,
         start_allowance=section.start_timeout,
     )
-    is_new, has_new_logs = not at.path.exists(), not at.logs_dir.exists()
     check_devices()
     exit_code = run(plan)
     if exit_code == UserError.exit_code and not at.exists():  # a mistake leaves nothing behind
@@ -82,3 +80,14 @@ def launch(
             with suppress(OSError):
                 at.path.rmdir()
     sys.exit(exit_code)
+
+
+def _check_for_several(section: "ClusterSection") -> None:
+    from harness.errors import ConfigError
+
+    if section.strategy not in ("auto", "multi_worker"):
+        raise ConfigError(f"cluster.strategy: {section.strategy} is for one process: launch needs auto or multi_worker")
+    if section.gpus is not None:
+        raise ConfigError("cluster.gpus names the GPUs of one process: set CUDA_VISIBLE_DEVICES for launch instead")
+    if section.logical_gpus is not None:
+        raise ConfigError("cluster.logical_gpus is for one process: leave it out, or use harness train")

@@ -71,10 +71,10 @@ def gpu_check(quick: bool, out: Path | None) -> None:
     from harness.gpu_check.check import check
     from harness.gpu_check.plan import plan, this_machine
     from harness.gpu_check.report import JSON_FILE
-    from harness.run_dir import check_out, new_path
+    from harness.run_dir import check_out, make_new
 
     machine = this_machine()
-    folder = out or new_path("gpu-check", Path())
+    folder = out or make_new("gpu-check", Path())
     check_out(folder, JSON_FILE)
     report = check(plan(machine, quick), folder, click.echo)
     for line in report.failed():
@@ -99,7 +99,7 @@ def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: i
     from harness.chaos import FAULTS, as_text, run
     from harness.config import load
     from harness.errors import ConfigError
-    from harness.run_dir import new_path
+    from harness.run_dir import make_new
 
     checked = load(config, assignments)
     chosen = list(FAULTS) if faults is None else faults.split(",")
@@ -107,7 +107,7 @@ def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: i
         if fault not in FAULTS:
             raise ConfigError(f"--faults: {fault!r} is not one of {', '.join(FAULTS)}")
     check_devices()
-    folder = new_path(f"chaos-{checked.name}")
+    folder = make_new(f"chaos-{checked.name}")
     outcomes = run(checked, chosen, seed, folder, (lambda line: None) if as_json else click.echo)
     if as_json:
         click.echo(json.dumps([{**asdict(outcome), "passed": outcome.passed} for outcome in outcomes], indent=2))

@@ -8,7 +8,7 @@ is one line of JSON in each direction: the cluster as that worker sees it, its p
 import asyncio
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,16 +18,21 @@ from harness.errors import ConfigError, DeviceError, WorkerMissing
 
 _SECONDS_BETWEEN_TRIES = 0.2
 _SECONDS_PER_HELLO = 10
+_SECONDS_OF_SILENCE = 5
+_MOST_NAMED = 3
 _LONGEST_HELLO = 2**20
 
 
-def meet(membership: Membership, config: Mapping[str, Any], timeout: float) -> None:
+def meet(
+    membership: Membership, config: Mapping[str, Any], timeout: float, say: Callable[[str], None] = lambda text: None
+) -> None:
     """Return as soon as all workers have exchanged hellos.
 
     Args:
         membership: the cluster and our place in it.
         config: flat `section.key` → value, of what all workers must have in common.
         timeout: seconds to wait for the others.
+        say: is told, where they take longer than a few seconds, who is awaited.
 
     Raises:
         WorkerMissing: naming those that have not shown up within `timeout`.
@@ -36,7 +41,7 @@ def meet(membership: Membership, config: Mapping[str, Any], timeout: float) -> N
     """
     if len(membership.workers) == 1:
         return
-    hellos = asyncio.run(_Meeting(membership, config).held(timeout))
+    hellos = asyncio.run(_Meeting(membership, config).held(timeout, say))
     first = hellos[0]["config"]
     for index, hello in sorted(hellos.items()):
         other = hello["config"]
@@ -59,19 +64,23 @@ class _Meeting:
     strangers: dict[str, str] = field(default_factory=dict)
     """What was met that is no worker of this cluster, by where it was met."""
 
-    async def held(self, timeout: float) -> dict[int, dict[str, Any]]:
+    async def held(self, timeout: float, say: Callable[[str], None]) -> dict[int, dict[str, Any]]:
         """Every worker's hello, our own among them."""
         us, workers = self.membership.index, self.membership.workers
         self._ours = {"workers": list(workers), "index": us, "config": dict(self.config)}
         server = await asyncio.start_server(self._answer, sock=_listening(workers[us]), limit=_LONGEST_HELLO)
         self._all_asked = asyncio.Event()
         asking = [self._ask(index) for index in range(len(workers)) if index != us]
+        late = asyncio.get_running_loop().call_later(
+            _SECONDS_OF_SILENCE, lambda: say(f"{self._who_is_awaited()}, for {timeout:g} s (cluster.start_timeout)")
+        )
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.gather(self._all_asked.wait(), *asking)
         except TimeoutError:
             raise WorkerMissing(self._who_is_missing(timeout)) from None
         finally:
+            late.cancel()
             server.close()
         return self.answers | {us: self._ours}
 
@@ -119,6 +128,17 @@ class _Meeting:
             self.strangers[where] = f"{where} is worker {hello['index']} of another cluster: {hello['workers']}"
             return None
         return int(hello["index"])  # of the same list, so a place in it, as `detect` has seen to
+
+    def _who_is_awaited(self) -> str:
+        workers, source = self.membership.workers, self.membership.source
+        variable = {"Slurm": "SLURM_STEP_NUM_TASKS", "Kubernetes": "HARNESS_WORKERS"}.get(source, source)
+        missing = [index for index in range(len(workers)) if index not in (self.membership.index, *self.answers)]
+        named = [f"worker {index} ({workers[index]})" for index in missing[:_MOST_NAMED]]
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        return (
+            f"waiting for {', '.join(named) or 'the others to reach us'}{more} of the {len(workers)} workers that "
+            f"{variable} names (cluster.strategy=single or mirrored trains without them)"
+        )
 
     def _who_is_missing(self, timeout: float) -> str:
         problems = []

@@ -64,6 +64,7 @@ def connect(
     environment: Mapping[str, str] = os.environ,
     common: Mapping[str, Any] | None = None,
     train: TrainSection | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Cluster:
     """Set up the devices that `section` asks for, meet the other workers and build the strategy; once per process.
 
@@ -72,6 +73,7 @@ def connect(
         environment: where a cluster may be named.
         common: flat `section.key` → value, of what all workers must have alike.
         train: the config's section of that name, for how GPUs round and add; None for the defaults.
+        say: is told who is awaited, where that takes longer than a few seconds.
 
     Raises DeviceError, listing what exists, where the devices are not there; WorkerMissing or ConfigError where
     another worker is not there or has another config.
@@ -94,7 +96,7 @@ def connect(
         disable_op_determinism()
 
     if members is not None:
-        meet(members, {**(common or {}), "devices of a worker": len(devices or ["CPU:0"])}, section.start_timeout)
+        meet(members, {**(common or {}), "devices of a worker": len(devices or ["CPU:0"])}, section.start_timeout, say)
         return _multi_worker(section, members, devices or ["CPU:0"], gpus)
     if section.strategy == "multi_worker":
         raise DeviceError(

@@ -16,6 +16,7 @@ from harness.cluster.strategy import Cluster, describe_device
 from harness.config import Config
 from harness.data.sources import Split
 from harness.errors import HarnessError, NonFiniteLoss, RunError, WorkerLost
+from harness.stop_signals import StopSignals
 from harness.training.checkpoint import Checkpoint, with_packed_moments
 from harness.training.clock import Clock
 from harness.training.compile import compiled_chunk
@@ -23,7 +24,6 @@ from harness.training.evaluate import Evaluator
 from harness.training.events import Events
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
 from harness.training.state import State, weights_sha256
-from harness.training.stop import StopSignals
 from harness.training.writers import Row, Writer
 
 _CHUNK_SECONDS = 2.0

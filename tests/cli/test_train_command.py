@@ -244,3 +244,15 @@ def read_until(terminal: int, pattern: bytes, process: subprocess.Popen[bytes], 
             except OSError:  # the process is gone, and with it the terminal's other end
                 raise AssertionError(f"ended with {process.wait()}: {shown[-2000:]!r}") from None
     return shown
+
+
+def test_a_dry_run_meets_nobody(call, small_config, monkeypatch):
+    step = {"NUM_TASKS": "4", "NODELIST": "localhost", "TASKS_PER_NODE": "4"}
+    for name, value in {f"SLURM_STEP_{name}": value for name, value in step.items()}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    ended = call("train", small_config, "--dry-run")
+    assert ended.exit_code == 0
+    assert "workers   4 (Slurm), taken to be like this one: a dry run meets nobody" in ended.stdout
+    assert "4 replicas" in ended.stdout

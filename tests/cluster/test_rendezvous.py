@@ -73,6 +73,17 @@ def test_a_worker_that_never_shows_up_is_named(missing: int) -> None:
         assert answer == f"WorkerMissing {expected}"
 
 
+def test_after_five_seconds_it_is_said_who_is_awaited_and_which_variable_names_them() -> None:
+    workers = addresses(5)
+    said: list[str] = []
+    with pytest.raises(WorkerMissing):
+        meet(Membership(workers, 1, "Slurm"), CONFIG, 5.5, said.append)
+    awaited = ", ".join(f"worker {index} ({workers[index]})" for index in (0, 2, 3))
+    (line,) = said
+    assert line.startswith(f"waiting for {awaited} and 1 more of the 5 workers that SLURM_STEP_NUM_TASKS names")
+    assert line.endswith("for 5.5 s (cluster.start_timeout)")
+
+
 @pytest.mark.parametrize("odd", [1, 2])
 def test_a_worker_with_another_config_is_named_to_all(odd: int) -> None:
     workers = addresses(3)

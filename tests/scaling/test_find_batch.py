@@ -462,8 +462,8 @@ def test_no_try_outlives_the_search(number: int, script: Path, small_config: Pat
         assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
         assert os.getsid(pid) == pid, "a terminal's Ctrl-C must not reach it by itself"
         process.send_signal(number)
-        assert process.wait(10) == (130 if number == signal.SIGINT else -number)
-        assert [text.strip() for text in process.communicate()] == ["", "stopped" if number == signal.SIGINT else ""]
+        assert process.wait(10) == (-number if number == signal.SIGKILL else 128 + number)
+        assert [text.strip() for text in process.communicate()] == ["", "" if number == signal.SIGKILL else "stopped"]
     end = time.monotonic() + 5
     while is_alive(pid) and time.monotonic() < end:
         time.sleep(0.02)

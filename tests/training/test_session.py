@@ -12,12 +12,12 @@ from harness.config import Config
 from harness.data.sources import Split
 from harness.errors import RunError
 from harness.models.build import builder
+from harness.stop_signals import StopSignals
 from harness.training.checkpoint import Checkpoint
 from harness.training.chunk import ChunkResult
 from harness.training.events import Events
 from harness.training.session import Session
 from harness.training.state import State
-from harness.training.stop import StopSignals
 from harness.training.writers import MetricsFile
 
 

@@ -23,8 +23,8 @@ from harness.scaling.experiment.plan import Setting, expected_trials, next_setti
 from harness.scaling.experiment.progress import ProgressTable
 from harness.scaling.tables import trials
 from harness.scaling.tables.trials import Trial
+from harness.stop_signals import StopSignals
 from harness.terminal import Terminal
-from harness.training.stop import StopSignals
 
 _MOST_IDLE_STARTS = 3
 """Of a trial that was stopped by a signal, such as that of a cluster that needs its node back, and got no further."""
