@@ -84,6 +84,24 @@ def reaching(model: keras.Model, layer: str) -> tuple[NDArray[np.bool_], NDArray
     return _needed(whole, target, 0), _needed(whole, target, 1)
 
 
+def unit_of_all(model: keras.Model, layer: str, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Of an image of that size, rows and columns, the unit of a layer that sees just all of it, padding not counted:
+    its row and column in the layer's maps. None where there is none, or a layer on the way has no window."""
+    part = _part(model, layer)
+    if _calls_a_layer_again(part):
+        return None
+    pixels = keras.Input((*size, part.inputs[0].shape[3]))
+    smaller = keras.models.clone_model(part, input_tensors=[pixels])
+    found = []
+    for axis in (0, 1):
+        fields = _uncut(smaller, axis)
+        units = [] if fields is None else np.flatnonzero((fields == [0, size[axis] - 1]).all(axis=1)).tolist()
+        if len(units) != 1:
+            return None
+        found.append(units[0])
+    return found[0], found[1]
+
+
 def _part(model: keras.Model, layer: str) -> keras.Model:
     (output,) = [operation.output for operation in operations(model) if operation.name == layer]
     return keras.Model(model.inputs, output)

@@ -45,7 +45,7 @@ def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
         meaning = "in the colours of their three channels, grey for zero"
     else:
         bottom = _numbered(axes, canvas, len(values), 0.3, cmap=SIGNED, vmin=-limit, vmax=limit)
-        colour_bar(figure, _LEFT, bottom + 0.12, 2.6, SIGNED, -limit, limit, "weight, one scale for all filters")
+        colour_bar(axes, _LEFT, bottom + 0.12, 2.6, SIGNED, -limit, limit, "weight, one scale for all filters")
         reading = (
             "Red adds where the image is bright, blue subtracts, white does not care. Red beside blue finds edges; one "
             "colour alone finds bright or dark areas."
@@ -92,7 +92,7 @@ def feature_maps_picture(
             axes, canvas, len(values), top + _HEADING, numbers[layer].step, cmap=UNSIGNED, vmin=low, vmax=high
         )
         bar = _WIDTH - _RIGHT - 2.0
-        colour_bar(figure, bar, top + 0.02, 2.0, UNSIGNED, low, high, "")
+        colour_bar(axes, bar, top + 0.02, 2.0, UNSIGNED, low, high, "")
         top = bottom + 0.3
     return Picture(
         name=f"features-{label}",

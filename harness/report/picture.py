@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
@@ -26,6 +28,8 @@ INK, MUTED = "#1a1a1a", "#666666"
 GAP = (0.55, 0.66, 0.78)
 """Between pictures that are black, white and grey themselves."""
 _DPI = 96
+_BAR = 0.12
+"""Inches: how thick a colour bar is."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +107,19 @@ def _nearest(low: float, high: float, count: int) -> tuple[int, NDArray[np.intp]
     return first, np.clip(np.ceil(parts) - 1, 0, count - 1).astype(np.intp)
 
 
-def colour_bar(
-    figure: Figure, x: float, y: float, length: float, map_name: str, low: float, high: float, label: str
-) -> None:
-    """A horizontal colour bar of that many inches, x and y as in `blank`, its label under it."""
-    width, height = figure.get_size_inches()
-    thickness = 0.12
-    bar = figure.add_axes((x / width, 1 - (y + thickness) / height, length / width, thickness / height))
-    figure.colorbar(ScalarMappable(Normalize(low, high), map_name), cax=bar, orientation="horizontal")
-    bar.set_xlabel(label, fontsize=9, color=INK, labelpad=2)
-    bar.tick_params(labelsize=8, colors=INK, length=2)
+def colour_bar(axes: Axes, x: float, y: float, length: float, cmap: str, low: float, high: float, label: str) -> None:
+    """A horizontal colour bar of that many inches in axes made by `blank`, its values and its label under it.
+
+    Drawn here: axes and a colour bar of Matplotlib's take longer than all else in a picture, and a page has forty.
+    """
+    place(axes, np.linspace(low, high, 256)[np.newaxis], x, y, length, _BAR, cmap, low, high)
+    axes.add_patch(Rectangle((x, y), length, _BAR, facecolor="none", edgecolor=INK, linewidth=0.6))
+    ticks = [value for value in MaxNLocator(4).tick_values(low, high) if low <= value <= high]
+    places = [x + length * (value - low) / (high - low) for value in ticks]
+    axes.vlines(places, y + _BAR, y + _BAR + 0.03, color=INK, linewidth=0.6)
+    for at, value in zip(places, ticks, strict=True):
+        axes.text(at, y + _BAR + 0.05, f"{value:.3g}", fontsize=8, color=INK, ha="center", va="top")
+    axes.text(x + length / 2, y + _BAR + 0.2, label, fontsize=9, color=INK, ha="center", va="top")
 
 
 def mosaic(tiles: NDArray[Any], columns: int, gap_colour: float | tuple[float, ...] = np.nan) -> NDArray[np.float32]:

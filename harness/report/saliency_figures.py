@@ -2,10 +2,12 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from contourpy import contour_generator
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
 from harness.insight.saliency import METHODS
@@ -93,7 +95,9 @@ def saliency_picture(
             centre = block * block_width + _LABEL + column * step + wide / 2
             heading = "\n".join(textwrap.wrap(heading, _HEADING_LETTERS))
             axes.text(centre, _TOP - 0.1, heading, ha="center", va="bottom", fontsize=9.5, color=INK)
+    outlines: dict[str, list[NDArray[np.float64]]] = {"black": [], "white": []}
     for index, image in enumerate(images):
+        outline = _outline(image, wide, tall)
         left, top = index // per_block * block_width + _LABEL, _TOP + index % per_block * line
         _label(axes, left - 0.1, top, labels[index], probabilities[index], names[index])
         place(axes, displayable(image), left, top, wide, tall)
@@ -103,11 +107,13 @@ def saliency_picture(
             limit = max(float(np.abs(method_maps[index]).max()), 1e-12)
             cmap, low = (SIGNED, -limit) if signed else (UNSIGNED, 0.0)
             place(axes, method_maps[index], left, top, wide, tall, cmap, low, limit)
-            _outline(axes, image, left, top, wide, tall, "black" if signed else "white")
+            outlines["black" if signed else "white"] += [line + np.array([left, top]) for line in outline]
+    for colour, lines in outlines.items():
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.7, alpha=0.75), autolim=False)
     for place_of_bar, signed in enumerate(signs):
         left = _LABEL + place_of_bar * _BAR_STEP
         label = "for (red) and against (blue)" if signed else "share of the map's own largest value"
-        colour_bar(figure, left, height - 0.5, 2.6, SIGNED if signed else UNSIGNED, -signed, 1, label)
+        colour_bar(axes, left, height - 0.5, 2.6, SIGNED if signed else UNSIGNED, -signed, 1, label)
     predicted = probabilities.argmax(axis=1)
     notes = "; ".join(METHODS[method].note for method in maps)
     shown = "; ".join(
@@ -142,9 +148,11 @@ def _label(
         axes.text(right, top + y, text, ha="right", va="center", parse_math=False, **style)
 
 
-def _outline(axes: Axes, image: NDArray[Any], left: float, top: float, wide: float, tall: float, colour: str) -> None:
+def _outline(image: NDArray[Any], wide: float, tall: float) -> list[NDArray[np.float64]]:
+    """Where the image, that large and in the corner, changes from dark to bright: lines of points (x, y)."""
     grey = image.mean(axis=-1)
-    if grey.min() < 127.5 < grey.max():
-        x = left + wide * (np.arange(grey.shape[1]) + 0.5) / grey.shape[1]
-        y = top + tall * (np.arange(grey.shape[0]) + 0.5) / grey.shape[0]
-        axes.contour(x, y, grey, levels=[127.5], colors=colour, linewidths=0.7, alpha=0.75)
+    if min(grey.shape) < 2:
+        return []
+    x = wide * (np.arange(grey.shape[1]) + 0.5) / grey.shape[1]
+    y = tall * (np.arange(grey.shape[0]) + 0.5) / grey.shape[0]
+    return cast("list[NDArray[np.float64]]", contour_generator(x, y, grey).lines(127.5))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from harness.event_files import file_errors
+from harness.event_files import file_errors, write_png
 from harness.report.picture import Picture
 
 
@@ -15,7 +15,7 @@ def write_images(directory: Path, pictures: Iterable[Picture], step: int) -> Non
     """Write the pictures into a sub-run of their own at `directory`, in place of what stood there."""
     shutil.rmtree(directory, ignore_errors=True)
     writer = tf.summary.create_file_writer(str(directory))
-    with writer.as_default(step=step):
+    with writer.as_default():
         for picture in pictures:
-            tf.summary.image(picture.name.replace("-", "/", 1), tf.io.decode_png(picture.png, channels=3)[None])
+            write_png(picture.name.replace("-", "/", 1), picture.png, step)
     writer.close()

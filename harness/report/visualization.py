@@ -56,9 +56,10 @@ def visualize(
         known = known_times(run.insight_file, subject)
         look = Look.into(subject, asked, config.seed, request, known, progress)
         training, config_text = _training(subject, rows), run.config_file.read_text()
+        drawn = [*training.pictures, _matrix(subject)]
 
         def write(filters: Filters) -> None:
-            pictures = [*training.pictures, _matrix(subject), *look.pictures(filters)]
+            pictures = [*drawn, *look.pictures(filters)]
             html = render(look.page(training, filters, summary, config_text))
             _write(run.path, html, look.as_json(filters), pictures)
             write_images(run.tensorboard_dir / "figures", pictures, summary["steps"])
@@ -84,11 +85,12 @@ def visualize_model(
         known = known_times(out / "insight.json", subject)
         look = Look.into(subject, asked, 0, request, known, progress)
         result = Section("Result", _result(subject), confusion=_confusion(subject))
+        matrix = _matrix(subject)
         out.mkdir(parents=True, exist_ok=True)
 
         def write(filters: Filters) -> None:
             html = render(look.page(result, filters, {}, ""))
-            _write(out, html, look.as_json(filters), [_matrix(subject), *look.pictures(filters)])
+            _write(out, html, look.as_json(filters), [matrix, *look.pictures(filters)])
 
         _write_twice(write, subject, asked, 0, progress)
     return out / "report.html"

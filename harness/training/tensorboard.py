@@ -19,7 +19,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from harness.config import Config, dump
 from harness.data.sources import Split
-from harness.event_files import file_errors
+from harness.event_files import file_errors, write_png
 from harness.training import noise_scale
 from harness.training.state import State
 from harness.training.writers import Row, Writer
@@ -107,9 +107,9 @@ class TensorBoard(Writer):
 
     @file_errors
     def image(self, step: int, tag: str, png: bytes) -> None:
-        """Write a picture of `step`, in colour, under `tag`."""
-        with self._file("train").as_default(step):
-            tf.summary.image(tag, tf.io.decode_png(png, channels=3)[None])
+        """Write a picture of `step` under `tag`."""
+        with self._file("train").as_default():
+            write_png(tag, png, step)
 
     def _file(self, split: str) -> Any:
         if split not in self._files:

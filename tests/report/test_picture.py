@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from harness.report.picture import Picture, blank, displayable, mosaic, place, png, with_own_names
+from harness.report.picture import Picture, blank, colour_bar, displayable, mosaic, place, png, with_own_names
 
 
 def test_place_draws_what_it_is_given_where_it_is_told() -> None:
@@ -49,3 +49,17 @@ def test_displayable_keeps_three_channels_and_makes_others_grey() -> None:
     colour = np.array([[[0, 51, 255]]], np.uint8)
     np.testing.assert_allclose(displayable(colour), [[[0, 0.2, 1]]], rtol=1e-6)
     np.testing.assert_allclose(displayable(colour[..., 1:2]), [[[0.2, 0.2, 0.2]]], rtol=1e-6)
+
+
+def test_a_colour_bar_runs_from_its_least_to_its_largest_value_with_ticks_between() -> None:
+    figure, axes = blank(2, 1)
+    colour_bar(axes, 0.5, 0.25, 1.0, "gray", -1, 1, "weight")
+    words = [text.get_text() for text in axes.texts]
+    assert words == ["-1", "-0.5", "0", "0.5", "1", "weight"]
+    places = [text.get_position()[0] for text in axes.texts]
+    np.testing.assert_allclose(places, [0.5, 0.75, 1, 1.25, 1.5, 1])
+    drawn = np.asarray(Image.open(io.BytesIO(png(figure))).convert("L")).astype(int)
+    bar = drawn[30, 50:142]  # half an inch from the left, a quarter from above, without its frame
+    assert bar[0] <= 6
+    assert bar[-1] >= 249
+    assert (np.diff(bar) >= 0).all()

@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import shutil
 from collections import Counter
@@ -94,6 +95,10 @@ def test_tensorboard_shows_the_same_images_at_the_last_step(run: RunDir) -> None
     images = tensorboard_images(run)
     assert set(images) == {name.replace("-", "/", 1) for name in figures(run)}
     assert {image.step for shown in images.values() for image in shown} == {8}
+    for name, png in figures(run).items():
+        width, height, shown = tf.make_ndarray(images[name.replace("-", "/", 1)][0].tensor_proto).tolist()
+        assert shown == png
+        assert (int(width), int(height)) == Image.open(io.BytesIO(png)).size
 
 
 def test_again_gives_the_same_bytes_and_no_second_set_in_tensorboard(run: RunDir, tmp_path: Path) -> None:

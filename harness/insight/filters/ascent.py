@@ -24,6 +24,8 @@ _SMOOTHNESS = 0.1
 at it with four times that: less than the unit does, so that they don't override what it wants of most pixels."""
 _STILL = 0.25
 """The last share of the steps, without jitter: what was blurred by it becomes sharp."""
+_BEYOND = 4
+"""Pixels around those that jitter brings before a unit, which are smoothed as they would be in the whole image."""
 
 _Run = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -41,6 +43,7 @@ class Ascended(NamedTuple):
 def ascend(
     model: keras.Model,
     units: NDArray[np.integer],
+    shape: tuple[int, int, int],
     window: tuple[slice, slice],
     *,
     seeds: int,
@@ -56,21 +59,33 @@ def ascend(
     model is shown is shifted by up to `jitter` pixels, what leaves it on one side coming in on the other. Many starts
     go at once, as many as memory allows; an image depends on its unit and the seed alone.
 
+    Where the model takes the window alone, of the pixels around it only those that jitter brings in are there besides,
+    and a few more.
+
     Args:
-        model: functional, from raw pixels to (n, units).
+        model: functional, from raw pixels to (n, units): those of the image, or of the window alone.
         units: (n,) which of them.
+        shape: the image's height, width and channels.
         window: the rows and columns that are returned; the rest is grey when the image is scored.
         seeds: how many starts; `seed` draws their noise, and the jitter.
     """
-    shape = image_shape(model)
-    run = _compiled(model, window, steps, jitter)
+    alone = image_shape(model) != shape
+    margin = jitter + _BEYOND if alone else 0
+    rows, columns = window
+    if alone:  # the canvas goes on at the other side of the image where that ends
+        places = (np.arange(of.start - margin, of.stop + margin) for of in window)
+        canvas = np.ix_(*(place % side for place, side in zip(places, shape[:2], strict=True)))
+        rows = columns = slice(None)
+    else:
+        canvas = np.ix_(*map(np.arange, shape[:2]))
+    run = _compiled(model, (rows, columns), steps, jitter, margin)
     best = np.zeros((len(units), *np.empty(shape)[window].shape), np.float32)
     of_starts = np.full((len(units), seeds), -np.inf, np.float32)
     starts = [(place, unit, number) for place, unit in enumerate(units.tolist()) for number in range(seeds)]
     chunk = images_at_once(model)
     for first in range(0, len(starts), chunk):
         some = starts[first : first + chunk]
-        began = np.stack([_start(shape, seed, unit, number) for _, unit, number in some])
+        began = np.stack([_start(shape, seed, unit, number)[canvas] for _, unit, number in some])
         images, scores = run(began, tf.constant([unit for _, unit, _ in some]), tf.constant(seed))
         for (place, _, number), image, score in zip(some, images.numpy(), scores.numpy(), strict=True):
             if score > of_starts[place].max():
@@ -84,33 +99,40 @@ def _start(shape: tuple[int, int, int], seed: int, unit: int, number: int) -> ND
     return np.clip(_SHADES[number % len(_SHADES)] + noise, 0, 255).astype(np.float32)
 
 
-def _compiled(model: keras.Model, window: tuple[slice, slice], steps: int, jitter: int) -> _Run:
-    shape = image_shape(model)
-    inside = np.zeros((*shape[:2], 1), bool)
+def _compiled(model: keras.Model, window: tuple[slice, slice], steps: int, jitter: int, margin: int) -> _Run:
+    """From images with that margin around what the model takes, their units and the seed to the windows and scores."""
+    height, width, channels = image_shape(model)
+    middle = slice(margin, margin + height), slice(margin, margin + width)
+    inside = np.zeros((height, width, 1), bool)
     inside[window] = True
 
     def excitation(images: tf.Tensor, units: tf.Tensor) -> tf.Tensor:
         return tf.gather(infer(model, images), units, batch_dims=1)
 
+    # Without AutoGraph, whose translation of all that is called takes longer than the tracing.
     @tf.function(  # type: ignore[untyped-decorator]
+        autograph=False,
         input_signature=[
-            tf.TensorSpec((None, *shape), tf.float32),
+            tf.TensorSpec((None, height + 2 * margin, width + 2 * margin, channels), tf.float32),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((), tf.int32),
-        ]
+        ],
     )
     def run(images: tf.Tensor, units: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        for step in tf.range(steps):
+        def climbed(step: tf.Tensor, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             left = 1 - tf.cast(step, tf.float32) / steps
             reach = tf.where(left > _STILL, jitter, 0)
             shift = tf.random.stateless_uniform([2], tf.stack([seed, step]), -reach, reach + 1, tf.int32)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(images)
-                score = excitation(tf.roll(images, shift, axis=(1, 2)), units)
+                shown = tf.roll(images, shift, axis=(1, 2))[:, middle[0], middle[1]]
+                score = excitation(shown, units)
             # Smooth at first, and in the end what the unit wants.
             direction = _scaled(tape.gradient(score, images)) - left * _SMOOTHNESS * _variation_gradient(images)
-            images = tf.clip_by_value(images + left * _STEP * direction, 0.0, 255.0)
-        images = tf.where(inside, images, _GREY)
+            return step + 1, tf.clip_by_value(images + left * _STEP * direction, 0.0, 255.0)
+
+        _, images = tf.while_loop(lambda step, images: step < steps, climbed, [0, images])
+        images = tf.where(inside, images[:, middle[0], middle[1]], _GREY)
         return images[:, window[0], window[1]], excitation(images, units)
 
     # Traced here: TensorFlow takes functions that are made and called again and again for a mistake, and says so.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.filters.ascent import ascend
+from harness.insight.filters.window import of_window
 from harness.insight.layers import before_activation, centre_unit, convolution, image_shape
 from harness.insight.receptive_fields import receptive_fields
 from harness.models.logits import probabilities
@@ -78,11 +79,12 @@ def activation_maximization(
     """
     of = convolution(model, layer)
     rows, columns = receptive_fields(model, layer).middle()
-    part = keras.Model(model.inputs[0], centre_unit(before_activation(model, of)))
+    maps = before_activation(model, of)
+    part = of_window(model, maps, of, (rows, columns)) or keras.Model(model.inputs[0], centre_unit(maps))
     if jitter is None:
         jitter = min(rows.stop - rows.start, columns.stop - columns.start) // _SIDES_PER_JITTER
     units = np.arange(of.filters) if filters is None else np.array(filters, np.intp)
-    found = ascend(part, units, (rows, columns), seeds=seeds, seed=seed, steps=steps, jitter=jitter)
+    found = ascend(part, units, image_shape(model), (rows, columns), seeds=seeds, seed=seed, steps=steps, jitter=jitter)
     return OptimalPatches(found.images, found.scores, found.of_starts, rows, columns)
 
 
@@ -108,11 +110,11 @@ def class_optimal_images(
     Raises:
         UserError: the model takes images of any size.
     """
-    height, width, _ = image_shape(model)
+    shape = height, width, _ = image_shape(model)
     whole = slice(0, height), slice(0, width)
     if jitter is None:
         jitter = min(height, width) // _SIDES_PER_JITTER
     part = keras.Model(model.inputs[0], model.outputs[0])
-    found = ascend(part, classes, whole, seeds=seeds, seed=seed, steps=steps, jitter=jitter)
+    found = ascend(part, classes, shape, whole, seeds=seeds, seed=seed, steps=steps, jitter=jitter)
     says = probabilities(model, model.predict_on_batch(found.images))
     return OptimalImages(found.images, found.scores, says[np.arange(len(classes)), classes], found.of_starts)

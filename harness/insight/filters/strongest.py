@@ -112,7 +112,7 @@ def _compiled(
     """From images to each layer's largest values and their units, (n, filters), counted row by row of those reached;
     and to the least and the largest value after the activation, (n, filters)."""
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def run(images: tf.Tensor) -> list[_Extremes]:
         of_layers = []
         outputs = keras.tree.flatten(infer(through, images))

@@ -92,7 +92,7 @@ def _on_pixels(method: str, logits: keras.Model, images: NDArray[Any], labels: N
 # Compiled once for each model and layer, and not once for each call: the sanity check explains one model many times.
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+@tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _alpha_weighed(logits: keras.Model, layer: str, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)

@@ -143,12 +143,12 @@ def guided_backpropagation(logits: keras.Model, images: NDArray[Any], labels: ND
 # Compiled once for each model, and not once for each call: the sanity check explains one model many times.
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+@tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _absolute(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return _largest_sizes(_functional(logits), images, labels)
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+@tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _product(logits: Logits, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(images * _gradient(logits, images, logit_of(labels)), axis=-1)
 
@@ -165,12 +165,12 @@ def _noisy(
     return tf.reduce_max(tf.abs(total) / tf.cast(samples, tf.float32), axis=-1)
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+@tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _says(logits: Logits, images: tf.Tensor) -> tf.Tensor:
     return infer(logits, images)
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+@tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _gain(logits: Logits, images: tf.Tensor, baseline: tf.Tensor) -> tf.Tensor:
     """(n, classes)"""
     return infer(logits, images) - infer(logits, tf.fill(tf.shape(images), baseline))
@@ -201,6 +201,7 @@ def _largest_sizes(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> 
     return tf.reduce_max(gradient_sizes(model, images, labels), axis=-1)
 
 
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
 def _gradient(logits: Logits, images: tf.Tensor, score: Score) -> tf.Tensor:
     """∂ score / ∂ pixel, like the images."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:

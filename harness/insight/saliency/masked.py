@@ -34,6 +34,6 @@ def logits_under(logits: Logits, image: tf.Tensor, seen: NDArray[Any], shade: fl
     return np.asarray(found, np.float32)
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+@tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _says(logits: Logits, image: tf.Tensor, seen: tf.Tensor, shade: tf.Tensor) -> tf.Tensor:
     return infer(logits, shade + seen[..., tf.newaxis] * (image - shade))

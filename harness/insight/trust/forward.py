@@ -34,6 +34,6 @@ def probability(logits: Logits, outputs: NDArray[np.float32], labels: NDArray[An
     return of_labels
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+@tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _outputs(logits: keras.Model, images: tf.Tensor) -> tf.Tensor:
     return infer(logits, images)

@@ -22,10 +22,6 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
 
 def mean_over_images(values: NDArray[Any], bounds: tuple[float, float] | None = None, *, together: int = 1) -> Interval:
     """The mean of (n,) values, one an image, with Student's t interval over the images.

@@ -89,13 +89,7 @@ def test_what_is_not_known_is_left_out() -> None:
     assert mean_over_draws(np.array([[1.0, np.nan], [3.0, 5.0]])).mean == 2
 
 
-def test_zero_is_outside_or_inside() -> None:
-    assert mean_over_images(np.array([1.0, 1.1, 0.9, 1.2, 0.8])).excludes_zero
-    assert not mean_over_images(np.array([1.0, -1.1, 0.2, -0.3, 0.4])).excludes_zero
-
-
 def test_fewer_than_five_images_have_a_mean_and_no_interval() -> None:
     few = mean_over_images(np.array([1.0, 1.1, np.nan, 0.9, 1.0]))
     assert few.mean == 1
     assert np.isnan([few.low, few.high]).all()
-    assert not few.excludes_zero
