@@ -9,6 +9,7 @@ from typing import Any
 from harness import provenance
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
 from harness.config import Config
+from harness.config.duration import Duration
 from harness.errors import RunError, Stopped, WriteFailed
 from harness.run_dir import RunDir
 from harness.terminal import Terminal
@@ -16,6 +17,7 @@ from harness.training import tensorboard
 from harness.training.checkpoint import Checkpoint, Checkpoints, discard_behind, load_newest
 from harness.training.events import Events
 from harness.training.progress import ProgressLines
+from harness.training.schedule import WarmupThenDecay
 from harness.training.session import Session, devices
 from harness.training.state import weights_sha256
 from harness.training.tensorboard import TensorBoard
@@ -127,13 +129,35 @@ def _taken_up(
     step = newest.step if newest else 0
     if step > events.total_steps:
         raise RunError(f"{run.path} is at step {step:,} already, behind the end of {config.train.length}")
-    if newest and newest.header["identity"] != config.identity_hash():
+    planned = _planned_length(newest, run) if newest else config.train.length
+    if newest and newest.header["identity"] != config.with_length(planned).identity_hash():
         raise RunError(f"{run.path}: the checkpoint of step {step:,} was written under another config")
     discard_behind(run.checkpoints_dir, step)
     run.rewind_metrics(step)
     tensorboard.rewind(run.tensorboard_dir, step)
-    terminal.line(f"resume    {run.path} at step {step:,}{_promise(newest, config, cluster)}")
+    is_longer = planned != config.train.length
+    promise = "" if is_longer and config.schedule.name != "constant" else _promise(newest, config, cluster)
+    terminal.line(f"resume    {run.path} at step {step:,}{promise}")
+    if is_longer:
+        terminal.line(f"length    {planned} → {config.train.length}: {_new_plan(config, events, step)}")
     return newest
+
+
+def _planned_length(checkpoint: Checkpoint, run: RunDir) -> Duration:
+    """The `train.length` for which the steps up to the checkpoint were trained; in the run's config before 0.2.0."""
+    length = checkpoint.header.get("length")
+    return Duration.parse(length) if length else run.read_config().train.length
+
+
+def _new_plan(config: Config, events: Events, step: int) -> str:
+    name, peak = config.schedule.name, config.optimizer.learning_rate
+    rate = float(WarmupThenDecay(name, peak, events.warmup_steps, events.total_steps)(step))
+    if name == "constant":
+        return f"the learning rate stays {rate:.3g}"
+    return (
+        f"the learning rate is planned anew: {rate:.3g} from step {step:,} on, {name} to zero at step "
+        f"{events.total_steps:,}"
+    )
 
 
 def _promise(checkpoint: Checkpoint | None, config: Config, cluster: Cluster) -> str:

@@ -13,6 +13,7 @@ import filelock
 
 from harness.config import Config, dump, load
 from harness.errors import RunError, UserError
+from harness.run_names import RUNS, find, is_run
 
 _MEASURED = {
     "train": ("loss", "accuracy", "learning_rate"),
@@ -50,12 +51,9 @@ class RunDir:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """The run at `path`. Raises RunError where there is none."""
-        run = cls(Path(path))
-        _check_name(run.path)
-        if not run.exists():
-            raise RunError(f"{path} is no run directory: it has no config.yaml and summary.json")
-        return run
+        """The run called `path`: its path, or one of the names that `run_names.find` knows. Raises RunError."""
+        _check_name(Path(path))
+        return cls(find(path))
 
     def begin(self, config: Config) -> None:
         """Write the config and a summary that says "running", which make the directory a run. Raises RunError."""
@@ -67,7 +65,7 @@ class RunDir:
             raise RunError(f"can't write the run directory {self.path}: {error.strerror}") from None
 
     def exists(self) -> bool:
-        return os.path.isfile(self.config_file) and os.path.isfile(self.summary_file)
+        return is_run(self.path)
 
     def lock(self) -> None:
         """Make the directory where there is none, and hold it until `unlock` or this process ends, however it ends.
@@ -89,8 +87,14 @@ class RunDir:
         self._lock.release()
 
     def check_same(self, config: Config) -> None:
-        """Raise RunError, naming the keys, where `config` would train other weights than this run's own."""
-        then, now = self.read_config().identity(), config.identity()
+        """Raise RunError, naming the keys, where `config` would train other weights than this run's own.
+
+        It may be longer: the learning rate is then planned anew from the newest checkpoint on.
+        """
+        own = self.read_config()
+        length = own.train.length
+        longer = config.train.length.unit != length.unit or config.train.length.amount > length.amount
+        then, now = own.identity(), (config.with_length(length) if longer else config).identity()
         different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
         if different:
             changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
@@ -100,7 +104,8 @@ class RunDir:
         """Whether `config` asks for nothing that this run has not done, up to the report."""
         own = self.read_config().train
         same_end = all(getattr(own, key) == getattr(config.train, key) for key in ("length", "target", "max_seconds"))
-        return same_end and self.read_summary().get("status") == "completed" and self.report_file.exists()
+        is_whole = self.model_file.is_file() and self.report_file.exists()
+        return same_end and is_whole and self.read_summary().get("status") == "completed"
 
     def is_running(self) -> bool | None:
         """Whether a live process holds the run; None where that can't be seen."""
@@ -115,14 +120,18 @@ class RunDir:
             return None
 
     def with_model(self) -> Self:
-        """This run, if it has a trained model. Raises RunError, with the command that makes one, where it has none."""
-        if not self.model_file.is_file() or self.read_summary().get("status") != "completed":
-            raise RunError(f"{self.path} has no trained model yet; go on with: {self.resume_command()}")
-        return self
+        """This run, if it has a trained model. Raises RunError, saying how it comes by one, where it has none."""
+        status = self.read_summary().get("status")
+        if status == "completed" and self.model_file.is_file():
+            return self
+        if status == "running" and self.is_running() is not False:
+            step = max((row["step"] for row in self.read_metrics()), default=0)
+            raise RunError(f"{self.path} is in training, at step {step:,}: wait for its end, which brings the model")
+        raise RunError(f"{self.path} has no trained model yet; go on with: {self.resume_command()}")
 
     def resume_command(self) -> str:
         command = os.environ.get("HARNESS_COMMAND", "harness")  # scripts/harness says how it was called
-        return shlex.join([command, "train", str(self.config_file.resolve()), "--resume", str(self.path.resolve())])
+        return shlex.join([command, "resume", str(self.path.resolve())])
 
     def read_config(self) -> Config:
         return load(self.config_file)
@@ -196,7 +205,7 @@ def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> 
     return run
 
 
-def make_new(name: str, parent: Path = Path("runs")) -> Path:
+def make_new(name: str, parent: Path = RUNS) -> Path:
     """A new directory `<name>-<YYYYmmdd-HHMMSS>`, with a number behind it where that is taken.
 
     It is made as its name is chosen, since other processes may choose one in the same second.
@@ -208,7 +217,7 @@ def make_new(name: str, parent: Path = Path("runs")) -> Path:
             return path
 
 
-def _free_path(name: str, parent: Path = Path("runs")) -> Path:
+def _free_path(name: str, parent: Path = RUNS) -> Path:
     first = parent / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = first, 2
     while path.exists():

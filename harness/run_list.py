@@ -3,6 +3,8 @@
 import os
 import sys
 from datetime import timedelta
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from time import time
 from typing import Any
@@ -10,43 +12,76 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness.errors import RunError
+from harness.config import Config, load
+from harness.config.load import shipped
+from harness.errors import ConfigError, RunError
 from harness.run_dir import RunDir
+from harness.run_names import RUNS, is_run
 
 _WIDE = 10_000  # what goes into a pipe or a file is not cut
+_ROOM = 120
+"""Columns of a terminal from which speed and changes have columns of their own; below, changes stand under the name."""
+_IN_COLUMNS = ("name", "seed", "data.source")
+COLUMNS = {
+    "age": "age_seconds",
+    "name": "name",
+    "status": "status",
+    "accuracy": "accuracy",
+    "config": "config",
+    "seed": "seed",
+    "data": "data",
+    "speed": "images_per_second",
+}
+"""What the table can be sorted by, and the key of a row that holds it."""
 
 
-def find_runs(folder: Path) -> list[dict[str, Any]]:
-    """Name, path, status, test accuracy, images/s and age in seconds of each run in `folder`, newest last.
+def find_runs(folder: Path, by: str = "age") -> list[dict[str, Any]]:
+    """A row for each run in `folder`, the newest last, or sorted by another of COLUMNS with the largest last.
 
-    The status is that of the summary; "interrupted" where that says "running" and no process holds the run, "running?"
-    where its lock can't be opened to see.
-
-    Raises RunError where there is no such folder.
+    A row holds name, path, status, test accuracy, images/s and age in seconds; the config's name, its seed and data
+    source; and `changed`, key → value, where the config is not the shipped one of its name, or not the default. What
+    can't be read is None. The status is that of the summary; "interrupted" where that says "running" and no process
+    holds the run, "running?" where its lock can't be opened to see. Raises RunError where there is no such folder.
     """
     if not os.path.isdir(folder):
         raise RunError(f"{folder} is no folder; runs are written to ./runs unless --run-dir says otherwise")
-    found = [run for run in map(RunDir, folder.iterdir()) if run.exists()]
-    return sorted((_row(run) for run in found), key=lambda row: (-row["age_seconds"], row["name"]))
+    rows = sorted(
+        (_row(RunDir(path)) for path in folder.iterdir() if is_run(path)),
+        key=lambda row: (-row["age_seconds"], row["name"]),
+    )
+    key = COLUMNS[by]
+    if by != "age":
+        rows.sort(key=lambda row: (row[key] is not None, row[key] if row[key] is not None else 0))
+    return rows
 
 
 def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
-    """Print `rows` of `find_runs`."""
+    """Print `rows` of `find_runs`, each under the name by which other commands know it from here."""
     console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
     if not rows:
         console.print(f"no runs in {folder}")
         return
-    table = Table("name", "status", box=None, pad_edge=False)
-    for heading in ("accuracy", "images/s", "age"):
-        table.add_column(heading, justify="right")
-    for row in rows:
+    named = folder.resolve() == RUNS.resolve()
+    names = [row["name"] if named else row["path"] for row in rows]
+    is_wide = console.width >= _ROOM
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", overflow="fold", max_width=max(map(len, names)))
+    table.add_column("status", no_wrap=True)
+    for heading in ("accuracy", *(["images/s"] if is_wide else []), "age"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("config", "seed", "data", *(["changed"] if is_wide else [])):
+        table.add_column(heading, overflow="fold")
+    for name, row in zip(names, rows, strict=True):
         accuracy, speed = row["accuracy"], row["images_per_second"]
+        changed = [f"{key}={value}" for key, value in (row["changed"] or {}).items()]
         table.add_row(
-            row["name"],
+            name if is_wide else "\n  ".join([name, *changed]),
             row["status"],
             "-" if accuracy is None else f"{accuracy:.4f}",
-            "-" if speed is None else f"{speed:,.0f}",
+            *(["-" if speed is None else f"{speed:,.0f}"] if is_wide else []),
             str(timedelta(seconds=int(row["age_seconds"]))),
+            *("-" if row[key] is None else str(row[key]) for key in ("config", "seed", "data")),
+            *([" ".join(changed)] if is_wide else []),
         )
     console.print(table)
 
@@ -62,6 +97,7 @@ def _row(run: RunDir) -> dict[str, Any]:
         status = {True: "running", False: "interrupted", None: "running?"}[run.is_running()]
     test = summary.get("test")
     test = test if isinstance(test, dict) else {}
+    config = _config(run)
     return {
         "name": run.path.name,
         "path": str(run.path),
@@ -69,4 +105,26 @@ def _row(run: RunDir) -> dict[str, Any]:
         "accuracy": test.get("accuracy"),
         "images_per_second": summary.get("images_per_second"),
         "age_seconds": time() - run.config_file.stat().st_mtime,
+        "config": config and config.name,
+        "seed": config and config.seed,
+        "data": config and config.data.source,
+        "changed": config and _changed(config),
     }
+
+
+def _config(run: RunDir) -> Config | None:
+    try:
+        return run.read_config()
+    except ConfigError:
+        return None
+
+
+def _changed(config: Config) -> dict[str, Any]:
+    """What differs from the shipped config of its name, or where there is none from the defaults."""
+    usual = (_shipped(config.name) if config.name in shipped() else Config()).flat()
+    return {key: value for key, value in config.flat().items() if key not in _IN_COLUMNS and usual.get(key) != value}
+
+
+@cache
+def _shipped(name: str) -> Config:
+    return load(str(resources.files("harness.configs") / f"{name}.yaml"))

@@ -12,12 +12,13 @@ _FIRST_PORT = 6006
 
 
 def find(folder: Path, port: int | None) -> tuple[Path, int]:
-    """The event files' folder for a run or a folder of runs, and `port` or the first free one from 6006 on.
+    """The event files' folder for a run, by its path or name, or for a folder of runs; and `port`, or the first free
+    one from 6006 on.
 
     Raises UserError where there is nothing to show or the port is taken.
     """
     if not os.path.isdir(folder):
-        raise RunError(f"{folder} is no folder: name a run, or a folder of runs")
+        folder = RunDir.open(folder).path
     if not any(folder.rglob("*tfevents*")):
         raise RunError(f"{folder} holds no TensorBoard event files")
     run = RunDir(folder)

@@ -170,9 +170,7 @@ class TestFiles:
         )
         assert words.stdout.splitlines() == [
             "harness",
-            "train",
-            str(run.path / "config.yaml"),
-            "--resume",
+            "resume",
             str(run.path),
         ]
 

@@ -13,7 +13,7 @@ from harness.cli.compare import compare
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos, gpu_check
-from harness.cli.run import evaluate, train
+from harness.cli.run import evaluate, resume, train
 from harness.cli.scale import scale
 from harness.cli.visualize import visualize
 from harness.errors import HarnessError, Stopped, UserError
@@ -27,6 +27,7 @@ def cli() -> None:
 
 for command in (
     train,
+    resume,
     launch,
     evaluate,
     visualize,

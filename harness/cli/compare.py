@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from harness.cli.completion import complete_run
 from harness.cli.options import check_insight_only, images_option, set_option
 from harness.cli.startup import use_devices
 
 
 @click.command()
-@click.argument("run_a", type=click.Path(path_type=Path))
-@click.argument("run_b", type=click.Path(path_type=Path))
+@click.argument("run_a", type=click.Path(path_type=Path), shell_complete=complete_run)
+@click.argument("run_b", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the page here.  [compare-A-B]")
 @images_option
 @set_option

@@ -7,18 +7,30 @@ from pathlib import Path
 
 import click
 
+from harness.cli.completion import complete_config, complete_run
 from harness.cli.options import set_option
 from harness.cli.startup import import_tensorflow
 
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", default="runs", type=click.Path(path_type=Path))
+@click.option(
+    "--sort",
+    "by",
+    type=click.Choice(["age", "name", "status", "accuracy", "config", "seed", "data", "speed"]),
+    default="age",
+    show_default=True,
+    help="The largest last; of age, the newest.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def runs(folder: Path, as_json: bool) -> None:
-    """List the runs in DIR (runs, if none is given)."""
+def runs(folder: Path, by: str, as_json: bool) -> None:
+    """List the runs in DIR (runs, if none is given), and what differs from each one's shipped config or the defaults.
+
+    Other commands take a run by its path, or if it lies in runs by its name, a beginning of it, or latest.
+    """
     from harness.run_list import find_runs, print_table
 
-    found = find_runs(folder)
+    found = find_runs(folder, by)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
@@ -26,7 +38,7 @@ def runs(folder: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("config", required=False)
+@click.argument("config", required=False, shell_complete=complete_config)
 @set_option
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configs, for editors.")
 def config(config: str | None, assignments: tuple[str, ...], schema: bool) -> None:
@@ -59,7 +71,9 @@ def doctor(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", metavar="[RUN|DIR]", default="runs", type=click.Path(path_type=Path))
+@click.argument(
+    "folder", metavar="[RUN|DIR]", default="runs", type=click.Path(path_type=Path), shell_complete=complete_run
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 6006 on]")
 def tensorboard(folder: Path, port: int | None) -> None:
     """Show one run, or all runs in a folder, in TensorBoard on this machine alone."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from harness.cli.completion import complete_config
 from harness.cli.options import set_option
 from harness.cli.startup import check_devices, use_devices
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", shell_complete=complete_config)
 @set_option
 @click.option(
     "--against",
@@ -84,7 +85,7 @@ def gpu_check(quick: bool, out: Path | None) -> None:
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", shell_complete=complete_config)
 @set_option
 @click.option("--faults", metavar="A,B,…", help="Which, separated by commas.  [all of them]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the moments.")

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 import click
 
+from harness.cli.completion import complete_key
+
 set_option = click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete_key,
     help="Replace a value: train.length='2 epochs'.",
 )
 

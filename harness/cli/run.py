@@ -1,4 +1,4 @@
-"""The commands that compute: train, evaluate."""
+"""The commands that compute: train, resume, evaluate."""
 
 import json
 import os
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from harness.cli.completion import complete_config, complete_run
 from harness.cli.options import set_option
 from harness.cli.startup import use_devices
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", shell_complete=complete_config)
 @set_option
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write the run here.  [runs/NAME-TIME]")
 @click.option("--run-name", metavar="NAME", help="Begin the run directory's name with this.")
@@ -57,7 +58,32 @@ def train(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
+@click.option("--length", metavar="LENGTH", help="Train to this length, such as '10 epochs'.  [that of its config]")
+@click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
+def resume(run: Path, length: str | None, quiet: bool) -> None:
+    """Go on with RUN from its newest checkpoint, and make what it lacks: test, model, pictures.
+
+    A longer --length trains a finished run on; a learning rate that falls is planned anew, and the output says so.
+    """
+    from harness.config import resolve
+    from harness.run_dir import RunDir
+
+    opened = RunDir.open(run)
+    config = opened.read_config()
+    if length is not None:
+        config = resolve(config.model_dump(mode="json"), [f"train.length={json.dumps(length)}"], "--length")
+    opened.check_same(config)
+    use_devices()
+    from harness import job
+
+    trained = job.train(config, resume=opened.path, quiet=quiet)
+    if quiet and trained:
+        click.echo(trained.path)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(run: Path, split: str, as_json: bool) -> None:

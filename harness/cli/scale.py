@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.completion import complete_config
 from harness.cli.options import set_option
 from harness.cli.startup import check_devices
 
@@ -15,7 +16,7 @@ def scale() -> None:
 
 
 @scale.command("run")
-@click.argument("config")
+@click.argument("config", shell_complete=complete_config)
 @set_option
 @click.option("--dir", "path", type=click.Path(path_type=Path), help="The experiment's directory.  [runs/NAME]")
 @click.option("--dry-run", is_flag=True, help="Print the grid and an estimate of the time, train and write nothing.")
@@ -68,7 +69,7 @@ def run(
 
 
 @scale.command("find-batch")
-@click.argument("config")
+@click.argument("config", shell_complete=complete_config)
 @set_option
 @click.option("--memory", metavar="SIZE", help="At most so much, such as 4GiB.  [what the GPUs or the machine have]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.completion import complete_run
 from harness.cli.options import check_insight_only, images_option, set_option
 from harness.cli.startup import use_devices
 
@@ -11,10 +12,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=click.Path(path_type=Path), shell_complete=complete_run)
 @images_option
 @click.option("--class", "label", type=int, metavar="C", help="Explain class C too, for --images and --input.")
-@click.option("--input", "files", multiple=True, type=_FILE, metavar="FILE", help="Show a picture of your own too.")
+@click.option(
+    "--input", "files", multiple=True, type=_FILE, metavar="FILE", help="Predict and explain a picture of your own."
+)
 @click.option("--invert", is_flag=True, help="Swap dark and bright in --input: MNIST is white on black.")
 @click.option("--no-filters", is_flag=True, help="Leave the filters out: --set insight.filters=false.")
 @set_option
@@ -38,6 +41,8 @@ def visualize(
     out: Path | None,
 ) -> None:
     """Make the figures, insight.json and report.html of RUN again, or of any Keras model on data of your own.
+
+    With --input the model's prediction is printed, and the page goes into RUN/inputs/, beside the run's own.
 
     With --set only the keys under insight. can be replaced.
     """
@@ -75,7 +80,7 @@ def visualize(
     elif opened:
         opened.lock()
         try:
-            report.visualize(opened, Terminal(), insight, request)
+            page = report.visualize(opened, Terminal(), insight, request)
         finally:
             opened.unlock()
-        click.echo(opened.report_file)
+        click.echo(page)

@@ -61,6 +61,8 @@ class _Meeting:
     """Hellos of those who answered us."""
     asked_by: set[int] = field(default_factory=set)
     """Those who asked us, and have our hello."""
+    unresolved: dict[int, str] = field(default_factory=dict)
+    """Why the host name of a worker has no address, by its index. It may yet get one: Kubernetes names pods late."""
     strangers: dict[str, str] = field(default_factory=dict)
     """What was met that is no worker of this cluster, by where it was met."""
 
@@ -99,7 +101,7 @@ class _Meeting:
         address = self.membership.workers[index]
         host, _, port = address.rpartition(":")
         while index not in self.answers:
-            with suppress(OSError, TimeoutError):
+            try:
                 async with asyncio.timeout(_SECONDS_PER_HELLO):
                     reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), limit=_LONGEST_HELLO)
                     with closing(writer):
@@ -107,6 +109,10 @@ class _Meeting:
                 if self._recognised(hello, address) == index:
                     self.answers[index] = hello
                     return
+            except socket.gaierror as error:
+                self.unresolved[index] = error.strerror or str(error)
+            except (OSError, TimeoutError):
+                self.unresolved.pop(index, None)
             await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
@@ -145,7 +151,11 @@ class _Meeting:
         for index, address in enumerate(self.membership.workers):
             if index == self.membership.index:
                 continue
-            if index not in self.answers:
+            if index in self.unresolved and index not in self.answers:
+                problems.append(
+                    f"worker {index} ({address}): its host name can't be resolved here ({self.unresolved[index]})"
+                )
+            elif index not in self.answers:
                 problems.append(f"worker {index} ({address}) has not shown up")
             elif index not in self.asked_by:
                 ours = self.membership.workers[self.membership.index]

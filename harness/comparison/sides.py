@@ -58,8 +58,8 @@ def _located(path: Path) -> tuple[RunDir, Path | None]:
         if os.path.isfile(path):
             raise RunError(f"{path} is neither a run directory nor a checkpoint, RUN/checkpoints/step-N.safetensors")
         return RunDir.open(path).with_model(), None
-    checkpoint = path.resolve()
-    run = RunDir.open(checkpoint.parent.parent)
+    run = RunDir.open(path.resolve().parent.parent if path.is_file() else path.parent.parent)
+    checkpoint = run.checkpoints_dir.resolve() / path.name
     if not checkpoint.is_file():
         present = sorted(run.checkpoints_dir.glob("step-*.safetensors"), key=lambda file: (len(file.name), file.name))
         there_are = f"there are {', '.join(file.name for file in present)}" if present else "the run has none"

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field
 
 from harness.config.checkpoint import CheckpointSection
 from harness.config.cluster import ClusterSection
 from harness.config.data import DataSection
+from harness.config.duration import Duration
 from harness.config.evaluate import EvaluateSection
 from harness.config.insight import InsightSection
 from harness.config.model import ModelSection
@@ -57,6 +58,10 @@ class Config(Section):
             free.add("length")
         kept["train"] = {key: value for key, value in whole["train"].items() if key not in free}
         return _flatten(kept)
+
+    def with_length(self, length: Duration) -> Self:
+        """The same config with another `train.length`."""
+        return self.model_copy(update={"train": self.train.model_copy(update={"length": length})})
 
     def flat(self) -> dict[str, Any]:
         """All of it as flat `section.key` → JSON value."""

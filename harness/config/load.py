@@ -63,6 +63,11 @@ def shipped() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
 
 
+def keys() -> list[str]:
+    """Every `section.key` that a config may have, whatever its optimizer."""
+    return [key for name in Config.model_fields for key in [f"{name}.{k}" for k in _keys([name], Config)] or [name]]
+
+
 def find(config: str | Path) -> Path:
     """The path of a config file, or of the shipped config of that bare name."""
     path = Path(config)

@@ -12,10 +12,13 @@ from harness.report.picture import Picture
 
 @file_errors
 def write_images(directory: Path, pictures: Iterable[Picture], step: int) -> None:
-    """Write the pictures into a sub-run of their own at `directory`, in place of what stood there."""
-    shutil.rmtree(directory, ignore_errors=True)
-    writer = tf.summary.create_file_writer(str(directory))
-    with writer.as_default():
+    """Write the pictures into the sub-run at `directory`, in place of earlier ones: one of their own would be one more
+    run to tick in TensorBoard, which unticks all where there are many. A resume at `step` or before deletes them."""
+    shutil.rmtree(directory.with_name("figures"), ignore_errors=True)  # where 0.1.0 wrote them
+    for earlier in directory.glob("*.pictures.from-step-*"):
+        earlier.unlink()
+    writer = tf.summary.create_file_writer(str(directory), filename_suffix=f".pictures.from-step-{step}.v2")
+    with writer.as_default(step=step):
         for picture in pictures:
             write_png(picture.name.replace("-", "/", 1), picture.png, step)
     writer.close()

@@ -12,6 +12,7 @@ from harness.report.look import Look
 from harness.report.page import Section, render
 from harness.report.page.confusion import Confusion, confusion
 from harness.report.picture import Picture
+from harness.report.prediction import tell_predictions
 from harness.report.progress import Progress
 from harness.report.subject import Subject, of_files, of_run
 from harness.report.tensorboard import write_images
@@ -28,8 +29,11 @@ def visualize(
     terminal: Terminal | None = None,
     insight: InsightSection | None = None,
     request: Request = _NOTHING_MORE,
-) -> None:
+) -> Path:
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
+
+    With pictures of the user's own, they go into the run's `inputs/NAME`, by the first one's name, and leave the run's
+    own page and TensorBoard as they are. What the model says of these pictures is printed first.
 
     First with the maps and their checks, and again with the filters when these have been looked into, so that whoever
     stops it there has a page.
@@ -43,6 +47,8 @@ def visualize(
         insight: what to show; as the run's config says where it is None.
         request: what to show beside that.
 
+    Returns the page's path.
+
     Raises:
         RunError: the run has no model, or one that can't be loaded or explained; or its metrics or summary are damaged.
         DataError: the run's data set can't be read, or what is asked for isn't there.
@@ -51,8 +57,11 @@ def visualize(
     config, summary, rows = run.read_config(), run.with_model().read_summary(), run.read_metrics()
     if not isinstance(summary.get("steps"), int):
         raise RunError(f"{run.summary_file} has no number of steps")
-    with Progress(terminal or Terminal(quiet=True)) as progress:
+    terminal = terminal or Terminal(quiet=True)
+    folder = run.path / "inputs" / request.files[0].stem if request.files else run.path
+    with Progress(terminal) as progress:
         subject, asked = of_run(run, request.rows), insight or config.insight
+        tell_predictions(subject, request, terminal)
         known = known_times(run.insight_file, subject)
         look = Look.into(subject, asked, config.seed, request, known, progress)
         training, config_text = _training(subject, rows), run.config_file.read_text()
@@ -61,10 +70,12 @@ def visualize(
         def write(filters: Filters) -> None:
             pictures = [*drawn, *look.pictures(filters)]
             html = render(look.page(training, filters, summary, config_text))
-            _write(run.path, html, look.as_json(filters), pictures)
-            write_images(run.tensorboard_dir / "figures", pictures, summary["steps"])
+            _write(folder, html, look.as_json(filters), pictures)
+            if folder == run.path:
+                write_images(run.tensorboard_dir / "test", pictures, summary["steps"])
 
         _write_twice(write, subject, asked, config.seed, progress)
+    return folder / "report.html"
 
 
 def visualize_model(
@@ -80,8 +91,10 @@ def visualize_model(
     Returns the page's path. Raises RunError and DataError as `subject.of_files` does, and UserError as `visualize`.
     """
     check_out(out, "insight.json")
-    with Progress(terminal or Terminal(quiet=True)) as progress:
+    terminal = terminal or Terminal(quiet=True)
+    with Progress(terminal) as progress:
         subject, asked = of_files(model_file, data_file, request.rows), insight or InsightSection()
+        tell_predictions(subject, request, terminal)
         known = known_times(out / "insight.json", subject)
         look = Look.into(subject, asked, 0, request, known, progress)
         result = Section("Result", _result(subject), confusion=_confusion(subject))
@@ -135,7 +148,7 @@ def _matrix(subject: Subject) -> Picture:
 
 
 def _write_figures(folder: Path, pictures: Iterable[Picture]) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for earlier in folder.glob("*.png"):
         earlier.unlink()
     for picture in pictures:

@@ -2,13 +2,15 @@
 
 import time
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from harness.terminal import Terminal
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
 from harness.training.writers import Row, Writer
 
 _SECONDS_BETWEEN_LINES = 10
+_WIDE = 110
+"""Columns from which the bar's line has room for the epoch and the loss."""
 
 
 class ProgressLines(Writer):
@@ -22,12 +24,12 @@ class ProgressLines(Writer):
         self._last_line = 0.0
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=None),  # what the numbers leave of the line
             TextColumn("{task.fields[numbers]}"),
-            TimeRemainingColumn(),
             console=terminal.console,
             disable=not terminal.is_live,
             transient=True,
+            expand=True,
         )
         self._task = self._bar.add_task("starting", total=total_steps, completed=step, numbers="")
         self._bar.start()
@@ -41,9 +43,15 @@ class ProgressLines(Writer):
                 f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
             )
             return
-        numbers = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  {row['images_per_second']:,.0f} images/s"
-        self._bar.update(self._task, description=self._position(row["step"]), completed=row["step"], numbers=numbers)
-        line = f"{self._position(row['step'])}  train       {numbers}  {self._time_left(row['step'])} left"
+        position, loss = self._position(row["step"]), f"loss {row['loss']:.4f}  "
+        numbers = (
+            f"accuracy {row['accuracy']:.4f}  {row['images_per_second']:,.0f} images/s  "
+            f"{self._time_left(row['step'])} left"
+        )
+        line = f"{position}  train       {loss}{numbers}"
+        if self._terminal.console.width < _WIDE:
+            position, loss = f"{row['step']:,}/{self._total:,}", ""
+        self._bar.update(self._task, description=position, completed=row["step"], numbers=loss + numbers)
         now = time.monotonic()
         if now - self._last_line < _SECONDS_BETWEEN_LINES:
             return

@@ -144,6 +144,7 @@ class Session:
         validation = self.rows.get("validation")
         header = {
             "identity": self.config.identity_hash(),
+            "length": str(self.config.train.length),
             "versions": provenance.versions(),
             "compile_seconds": self.clock.compile_seconds,
             "train_seconds": self.clock.train_seconds,

@@ -84,12 +84,14 @@ class TensorBoard(Writer):
     def describe(self, model: keras.Model, config: Config, train: Split) -> None:
         """Write the model's graph and summary, the config, and the first training images under their labels.
 
-        What decides the weights is also the run's row in TensorBoard's table of hyperparameters.
+        What decides the weights is also the run's row, under the run's name, in TensorBoard's table of hyperparameters.
         """
         images = config.tensorboard.images
         parameters = {key: value for key, value in config.identity().items() if value is not None}
         with self._file("").as_default(0):
-            hparams(parameters)
+            hparams(
+                parameters, trial_id=self._folder.resolve().parent.name
+            )  # else a hash of them, alike for equal runs
         forward = tf.function(lambda pixels: model(pixels, training=False), autograph=False)
         pixels = tf.TensorSpec((None, *model.input.shape[1:]), model.inputs[0].dtype)
         with self._file("train").as_default(0):

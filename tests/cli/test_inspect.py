@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import Config, load
+from harness.config import Config, load, resolve
 from harness.run_dir import RunDir
 
 
@@ -59,15 +60,33 @@ def test_shell_completion_script(script, shell):
     assert "_HARNESS_COMPLETE" in ended.stdout
 
 
-@pytest.mark.parametrize(("words", "proposed"), [("harness tr", "train"), ("harness train mnist --res", "--resume")])
-def test_shell_completion_proposes(script, words, proposed):
+@pytest.mark.parametrize(
+    ("words", "proposed"),
+    [
+        ("harness tr", "train"),
+        ("harness train mnist --res", "--resume"),
+        ("harness train mnist_tw", "mnist_two_pools"),
+        ("harness train m", "my.yaml"),
+        ("harness config configs/", "configs/other.yaml"),
+        ("harness train mnist --set train.gl", "train.global_batch="),
+        ("harness evaluate la", "latest"),
+        ("harness resume mn", "mnist-1"),
+    ],
+)
+def test_shell_completion_proposes(script, words, proposed, tmp_path):
+    (tmp_path / "configs").mkdir()
+    for file in ("my.yaml", "configs/other.yaml"):
+        (tmp_path / file).touch()
+    (tmp_path / "runs").mkdir()
+    RunDir(tmp_path / "runs" / "mnist-1").lock()
+    RunDir(tmp_path / "runs" / "mnist-1").begin(Config())
     environment = {
         **os.environ,
         "_HARNESS_COMPLETE": "bash_complete",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split()) - 1),
     }
-    ended = subprocess.run([script], capture_output=True, text=True, env=environment)
+    ended = subprocess.run([script], capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert f"plain,{proposed}" in ended.stdout
 
 
@@ -89,14 +108,62 @@ class TestRuns:
         assert 0 <= rows[1]["age_seconds"] < 60
 
         heading, first, second = call("runs", tmp_path / "runs").stdout.splitlines()
-        assert heading.split() == ["name", "status", "accuracy", "images/s", "age"]
-        assert first.split()[:4] == ["done", "completed", "0.9912", "7,123"]
-        assert second.split()[:4] == ["diverged", "failed", "-", "-"]
+        columns = ["run", "status", "accuracy", "images/s", "age", "config", "seed", "data", "changed"]
+        assert heading.split() == columns
+        assert first.split()[:4] == [str(tmp_path / "runs" / "done"), "completed", "0.9912", "7,123"]
+        assert second.split()[:4] == [str(tmp_path / "runs" / "diverged"), "failed", "-", "-"]
 
     def test_a_long_name_is_shown_whole_in_a_pipe(self, call, make_run, tmp_path):
         name = "a-name-as-long-as-they-get-when-a-sweep-makes-them-" + "x" * 49
         make_run(name, status="completed")
         assert name in call("runs", tmp_path / "runs").stdout
+
+    def test_says_what_each_was_trained_with(self, call, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for name, config in {
+            "as-shipped": load("mnist", ["seed=7"]),
+            "changed": load("mnist", ["train.length=2 epochs", "evaluate.batch=7"]),
+            "own": resolve({"name": "own", "train": {"global_batch": 99}}),
+        }.items():
+            RunDir(tmp_path / "runs" / name).lock()
+            RunDir(tmp_path / "runs" / name).begin(config)
+        (tmp_path / "runs" / "of-another-version").mkdir()
+        (tmp_path / "runs" / "of-another-version" / "config.yaml").write_text("gone: 1")
+        (tmp_path / "runs" / "of-another-version" / "summary.json").write_text("{}")
+        rows = {row["name"]: row for row in json.loads(call("runs", "--json").stdout)}
+        assert {name: row["changed"] for name, row in rows.items()} == {
+            "as-shipped": {},
+            "changed": {"train.length": "2 epochs", "evaluate.batch": 7},
+            "own": {"train.global_batch": 99},
+            "of-another-version": None,
+        }
+        assert [rows["as-shipped"][key] for key in ("config", "seed", "data")] == ["mnist", 7, "mnist"]
+        lines = call("runs").stdout.splitlines()
+        (shown,) = [line for line in lines if line.startswith("changed ")]
+        assert shown.rstrip().endswith("mnist   0     mnist  train.length=2 epochs evaluate.batch=7")
+
+    def test_at_80_columns_what_was_changed_stands_below(self, script, tmp_path):
+        run = RunDir(tmp_path / "runs" / "mnist-20261129-145501")
+        run.lock()
+        run.begin(load("mnist", ["optimizer.learning_rate=0.01", "seed=7"]))
+        run.unlock()
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "TERM": "dumb", "COLUMNS": "80"}
+        subprocess.run([script, "runs"], stdout=theirs, env=environment, cwd=tmp_path, check=True)
+        os.close(theirs)
+        lines = os.read(ours, 10_000).decode().splitlines()
+        os.close(ours)
+        assert max(map(len, lines)) <= 80
+        assert lines[1].split()[:2] == [run.path.name, "interrupted"]
+        assert lines[1].split()[-3:] == ["mnist", "7", "mnist"]
+        assert "".join(line.strip() for line in lines[2:]).replace(" ", "") == "optimizer.learning_rate=0.01"
+
+    def test_is_sorted_by_what_is_asked_for_the_best_last(self, call, make_run, tmp_path):
+        for name, accuracy in {"b": 0.5, "c": None, "a": 0.25}.items():
+            make_run(name, status="completed", test={"accuracy": accuracy} if accuracy else None)
+        for by, order in {"name": ["a", "b", "c"], "accuracy": ["c", "a", "b"]}.items():
+            rows = json.loads(call("runs", tmp_path / "runs", "--sort", by, "--json").stdout)
+            assert [row["name"] for row in rows] == order
 
     def test_none(self, call, tmp_path):
         (tmp_path / "runs").mkdir()

@@ -23,20 +23,23 @@ def insight(folder: Path) -> dict:
 
 
 def test_images_a_class_and_a_picture_of_ones_own_are_shown_too(call, run, tmp_path):
-    before = insight(run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert list(insight(run)["methods"]) == ["gradient"]
     Image.fromarray(np.full((50, 50, 3), 200, np.uint8)).save(tmp_path / "my.png")
     asked = ["--images", "17,42", "--class", "3", "--input", tmp_path / "my.png", "--invert"]
     result = call("visualize", run, *asked, "--set", "insight.images=1", "--set", "insight.methods=[gradcam]")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == str(run / "report.html")
+    own = run / "inputs" / "my"
+    assert result.stdout.splitlines()[-1] == str(own / "report.html")
+    assert result.stdout.startswith("my.png: class ")
+    assert {path: path.read_bytes() for path in before} == before
     assert "maps by Grad-CAM" in result.stdout.splitlines()
     assert result.stdout.splitlines().count("sanity check") == 1
-    told = insight(run)
+    told = insight(own)
     assert [image["name"] for image in told["images"]][:3] == ["my.png", "test image 17", "test image 42"]
     assert told["images"][0]["true"] is None
     assert list(told["methods"]) == ["gradcam"]
-    assert list(before["methods"]) == ["gradient"]
-    assert "for 3" in (run / "report.html").read_text()
+    assert "for 3" in (own / "report.html").read_text()
 
 
 def test_the_same_again_gives_the_same_bytes(call, run):

@@ -131,3 +131,11 @@ def test_an_address_in_use_is_refused() -> None:
         pytest.raises(DeviceError, match=f"can't listen at {workers[0]}, which is this worker's address: .*in use"),
     ):
         meet(Membership(workers, 0, "test"), CONFIG, 5)
+
+
+def test_a_host_name_without_an_address_is_called_that() -> None:
+    (ours,) = addresses(1)
+    workers = (ours, "no-such-host.invalid:4000")
+    answer = met(workers, {0: CONFIG}, timeout=1.5)[0]
+    assert answer.startswith(f"WorkerMissing worker 1 ({workers[1]}): its host name can't be resolved here (")
+    assert "has not shown up" not in answer

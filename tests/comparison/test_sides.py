@@ -68,13 +68,24 @@ def test_the_same_twice(make_run: Callable[..., RunDir], monkeypatch: pytest.Mon
     open_sides(checkpoint, run.path)
 
 
+def test_runs_go_by_their_names(
+    make_run: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run("runs/one")
+    make_run("runs/other")
+    monkeypatch.chdir(tmp_path)
+    run, checkpoint = open_sides(Path("oth"), Path("latest/checkpoints/step-15.safetensors"))
+    assert (run.name, checkpoint.name) == ("other", "other-step-15")
+
+
 def test_what_is_no_run_and_no_checkpoint(make_run: Callable[..., RunDir], tmp_path: Path) -> None:
     run = make_run("one")
-    assert "is no run directory" in told(RunError, run.path, tmp_path / "nowhere")
+    assert "is no run directory" in told(RunError, run.path, tmp_path)
+    assert "there is no run" in told(RunError, run.path, tmp_path / "nowhere")
     assert "neither a run directory nor a checkpoint" in told(RunError, run.path, run.model_file)
     missing = told(RunError, run.path, run.checkpoints_dir / "step-9.safetensors")
     assert "there are step-15.safetensors, step-30.safetensors" in missing
-    assert "is no run directory" in told(RunError, run.path, tmp_path / "a" / "b" / "step-9.safetensors")
+    assert "there is no run" in told(RunError, run.path, tmp_path / "a" / "b" / "step-9.safetensors")
 
 
 def test_other_labels_or_images_are_another_test_set(make_run: Callable[..., RunDir], small_data: Path) -> None:

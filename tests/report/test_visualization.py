@@ -16,6 +16,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
 from harness.config.insight import InsightSection
+from harness.data import sources
 from harness.errors import RunError
 from harness.insight.trust.metrics import METRICS
 from harness.report import Request, visualize
@@ -69,7 +70,7 @@ def figures(run: RunDir) -> dict[str, bytes]:
 
 
 def tensorboard_images(run: RunDir) -> dict[str, list[Any]]:
-    events = EventAccumulator(str(run.tensorboard_dir / "figures"), size_guidance={TENSORS: 0})
+    events = EventAccumulator(str(run.tensorboard_dir / "test"), size_guidance={TENSORS: 0})
     events.Reload()
     return {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
 
@@ -161,15 +162,33 @@ def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_ru
     assert "No test image was misclassified" in run.report_file.read_text()
 
 
-def test_images_that_are_asked_for_and_pictures_of_ones_own_have_figures_too(
-    tmp_path: Path, make_run: Callable[..., RunDir]
-) -> None:
+def test_images_that_are_asked_for_have_figures_too(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
     run = make_run(tmp_path / "runs")
+    visualize(run, insight=InsightSection(images=1, methods=["gradient"]), request=Request(rows=(3,)))
+    assert {"saliency-named", "saliency-gradient"} <= set(figures(run))
+    assert "saliency/named" in tensorboard_images(run)
+
+
+def test_a_picture_of_ones_own_is_predicted_and_leaves_the_runs_page_alone(
+    tmp_path: Path, run: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = RunDir(Path(shutil.copytree(run.path, tmp_path / "small-run")))
+    before = {path: path.read_bytes() for path in copy.path.rglob("*") if path.is_file()}
     own = tmp_path / "my.png"
-    Image.new("L", (40, 30), 200).save(own)
-    visualize(run, insight=InsightSection(images=1, methods=["gradient"]), request=Request(rows=(3,), files=(own,)))
-    assert {"saliency-named", "saliency-own", "saliency-gradient"} <= set(figures(run))
-    assert {"saliency/named", "saliency/own"} <= set(tensorboard_images(run))
+    digit = sources.load("mnist").x_test[0, ..., 0]
+    insight = InsightSection(images=1, methods=["gradient"], filters=False)
+    Image.fromarray(255 - digit).save(own)
+    page = visualize(copy, Terminal(), insight, Request(files=(own,)))
+    shown = capsys.readouterr()
+    model = keras.saving.load_model(copy.model_file)
+    shares = model.predict((255 - digit)[None, ..., None], verbose=0)[0]
+    assert f"my.png: class {shares.argmax()} ({shares.max():.3f}), then " in shown.out
+    assert "my.png: its mean pixel is 231, and those of the data set's images " in shown.err
+    assert shown.err.endswith("dark and bright look swapped, try --invert\n")
+    assert page == copy.path / "inputs" / "my" / "report.html"
+    assert {path.name for path in page.parent.iterdir()} == {"report.html", "insight.json", "figures"}
+    assert (page.parent / "figures" / "saliency-own.png").exists()
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_no_layer_has_a_name_that_overwrites_a_figure(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:

@@ -1,4 +1,7 @@
+import os
+import pty
 import re
+import tty
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,29 @@ def test_a_quiet_terminal_prints_nothing_but_keeps_the_log(capsys: pytest.Captur
     terminal.close()
     assert capsys.readouterr().out == ""
     assert "step 10/20  train" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(("columns", "least_bar"), [(80, 15), (132, 15)])
+def test_a_terminal_has_a_bar_and_the_time_left_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, columns: int, least_bar: int
+) -> None:
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    with open(theirs, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr("sys.stdout", terminal)
+        progress = ProgressLines(Terminal(), step=0, total_steps=85_938, steps_per_epoch=1718.8)
+        progress.write(train_row(42_000))
+        progress.close()
+        shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
+    last = [line for line in lines if "42,000/85,938" in line][-1]
+    assert len(last) <= columns
+    assert last.count("━") + last.count("╸") + last.count("╺") >= least_bar
+    assert re.search(r"accuracy 0.7500  12,346 images/s  \d+:\d\d left *$", last)
+    assert ("loss 0.5000" in last) == (columns > 100)
 
 
 def test_gradient_norms_are_not_for_reading_along(capsys: pytest.CaptureFixture[str]) -> None:

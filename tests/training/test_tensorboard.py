@@ -195,6 +195,7 @@ def test_a_run_is_a_row_in_the_table_of_hyperparameters_with_its_steps_to_target
         for value in event.summary.value
         if value.metadata.plugin_data.plugin_name == "hparams"
     )
+    assert start.group_name == tmp_path.parent.name  # what the table calls the row
     parameters = {name: value.number_value or value.string_value for name, value in start.hparams.items()}
     assert (parameters["seed"], parameters["train.global_batch"], parameters["optimizer.name"]) == (3, 64, "adam")
     assert "train.clip_norm" not in parameters

@@ -1,0 +1,30 @@
+"""What the model says of pictures of the user's own, told before anything is explained."""
+
+import numpy as np
+
+from harness.models.logits import probabilities
+from harness.report import own_images
+from harness.report.explanation import Request
+from harness.report.subject import Subject, outputs_of, readable
+from harness.report.unlike import unlike
+from harness.terminal import Terminal
+
+_CLASSES = 3
+
+
+def tell_predictions(subject: Subject, request: Request, terminal: Terminal) -> None:
+    """Print the likeliest classes of each of `request.files`, and warn of one that looks like no image of the data.
+
+    Raises DataError where a file is no picture.
+    """
+    if not request.files:
+        return
+    pictures = own_images.read(request.files, subject.images.shape[1:], request.invert)
+    images = subject.train.images if subject.train else subject.images
+    says = probabilities(subject.logits, outputs_of(subject.logits, pictures))
+    for path, picture, shares in zip(request.files, pictures, says, strict=True):
+        best, *others = np.argsort(-shares, kind="stable")[:_CLASSES]
+        then = ", ".join(f"{label} ({shares[label]:.3f})" for label in others)
+        terminal.line(f"{readable(path.name)}: class {best} ({shares[best]:.3f}), then {then}")
+        if odd := unlike(picture, images):
+            terminal.warning(f"{readable(path.name)}: {odd}")

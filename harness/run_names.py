@@ -1,0 +1,53 @@
+"""What a user may call a run: its path, its name, a beginning of the name that no other run has, or `latest`."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from harness.errors import RunError
+
+RUNS = Path("runs")
+"""Where runs go unless told otherwise, and where a bare name is looked up."""
+LATEST = "latest"
+_MOST_NAMED = 5
+
+
+def is_run(path: Path) -> bool:
+    return os.path.isfile(path / "config.yaml") and os.path.isfile(path / "summary.json")
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs in `folder`, the one begun or resumed last at the end; none where it can't be read."""
+    with suppress(OSError):
+        begun = [((path / "config.yaml").stat().st_mtime, path) for path in folder.iterdir() if is_run(path)]
+        return [path for _, path in sorted(begun)]
+    return []
+
+
+def find(name: str | Path) -> Path:
+    """The path of the run called `name`: a path, or in its folder (`runs` where it names none) the run of that name,
+    the newest for `latest`, or the only one whose name begins so.
+
+    Raises RunError where there is none, or where several begin so.
+    """
+    path = Path(name)
+    if is_run(path):
+        return path
+    folder = path.parent if path.parent != Path() else RUNS
+    runs = runs_in(folder)
+    if path.name == LATEST and runs:
+        return runs[-1]
+    if is_run(folder / path.name):
+        return folder / path.name
+    found = [run for run in runs if path.name and run.name.startswith(path.name)]
+    if len(found) > 1:
+        more = ", …" if len(found) > _MOST_NAMED else ""
+        names = ", ".join(run.name for run in found[-_MOST_NAMED:])
+        raise RunError(
+            f"{name} is the beginning of {len(found)} runs in {folder}: {names}{more}; write more of the name"
+        )
+    if found:
+        return found[0]
+    if os.path.lexists(path):
+        raise RunError(f"{name} is no run directory: it has no config.yaml and summary.json")
+    raise RunError(f"there is no run {name}: `harness runs DIR` lists those in a folder")
