@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from harness import failures, provenance
+from harness import failures, keras_settings, provenance
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
 from harness.cluster.strategy import Cluster, connect, describe_device, peak_memory_bytes
@@ -27,6 +27,7 @@ _WARM_UP_CHUNKS = 2
 """The first is a few steps, from which the pace is known; the second is of full length."""
 
 
+@keras_settings.pinned()
 def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick: bool = False) -> dict[str, Any]:
     """Train `config` for `repeats` timed chunks of about `chunk_seconds` each; nothing is written.
 

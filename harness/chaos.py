@@ -6,7 +6,6 @@ import random
 import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from harness.config import Config, dump
 from harness.errors import HarnessError
-from harness.launch import PROGRAM, die_with_parent
+from harness.launch import PROGRAM, PYTHON, die_with_parent
 from harness.run_dir import RunDir
 
 _HANG_TIMEOUT = 30
@@ -110,7 +109,7 @@ class _Trial:
         train += ["--set", "train.on_nonfinite=stop"]
         with self.output_file.open("w") as output:  # a pipe that nobody reads would fill up
             self.process = subprocess.Popen(
-                [sys.executable, "-c", program, *launch, *train],
+                [*PYTHON, "-c", program, *launch, *train],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

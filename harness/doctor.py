@@ -16,7 +16,8 @@ from packaging.specifiers import SpecifierSet
 from rich.console import Console
 from rich.table import Table
 
-from harness import cuda, gpus
+from harness import cuda, gpus, keras_settings
+from harness.errors import UserError
 from harness.requirements import install_cuda, pip_install, requirement
 
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
@@ -41,6 +42,7 @@ def examine() -> list[Finding]:
         _python(),
         *map(_package, _PACKAGES),
         _keras_backend(),
+        _keras_settings(),
         *_tensorflow_devices(on_machine),
         _allocator(),
         Finding("processor", f"{len(os.sched_getaffinity(0))} cores, {_memory_gib():.1f} GiB of memory"),
@@ -91,25 +93,30 @@ def _package(name: str) -> Finding:
 
 
 def _keras_backend() -> Finding:
-    name, fix = "Keras backend", None
+    name, fix = "Keras backend", f"delete {keras_settings.settings_file()}, or mend it"
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         fix = "unset KERAS_BACKEND"
     try:
-        import keras
-    except ImportError as error:  # also where the backend asked for is not installed
-        return Finding(name, "none", f"Keras can't be imported: {error}", fix)
-    backend = str(keras.config.backend())
-    if backend == "tensorflow":
-        return Finding(name, backend)
-    in_file = f'set "backend": "tensorflow" in {Path.home() / ".keras" / "keras.json"}'
-    return Finding(name, backend, "harness needs the backend tensorflow", fix or in_file)
+        keras_settings.import_keras()
+    except ImportError as error:
+        return Finding(name, "none", f"Keras can't be imported: {error}")
+    except UserError as error:
+        return Finding(name, "none", str(error), fix)
+    return Finding(name, "tensorflow")
+
+
+def _keras_settings() -> Finding:
+    """What the user has set for other projects: no problem, as nothing here follows it."""
+    ignored = keras_settings.overridden()
+    return Finding("Keras settings", f"not followed here: {', '.join(ignored)}" if ignored else "Keras's defaults")
 
 
 def _tensorflow_devices(on_machine: list[str]) -> list[Finding]:
     """The devices TensorFlow sees; where the machine has GPUs, also the CUDA libraries it needs for them."""
     try:
+        keras_settings.import_keras()
         import tensorflow as tf
-    except ImportError as error:
+    except (ImportError, UserError) as error:
         return [Finding("devices", "none", f"TensorFlow can't be imported: {error}")]
 
     seen = tf.config.list_physical_devices("GPU")

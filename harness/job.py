@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness import config as configs
-from harness import failures
+from harness import failures, keras_settings
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
 from harness.cluster.environment import is_chief, membership
@@ -67,6 +67,7 @@ class _Job:
     only_training: bool
 
 
+@keras_settings.pinned()
 def train(
     config: Config | Mapping[str, Any] | str | Path,
     run_dir: str | Path | None = None,

@@ -23,7 +23,9 @@ from harness.resources import free_ports
 from harness.stop_signals import heeded_signals
 
 PROGRAM = "from harness.cli import main; main()"
-HARNESS = (sys.executable, "-c", PROGRAM)
+PYTHON = (sys.executable, "-P")
+"""This Python, importing nothing from the current folder: a user's `random.py` there is not the library's."""
+HARNESS = (*PYTHON, "-c", PROGRAM)
 """The command line in a new process of this Python, wherever the console script is."""
 _GRACE_SECONDS = 3.0
 """What the others get to end by themselves after a death; they are to be gone within 5 seconds."""

@@ -6,14 +6,13 @@ No TensorFlow here: while one process measures, this one must take neither proce
 import json
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.config import Config, load
 from harness.data import sources
 from harness.errors import ConfigError, HarnessError, UserError
-from harness.launch import HARNESS
+from harness.launch import HARNESS, PYTHON
 
 KERAS_FIT = "keras-fit"
 
@@ -102,7 +101,7 @@ def _keras_fit_command(config: Config) -> list[str]:
     data = sources.load(config.data.source)
     data.splits(config.data.validation)
     return [
-        *(sys.executable, "-m", "harness.keras_fit"),
+        *(*PYTHON, "-m", "harness.keras_fit"),
         *("--model", config.model.name, "--batch", str(config.train.global_batch)),
         *("--image-shape", *map(str, data.image_shape), "--classes", str(data.classes)),
         *("--source", config.data.source, "--validation", str(config.data.validation)),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shlex
 import tempfile
 from contextlib import suppress
@@ -271,18 +272,21 @@ def _check_new(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file at `path` at once and durably: a crash leaves the old file or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    """Replace the file at `path` at once and durably: a crash leaves the old file or the new one.
+
+    Where `path` is a link, what it leads to is replaced.
+    """
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:  # not by tempfile, whose files ignore the umask
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):  # gone where the interrupt came behind the replacement
-            os.unlink(temporary)
+            temporary.unlink()
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:

@@ -104,7 +104,7 @@ def _row(run: RunDir) -> dict[str, Any]:
         "status": status,
         "accuracy": test.get("accuracy"),
         "images_per_second": summary.get("images_per_second"),
-        "age_seconds": time() - run.config_file.stat().st_mtime,
+        "age_seconds": max(0.0, time() - run.config_file.stat().st_mtime),  # the clock may have been set back since
         "config": config and config.name,
         "seed": config and config.seed,
         "data": config and config.data.source,

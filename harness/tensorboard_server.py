@@ -19,7 +19,8 @@ def find(folder: Path, port: int | None) -> tuple[Path, int]:
     """
     if not os.path.isdir(folder):
         folder = RunDir.open(folder).path
-    if not any(folder.rglob("*tfevents*")):
+    # TensorBoard follows links too, to runs on another disk for one.
+    if not any("tfevents" in name for *_, names in os.walk(folder, followlinks=True) for name in names):
         raise RunError(f"{folder} holds no TensorBoard event files")
     run = RunDir(folder)
     return (run.tensorboard_dir if run.exists() else folder), _free_port(port)

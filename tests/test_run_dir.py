@@ -65,6 +65,20 @@ class TestAtomicWrite:
         (tmp_path / "b").write_bytes(b"")
         assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
+    def test_a_umask_keeps_it_private(self, tmp_path):
+        with in_a_new_process(
+            "import os; os.umask(0o077); write_atomically(Path(sys.argv[1]), b'')", tmp_path / "a"
+        ) as writer:
+            writer.communicate()
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+    def test_a_link_stays_one_and_leads_to_the_new_file(self, tmp_path):
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "a").symlink_to("disk/a")
+        write_atomically(tmp_path / "a", b"new")
+        assert (tmp_path / "a").is_symlink()
+        assert (tmp_path / "disk" / "a").read_bytes() == b"new"
+
     def test_a_full_disk_leaves_the_old_file_and_nothing_beside(self, tmp_path):
         (tmp_path / "a").write_bytes(b"old")
         program = (

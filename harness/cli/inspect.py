@@ -10,6 +10,7 @@ import click
 from harness.cli.completion import complete_config, complete_run
 from harness.cli.options import set_option
 from harness.cli.startup import import_tensorflow
+from harness.errors import UserError
 
 
 @click.command()
@@ -57,7 +58,7 @@ def config(config: str | None, assignments: tuple[str, ...], schema: bool) -> No
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def doctor(as_json: bool) -> None:
     """Say what is installed, which devices are seen, and what is missing."""
-    with suppress(ImportError):  # to be examined like the rest
+    with suppress(ImportError, UserError):  # to be examined like the rest
         import_tensorflow()
     from harness.doctor import as_dict, examine, print_table
 

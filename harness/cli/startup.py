@@ -4,16 +4,23 @@ import os
 import sys
 from pathlib import Path
 
-from harness import tensorflow_lines
+from harness import keras_settings, tensorflow_lines
+from harness.errors import UserError
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and look for devices; its lines are kept off the terminal, unless this fails."""
+    """Import TensorFlow and look for devices; its lines are kept off the terminal, unless this fails.
+
+    Raises UserError where the user's settings of Keras are such that it can't be imported.
+    """
     tensorflow_lines.divert()
     try:
+        keras_settings.pin()
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+    except UserError:
+        raise
     except Exception:
         sys.stderr.write(tensorflow_lines.held().decode(errors="replace"))
         raise

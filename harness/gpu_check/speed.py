@@ -13,6 +13,7 @@ from typing import Any
 from harness.gpu_check import processes
 from harness.gpu_check.plan import TF32, Plan, Setting
 from harness.gpu_check.processes import Ended, Task
+from harness.launch import PYTHON
 
 _LAST_BEGIN, _LAST_BEGIN_OF_PEERS = 12.0, 8.0
 """Seconds before a process's limit after which it begins no further measurement: each compiles first."""
@@ -77,7 +78,7 @@ class Speed:
     def _measure(self, name: str, settings: Sequence[Setting], limit: float, rows: list[dict[str, Any]]) -> None:
         assignments = [setting.assignments(self._plan.machine) for setting in settings]
         job = {"config": self._plan.config, "settings": assignments, **self._how_long(limit, _LAST_BEGIN)}
-        command = [sys.executable, "-m", "harness.gpu_check.measuring", json.dumps(job)]
+        command = [*PYTHON, "-m", "harness.gpu_check.measuring", json.dumps(job)]
         found: dict[int, dict[str, Any]] = {}
 
         def heard(name: str, line: str) -> None:
@@ -150,7 +151,11 @@ def python_with(module: str) -> str | None:
     """This Python, or the first `python3` on the PATH, that has the module; None where none does."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     on_path = [found for folder in folders if (found := shutil.which("python3", path=folder))]
-    look = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    # What lies in the current folder is not installed. Another Python may be too old for -P.
+    look = (
+        "import sys; sys.path = [*filter(None, sys.path)]; import importlib.util; "
+        f"sys.exit(importlib.util.find_spec({module!r}) is None)"
+    )
     for python in dict.fromkeys([sys.executable, *on_path]):
         try:
             if subprocess.run([python, "-c", look], capture_output=True, timeout=10).returncode == 0:

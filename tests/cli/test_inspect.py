@@ -6,6 +6,7 @@ import pty
 import shutil
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -112,6 +113,13 @@ class TestRuns:
         assert heading.split() == columns
         assert first.split()[:4] == [str(tmp_path / "runs" / "done"), "completed", "0.9912", "7,123"]
         assert second.split()[:4] == [str(tmp_path / "runs" / "diverged"), "failed", "-", "-"]
+
+    def test_one_begun_before_the_clock_was_set_back_is_not_of_the_future(self, call, make_run, tmp_path):
+        run = make_run("a", status="completed")
+        ahead = time.time() + 7200
+        os.utime(run.config_file, (ahead, ahead))
+        (row,) = json.loads(call("runs", tmp_path / "runs", "--json").stdout)
+        assert row["age_seconds"] == 0
 
     def test_a_long_name_is_shown_whole_in_a_pipe(self, call, make_run, tmp_path):
         name = "a-name-as-long-as-they-get-when-a-sweep-makes-them-" + "x" * 49

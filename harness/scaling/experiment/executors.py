@@ -4,6 +4,7 @@ import getpass
 import importlib.util
 import io
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import IO, NamedTuple, Protocol, Self
 
 from harness.cluster.environment import alone
 from harness.errors import ConfigError, DeviceError, HarnessError, UserError
-from harness.launch import die_with_parent
+from harness.launch import PYTHON, die_with_parent
 from harness.resources import deal_gpus
 
 _SECONDS_TO_STOP = 120.0
@@ -131,7 +132,7 @@ class Slurm:
         if self._jobs_file.exists():
             self._cancel(self._jobs_file.read_text().split())  # whose runs must be free before they go on
             self._jobs_file.unlink()
-        self._executor = submitit.SlurmExecutor(folder)
+        self._executor = submitit.SlurmExecutor(folder, python=shlex.join(PYTHON))
         self._executor.update_parameters(
             job_name=_JOB_NAME,
             time=60,

@@ -5,7 +5,6 @@ CPUs each try has a process of its own, which may die of it, and whose peak is t
 while a try measures, this process must take neither processor nor memory.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from harness.cluster.batch import BatchPlan
 from harness.config import Config, load
 from harness.data import sources
 from harness.errors import ConfigError, OutOfMemory
+from harness.launch import PYTHON
 from harness.scaling.find_batch import memory, watched
 from harness.scaling.find_batch.bench import TRY_SECONDS, Bench
 from harness.scaling.find_batch.memory import Limit
@@ -77,7 +77,7 @@ def find(
             "add --set cluster.strategy=auto to try on the devices of one"
         )
     rows = len(sources.load(checked.data.source).splits(checked.data.validation)[0])
-    with watched.Process([sys.executable, "-m", "harness.bench_requests"]) as process:
+    with watched.Process([*PYTHON, "-m", "harness.bench_requests"]) as process:
         bench = Bench(process, config, assignments, checked)
         return _found(_Attempts.on_these_devices(bench, checked, most, progress, one_process), checked, rows)
 

@@ -1,0 +1,105 @@
+"""Keras as this package needs it, whatever its user has set for other projects.
+
+Keras reads ~/.keras/keras.json (KERAS_HOME/keras.json) and some environment variables when it is imported, and a
+program may change the same settings later. `override_environment` acts before the import, `pin` and `pinned` after it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+
+_ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_NNX_ENABLED": "0",
+    "TF_USE_LEGACY_KERAS": "0",
+    "KERAS_MAX_EPOCHS": None,
+    "KERAS_MAX_STEPS_PER_EPOCH": None,
+}
+"""By variable, what it has to be; None for not set."""
+_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "dtype_policy": "float32"}
+"""By name in keras.config: Keras's own defaults, which all that is trained and exported here relies on."""
+
+_overridden: dict[str, str] = {}
+
+
+def override_environment() -> None:
+    """Set the variables, for this process and those it starts; not where Keras has read them already."""
+    if "keras" in sys.modules or "tensorflow" in sys.modules:
+        return
+    for name, value in _ENVIRONMENT.items():
+        given = os.environ.pop(name, None)
+        if given and given != value:
+            _overridden[name] = given
+        if value is not None:
+            os.environ[name] = value
+
+
+def overridden() -> list[str]:
+    """The user's own settings that count for nothing here, each as it is written and where."""
+    file = settings_file()
+    try:
+        in_file = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        in_file = None
+    needed = _SETTINGS | {"backend": "tensorflow"}
+    values = in_file if isinstance(in_file, dict) else {}
+    differing = [name for name, value in values.items() if name in needed and value != needed[name]]
+    return [f"{name}={value}" for name, value in _overridden.items()] + [
+        f"{name} {values[name]} in {file}" for name in differing
+    ]
+
+
+def settings_file() -> Path:
+    """Where Keras looks for its settings; there need be no file."""
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
+    return Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser() / "keras.json"
+
+
+def import_keras() -> Any:
+    """The module keras, on TensorFlow. Raises UserError where the user's own settings don't let it be that."""
+    if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
+        raise UserError(
+            "TF_USE_LEGACY_KERAS was set when TensorFlow was imported, and harness needs Keras 3: "
+            "unset it and start Python anew"
+        )
+    try:
+        import keras
+    except (ValueError, TypeError, AttributeError, OSError) as error:  # how Keras stumbles over what the file holds
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{settings_file()} keeps Keras from being imported: {reason}: mend or delete it") from None
+    if keras.config.backend() != "tensorflow":
+        raise UserError(
+            f"Keras was imported with the backend {keras.config.backend()}, and harness needs tensorflow: "
+            "start Python anew with KERAS_BACKEND=tensorflow, or import harness first"
+        )
+    return keras
+
+
+def pin() -> dict[str, Any]:
+    """Give the settings the values needed, and return those they had. Raises UserError as `import_keras` does."""
+    keras = import_keras()
+    before = {name: getattr(keras.config, name)() for name in _SETTINGS}
+    _set(_SETTINGS)
+    return before
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """The same for a while, in a process that is not ours alone: its own settings are back afterwards."""
+    before = pin()
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: dict[str, Any]) -> None:
+    keras = import_keras()
+    for name, value in values.items():
+        getattr(keras.config, f"set_{name}")(value)
