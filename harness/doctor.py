@@ -18,7 +18,7 @@ from rich.table import Table
 
 from harness import cuda, gpus, keras_settings
 from harness.errors import UserError
-from harness.requirements import install_cuda, pip_install, requirement
+from harness.requirements import DISTRIBUTION, install_cuda, pip_install, requirement
 
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 _PACKAGES = ("tensorflow", "keras", "tensorboard", "tf-keras-vis")
@@ -73,7 +73,7 @@ def print_table(findings: list[Finding]) -> None:
 def _python() -> Finding:
     version = platform.python_version()
     found = f"{version} on {platform.system()} {platform.machine()}, {sys.executable}"
-    wanted = SpecifierSet(metadata.metadata("harness")["Requires-Python"])
+    wanted = SpecifierSet(metadata.metadata(DISTRIBUTION)["Requires-Python"])
     if wanted.contains(version, prereleases=True):
         return Finding("Python", found)
     return Finding("Python", found, f"harness needs Python {wanted}", "PYTHON=/path/to/python3 scripts/harness doctor")
@@ -193,9 +193,9 @@ def _restore(data: Path) -> str:
     """The command that brings back a file of this package, from where the package came from."""
     if (Path(__file__).parents[1] / ".git").exists():
         return shlex.join(["git", "-C", str(data.parent), "checkout", "--", data.name])
-    distribution = metadata.distribution("harness")
+    distribution = metadata.distribution(DISTRIBUTION)
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-    source = origin.get("url", f"harness=={distribution.version}")
+    source = origin.get("url", f"{DISTRIBUTION}=={distribution.version}")
     return pip_install("--force-reinstall", "--no-deps", source)
 
 

@@ -18,6 +18,8 @@ def file_errors(function: Callable[P, R]) -> Callable[P, R]:
     def translated(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            raise  # no disk says that
         except tf.errors.OpError as error:
             raise OSError(errno.EIO, error.message.splitlines()[0], "TensorBoard's event files") from None
 

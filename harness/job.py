@@ -2,13 +2,14 @@
 
 import os
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from harness import config as configs
 from harness import failures, keras_settings
@@ -20,6 +21,7 @@ from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config, resolve
 from harness.config.cluster import ClusterSection
 from harness.data import sources
+from harness.data.classes import doubts
 from harness.data.sources import DataSet, Split
 from harness.errors import (
     ConfigError,
@@ -65,6 +67,7 @@ class _Job:
     heartbeat: Heartbeat
     terminal: Terminal
     only_training: bool
+    report: bool
 
 
 @keras_settings.pinned()
@@ -74,6 +77,8 @@ def train(
     resume: str | Path | None = None,
     quiet: bool = False,
     only_training: bool = False,
+    data_changed: bool = False,
+    report: bool = True,
 ) -> RunDir | None:
     """Train, evaluate, export and picture one model; the main job, and what `harness train` calls.
 
@@ -83,6 +88,8 @@ def train(
         resume: a run to go on with, or "auto" to go on with the one in `run_dir` if there is one.
         quiet: print nothing but warnings.
         only_training: leave out the test, the exported model and the pictures; a resume makes up for them.
+        data_changed: let a resumed run go on though its data are not what they were.
+        report: make the pictures and the report; where False, a resume or `visualize` makes up for them.
 
     Where the model can be trained and not pictured, a warning says why, and there is no report.
 
@@ -103,18 +110,34 @@ def train(
     if run and run.exists():
         run.check_same(config)
     data, splits, events = read(config)
-    cluster = connect(config.cluster, common=config.common(), train=config.train, say=terminal.warning)
+    if run and run.exists() and not data_changed:
+        run.check_same_data(data.sha256)
+    common = {**config.common(), "content of data.source": data.sha256}
+    cluster = connect(config.cluster, common=common, train=config.train, say=terminal.warning)
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
-        complete = run is not None and run.exists() and run.is_complete(config)
+        complete = run is not None and run.exists() and run.is_complete(config, report)
         if from_chief(cluster, np.array([int(complete)])).any():
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
             return run
-        describe(config, cluster, cluster.replicas, splits, events, terminal)
-        job = _Job(run, config, cluster, events, data, splits, StopSignals(), Heartbeat(), terminal, only_training)
+        job = _Job(
+            run,
+            config,
+            cluster,
+            events,
+            data,
+            splits,
+            StopSignals(),
+            Heartbeat(),
+            terminal,
+            only_training,
+            report,
+        )
         around = None
         while True:
             try:
-                with _begun(run, config, cluster, events, bool(resume or around), terminal) as checkpoint:
+                with _begun(job, bool(resume or around)) as checkpoint:
+                    if around is None:
+                        describe(config, cluster, cluster.replicas, data, splits, events, terminal)
                     _sit(job, checkpoint, around)
                 return run
             except NonFiniteLoss as error:
@@ -128,14 +151,17 @@ def train(
                 around = error.with_traceback(None)
 
 
-def evaluate(run: RunDir, split: str) -> dict[str, float | int]:
+def evaluate(run: RunDir, split: str, warn: Callable[[str], None]) -> dict[str, float | int]:
     """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}.
 
-    On the devices of this machine, whatever the run was trained on. Raises UserError where the split is empty, or the
-    run's data can't be had.
+    On the devices of this machine, whatever the run was trained on; `warn` is told where its data have changed since.
+    Raises UserError where the split is empty, or the run's data can't be had.
     """
     config = run.read_config()
-    _, validation, test = sources.load(config.data.source).splits(config.data.validation)
+    data = sources.load(config.data.source)
+    if change := run.change_of_data(data.sha256):
+        warn(change)
+    _, validation, test = data.splits(config.data.validation, config.data.stratify)
     rows = {"validation": validation, "test": test}[split]
     if not len(rows):
         raise DataError(f"{run.path} has no {split} rows: data.validation is 0")
@@ -155,7 +181,12 @@ def as_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
 def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
     """The data, and everything that can be refused before a device is touched or a file is made."""
     data = sources.load(config.data.source)
-    splits = data.splits(config.data.validation)
+    return data, *check(config, data)
+
+
+def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Events]:
+    """The splits and events of `config` on `data`. Raises UserError where they don't go together."""
+    splits = data.splits(config.data.validation, config.data.stratify)
     check_image_shape(config.model.name, data.image_shape)
     side = min(data.image_shape[:2])
     if config.data.shift >= side:
@@ -172,18 +203,19 @@ def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
             f"schedule.warmup: {config.schedule.warmup} leaves nothing of train.length, {config.train.length}: "
             "make it shorter"
         )
-    return data, splits, events
+    return splits, events
 
 
 def describe(
     config: Config,
     cluster: Cluster,
     replicas: int,
+    data: DataSet,
     splits: tuple[Split, Split, Split],
     events: Events,
     terminal: Terminal,
 ) -> None:
-    """Print devices, data, batch arithmetic and steps."""
+    """Print devices, data, batch arithmetic and steps, and warn of what is likely to be a mistake."""
     train, validation, test = splits
     plan = BatchPlan.of(config.train, replicas)
     terminal.line(f"devices   {cluster.description}; {describe_device()}")
@@ -192,9 +224,22 @@ def describe(
     )
     terminal.line(f"batch     {plan.describe()}")
     terminal.line(
-        f"steps     {events.total_steps:,} = {config.train.length} of {len(train) / plan.global_batch:,.1f} steps; "
-        f"warm-up {events.warmup_steps:,}, then {config.schedule.name}"
+        f"steps     {events.total_steps:,} = {_epochs(events, plan, len(train))} of "
+        f"{len(train) / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
     )
+    if cluster.is_chief:
+        for doubt in doubts(splits, data.classes):
+            terminal.warning(f"{config.data.source}: {doubt}")
+        if (bound := config.train.micro_batch or 0) > plan.global_batch:
+            terminal.warning(
+                f"train.micro_batch: {bound:,} is more than the {plan.global_batch:,} examples of a global batch, and "
+                "changes nothing"
+            )
+
+
+def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:
+    epochs = f"{events.total_steps * plan.global_batch / rows:.3g}"
+    return f"{epochs} epoch{'' if epochs == '1' else 's'}"
 
 
 def dry_run(config: Config, terminal: Terminal) -> None:
@@ -206,7 +251,7 @@ def dry_run(config: Config, terminal: Terminal) -> None:
     workers = len(members.workers) if members else 1
     if members:
         terminal.line(f"workers   {workers} ({members.source}), taken to be like this one: a dry run meets nobody")
-    describe(config, cluster, cluster.replicas * workers, splits, events, terminal)
+    describe(config, cluster, cluster.replicas * workers, data, splits, events, terminal)
     state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
     plan = BatchPlan.of(config.train, cluster.replicas * workers)
     slots = SLOTS[config.optimizer.name] + bool(config.train.ema)
@@ -217,16 +262,16 @@ def dry_run(config: Config, terminal: Terminal) -> None:
 
 
 @contextmanager
-def _begun(
-    run: RunDir | None, config: Config, cluster: Cluster, events: Events, may_resume: bool, terminal: Terminal
-) -> Iterator[Checkpoint | None]:
+def _begun(job: _Job, may_resume: bool) -> Iterator[Checkpoint | None]:
     """The chief opens its run, and all workers learn whether it could."""
+    run, cluster = job.run, job.cluster
     with ExitStack() as stack:
         checkpoint, refusal = None, None
         if run:
-            terminal.line(f"run       {run.path}")
             try:
-                checkpoint = stack.enter_context(opened(run, config, cluster, events, may_resume, terminal))
+                checkpoint = stack.enter_context(
+                    opened(run, job.config, cluster, job.events, job.data.sha256, may_resume, job.terminal)
+                )
             except HarnessError as error:
                 refusal = error
             except OSError as error:
@@ -260,6 +305,7 @@ def _sit(job: _Job, checkpoint: Checkpoint | None, around: NonFiniteLoss | None)
                 job.signals,
                 job.heartbeat,
                 terminal.warning,
+                job.data.sha256,
             )
             with writing(session, run, terminal) if run else nullcontext():
                 _train_and_test(session, job)
@@ -294,11 +340,17 @@ def _finish(run: RunDir, session: Session, job: _Job) -> None:
     if job.only_training:
         return
     job.terminal.line(f"model     {run.model_file}")
+    if not job.report:
+        return
     from harness import report  # the libraries that draw need not be loaded before the first step
 
     try:
         report.visualize(run, job.terminal)
     except UserError as error:  # images of two channels, say: what was trained is no less complete
-        job.terminal.warning(f"the pictures and the report are left out: {error}")
+        reason = str(error)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        reason = "out of memory"
     else:
         job.terminal.line(f"report    {run.report_file}")
+        return
+    job.terminal.warning(f"the pictures and the report are left out: {reason}")

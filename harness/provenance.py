@@ -5,11 +5,13 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from harness.requirements import DISTRIBUTION
+
 
 def versions() -> dict[str, str]:
     """Versions of Python and of what decides the numbers."""
-    packages = ("harness", "tensorflow", "keras", "tf-keras-vis", "numpy")
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+    packages = {name: metadata.version(name) for name in ("tensorflow", "keras", "tf-keras-vis", "numpy")}
+    return {"python": platform.python_version(), "harness": metadata.version(DISTRIBUTION), **packages}
 
 
 def git() -> str | None:

@@ -1,5 +1,6 @@
 """What only the chief does: hold the run's directory, and write to it."""
 
+import errno
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -23,10 +24,23 @@ from harness.training.state import weights_sha256
 from harness.training.tensorboard import TensorBoard
 from harness.training.writers import MetricsFile, Writer
 
+_OF_A_DISK = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+}
+"""The errors that mean a file can't be written. Of others, such as no more threads, that advice would mislead."""
+
 
 @contextmanager
 def opened(
-    run: RunDir, config: Config, cluster: Cluster, events: Events, may_resume: bool, terminal: Terminal
+    run: RunDir,
+    config: Config,
+    cluster: Cluster,
+    events: Events,
+    data_sha256: str,
+    may_resume: bool,
+    terminal: Terminal,
 ) -> Iterator[Checkpoint | None]:
     """Hold the run's directory, made new or taken up where its newest checkpoint is, and leave its status right.
 
@@ -34,8 +48,10 @@ def opened(
     """
     run.lock()
     try:
-        newest = _taken_up(run, config, cluster, events, may_resume, terminal) if run.exists() else None
-        run.begin(config)
+        newest = _taken_up(run, config, cluster, events, data_sha256, may_resume, terminal) if run.exists() else None
+        run.begin(config, data_sha256)
+        if newest is None:
+            terminal.line(f"run       {run.path}")
         terminal.log_to(run.log_file)
         with _failures_recorded(run, terminal):
             yield newest
@@ -111,6 +127,7 @@ def summary(session: Session, status: str, noise_scale: list[dict[str, Any]] | N
         "test": result("test"),
         "noise_scale": noise_scale,
         "weights_sha256": weights_sha256(session.state.result),
+        "data_sha256": session.data_sha256,
         "peak_memory_bytes": peak_memory_bytes(),
         "versions": provenance.versions(),
         "git": provenance.git(),
@@ -119,7 +136,13 @@ def summary(session: Session, status: str, noise_scale: list[dict[str, Any]] | N
 
 
 def _taken_up(
-    run: RunDir, config: Config, cluster: Cluster, events: Events, may_resume: bool, terminal: Terminal
+    run: RunDir,
+    config: Config,
+    cluster: Cluster,
+    events: Events,
+    data_sha256: str,
+    may_resume: bool,
+    terminal: Terminal,
 ) -> Checkpoint | None:
     """Rewind the run's records to its newest checkpoint."""
     if not may_resume:
@@ -136,7 +159,7 @@ def _taken_up(
     run.rewind_metrics(step)
     tensorboard.rewind(run.tensorboard_dir, step)
     is_longer = planned != config.train.length
-    promise = "" if is_longer and config.schedule.name != "constant" else _promise(newest, config, cluster)
+    promise = "" if is_longer and config.schedule.name != "constant" else _promise(newest, config, cluster, data_sha256)
     terminal.line(f"resume    {run.path} at step {step:,}{promise}")
     if is_longer:
         terminal.line(f"length    {planned} → {config.train.length}: {_new_plan(config, events, step)}")
@@ -160,10 +183,12 @@ def _new_plan(config: Config, events: Events, step: int) -> str:
     )
 
 
-def _promise(checkpoint: Checkpoint | None, config: Config, cluster: Cluster) -> str:
+def _promise(checkpoint: Checkpoint | None, config: Config, cluster: Cluster, data_sha256: str) -> str:
     """How close to an uninterrupted run this one will end, where there is a checkpoint to go on from."""
     if checkpoint is None:
         return ""
+    if checkpoint.header.get("data_sha256") not in (None, data_sha256):
+        return ", on other data than before: no longer what one run on either would be"
     then, now = checkpoint.header.get("devices", {}), devices(config, cluster)
     changes = [f"{key} {then.get(key)}, now {now[key]}" for key in now if then.get(key) != now[key]]
     if not changes:
@@ -191,7 +216,7 @@ def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             number = getattr(error, "signal_number", signal.SIGINT)
             raise Stopped(f"stopped; go on with: {run.resume_command()}", number) from None
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno in _OF_A_DISK:
             raise WriteFailed(
                 f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, go on "
                 f"with: {run.resume_command()}"

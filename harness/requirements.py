@@ -6,14 +6,17 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
+DISTRIBUTION = "mirrored-harness"
+"""What pip calls this package: it knows another `harness`."""
+
 
 def requirement(name: str, extra: str = "") -> Requirement:
     """What harness, or one of its extras, asks for of the package `name`."""
-    for each in map(Requirement, metadata.requires("harness") or []):
+    for each in map(Requirement, metadata.requires(DISTRIBUTION) or []):
         wanted = each.marker.evaluate({"extra": extra}) if each.marker else not extra
         if wanted and each.name == name:
             return each
-    raise LookupError(f"the metadata of harness don't name {name}")
+    raise LookupError(f"the metadata of {DISTRIBUTION} don't name {name}")
 
 
 def pip_install(*arguments: str) -> str:
@@ -22,6 +25,12 @@ def pip_install(*arguments: str) -> str:
 
 
 def install_cuda() -> str:
-    """The command for the extra `cuda`. It doesn't name harness[cuda], because pip may know another harness."""
+    """The command for the extra `cuda`, by what it asks for: the package itself may be in no registry."""
     wanted = requirement("tensorflow", extra="cuda")
     return pip_install(f"{wanted.name}[{','.join(wanted.extras)}]{wanted.specifier}")
+
+
+def install_slurm() -> str:
+    """The same for the extra `slurm`."""
+    wanted = requirement("submitit", extra="slurm")
+    return pip_install(f"{wanted.name}{wanted.specifier}")

@@ -56,11 +56,11 @@ class RunDir:
         _check_name(Path(path))
         return cls(find(path))
 
-    def begin(self, config: Config) -> None:
+    def begin(self, config: Config, data_sha256: str = "") -> None:
         """Write the config and a summary that says "running", which make the directory a run. Raises RunError."""
         try:
             self.report_file.unlink(missing_ok=True)  # of the time before a resume: a report means completed
-            self.write_summary({"status": "running"})
+            self.write_summary({"status": "running"} | ({"data_sha256": data_sha256} if data_sha256 else {}))
             write_atomically(self.config_file, dump(config).encode())  # last: this makes it a run
         except OSError as error:
             raise RunError(f"can't write the run directory {self.path}: {error.strerror}") from None
@@ -101,11 +101,25 @@ class RunDir:
             changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
             raise RunError(f"can't resume {self.path} with another config: {changes}; start a new run for that")
 
-    def is_complete(self, config: Config) -> bool:
-        """Whether `config` asks for nothing that this run has not done, up to the report."""
+    def change_of_data(self, sha256: str) -> str | None:
+        """That the data of the run's config, now with that digest, have changed since it was trained, if they have.
+
+        None too where the run doesn't know what they were, as one of version 0.1.0.
+        """
+        if self.read_summary().get("data_sha256") in (None, "", sha256):
+            return None
+        return f"{self.path}: the content of {self.read_config().data.source} has changed since this run trained on it"
+
+    def check_same_data(self, sha256: str) -> None:
+        """Raise RunError where the data have changed since the run trained on them."""
+        if change := self.change_of_data(sha256):
+            raise RunError(f"{change}: bring it back, start a new run, or go on with the new data with --data-changed")
+
+    def is_complete(self, config: Config, with_report: bool = True) -> bool:
+        """Whether `config` asks for nothing that this run has not done, up to the model or the report."""
         own = self.read_config().train
         same_end = all(getattr(own, key) == getattr(config.train, key) for key in ("length", "target", "max_seconds"))
-        is_whole = self.model_file.is_file() and self.report_file.exists()
+        is_whole = self.model_file.is_file() and (self.report_file.exists() or not with_report)
         return same_end and is_whole and self.read_summary().get("status") == "completed"
 
     def is_running(self) -> bool | None:

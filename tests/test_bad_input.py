@@ -1,11 +1,13 @@
 """A user's mistake is one line on standard error and exit code 2: no traceback, nothing created or changed."""
 
+import io
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -132,7 +134,6 @@ WRONG = [
     ),
     ("insight: {methods: [grad]}", "insight.methods", "gradient, gradient_times_input, smoothgrad"),
     ("insight: {methods: gradient}", "insight.methods", "'gradient'"),
-    ("insight: {methods: []}", "insight.methods", "at least 1"),
     ("insight: {images: 0}", "insight.images", "1", "0"),
     ("seed: true", "seed", "integer", "True"),
     ("seed: 1.5", "seed", "integer", "1.5"),
@@ -148,7 +149,7 @@ WRONG = [
     ("train: {micro_batch: 0}", "train.micro_batch", "got 0"),
     ("train: {clip_norm: .nan}", "train.clip_norm", "finite", "nan"),
     ("train: {clip_norm: .inf}", "train.clip_norm", "finite", "inf"),
-    ("train: {clip_norm: 0}", "train.clip_norm", "greater than 0"),
+    ("train: {clip_norm: 0}", "train.clip_norm", "more than 0"),
     ("train: {label_smoothing: 1}", "train.label_smoothing", "less than 1"),
     ("train: {ema: 1}", "train.ema", "less than 1"),
     ("train: {noise_scale: 10 minutes}", "train.noise_scale", "epochs, steps or examples", "'10 minutes'"),
@@ -160,7 +161,7 @@ WRONG = [
     ("optimizer: {name: adam, learning_rate: .nan}", "optimizer.learning_rate", "finite", "nan"),
     ("optimizer: {name: adam, learning_rate: -.inf}", "optimizer.learning_rate", "finite", "-inf"),
     ("optimizer: {name: adam, learning_rate: 1e400}", "optimizer.learning_rate", "finite", "inf"),
-    ("optimizer: {name: adam, learning_rate: 0}", "optimizer.learning_rate", "greater than 0"),
+    ("optimizer: {name: adam, learning_rate: 0}", "optimizer.learning_rate", "must be more than 0,"),
     ("optimizer: {name: adam, learning_rate: true}", "optimizer.learning_rate", "number", "True"),
     ("optimizer: {name: sgd, momentum: 1}", "optimizer.momentum", "less than 1"),
     ("train: {length: 5}", "train.length", "'5 epochs'", "epochs, steps, examples", "got 5"),
@@ -180,8 +181,8 @@ WRONG = [
     ("tensorboard: {images: -1}", "tensorboard.images", "got -1"),
     ("data: {validation: -1}", "data.validation", "got -1"),
     ("data: {shift: 1.5}", "data.shift", "integer", "1.5"),
-    ("data: {source: 3}", "data.source", "string"),
-    ("cluster: {gpus: []}", "cluster.gpus", "at least 1"),
+    ("data: {source: 3}", "data.source", "text"),
+    ("cluster: {gpus: []}", "cluster.gpus", "1 or more"),
     ("cluster: {gpus: 2}", "cluster.gpus", "list", "got 2"),
     ("cluster: {gpus: [0, 0]}", "cluster", "twice", "[0, 0]"),
     ("cluster: {gpus: [0], logical_cpus: 2}", "cluster", "gpus or logical_cpus, not both"),
@@ -193,11 +194,19 @@ WRONG = [
     ("cluster: {logical_gpus: 2, strategy: multi_worker}", "cluster", "logical_gpus is for one process"),
     ("cluster: {logical_gpus: 2, all_reduce: nccl}", "cluster", "nccl", "logical_gpus is 2", "use auto"),
     ("cluster: {logical_gpus: 3, all_reduce: hierarchical}", "cluster", "even number", "not 3", "use auto"),
+    ("train: {length: 5 minutes}", "train.length", "'minutes'", "use epochs, steps or examples"),
+    ("train: {length: 20 %}", "train.length", "'%'", "use epochs, steps or examples"),
+    ("train: {length: 5}", "train.length", "'5 epochs' (epochs, steps, examples), got 5"),
+    ("schedule: {warmup: 100 %}", "schedule.warmup", "less than 100 %"),
+    ("schedule: {warmup: 5 minutes}", "schedule.warmup", "epochs, steps, examples or %"),
+    ("insight: {budget: 3 steps}", "insight.budget", "use minutes"),
+    ("train: {deterministic: 1}", "train.deterministic: must be auto or true or false, got 1\n"),
+    ("train: {tf32: 1}", "train.tf32", "true or false", "got 1"),
     ("name: ../x", "name", "'../x'", "letters"),
     ("name: ''", "name", "''"),
-    ("name: 5", "name", "string", "got 5"),
-    ("1: 2", "1", "string"),
-    ("train: {1: 2}", "train.1", "string"),
+    ("name: 5", "name", "text", "got 5"),
+    ("1: 2", "1", "text"),
+    ("train: {1: 2}", "train.1", "text"),
     ("seed: -1\nnmae: x", "seed", "(and 1 more)"),
 ]
 
@@ -209,6 +218,17 @@ def test_wrong_key_or_value(refused, tmp_path, text, named):
     assert said.startswith("error: a.yaml: ")
     for part in named:
         assert part in said
+
+
+@pytest.mark.parametrize(
+    ("text", "reading", "meant"),
+    [("010", "8", "8 or 10"), ("-017", "-15", "-15 or 17"), ("12:30:45", "45045", "45045"), ("1:30.5", "90.5", "90.5")],
+)
+def test_a_number_that_yaml_reads_otherwise_is_refused_with_that_reading(refused, tmp_path, text, reading, meant):
+    said = f"YAML reads {text} as the number {reading}: write {meant}, or '{text}' in quotes for text"
+    assert f"--set seed={text}: {said}" in refused("config", "mnist", "--set", f"seed={text}")
+    (tmp_path / "a.yaml").write_text(f"name: a\ncluster: {{gpus: [{text}]}}\n")
+    assert f"a.yaml:2: {said}" in refused("config", "a.yaml")
 
 
 def test_a_key_of_another_optimizer_is_not_proposed_for_itself(refused):
@@ -275,6 +295,18 @@ class TestRunDirectory:
         result = call("train", "mnist")
         assert result.exit_code == 2
         assert_short(result.stderr)
+
+    def test_a_name_beside_a_whole_path(self, refused):
+        said = refused("train", "mnist", "--run-dir", "a", "--run-name", "b")
+        assert "--run-name b" in said
+        assert "--run-dir a" in said
+        assert "give one of them" in refused(
+            "launch", "--workers", 2, "--", "train", "mnist", "--run-dir", "a", "--run-name", "b"
+        )
+        assert "--resume a" in refused("train", "mnist", "--resume", "a", "--run-name", "b")
+
+    def test_data_that_have_changed_for_a_new_run(self, refused):
+        assert "--data-changed goes with --resume" in refused("train", "mnist", "--data-changed")
 
 
 class TestResume:
@@ -373,6 +405,40 @@ class TestData:
         (tmp_path / "a.npz").write_bytes(content)
         assert "a.npz can't be read as an .npz file" in refused("train", "mnist", "--set", "data.source=a.npz")
 
+    def test_the_reason_why_a_file_can_not_be_read(self, refused, tmp_path):
+        (tmp_path / "folder.npz").mkdir()
+        assert "folder.npz can't be read: Is a directory" in refused(
+            "train", "mnist", "--set", "data.source=folder.npz"
+        )
+        said = refused("train", "mnist", "--set", "data.source=no/where.npz")
+        assert "no/where.npz can't be read: No such file or directory" in said
+        said = refused("train", "mnist", "--set", "data.source=/proc/self/mem")
+        assert "/proc/self/mem can't be read: Input/output error" in said
+
+    def test_a_file_that_says_it_is_larger_than_any_memory(self, refused, tmp_path, arrays):
+        np.savez(tmp_path / "a.npz", **arrays)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_2_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**55,)})
+        with zipfile.ZipFile(tmp_path / "a.npz") as file:
+            kept = {name: file.read(name) for name in file.namelist()}
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+            for name, content in kept.items():
+                file.writestr(name, header.getvalue() if name == "x_train.npy" else content)
+        said = refused("train", "mnist", "--set", "data.source=a.npz")
+        assert "a.npz doesn't fit in the memory of this machine: Unable to allocate 32.0 PiB" in said
+
+    @pytest.mark.parametrize("name", ["A.NPZ", "a.Npz", "plain"])
+    def test_a_path_is_one_whatever_its_ending(self, tmp_path, name, arrays):
+        from harness.config import resolve
+
+        (tmp_path / name).write_bytes(b"")
+        assert resolve({"data": {"source": name}}).data.source == str(tmp_path / name)
+
+    def test_labels_that_are_numbers_of_a_catalogue(self, refused_with, arrays):
+        labels = {name: arrays[name].astype(np.int32) * 777 for name in ("y_train", "y_test")}
+        said = refused_with(**labels)
+        assert "labels go up to 6,993, which makes 6,994 classes, and only 10 of these occur: number them" in said
+
     def test_one_array_instead_of_four(self, refused, tmp_path, arrays):
         np.save(tmp_path / "a.npy", arrays["x_train"])
         np.savez(tmp_path / "b.npz", x_train=arrays["x_train"])
@@ -449,7 +515,7 @@ class TestData:
     def test_shift_that_leaves_no_image(self, refused, small_config, pixels):
         assert "data.shift" in refused("train", small_config, "--set", f"data.shift={pixels}")
 
-    @pytest.mark.parametrize("warmup", ["30 steps", "1 epochs", "960 examples"])
+    @pytest.mark.parametrize("warmup", ["30 steps", "1 epoch", "960 examples"])
     def test_warmup_as_long_as_training(self, refused, small_config, warmup):
         said = refused("train", small_config, "--set", f"schedule.warmup={warmup}")
         assert f"schedule.warmup: {warmup}" in said
@@ -680,25 +746,25 @@ class TestScaleRun:
         ("assignment", "words"),
         [
             ("scale.global_batches=[16, 60000]", "60,000 is more than the 59,000 training rows"),
-            ("scale.global_batches=[]", "at least 1 item"),
+            ("scale.global_batches=[]", "must hold 1 or more"),
             ("scale.global_batches={from: 64, to: 16}", "nothing lies between 64 and 16"),
             ("scale.global_batches={from: 16}", "{from: 16, to: 4096, factor: 2}"),
             ("scale.global_batches={from: 1, to: 1000, factor: 1.0001}", "too many"),
-            ("scale.global_batches=[0]", "greater than or equal to 1"),
+            ("scale.global_batches=[0]", "must be 1 or more"),
             ("scale.global_batches=[16, 32, 16]", "16 stands there twice"),
             ("scale.learning_rate.multipliers=[1, 1.0]", "1 stands there twice"),
             ("scale.replicas=[1, 1]", "1 stands there twice"),
             ("scale.global_batches=[1, 16]", "leave 1 out"),
-            ("scale.learning_rate.multipliers=[]", "at least 1 item"),
+            ("scale.learning_rate.multipliers=[]", "must hold 1 or more"),
             ("scale.learning_rate.rule=cubic", "linear, sqrt, none"),
-            ("scale.target.at_least=1.01", "less than or equal to 1"),
+            ("scale.target.at_least=1.01", "must be 1 or less"),
             ("scale.target.metric=validation.acuracy", "did you mean 'validation.accuracy'"),
             ("scale.target=null", "expected a section"),
             ("scale.evaluate_every=1 epochs", "write examples"),
             ("scale.max_examples=63", "before the first evaluation"),
             ("scale.max_examples=null", "needs a budget"),
-            ("scale.seeds.report=0", "greater than or equal to 1"),
-            ("scale.replicas=[]", "at least 1 item"),
+            ("scale.seeds.report=0", "must be 1 or more"),
+            ("scale.replicas=[]", "must hold 1 or more"),
             ("scale.max_exmaples=100", "did you mean 'max_examples'"),
             ("schedule.name=linear", "needs constant"),
             ("train.ema=null", "averaged weights"),

@@ -108,3 +108,14 @@ def test_a_runs_folder_that_is_a_file_is_a_problem(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").touch()
     assert found("runs go to").problem is not None
+
+
+def test_no_command_names_a_package_that_may_be_a_stranger_s():
+    """A registry knows another `harness`: what is printed asks for what is needed by its own name."""
+    from harness import provenance, requirements
+
+    assert "submitit>=" in requirements.install_slurm()
+    assert "tensorflow[and-cuda]" in requirements.install_cuda()
+    for command in (requirements.install_slurm(), requirements.install_cuda()):
+        assert "harness" not in command.rpartition(" pip install ")[2]
+    assert provenance.versions()["harness"] == metadata.version("mirrored-harness")

@@ -29,3 +29,15 @@ def test_a_warning_says_why_there_is_no_report(call, tmp_path):
     assert run.read_summary()["test"]["examples"] == 60
     assert run.model_file.exists()
     assert not run.report_file.exists()
+
+
+def test_images_of_many_bands_are_trained_on(call, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 13), np.uint8)
+    labels = np.arange(60) % 3
+    np.savez(tmp_path / "bands.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    (tmp_path / "bands.yaml").write_text(
+        f"data: {{source: {tmp_path}/bands.npz, validation: 20}}\ntrain: {{length: 2 steps, global_batch: 8}}\n"
+    )
+    ended = call("train", tmp_path / "bands.yaml", "--run-dir", tmp_path / "run", "--quiet", "--only-training")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert RunDir(tmp_path / "run").read_summary()["status"] == "completed"

@@ -17,10 +17,11 @@ from harness.cli.run import evaluate, resume, train
 from harness.cli.scale import scale
 from harness.cli.visualize import visualize
 from harness.errors import HarnessError, Stopped, UserError
+from harness.requirements import DISTRIBUTION
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="harness")
+@click.version_option(package_name=DISTRIBUTION)
 def cli() -> None:
     """Train a CNN with TensorFlow on one device, all GPUs of a machine or many machines, and look inside it."""
 
@@ -78,6 +79,9 @@ def main() -> None:
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        print(f"error: out of memory{f': {error}' if str(error) else ''}", file=sys.stderr)
+        sys.exit(HarnessError.exit_code)
     except OSError as error:  # a name too long, a file that can't be read, a folder that is gone
         where = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The command that starts several workers."""
 
+import json
 import os
 import shutil
 import sys
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.run import train
+from harness.cli.run import check_options, train
 from harness.cli.startup import check_devices
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def launch(
     given = train.make_context("harness launch … -- train", list(arguments)).params
     if given["dry_run"]:
         raise click.UsageError("--dry-run trains nothing that could be launched: harness train CONFIG --dry-run")
+    check_options(given["run_name"], given["run_dir"], given["resume"], given["data_changed"])
     config = load(given["config"], given["assignments"])
     section = config.cluster
     _check_for_several(section)
@@ -62,7 +64,7 @@ def launch(
         at = RunDir(make_new(given["run_name"] or config.name))
         arguments += ["--run-dir", str(at.path)]
     plan = Plan(
-        command=[name, *arguments, *logical_cpus],
+        command=[name, *_as_setting(arguments, given["run_name"]), *logical_cpus],
         workers=workers,
         logs=at.logs_dir,
         gpus=gpus,
@@ -91,3 +93,12 @@ def _check_for_several(section: "ClusterSection") -> None:
         raise ConfigError("cluster.gpus names the GPUs of one process: set CUDA_VISIBLE_DEVICES for launch instead")
     if section.logical_gpus is not None:
         raise ConfigError("cluster.logical_gpus is for one process: leave it out, or use harness train")
+
+
+def _as_setting(arguments: list[str], run_name: str | None) -> list[str]:
+    """The arguments of `train` for workers, which are told the run's directory: its name without --run-name."""
+    if run_name is None:
+        return arguments
+    (at,) = [place for place, word in enumerate(arguments) if word.partition("=")[0] == "--run-name"][-1:]
+    words = 1 if "=" in arguments[at] else 2
+    return [*arguments[:at], "--set", f"name={json.dumps(run_name)}", *arguments[at + words :]]

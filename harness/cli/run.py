@@ -11,6 +11,19 @@ from harness.cli.options import set_option
 from harness.cli.startup import use_devices
 
 
+def check_options(run_name: str | None, run_dir: Path | None, resume: str | None, data_changed: bool) -> None:
+    """Raise UsageError where one of these options of `train` makes another one idle."""
+    if data_changed and resume is None:
+        raise click.UsageError("--data-changed goes with --resume")
+    if run_name is not None and run_dir is not None:
+        raise click.UsageError(
+            f"--run-name {run_name} begins the name of a new directory in runs, and --run-dir {run_dir} is the whole "
+            "path of one: give one of them"
+        )
+    if run_name is not None and resume is not None:
+        raise click.UsageError(f"--run-name {run_name} is for a new run, and --resume {resume} goes on with one")
+
+
 @click.command()
 @click.argument("config", shell_complete=complete_config)
 @set_option
@@ -19,6 +32,8 @@ from harness.cli.startup import use_devices
 @click.option("--resume", metavar="auto|RUN", help="Go on with RUN; auto: with --run-dir, if there is a run in it.")
 @click.option("--dry-run", is_flag=True, help="Check and print everything, train and write nothing.")
 @click.option("--only-training", is_flag=True, help="Leave out test, model and pictures; a resume makes up for them.")
+@click.option("--no-report", is_flag=True, help="Leave out the pictures and the report; harness visualize makes them.")
+@click.option("--data-changed", is_flag=True, help="With --resume: go on though the data are not what they were.")
 @click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
 def train(
     config: str,
@@ -28,6 +43,8 @@ def train(
     resume: str | None,
     dry_run: bool,
     only_training: bool,
+    no_report: bool,
+    data_changed: bool,
     quiet: bool,
 ) -> None:
     """Train, evaluate, export and picture one model.
@@ -38,6 +55,7 @@ def train(
     from harness.config import load
     from harness.run_dir import locate
 
+    check_options(run_name, run_dir, resume, data_changed)
     if run_name is not None:
         assignments = (*assignments, f"name={json.dumps(run_name)}")
     checked = load(config, assignments)
@@ -52,7 +70,7 @@ def train(
     if dry_run:
         job.dry_run(checked, Terminal(quiet))
         return
-    trained = job.train(checked, run_dir, resume, quiet, only_training)
+    trained = job.train(checked, run_dir, resume, quiet, only_training, data_changed, not no_report)
     if quiet and trained:
         click.echo(trained.path)
 
@@ -93,8 +111,9 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
     opened = RunDir.open(run).with_model()
     use_devices()
     from harness.job import evaluate as evaluate_run
+    from harness.terminal import Terminal
 
-    result = evaluate_run(opened, split)
+    result = evaluate_run(opened, split, Terminal().warning)
     if as_json:
         click.echo(json.dumps({"split": split, **result}))
     else:

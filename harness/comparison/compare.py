@@ -12,7 +12,7 @@ from harness.comparison.differences import Difference, config_differences, envir
 from harness.comparison.examples import all_rows, choose
 from harness.comparison.gallery import Shown, gallery, images_json
 from harness.comparison.maps import pairs
-from harness.comparison.outcomes import Outcomes, outcomes
+from harness.comparison.outcomes import Outcomes, outcomes, p_in_words
 from harness.comparison.page import Page, Section, render
 from harness.comparison.sections import curves_section, differences_section, outcomes_section, speed_section
 from harness.comparison.sides import Side
@@ -155,7 +155,7 @@ def _page(found: Comparison) -> Page:
         headlines=[
             ("accuracy of A", accuracies[0]),
             ("accuracy of B", accuracies[1]),
-            ("p, exact McNemar test", f"{found.outcomes.p:.2g}"),
+            ("p, exact McNemar test", p_in_words(found.outcomes.p).removeprefix("= ")),
             ("images per second, B / A", ratio),
         ],
         sections=[

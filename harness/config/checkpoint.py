@@ -7,7 +7,7 @@ from harness.config.section import Section
 
 
 class CheckpointSection(Section):
-    every: Interval = Duration.parse("1 epochs")
+    every: Interval = Duration.parse("1 epoch")
     """How often the state is saved; also at the end."""
     keep: int = Field(default=3, ge=1)
     """How many of the newest checkpoints are kept, beside the best by validation accuracy."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from harness.config.checkpoint import CheckpointSection
 from harness.config.cluster import ClusterSection
 from harness.config.data import DataSection
-from harness.config.duration import Duration
+from harness.config.duration import SHARE, Duration
 from harness.config.evaluate import EvaluateSection
 from harness.config.insight import InsightSection
 from harness.config.model import ModelSection
@@ -46,15 +46,20 @@ class Config(Section):
     def identity(self) -> dict[str, Any]:
         """What decides the trained weights, as flat `section.key` → value: a resumed run must not change it.
 
-        The length counts where the learning rate falls towards it; under a constant rate a run may be made longer.
+        The length counts where the learning rate falls towards it, or rises over a share of it; else, under a constant
+        rate, a run may be made longer.
         """
         whole = self.model_dump(mode="json")
         kept: dict[str, Any] = {
             section: whole[section] for section in ("seed", "data", "model", "optimizer", "schedule")
         }
         del kept["data"]["placement"]
+        if not self.data.stratify:  # so that runs from before there was a choice can be resumed
+            del kept["data"]["stratify"]
         free = {"micro_batch", "jit", "deterministic", "tf32", "on_nonfinite", "target", "max_seconds"}
-        if self.schedule.name == "constant":
+        if self.schedule.name == "constant" and not (
+            self.schedule.warmup.unit == SHARE and self.schedule.warmup.amount
+        ):
             free.add("length")
         kept["train"] = {key: value for key, value in whole["train"].items() if key not in free}
         return _flatten(kept)
@@ -73,7 +78,13 @@ class Config(Section):
 
     def identity_hash(self) -> str:
         """SHA-256 of `identity()`, in hex."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+        identity = {key: _as_of_old(value) for key, value in self.identity().items()}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _as_of_old(value: Any) -> Any:
+    """Version 0.1.0 wrote `1 epochs`, and its checkpoints hold the hash of that."""
+    return re.sub(r"^1 (epoch|step|example)$", r"1 \1s", value) if isinstance(value, str) else value
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

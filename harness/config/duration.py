@@ -1,15 +1,19 @@
-"""A length of training with its unit: `5 epochs`, `300 steps`, `20000 examples`, `10 minutes`."""
+"""A length of training with its unit: `5 epochs`, `300 steps`, `20000 examples`, `10 minutes`, `20 %` of it."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-UNITS = ("epochs", "steps", "examples", "minutes")
-_PATTERN = re.compile(r"(\d{1,15}(?:\.\d{1,20})?)\s*([a-z]+)")
+SHARE = "%"
+_OF_TRAINING = ("epochs", "steps", "examples")
+UNITS = (*_OF_TRAINING, "minutes")
+_PATTERN = re.compile(r"(\d{1,15}(?:\.\d{1,20})?)\s*([a-z]+|%)")
 
 
 class Duration(NamedTuple):
@@ -19,22 +23,24 @@ class Duration(NamedTuple):
     unit: str
 
     @classmethod
-    def parse(cls, value: object) -> "Duration":
-        """Read `"5 epochs"`; a missing or unknown unit is a ValueError that says which units there are."""
+    def parse(cls, value: object, units: tuple[str, ...] = UNITS) -> "Duration":
+        """Read `"5 epochs"`; a missing unit, or one that is not in `units`, is a ValueError that says which are."""
         if isinstance(value, Duration):
-            return value
+            value = str(value)
         match = _PATTERN.fullmatch(str(value).strip())
         if not isinstance(value, str) or match is None:
-            raise ValueError(f"write a number and a unit, such as '5 epochs' ({', '.join(UNITS)})")
+            raise ValueError(f"write a number and a unit, such as '5 {units[0]}' ({', '.join(units)})")
         amount, unit = match.groups()
-        plural = unit if unit.endswith("s") else unit + "s"
-        if plural not in UNITS:
-            raise ValueError(f"'{unit}' is no unit: use one of {', '.join(UNITS)}")
+        plural = unit if unit.endswith(("s", SHARE)) else unit + "s"
+        if plural not in (*UNITS, SHARE):
+            raise ValueError(f"'{unit}' is no unit: use one of {', '.join(units)}")
+        if plural not in units:
+            raise ValueError(f"'{unit}' makes no sense here: use {_alternatives(units)}")
         return cls(Fraction(amount), plural)
 
     def __str__(self) -> str:
         number = Decimal(self.amount.numerator) / Decimal(self.amount.denominator)
-        return f"{number:f} {self.unit}"
+        return f"{number:f} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
 
     def examples(self, epoch_examples: int, global_batch: int) -> Fraction:
         """The duration in training examples, for a training set of `epoch_examples` rows."""
@@ -49,41 +55,50 @@ class Duration(NamedTuple):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(epoch|step|example|minute)s?$"}
+        return _schema(cls.parse)  # by which the JSON schema writes defaults
 
 
-def _positive(duration: Duration) -> Duration:
-    if duration.amount <= 0:
-        raise ValueError("must be more than zero")
-    return duration
+def _schema(parse: Callable[[object], Duration]) -> CoreSchema:
+    return core_schema.no_info_plain_validator_function(
+        parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+    )
 
 
-def _not_in_minutes(duration: Duration) -> Duration:
-    if duration.unit == "minutes":
-        raise ValueError("minutes make no sense here: use epochs, steps or examples")
-    return duration
+def _alternatives(units: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, [", ".join(units[:-1]), units[-1]]))
 
 
-def _in_minutes(duration: Duration) -> Duration:
-    if duration.unit != "minutes":
-        raise ValueError("must be a time, in minutes")
-    return duration
+@dataclass(frozen=True)
+class _In:
+    """The units that a key of the config takes."""
+
+    units: tuple[str, ...]
+    may_be_zero: bool = False
+
+    def parse(self, value: object) -> Duration:
+        duration = Duration.parse(value, self.units)
+        if not duration.amount and not self.may_be_zero:
+            raise ValueError("must be more than zero")
+        if duration.unit == SHARE and duration.amount >= 100:
+            raise ValueError("must be less than 100 %")
+        return duration
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _schema(self.parse)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        units = "|".join(unit if unit == SHARE else unit.removesuffix("s") + "s?" for unit in self.units)
+        return {"type": "string", "pattern": rf"^\d+(\.\d+)?\s*({units})$"}
 
 
-Interval = Annotated[Duration, AfterValidator(_positive)]
-"""A duration above zero, in any unit."""
+Interval = Annotated[Duration, _In(UNITS)]
+"""A duration above zero, in any unit of time or training."""
 
-TrainingInterval = Annotated[Duration, AfterValidator(_positive), AfterValidator(_not_in_minutes)]
+TrainingInterval = Annotated[Duration, _In(_OF_TRAINING)]
 """A duration above zero in epochs, steps or examples."""
 
-TrainingLength = Annotated[Duration, AfterValidator(_not_in_minutes)]
-"""A duration of zero or more in epochs, steps or examples."""
+TrainingShare = Annotated[Duration, _In((*_OF_TRAINING, SHARE), may_be_zero=True)]
+"""A duration of zero or more in epochs, steps or examples, or as a share of the training, below 100 %."""
 
-Time = Annotated[Duration, AfterValidator(_positive), AfterValidator(_in_minutes)]
+Time = Annotated[Duration, _In(("minutes",))]
 """A duration above zero in minutes."""

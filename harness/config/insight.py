@@ -29,8 +29,8 @@ class InsightSection(Section):
     images: int = Field(default=20, ge=1, le=200)
     """How many test images of each kind are explained: correct ones, evenly over the classes; the most confident
     mistakes; the least sure."""
-    methods: list[Method] = Field(default=["lrp", "occlusion", "gradient"], min_length=1)
-    """The kinds of saliency map; guided_backpropagation is a known-bad example."""
+    methods: list[Method] = Field(default=["lrp", "occlusion", "gradient"])
+    """The kinds of saliency map, [] for none; guided_backpropagation is a known-bad example."""
     layer: str | None = None
     """The layer, or named operation, whose feature maps the CAM methods weigh; where it is null, the one that gives the
     last before they are pooled or flattened."""

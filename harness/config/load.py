@@ -44,8 +44,11 @@ def resolve(tree: dict[str, Any], assignments: Iterable[str] = (), source: str =
 
 
 def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str], source: str) -> Kind:
-    for assignment in assignments:
-        _assign(tree, assignment)
+    assigned = [(assignment, *_read(assignment)) for assignment in assignments]
+    for _, key, value in assigned:
+        _forget_keys_of_another_name(tree, key, value, kind)
+    for assignment, key, value in assigned:
+        _assign(tree, assignment, key, value)
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
@@ -87,7 +90,8 @@ def parse(text: bytes, source: str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{source}{place}: not valid YAML: {error.problem or error.context}") from None
+        problem = error.problem if isinstance(error, _Misread) else f"not valid YAML: {error.problem or error.context}"
+        raise ConfigError(f"{source}{place}: {problem}") from None
     except (yaml.YAMLError, ValueError):  # ValueError: PyYAML's own, for a date or a number that is none
         raise ConfigError(f"{source}: not a YAML text file") from None
     except RecursionError:
@@ -109,21 +113,64 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"the key '{key}' stands twice", problem_mark=mark)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = super().construct_yaml_int(node)
+        if ":" in node.value or re.match(r"[-+]?0[\d_]", node.value):
+            raise _Misread(node, value)
+        return value
 
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        value = super().construct_yaml_float(node)
+        if ":" in node.value:
+            raise _Misread(node, value)
+        return value
+
+
+class _Misread(yaml.MarkedYAMLError):
+    """YAML 1.1 takes `010` for octal and `12:30` for a number to the base 60, which nobody means here."""
+
+    def __init__(self, node: yaml.ScalarNode, value: float) -> None:
+        decimal = "" if ":" in node.value else f" or {node.value.replace('_', '').lstrip('+-0')}"
+        meant = f"write {value}{decimal}, or '{node.value}' in quotes for text"
+        problem = f"YAML reads {node.value} as the number {value}: {meant}"
+        super().__init__(problem=problem, problem_mark=node.start_mark)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
 
-def _assign(tree: dict[str, Any], assignment: str) -> None:
+def _read(assignment: str) -> tuple[list[str], Any]:
+    """`a.b=1` → ["a", "b"], 1."""
     key, equals, text = assignment.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {assignment}: write key=value, such as train.global_batch=256")
     try:
         value = yaml.load(text, _Loader)
+    except _Misread as error:
+        raise ConfigError(f"--set {_shortened(assignment)}: {error.problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"--set {_shortened(assignment)}: the value is not valid YAML") from None
-    *sections, last = key.split(".")
+    return key.split("."), value
+
+
+def _forget_keys_of_another_name(tree: dict[str, Any], key: list[str], value: Any, config: type[Config]) -> None:
+    """Where `key` gives a section another name, and the name decides which keys it has, drop those of the old name:
+    Adam's learning rate is not SGD's."""
+    if key[-1] != "name" or len(_models(key[:-1], config)) < 2:
+        return
+    section: Any = tree
+    for part in key[:-1]:
+        section = section.get(part) if isinstance(section, dict) else None
+    if isinstance(section, dict) and section.get("name", value) != value:
+        section.clear()
+
+
+def _assign(tree: dict[str, Any], assignment: str, key: list[str], value: Any) -> None:
+    *sections, last = key
     for depth, section in enumerate(sections, 1):
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
@@ -135,10 +182,30 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     problems = error.errors(include_url=False)
     first = problems[0]
     location = [str(part) for part in first["loc"]]
+    rest = len(problems) - 1
     if location[:1] == ["optimizer"] and len(location) > 2:
         del location[1]  # the tag of the union, which is no key of the file
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{'.'.join(location)}: {_problem(first, kind)}{more}".removeprefix(": ")
+    if first["type"].endswith(("_type", "literal_error")) and _is_one_of_several_types(first, kind):
+        location.pop()
+        several = [problem for problem in problems if problem["loc"][:-1] == first["loc"][:-1]]
+        told = f"must be {' or '.join(map(_expected, several))}, got {_described(first['input'])}"
+        rest -= len(several) - 1
+    else:
+        told = _problem(first, kind)
+    more = f" (and {rest} more)" if rest else ""
+    return f"{'.'.join(location)}: {told}{more}".removeprefix(": ")
+
+
+def _is_one_of_several_types(error: Any, kind: type[Config]) -> bool:
+    """Whether pydantic tells this of one of the types that a key takes, and has put that type behind the key."""
+    last = error["loc"][-1]
+    return isinstance(last, str) and last not in _keys([str(part) for part in error["loc"][:-1]], kind)
+
+
+def _expected(error: Any) -> str:
+    if error["type"] == "literal_error":
+        return str(error["ctx"]["expected"]).replace("'", "")
+    return _WORDS[error["type"]].removeprefix("must be ")
 
 
 def _problem(error: Any, config: type[Config]) -> str:
@@ -162,8 +229,30 @@ def _problem(error: Any, config: type[Config]) -> str:
         return f"the key 'name' is missing: one of {', '.join(names)}"
     if kind in ("model_type", "model_attributes_type"):
         return f"expected a section with keys, got {_described(given)}"
-    message = str(context["error"]) if kind == "value_error" else error["msg"].removeprefix("Input ")
+    limits = {
+        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        for name, limit in context.items()
+    }
+    message = str(context["error"]) if kind == "value_error" else _WORDS.get(kind, error["msg"]).format_map(limits)
     return message if isinstance(given, dict) else f"{message}, got {_described(given)}"
+
+
+_WORDS = {
+    "int_type": "must be an integer",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "list_type": "must be a list, such as [a, b]",
+    "dict_type": "must hold keys and values, such as {{a: 1}}",
+    "invalid_key": "a key must be text",
+    "finite_number": "must be finite",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    "too_short": "must hold {min_length} or more",
+}
+"""What is wrong with a value, by pydantic's name for it."""
 
 
 def _described(value: object) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.config.data import NAMES
+from harness.data.npz import read_arrays
 from harness.errors import DataError
 
-NAMES = ("mnist",)
 _MOST_CLASSES = 100_000
+_FEW_CLASSES, _MOST_UNUSED = 1000, 10
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -36,6 +38,8 @@ class DataSet:
     y_train: NDArray[np.int32]
     x_test: NDArray[np.uint8]
     y_test: NDArray[np.int32]
+    sha256: str = ""
+    """Stands for the content of its file, see `npz.content_sha256`; empty where it came from none."""
 
     @property
     def classes(self) -> int:
@@ -47,16 +51,24 @@ class DataSet:
         _, height, width, channels = self.x_train.shape
         return height, width, channels
 
-    def splits(self, validation: int) -> tuple[Split, Split, Split]:
-        """Train, validation (the last `validation` training rows) and test. Raises DataError if none is left."""
+    def splits(self, validation: int, stratify: bool = False) -> tuple[Split, Split, Split]:
+        """Train, validation and test; held out are the last `validation` training rows, of all or of each class.
+
+        Raises DataError if no training rows are left.
+        """
         count = len(self.x_train) - validation
         if count < 1:
             raise DataError(
                 f"data.validation: {validation} leaves no training rows of the {len(self.x_train)} there are"
             )
+        kept: Any = slice(None, count)
+        held_out: Any = slice(count, None)
+        if stratify:
+            held_out = _last_of_each_class(self.y_train, validation)
+            kept = ~held_out
         return (
-            Split(self.x_train[:count], self.y_train[:count]),
-            Split(self.x_train[count:], self.y_train[count:]),
+            Split(self.x_train[kept], self.y_train[kept]),
+            Split(self.x_train[held_out], self.y_train[held_out]),
             Split(self.x_test, self.y_test),
         )
 
@@ -66,25 +78,20 @@ def load(source: str) -> DataSet:
     y_test; images uint8, (n, height, width) or with channels). Raises DataError where it can't be used."""
     if source in NAMES:
         path = Path(str(resources.files("harness.data") / f"{source}.npz"))
-    elif os.path.isfile(source):
+    elif "/" in source or os.path.isfile(source):
         path = Path(source)
     else:
         raise DataError(f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file")
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = [file[name] for name in _ARRAYS]
-    except KeyError:
-        raise DataError(f"data.source: {source} must hold the arrays {', '.join(_ARRAYS)}") from None
-    except Exception:  # noqa: BLE001  NumPy and zipfile stumble over a damaged file in a dozen ways
-        raise DataError(f"data.source: {source} can't be read as an .npz file of arrays") from None
-    if not all(isinstance(array, np.ndarray) for array in arrays):
-        raise DataError(f"data.source: {source} can't be read as an .npz file of arrays")
+    arrays, sha256 = read_arrays(path, _ARRAYS, f"data.source: {source}")
     x_train, y_train, x_test, y_test = arrays
     _check(source, x_train, y_train)
     _check(source, x_test, y_test)
     if x_train.shape[1:] != x_test.shape[1:]:
         raise DataError(f"data.source: {source}: train images {x_train.shape[1:]}, test images {x_test.shape[1:]}")
-    return DataSet(_with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32))
+    _check_numbering(source, y_train, y_test)
+    return DataSet(
+        _with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32), sha256
+    )
 
 
 def check_rows(rows: Sequence[int], count: int) -> None:
@@ -107,6 +114,32 @@ def _check(source: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
     if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise DataError(f"data.source: {source}: labels must be from 0 to {_MOST_CLASSES - 1:,}, found {wrong}")
+
+
+def _check_numbering(source: str, *labels: NDArray[Any]) -> None:
+    """A model has an output for each number up to the largest label: numbers of a catalogue would make it huge."""
+    occurring = np.unique(np.concatenate([np.unique(of) for of in labels]))
+    classes = int(occurring[-1]) + 1
+    if classes > _FEW_CLASSES and classes > _MOST_UNUSED * len(occurring):
+        raise DataError(
+            f"data.source: {source}: labels go up to {classes - 1:,}, which makes {classes:,} classes, and only "
+            f"{len(occurring):,} of these occur: number them from 0 to {len(occurring) - 1:,} "
+            "(y = np.searchsorted(np.unique(y_train), y))"
+        )
+
+
+def _last_of_each_class(labels: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
+    """Which of the rows are held out: `count` in all, of each class its share, rounded by largest remainders."""
+    classes, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    shares = count * sizes / len(labels)
+    parts = np.floor(shares).astype(int)
+    missing = count - int(parts.sum())
+    parts[np.argsort(parts - shares, kind="stable")[:missing]] += 1
+    held_out = np.zeros(len(labels), bool)
+    for number in range(len(classes)):
+        rows = np.flatnonzero(index == number)
+        held_out[rows[len(rows) - parts[number] :]] = True
+    return held_out
 
 
 def _with_channels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """What is looked into: a trained model and the labelled images that it is shown on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import sources
+from harness.data.npz import opened
 from harness.data.sources import DataSet, Split, check_rows
 from harness.errors import DataError, RunError
 from harness.models.export import load
@@ -51,16 +52,18 @@ class Subject:
         return np.asarray(self.probabilities.argmax(axis=1))
 
 
-def of_run(run: RunDir, rows: Sequence[int] = ()) -> Subject:
-    """A run's model, on its test images.
+def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = lambda text: None) -> Subject:
+    """A run's model, on its test images; `warn` is told where these are not what they were.
 
     Raises RunError and DataError where there is none, or none that fit, or one of `rows` is no test image.
     """
     config = run.read_config().data
     data = sources.load(config.source)
+    if change := run.change_of_data(data.sha256):
+        warn(change)
     check_rows(rows, len(data.y_test))
     subject = of_model(run.path.resolve().name, load(run.with_model().model_file), data)
-    return replace(subject, train=data.splits(config.validation)[0])
+    return replace(subject, train=data.splits(config.validation, config.stratify)[0])
 
 
 def of_model(name: str, model: keras.Model, data: DataSet) -> Subject:
@@ -117,13 +120,8 @@ def _subject(name: str, logits: keras.Model, images: NDArray[Any], labels: NDArr
 
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            pairs = [(file[images], file[labels]) for images, labels in _ARRAYS if {images, labels} <= set(file)]
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror or error}") from None
-    except Exception:  # noqa: BLE001  NumPy and zipfile stumble over a damaged file in a dozen ways
-        raise DataError(f"{path} can't be read as an .npz file of arrays") from None
+    with opened(path, str(path)) as file:
+        pairs = [(file[images], file[labels]) for images, labels in _ARRAYS if {images, labels} <= set(file)]
     if not pairs:
         raise DataError(f"{path} must hold the arrays images and labels, or x_test and y_test")
     images, labels = pairs[0]

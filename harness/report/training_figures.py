@@ -18,6 +18,8 @@ _STYLES: dict[str, dict[str, Any]] = {
     "test": {"color": "#007D5A", "linestyle": "none", "marker": "*", "markersize": 11},
 }
 _LARGEST_NUMBERED = 20
+MOST_DRAWN = 1000
+"""Classes: beyond, a confusion matrix has more cells than a picture has pixels."""
 _MOST_TABLED = 30
 
 
@@ -73,14 +75,25 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     return Table("Training curves as numbers", headings, [Row(row) for row in cells])
 
 
-def confusion_matrix(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int) -> NDArray[np.int64]:
+def confusion_matrix(labels: NDArray[Any], predicted: NDArray[np.intp], classes: int) -> NDArray[np.int64]:
     """Counts (classes, classes): a row a true class, a column a predicted one."""
     pairs = labels.astype(np.int64) * classes + predicted
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def confusion_picture(counts: NDArray[np.int64]) -> Picture:
-    """The confusion matrix: mistakes in colour, right answers as grey numbers on the diagonal."""
+def occurring(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int) -> NDArray[np.intp]:
+    """The classes of the confusion matrix: all of them or, of more than can be drawn, those that occur."""
+    return np.arange(classes) if classes <= MOST_DRAWN else np.union1d(labels, predicted)
+
+
+def confusion_picture(counts: NDArray[np.int64], names: NDArray[np.intp] | None = None) -> Picture:
+    """The confusion matrix: mistakes in colour, right answers as grey numbers on the diagonal.
+
+    Args:
+        counts: (n, n), a row a true class, a column a predicted one.
+        names: the numbers of these classes, (n,); 0 to n - 1 where it is None.
+    """
+    named = list(range(len(counts)) if names is None else names.tolist())
     classes = len(counts)
     mistakes = counts * (1 - np.eye(classes, dtype=np.int64))
     worst = max(int(mistakes.max()), 1)
@@ -90,8 +103,8 @@ def confusion_picture(counts: NDArray[np.int64]) -> Picture:
     shown = np.where(mistakes > 0, mistakes, np.nan)
     image = axes.imshow(shown, cmap="viridis_r", vmin=0, vmax=worst)
     if classes <= _LARGEST_NUMBERED:
-        axes.set_xticks(range(classes))
-        axes.set_yticks(range(classes))
+        axes.set_xticks(range(classes), named)
+        axes.set_yticks(range(classes), named)
         for row, column in np.argwhere(counts > 0):
             value = counts[row, column]
             if row == column:
@@ -117,7 +130,8 @@ def confusion_picture(counts: NDArray[np.int64]) -> Picture:
         title="Confusion matrix",
         caption=f"{right:,} of {total:,} test images are right (grey, on the diagonal). A coloured number "
         "counts the images of the class on its left that were taken for the class below.",
-        alt=f"Confusion matrix: {right} of {total} test images right. Most frequent mistakes: {_frequent(mistakes)}.",
+        alt=f"Confusion matrix: {right} of {total} test images right. "
+        f"Most frequent mistakes: {_frequent(mistakes, named)}.",
         png=png(figure),
     )
 
@@ -140,7 +154,7 @@ def _last_values(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _frequent(mistakes: NDArray[np.int64]) -> str:
+def _frequent(mistakes: NDArray[np.int64], named: list[int]) -> str:
     order = np.argsort(-mistakes, axis=None, kind="stable")[:5]
     pairs = [divmod(int(place), len(mistakes)) for place in order if mistakes.flat[place]]
-    return ", ".join(f"{row} as {column} ({mistakes[row, column]})" for row, column in pairs) or "none"
+    return ", ".join(f"{named[row]} as {named[column]} ({mistakes[row, column]})" for row, column in pairs) or "none"

@@ -1,14 +1,17 @@
 """From a trained model and its test images to pictures, verdicts and one page."""
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.config.insight import InsightSection
-from harness.errors import RunError
+from harness.errors import RunError, UserError
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
-from harness.report.look import Look
+from harness.report.no_maps import look_into
 from harness.report.page import Section, render
 from harness.report.page.confusion import Confusion, confusion
 from harness.report.picture import Picture
@@ -17,7 +20,7 @@ from harness.report.progress import Progress
 from harness.report.subject import Subject, of_files, of_run
 from harness.report.tensorboard import write_images
 from harness.report.times import known_times
-from harness.report.training_figures import confusion_matrix, confusion_picture, curves_picture
+from harness.report.training_figures import MOST_DRAWN, confusion_matrix, confusion_picture, curves_picture, occurring
 from harness.run_dir import RunDir, check_out, write_atomically
 from harness.terminal import Terminal
 
@@ -60,12 +63,12 @@ def visualize(
     terminal = terminal or Terminal(quiet=True)
     folder = run.path / "inputs" / request.files[0].stem if request.files else run.path
     with Progress(terminal) as progress:
-        subject, asked = of_run(run, request.rows), insight or config.insight
+        subject, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
         tell_predictions(subject, request, terminal)
         known = known_times(run.insight_file, subject)
-        look = Look.into(subject, asked, config.seed, request, known, progress)
+        look = look_into(subject, asked, config.seed, request, known, progress)
         training, config_text = _training(subject, rows), run.config_file.read_text()
-        drawn = [*training.pictures, _matrix(subject)]
+        drawn = [*training.pictures, *_matrix(subject)]
 
         def write(filters: Filters) -> None:
             pictures = [*drawn, *look.pictures(filters)]
@@ -91,22 +94,34 @@ def visualize_model(
     Returns the page's path. Raises RunError and DataError as `subject.of_files` does, and UserError as `visualize`.
     """
     check_out(out, "insight.json")
+    _check_same_model(out / "insight.json", model_file)
     terminal = terminal or Terminal(quiet=True)
     with Progress(terminal) as progress:
         subject, asked = of_files(model_file, data_file, request.rows), insight or InsightSection()
         tell_predictions(subject, request, terminal)
         known = known_times(out / "insight.json", subject)
-        look = Look.into(subject, asked, 0, request, known, progress)
+        look = look_into(subject, asked, 0, request, known, progress)
         result = Section("Result", _result(subject), confusion=_confusion(subject))
         matrix = _matrix(subject)
         out.mkdir(parents=True, exist_ok=True)
 
         def write(filters: Filters) -> None:
             html = render(look.page(result, filters, {}, ""))
-            _write(out, html, look.as_json(filters), [matrix, *look.pictures(filters)])
+            told = json.loads(look.as_json(filters)) | {"model_file": str(model_file.resolve())}
+            _write(out, html, json.dumps(told, indent=1).encode() + b"\n", [*matrix, *look.pictures(filters)])
 
         _write_twice(write, subject, asked, 0, progress)
     return out / "report.html"
+
+
+def _check_same_model(insight_file: Path, model_file: Path) -> None:
+    """Raise UserError where the folder is of another model, which may have the same name up to its ending."""
+    try:
+        other = json.loads(insight_file.read_bytes()).get("model_file", str(model_file.resolve()))
+    except (OSError, ValueError, AttributeError):
+        return
+    if other != str(model_file.resolve()):
+        raise UserError(f"{insight_file.parent} is of another model, {other}: name another folder with --out")
 
 
 def _write_twice(
@@ -143,8 +158,12 @@ def _confusion(subject: Subject) -> Confusion:
     return confusion(subject.labels, subject.predicted, subject.probabilities.shape[1])
 
 
-def _matrix(subject: Subject) -> Picture:
-    return confusion_picture(confusion_matrix(subject.labels, subject.predicted, subject.probabilities.shape[1]))
+def _matrix(subject: Subject) -> list[Picture]:
+    names = occurring(subject.labels, subject.predicted, subject.probabilities.shape[1])
+    if len(names) > MOST_DRAWN:
+        return []
+    labels, predicted = (np.searchsorted(names, of) for of in (subject.labels, subject.predicted))
+    return [confusion_picture(confusion_matrix(labels, predicted, len(names)), names)]
 
 
 def _write_figures(folder: Path, pictures: Iterable[Picture]) -> None:

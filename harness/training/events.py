@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from harness.config import Config
-from harness.config.duration import Duration
+from harness.config.duration import SHARE, Duration
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,17 @@ class Events:
         def every(interval: Duration) -> Every:
             return Every(interval.examples(epoch_examples, global_batch), global_batch)
 
+        total, warmup = steps(config.train.length), config.schedule.warmup
+        if warmup.unit == SHARE:  # which leaves a step of any length to train on
+            part = config.train.length.examples(epoch_examples, global_batch) * warmup.amount / 100
+            warmup_steps = min(math.ceil(part / global_batch), total - 1)
+        else:
+            warmup_steps = steps(warmup)
         by_time = config.checkpoint.every.unit == "minutes"
         histograms, noise_scale = config.tensorboard.histograms, config.train.noise_scale
         return cls(
-            total_steps=steps(config.train.length),
-            warmup_steps=steps(config.schedule.warmup),
+            total_steps=total,
+            warmup_steps=warmup_steps,
             evaluate=every(config.evaluate.every),
             checkpoint=None if by_time else every(config.checkpoint.every),
             checkpoint_seconds=config.checkpoint.every.seconds if by_time else None,

@@ -57,11 +57,13 @@ class Session:
         signals: StopSignals,
         heartbeat: Heartbeat,
         warn: Callable[[str], None],
+        data_sha256: str = "",
     ) -> None:
         self.config = config
         self.cluster = cluster
         self.events = events
         self.state = state
+        self.data_sha256 = data_sha256
         self.clock = Clock()
         self.writers: Sequence[Writer] = ()
         self.rows: dict[str, Row] = {}
@@ -145,6 +147,7 @@ class Session:
         header = {
             "identity": self.config.identity_hash(),
             "length": str(self.config.train.length),
+            "data_sha256": self.data_sha256,
             "versions": provenance.versions(),
             "compile_seconds": self.clock.compile_seconds,
             "train_seconds": self.clock.train_seconds,

@@ -99,7 +99,9 @@ class TensorBoard(Writer):
             tf.summary.text("model", _preformatted(summary_text(model)))
             tf.summary.text("config", _preformatted(dump(config)))
             for index, (image, label) in enumerate(zip(train.images[:images], train.labels[:images], strict=True)):
-                tf.summary.image(f"inputs/{index:02d}_label_{label}", image[None])
+                # Of bands that are no colours the first three are shown, as in the report.
+                shown = image if image.shape[-1] <= 4 else image[..., :3]
+                tf.summary.image(f"inputs/{index:02d}_label_{label}", shown[None])
 
     @file_errors
     def histograms(self, step: int, model: keras.Model) -> None:

@@ -38,7 +38,7 @@ class TestDryRun:
         assert "single device" in shown.stdout
         assert "1,800 train, 200 validation, 500 test" in shown.stdout
         assert "global batch 32, each in 4 micro-batches of 8" in shown.stdout
-        assert "30 = 30 steps of 56.2 steps; warm-up 3, then linear" in shown.stdout
+        assert "30 = 0.533 epochs of 56.2 steps; warm-up 3, then linear" in shown.stdout
         assert re.search(r"memory +about [\d,]+ MiB", shown.stdout)
         assert "60,554" in shown.stdout
         assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """YAML text and `--set` assignments → a checked Config, and back."""
 
 import os
+from copy import deepcopy
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_the_defaults_are_those_of_the_documentation():
     assert Config().model_dump(mode="json") == {
         "name": "run",
         "seed": 0,
-        "data": {"source": "mnist", "validation": 5000, "shift": 0, "placement": "auto"},
+        "data": {"source": "mnist", "validation": 5000, "stratify": False, "shift": 0, "placement": "auto"},
         "model": {"name": "cnn"},
         "cluster": {
             "strategy": "auto",
@@ -59,9 +60,9 @@ def test_the_defaults_are_those_of_the_documentation():
             "noise_scale": None,
         },
         "optimizer": {"name": "adam", "learning_rate": 0.003},
-        "schedule": {"name": "linear", "warmup": "1 epochs"},
-        "evaluate": {"every": "1 epochs", "batch": 250},
-        "checkpoint": {"every": "1 epochs", "keep": 3},
+        "schedule": {"name": "linear", "warmup": "20 %"},
+        "evaluate": {"every": "1 epoch", "batch": 250},
+        "checkpoint": {"every": "1 epoch", "keep": 3},
         "tensorboard": {"histograms": None, "images": 16},
         "insight": {
             "images": 20,
@@ -135,6 +136,27 @@ class TestSet:
         config = from_text(FULL, "optimizer={name: adam, learning_rate: 0.5}", "train={global_batch: 8}")
         assert config.optimizer.model_dump() == {"name": "adam", "learning_rate": 0.5}
         assert (config.train.global_batch, config.train.micro_batch) == (8, None)
+
+    def test_another_name_brings_its_own_defaults_where_it_decides_the_keys(self):
+        adam = {"optimizer": {"name": "adam", "learning_rate": 0.5}}
+        assert resolve(deepcopy(adam), ["optimizer.name=sgd"]).optimizer.model_dump() == {
+            "name": "sgd",
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+        }
+        assert resolve(deepcopy(adam), ["optimizer.name=adam"]).optimizer.learning_rate == 0.5
+        assert from_text(FULL, "schedule.name=linear").schedule == from_text(FULL).schedule.model_copy(
+            update={"name": "linear"}
+        ), "all schedules have the same keys"
+
+    @pytest.mark.parametrize("turn", [1, -1])
+    def test_what_is_set_beside_another_name_counts_whichever_comes_first(self, turn):
+        both = ["optimizer.learning_rate=0.7", "optimizer.name=adamw"][::turn]
+        assert from_text(FULL, *both).optimizer.model_dump() == {
+            "name": "adamw",
+            "learning_rate": 0.7,
+            "weight_decay": 0.004,
+        }
 
     def test_a_list_is_replaced_not_added_to(self):
         assert from_text(FULL, "insight.methods=[gradient]").insight.methods == ["gradient"]

@@ -70,9 +70,19 @@ def test_its_text_reads_back_to_the_same_duration(number, unit):
     assert Duration.parse(str(duration)) == duration
 
 
+def test_a_share_is_read_where_one_is_taken():
+    assert Duration.parse("20%", ("epochs", "%")) == Duration(Fraction(20), "%")
+    assert str(Duration.parse("1 %", ("%",))) == "1 %"
+
+
 def test_whole_numbers_are_written_without_a_point():
     assert str(Duration.parse("5.0 epochs")) == "5 epochs"
     assert str(Duration.parse("0.25 epoch")) == "0.25 epochs"
+
+
+def test_one_is_written_in_the_singular():
+    assert str(Duration.parse("1 epochs")) == "1 epoch"
+    assert str(Duration.parse("1.0 steps")) == "1 step"
 
 
 def test_examples_are_exact_fractions():

@@ -8,6 +8,7 @@ DECIDES_THE_WEIGHTS = [
     "seed=1",
     "data.source=other.npz",
     "data.validation=100",
+    "data.stratify=true",
     "data.shift=1",
     "model.name=cnn_two_pools",
     "train.length=6 epochs",
@@ -87,8 +88,21 @@ def test_every_key_of_the_config_is_judged_above():
 
 
 def test_a_constant_rate_lets_a_run_be_made_longer():
-    short = config("schedule.name=constant")
-    assert config("schedule.name=constant", "train.length=50 epochs").identity_hash() == short.identity_hash()
+    constant = ("schedule.name=constant", "schedule.warmup=1 epoch")
+    assert config(*constant, "train.length=50 epochs").identity_hash() == config(*constant).identity_hash()
+
+
+def test_a_warmup_that_is_a_share_of_the_length_changes_with_it():
+    constant = ("schedule.name=constant", "schedule.warmup=20 %")
+    assert config(*constant, "train.length=50 epochs").identity_hash() != config(*constant).identity_hash()
+    none = ("schedule.name=constant", "schedule.warmup=0 %")
+    assert config(*none, "train.length=50 epochs").identity_hash() == config(*none).identity_hash()
+
+
+def test_is_that_of_version_0_1_0():
+    """Whose checkpoints hold this hash, taken from `1 epochs` as it wrote it."""
+    was = "01f0818a4b33e00237db3dc2c30b53efe724368b9285ff1304bfb12e9abc6e86"
+    assert config("schedule.warmup=1 epoch").identity_hash() == was
 
 
 def test_the_order_of_the_keys_does_not_matter():

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from harness.config import Config
-from harness.config.duration import Duration
+from harness.config import Config, resolve
+from harness.errors import ConfigError
 
 SCHEMA = Config.model_json_schema()
 SECTIONS = {"Config": SCHEMA} | SCHEMA["$defs"]
@@ -51,16 +51,25 @@ def test_says_limits_choices_and_defaults():
         "300steps",
         "7 examples",
         "10 minutes",
+        "20 %",
         "5",
         "5 parsecs",
         "-1 steps",
     ],
 )
-def test_takes_and_refuses_the_durations_that_the_config_does(text):
-    pattern = SCHEMA["$defs"]["TrainSection"]["properties"]["length"]["pattern"]
+@pytest.mark.parametrize(
+    ("section", "place", "key"),
+    [
+        ("TrainSection", "train", "length"),
+        ("ScheduleSection", "schedule", "warmup"),
+        ("CheckpointSection", "checkpoint", "every"),
+    ],
+)
+def test_takes_and_refuses_the_durations_that_the_config_does(text, section, place, key):
+    pattern = SCHEMA["$defs"][section]["properties"][key]["pattern"]
     try:
-        Duration.parse(text)
+        resolve({}, [f"{place}.{key}={text}"])
         good = True
-    except ValueError:
+    except ConfigError:
         good = False
     assert bool(re.search(pattern, text)) == good

@@ -1,12 +1,15 @@
-"""The configs that come with the package."""
+"""The configs that come with the package, as they are and with one key changed."""
 
 from pathlib import Path
 
 import pytest
 
+from harness import job
 from harness.config import Config, load
 from harness.config.load import load_as, shipped
 from harness.config.scale import Experiment
+from harness.data import sources
+from harness.data.sources import DataSet
 from harness.errors import ConfigError
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -47,3 +50,78 @@ def test_opens_with_its_command_the_expected_time_and_the_expected_score(path):
     assert f"{command} {path.stem}" in header[0] or f"{command} configs/{path.name}" in header[0]
     assert "time" in " ".join(header)
     assert "accuracy" in " ".join(header)
+
+
+CHANGES = {
+    "name": ["mine"],
+    "seed": [1],
+    "data.source": ["mnist"],
+    "data.validation": [1, 10_000],
+    "data.shift": [0, 2],
+    "data.stratify": ["true"],
+    "data.placement": ["host"],
+    "model.name": ["cnn", "cnn_two_pools"],
+    "cluster.strategy": ["single"],
+    "cluster.gpus": ["[0]"],
+    "cluster.logical_cpus": [2],
+    "cluster.logical_gpus": [2],
+    "cluster.all_reduce": ["hierarchical"],
+    "cluster.start_timeout": [10],
+    "train.length": ["1 epoch", "0.1 epochs", "1 step", "2 steps", "300 steps", "1000 examples", "50 epochs"],
+    "train.max_seconds": [60],
+    "train.global_batch": [2, 7, 1024, 50_000],
+    "train.micro_batch": [8, 100_000],
+    "train.clip_norm": [1],
+    "train.label_smoothing": [0, 0.2],
+    "train.ema": [0.99],
+    "train.precision": ["bfloat16", "float16"],
+    "train.tf32": ["true"],
+    "train.jit": ["on"],
+    "train.deterministic": ["false"],
+    "train.on_nonfinite": ["restore"],
+    "train.noise_scale": ["1 step", "1 epoch"],
+    "optimizer.name": ["adam", "adamw", "sgd"],
+    "optimizer.learning_rate": [0.01],
+    "schedule.name": ["constant", "linear", "cosine"],
+    "schedule.warmup": ["0 steps", "10 steps", "50 %"],
+    "evaluate.every": ["1 step", "100 epochs"],
+    "evaluate.batch": [1, 1000],
+    "checkpoint.every": ["1 step", "100 epochs", "1 minute"],
+    "checkpoint.keep": [1, 10],
+    "tensorboard.histograms": ["null", "1 step"],
+    "tensorboard.images": [0, 100],
+    "insight.images": [1],
+    "insight.methods": ["[]", "[gradient]"],
+    "insight.layer": ["conv_1"],
+    "insight.every": ["1 epoch"],
+    "insight.metrics": ["true"],
+    "insight.filters": ["false"],
+    "insight.budget": ["1 minute"],
+    "train.target": ["{at_least: 0.9}"],
+}
+NEEDS_VALIDATION = {"train.target", "train.max_seconds"}
+ONE_CHANGED = [
+    (path, key)
+    for path in FILES
+    for key in CHANGES
+    if is_experiment(path) or load(path).data.validation or key not in NEEDS_VALIDATION
+]
+
+
+@pytest.fixture(scope="module")
+def mnist() -> DataSet:
+    return sources.load("mnist")
+
+
+def test_every_key_is_among_the_changes():
+    assert Config().flat().keys() == CHANGES.keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "key"), ONE_CHANGED, ids=lambda value: value.stem if isinstance(value, Path) else value
+)
+def test_any_one_key_can_be_changed_alone(path, key, mnist):
+    for value in CHANGES[key]:
+        if is_experiment(path) and key == "schedule.name" and value != "constant":
+            continue  # a trial that stops at a target has no end to fall towards
+        job.check(load_as(kind(path), path, [f"{key}={value}"]), mnist)

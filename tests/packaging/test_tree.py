@@ -30,14 +30,14 @@ def test_constraints_are_exact_versions_without_addresses_or_hashes() -> None:
 
 def test_constraints_name_everything_that_harness_and_its_tests_ask_for() -> None:
     constrained = {canonicalize_name(line.split("==")[0]) for line in CONSTRAINTS}
-    requirements = map(Requirement, metadata.requires("harness") or [])
+    requirements = map(Requirement, metadata.requires("mirrored-harness") or [])
     asked_for = {canonicalize_name(requirement.name) for requirement in requirements}
     assert asked_for <= constrained
 
 
 def test_constraints_satisfy_what_harness_asks_for() -> None:
     versions = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in CONSTRAINTS}
-    requirements = list(map(Requirement, metadata.requires("harness") or []))
+    requirements = list(map(Requirement, metadata.requires("mirrored-harness") or []))
     assert [r for r in requirements if versions[canonicalize_name(r.name)] not in r.specifier] == []
 
 

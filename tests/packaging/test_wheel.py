@@ -37,7 +37,10 @@ def test_it_holds_every_module_and_nothing_else_of_the_tree(wheel: zipfile.ZipFi
     modules = {str(file) for file in source_files if file.parts[0] == "harness" and file.suffix == ".py"}
     names = set(wheel.namelist())
     assert modules <= names
-    assert {name.split("/")[0] for name in names} == {"harness", f"harness-{metadata.version('harness')}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "harness",
+        f"mirrored_harness-{metadata.version('mirrored-harness')}.dist-info",
+    }
 
 
 @pytest.mark.slow

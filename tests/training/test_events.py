@@ -50,6 +50,25 @@ def test_training_ends_at_the_first_step_at_or_past_its_length(
     assert events.warmup_steps == steps
 
 
+@pytest.mark.parametrize(
+    ("share", "length", "warmup"),
+    [
+        ("20 %", "5 epochs", 1719),  # as many as 1 epoch, 1718.75 steps
+        ("20 %", "1 epoch", 344),
+        ("20 %", "10 steps", 2),
+        ("20 %", "2 steps", 1),
+        ("20 %", "1 step", 0),
+        ("99.9 %", "3 steps", 2),
+        ("0 %", "5 epochs", 0),
+    ],
+)
+def test_a_warmup_that_is_a_share_leaves_something_of_any_length(
+    small_training: Callable[..., Config], share: str, length: str, warmup: int
+) -> None:
+    config = small_training(train={"length": length, "global_batch": 32}, schedule={"warmup": share, "name": "linear"})
+    assert Events.of(config, 55_000).warmup_steps == warmup
+
+
 def test_what_happens_when(small_training: Callable[..., Config]) -> None:
     config = small_training(
         train={"length": "20 steps", "global_batch": 8},

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.training_figures import confusion_matrix
-
 _LARGEST_GRID = 20
 _MOST_PAIRS = 40
 _ROWS_NAMED = 8
@@ -36,24 +34,26 @@ class Confusion:
 
 def confusion(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int) -> Confusion:
     """The matrix of up to 20 classes, or the 40 most frequent mistakes among more."""
-    counts = confusion_matrix(labels, predicted, classes)
-    mistakes = counts * (1 - np.eye(classes, dtype=np.int64))
-    most = max(int(mistakes.max()), 1)
+    # Only what occurs is counted: a matrix of a hundred thousand classes fits in no memory.
+    places, counted = np.unique(labels.astype(np.int64) * classes + predicted, return_counts=True)
+    counts = {divmod(place, classes): count for place, count in zip(places.tolist(), counted.tolist(), strict=True)}
+    mistakes = sorted((-count, pair) for pair, count in counts.items() if pair[0] != pair[1])
+    most = -mistakes[0][0] if mistakes else 1
 
     def cell(label: int, guess: int) -> Cell | None:
-        count = int(counts[label, guess])
+        count = counts.get((label, guess), 0)
         if not count:
             return None
         rows = np.flatnonzero((labels == label) & (predicted == guess))[:_ROWS_NAMED].tolist()
         return Cell(label, guess, count, 0.0 if label == guess else round(count / most, 2), rows)
 
+    right = int((labels == predicted).sum())
     note = (
-        f"{int(np.trace(counts)):,} of {int(counts.sum()):,} test images are right. Choose a number to see those of "
+        f"{right:,} of {len(labels):,} test images are right. Choose a number to see those of "
         "its images that are explained below; again to see all. The arrow keys go from number to number."
     )
     if classes <= _LARGEST_GRID:
         grid = [[cell(label, guess) for guess in range(classes)] for label in range(classes)]
         return Confusion("Which classes it takes for which", note, grid, [])
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:_MOST_PAIRS]
-    pairs = [cell(*divmod(int(place), classes)) for place in order if mistakes.flat[place]]
+    pairs = [cell(*pair) for _, pair in mistakes[:_MOST_PAIRS]]
     return Confusion("The most frequent mistakes", note, [], [pair for pair in pairs if pair])

@@ -39,11 +39,12 @@ class TrustTable:
 @dataclass(frozen=True)
 class Page:
     name: str
-    trust: TrustTable
+    trust: TrustTable | None
+    """None where there are no maps."""
     sections: Sequence[Section]
     """In the order of the page."""
-    data: dict[str, Any]
-    """What the script draws, as JSON values."""
+    data: dict[str, Any] | None
+    """What the script draws, as JSON values; None where there are no maps."""
     summary: dict[str, Any] = field(default_factory=dict)
     """As in summary.json; what it lacks is left out."""
     config: str = ""

@@ -17,6 +17,7 @@ from typing import IO, NamedTuple, Protocol, Self
 from harness.cluster.environment import alone
 from harness.errors import ConfigError, DeviceError, HarnessError, UserError
 from harness.launch import PYTHON, die_with_parent
+from harness.requirements import install_slurm
 from harness.resources import deal_gpus
 
 _SECONDS_TO_STOP = 120.0
@@ -145,7 +146,7 @@ class Slurm:
     def check() -> None:
         """Raises DeviceError where there is no Slurm, UserError where submitit is not installed."""
         if importlib.util.find_spec("submitit") is None:
-            raise UserError("--executor slurm needs submitit: pip install 'harness[slurm]'")
+            raise UserError(f"--executor slurm needs submitit: {install_slurm()}")
         if any(shutil.which(name) is None for name in ("sbatch", "squeue", "scancel", "srun")):
             raise DeviceError("--executor slurm: there is no Slurm here (sbatch, squeue, scancel, srun)")
 

@@ -53,7 +53,7 @@ def run(experiment: Experiment, folder: ExperimentDir, executor: Executor, termi
 def check(experiment: Experiment) -> int:
     """Refuse what the data can't give; else the number of classes. Raises ConfigError, DataError."""
     data = sources.load(experiment.data.source)
-    train, validation, _ = data.splits(experiment.data.validation)
+    train, validation, _ = data.splits(experiment.data.validation, experiment.data.stratify)
     too_large = [batch for batch in experiment.scale.global_batches if batch > len(train)]
     if too_large:
         raise ConfigError(

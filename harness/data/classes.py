@@ -1,0 +1,63 @@
+"""What of a data set's classes is likely to be a mistake, in sentences for its user."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.sources import Split
+
+_FAR_APART = 0.25
+"""Half the summed difference of the classes' shares, from which on validation is another data set than training."""
+_MOST_NAMED = 5
+
+
+def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
+    """Why the result on validation or test may say little, with the numbers; nothing for most data sets.
+
+    Args:
+        splits: train, validation and test.
+        classes: as many as the model has outputs.
+    """
+    train, validation, test = (np.bincount(split.labels, minlength=classes) for split in splits)
+    found = []
+    unseen = [
+        f"{_of_classes((rows > 0) & (train == 0))}, which {rows[train == 0].sum():,} of {rows.sum():,} {name} rows have"
+        for name, rows in (("validation", validation), ("test", test))
+        if rows[train == 0].any()
+    ]
+    if unseen:
+        found.append(f"the training rows have no {', and no '.join(unseen)}{_remedy(train, validation)}")
+    elif _distance(train, validation) > _FAR_APART + 0.5 * np.sqrt((train > 0).sum() / max(validation.sum(), 1)):
+        worst = int(np.argmax(np.abs(_shares(train) - _shares(validation))))
+        found.append(
+            f"validation has other classes than training: class {worst} is {_shares(validation)[worst]:.0%} of "
+            f"validation and {_shares(train)[worst]:.0%} of training{_remedy(train, validation)}"
+        )
+    nowhere = (train + validation + test) == 0
+    if nowhere.any():
+        used = np.flatnonzero(~nowhere)
+        found.append(
+            f"no row has {_of_classes(nowhere)}: labels count from 0, so these, from {used[0]:,} to {used[-1]:,}, make "
+            f"{classes:,} classes, of which {len(used):,} occur"
+        )
+    return found
+
+
+def _remedy(train: NDArray[np.intp], validation: NDArray[np.intp]) -> str:
+    if _distance(train, validation) <= _FAR_APART:
+        return ""
+    return "; rows in the order of their classes? data.stratify: true holds out some of each class"
+
+
+def _distance(one: NDArray[np.intp], other: NDArray[np.intp]) -> float:
+    return 0.5 * float(np.abs(_shares(one) - _shares(other)).sum()) if one.any() and other.any() else 0.0
+
+
+def _shares(counts: NDArray[np.intp]) -> NDArray[np.float64]:
+    return np.asarray(counts / max(counts.sum(), 1))
+
+
+def _of_classes(mask: NDArray[np.bool_]) -> str:
+    numbers = np.flatnonzero(mask).tolist()
+    named = ", ".join(f"{number:,}" for number in numbers[:_MOST_NAMED])
+    more = f" and {len(numbers) - _MOST_NAMED:,} more" if len(numbers) > _MOST_NAMED else ""
+    return f"class{'es' if len(numbers) > 1 else ''} {named}{more}"

@@ -1,0 +1,88 @@
+"""The warnings about classes: of what is likely to be a mistake, and of nothing else."""
+
+import re
+
+import numpy as np
+import pytest
+
+from harness.data import sources
+from harness.data.classes import doubts
+from harness.data.sources import DataSet
+
+DRAWN = np.random.default_rng(0).integers(0, 10, 2000)
+
+
+def data(train, test=None) -> DataSet:
+    train = np.asarray(train, np.int32)
+    test = np.asarray(train if test is None else test, np.int32)
+    return DataSet(np.zeros((len(train), 1, 1, 1), np.uint8), train, np.zeros((len(test), 1, 1, 1), np.uint8), test)
+
+
+def told(of: DataSet, validation: int, stratify: bool = False) -> list[str]:
+    return doubts(of.splits(validation, stratify), of.classes)
+
+
+@pytest.mark.parametrize("validation", [0, 1, 5, 20, 100, 500])
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_in_no_order_raise_none(validation, seed):
+    assert not told(data(np.random.default_rng(seed).permutation(DRAWN)), validation)
+
+
+def test_mnist_raises_none():
+    mnist = sources.load("mnist")
+    assert not doubts(mnist.splits(5000), 10)
+
+
+@pytest.mark.parametrize("validation", [50, 200, 500])
+def test_rows_in_the_order_of_their_classes(validation):
+    ordered = data(np.sort(DRAWN), DRAWN)
+    (said,) = told(ordered, validation)
+    assert "data.stratify: true" in said
+    assert re.search(r"class(es 8,)? 9\b", said)
+    assert not told(ordered, validation, stratify=True)
+
+
+def test_classes_that_training_never_sees_are_counted():
+    (said,) = told(data([0] * 300 + [1] * 300 + [2] * 60, [0, 1, 2, 2]), 60)
+    assert "no class 2, which 60 of 60 validation rows have, and no class 2, which 2 of 4 test rows have" in said
+    (said,) = told(data([0, 1] * 50, [0, 1, 2, 3]), 20)
+    assert said == "the training rows have no classes 2, 3, which 2 of 4 test rows have"
+
+
+def test_labels_that_begin_at_1():
+    (said,) = told(data(DRAWN + 1), 100)
+    assert "no row has class 0" in said
+    assert "from 1 to 10, make 11 classes, of which 10 occur" in said
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 100, 999])
+def test_stratified_rows_are_the_last_of_each_class_in_its_share(count):
+    labels = np.sort(DRAWN)
+    rows = np.arange(2000, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    train, validation, _ = DataSet(rows, labels.astype(np.int32), rows[:1], labels[:1].astype(np.int32)).splits(
+        count, True
+    )
+    assert (len(train), len(validation)) == (2000 - count, count)
+    for label in range(10):
+        share = count * (labels == label).sum() / 2000
+        held_out = (validation.labels == label).sum()
+        assert abs(held_out - share) < 1
+        of_class = rows[labels == label]
+        own = np.concatenate([split.images[split.labels == label] for split in (train, validation)])
+        np.testing.assert_array_equal(own, of_class)
+
+
+def test_the_warning_is_a_line_of_the_dry_run(call, small_data, tmp_path):
+    with np.load(small_data) as file:
+        arrays = {name: file[name][:300] for name in file.files}
+    order = np.argsort(arrays["y_train"], kind="stable")
+    np.savez(
+        tmp_path / "sorted.npz", **{**arrays, "x_train": arrays["x_train"][order], "y_train": arrays["y_train"][order]}
+    )
+    dry = ("train", "mnist", "--dry-run", "--set", f"data.source={tmp_path}/sorted.npz", "--set", "data.validation=40")
+    shown = call(*dry)
+    assert shown.exit_code == 0
+    (line,) = shown.stderr.splitlines()
+    assert line.startswith(f"warning: {tmp_path}/sorted.npz: ")
+    assert "data.stratify: true" in line
+    assert call(*dry, "--set", "data.stratify=true").stderr == ""

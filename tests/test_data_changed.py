@@ -1,0 +1,75 @@
+"""A run knows its data by what they hold, not by where they lie."""
+
+import time
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness
+from harness.data import npz, sources
+from harness.run_dir import RunDir
+from harness.training import checkpoint
+
+
+@pytest.fixture
+def data(small_data: Path, tmp_path: Path) -> dict[str, np.ndarray]:
+    with np.load(small_data) as file:
+        arrays = {name: file[name][:200] for name in file.files}
+    np.savez(tmp_path / "data.npz", **arrays)
+    return arrays
+
+
+@pytest.fixture
+def run(data: dict[str, np.ndarray], tmp_path: Path) -> RunDir:
+    config = {
+        "data": {"source": str(tmp_path / "data.npz"), "validation": 40},
+        "train": {"length": "4 steps", "global_batch": 16},
+        "checkpoint": {"every": "2 steps"},
+    }
+    trained = harness.train(config, run_dir=tmp_path / "run", quiet=True, only_training=True)
+    assert trained
+    return trained
+
+
+def test_a_resume_on_other_data_is_refused_or_accepted_on_request(call, run, data, tmp_path):
+    resume = ("train", run.config_file, "--resume", run.path, "--only-training")
+    own = sources.load(str(tmp_path / "data.npz")).sha256
+    assert run.read_summary()["data_sha256"] == own
+    assert checkpoint.load_newest(run.checkpoints_dir, pytest.fail).header["data_sha256"] == own
+    np.savez_compressed(tmp_path / "data.npz", **data)
+    same = call(*resume)
+    assert (same.exit_code, same.stderr) == (0, ""), "the same pixels and labels, written in another way"
+    assert "exact to the bit" in same.stdout
+
+    np.savez(tmp_path / "data.npz", **{**data, "y_train": (data["y_train"] + 1) % 10})
+    refused = call(*resume)
+    assert refused.exit_code == 2
+    assert refused.stdout == ""
+    (line,) = refused.stderr.splitlines()
+    assert f"the content of {tmp_path}/data.npz has changed since this run trained on it" in line
+    assert "--data-changed" in line
+    assert run.read_summary()["data_sha256"] == own
+
+    accepted = call(*resume, "--data-changed")
+    assert accepted.exit_code == 0, accepted.stderr
+    assert "at step 4, on other data than before" in accepted.stdout
+    assert "exact to the bit" not in accepted.stdout
+    assert run.read_summary()["data_sha256"] == sources.load(str(tmp_path / "data.npz")).sha256 != own
+
+
+def test_the_digest_takes_no_time():
+    names = ("x_train", "y_train", "x_test", "y_test")
+    with npz.opened(Path(str(resources.files("harness.data") / "mnist.npz")), "mnist") as file:
+        begun = time.process_time()
+        npz.content_sha256(file.zip, names)
+        assert time.process_time() - begun < 0.02
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
+def test_any_value_changes_the_digest(data, tmp_path, name):
+    before = sources.load(str(tmp_path / "data.npz")).sha256
+    data[name].flat[7] ^= 1
+    np.savez(tmp_path / "data.npz", **data)
+    assert sources.load(str(tmp_path / "data.npz")).sha256 != before
