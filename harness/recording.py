@@ -4,6 +4,7 @@ import errno
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
@@ -113,6 +114,7 @@ def summary(session: Session, status: str, noise_scale: list[dict[str, Any]] | N
     return {
         "status": status,
         "ended_by": session.ended_by() if status == "completed" else None,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds") if status == "completed" else None,
         "steps": session.step,
         "epochs": examples / len(session.train_split),
         "examples": examples,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,13 @@ def test_training_ends_at_the_first_evaluation_after_its_time(small_config: Path
 
 def test_a_run_without_target_is_ended_by_its_length(completed_run: tuple[Path, object]) -> None:
     assert RunDir(completed_run[0]).read_summary()["ended_by"] == "length"
+
+
+def test_a_completed_run_says_when_it_ended(completed_run: tuple[Path, object]) -> None:
+    run = RunDir(completed_run[0])
+    finished = datetime.fromisoformat(run.read_summary()["finished"])
+    assert finished.utcoffset() == timedelta(0)
+    assert run.config_file.stat().st_mtime - 1 <= finished.timestamp() <= datetime.now(UTC).timestamp()
 
 
 def test_a_failed_run_says_what_has_failed(call: Callable[..., object], small_config: Path, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def as_text(found: Comparison) -> str:
         "better": found.outcomes.words,
         **{split: compared.words for split, compared in found.curves.items()},
         "speed": _speed(found),
-        "config": "; ".join(keys) or "equal",
+        "config": "; ".join(keys) or "identical",
     }
     return "\n".join(f"{name:11}{text}" for name, text in lines.items())
 
@@ -137,7 +137,7 @@ def as_text(found: Comparison) -> str:
 def _speed(found: Comparison) -> str:
     speed = found.speed["images_per_second"]
     a, b, ratio = speed.words
-    return f"{a} and {b} images/s, B / A {ratio}; compares only on one machine"
+    return f"{a} and {b} images/s, B / A {ratio}; comparable only on the same machine"
 
 
 def _page(found: Comparison) -> Page:
@@ -149,14 +149,14 @@ def _page(found: Comparison) -> Page:
     *_, ratio = found.speed["images_per_second"].words
     words = found.outcomes.words
     return Page(
-        title=f"{a.side.name} and {b.side.name}",
+        title=f"{a.side.name} compared with {b.side.name}",
         sides=[(f"A, {a.side.name}", _what(a)), (f"B, {b.side.name}", _what(b))],
         sentence=f"{words[0].upper()}{words[1:]}.",
         headlines=[
             ("accuracy of A", accuracies[0]),
             ("accuracy of B", accuracies[1]),
             ("p, exact McNemar test", p_in_words(found.outcomes.p).removeprefix("= ")),
-            ("images per second, B / A", ratio),
+            ("training speed, B / A", ratio),
         ],
         sections=[
             outcomes_section(found.outcomes),
@@ -169,4 +169,5 @@ def _page(found: Comparison) -> Page:
 
 
 def _what(of: Contender) -> str:
-    return f"{of.side.config.model.name} after {of.summary.get('steps') or 0:,} steps"
+    config = of.side.config
+    return f"{config.model.name} on {config.data.source}, seed {config.seed}, {of.summary.get('steps') or 0:,} steps"

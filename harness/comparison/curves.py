@@ -28,9 +28,11 @@ class CurveComparison:
     @property
     def words(self) -> str:
         if not self.both:
-            told = "no step that both have"
+            told = "no steps in common"
         elif self.first is None:
-            told = f"equal at all {self.both:,} steps both have" if self.both > 1 else "equal at the one step both have"
+            told = (
+                f"identical at all {self.both:,} common steps" if self.both > 1 else "identical at the one common step"
+            )
         else:
             a, b = self.first.a, self.first.b
             told = (

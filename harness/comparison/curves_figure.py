@@ -45,12 +45,13 @@ def curves_picture(rows: dict[str, Sequence[dict[str, Any]]]) -> Picture:
     return Picture(
         name="curves",
         title="Training curves",
-        caption="A drawn through, B dashed. Values in training are means over the steps since the point before, with "
-        "augmentation and label smoothing where a run has them; those in validation are measured at that step, "
-        "without either.",
+        caption="A is the solid line, B the dashed one. Each training point is the mean over the steps since the "
+        "previous one, with augmentation and label smoothing if the run uses them; validation is measured at that "
+        "step, without either.",
         alt="Loss and accuracy of A and B over the steps, in training and in validation. " + _last_values(rows),
         png=png(figure),
         table=_table(rows),
+        chart=True,
     )
 
 

@@ -13,12 +13,12 @@ from harness.report.examples import Rows
 _FEW = 10
 
 GROUPS = {
-    "named": "Asked for",
-    "only_a": "Only A is right",
-    "only_b": "Only B is right",
-    "apart": "Both are wrong, each in its own way",
-    "alike": "Both are wrong in the same way",
-    "both": "Both are right",
+    "named": "Requested",
+    "only_a": "Only A is correct",
+    "only_b": "Only B is correct",
+    "apart": "Both are wrong, with different predictions",
+    "alike": "Both are wrong, with the same prediction",
+    "both": "Both are correct",
 }
 
 

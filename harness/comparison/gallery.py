@@ -37,12 +37,12 @@ def gallery(shown: Shown) -> Gallery:
     ]
     notes = ". ".join(METHODS[name].note[0].upper() + METHODS[name].note[1:] for name in shown.pairs)
     intro = (
-        "Both maps of a pair explain the logit of the true class, A's on the left. Each is scaled to its own largest "
-        "value, so brightness compares the pixels of one map, not two maps; maps with signs are red for the class and "
-        "blue against it. The first number is Spearman's rank correlation of the two maps' pixels. Maps of different "
-        "images are alike too, since they share their place: the table has their correlation beside it. The second is "
-        "what two maps have in common of their own, once the mean map is taken out of A's and of B's: 1 for all of it, "
-        f"0 for nothing. {notes}."
+        "Both maps of a pair explain the logit of the true class; A's is on the left. Each is scaled to its own "
+        "maximum, so colours compare pixels within a map, not between maps. In signed maps, red is for the class and "
+        "blue against it. The number below is Spearman's rank correlation between the two maps. Even maps of different "
+        "images resemble each other, so the table gives their correlation for reference. It also gives the similarity "
+        "of what is specific to each image, after subtracting the mean map of A and of B: from 1 (identical) to 0 "
+        f"(nothing in common). {notes}."
     )
     return Gallery(intro, groups, _likeness_table(shown))
 
@@ -82,22 +82,24 @@ def _card(shown: Shown, row: int, index: int) -> Card:
     subject = shown.a.subject
     label = int(subject.labels[row])
     name = f"test image {row}"
-    title = f"{name}, true {label}"
+    title = f"{name}, true class {label}"
     says = []
     for side, of in (("A", shown.a), ("B", shown.b)):
         guess, probability = _says(of, row)
         right = guess == label
-        says.append((f"{side} says {guess}, {percent(probability)}", Verdict("right" if right else "wrong", right)))
+        says.append(
+            (f"{side} predicts {guess} ({percent(probability)})", Verdict("correct" if right else "wrong", right))
+        )
     duos = [_duo(METHODS[method], pair, index, title) for method, pair in shown.pairs.items()]
     return Card(name, label, Tile("", title, image_tile(subject.images[row])), says, duos)
 
 
 def _duo(method: Method, pair: MapPair, index: int, title: str) -> Duo:
     a, b = (
-        Tile(side, f"{method.title} of {side}: {title}", map_tile(maps[index], method.signed))
+        Tile(side, f"{method.title} map of {side}: {title}", map_tile(maps[index], method.signed))
         for side, maps in (("A", pair.a), ("B", pair.b))
     )
-    return Duo(method.title, f"{_told(pair.likeness[index])}, own {_told(pair.own[index])}", a, b)
+    return Duo(method.title, f"{_told(pair.likeness[index])}; image-specific part {_told(pair.own[index])}", a, b)
 
 
 def _counted(group: Group) -> str:
@@ -123,9 +125,9 @@ def _likeness_table(shown: Shown) -> Table:
         "method",
         "rank correlation",
         "rank correlation, different images",
-        "own, and its 95 % interval for all methods together",
+        "image-specific part, with a 95% interval for all methods together",
     ]
-    return Table("How alike the maps are", headings, rows)
+    return Table("How similar the maps are", headings, rows)
 
 
 def _told(value: float) -> str:

@@ -67,9 +67,9 @@ class Outcomes:
     @property
     def words(self) -> str:
         if not self.only_a + self.only_b:
-            return "no telling: both are right about the same images"
-        told = "no telling which is better" if self.verdict == "no telling" else f"{self.verdict} is better"
-        counts = f"only A is right about {self.only_a:,} images, only B about {self.only_b:,}"
+            return "too close to call: A and B classify the same images correctly"
+        told = "too close to call" if self.verdict == "no telling" else f"{self.verdict} is better"
+        counts = f"only A classifies {self.only_a:,} images correctly, only B {self.only_b:,}"
         return f"{told}: {counts} (p {p_in_words(self.p)})"
 
 

@@ -12,23 +12,23 @@ from harness.comparison.speed import Quantity, caution
 from harness.report.table import Row, Table
 
 _CHANCE = (
-    "Two seeds of one recipe differ by chance, too. One pair of runs says which of these two models is better on "
-    "images like these, and nothing about their recipes: for that, train several seeds of each."
+    "Two seeds of the same recipe differ by chance, too. One pair of runs shows which of these two models is better on "
+    "images like these; it shows nothing about their recipes. To compare those, train several seeds of each."
 )
 _INTERVAL = (
-    "The interval is that of the paired difference, by Agresti and Min (2005): Wald's, with half an image added to "
-    "each of the four counts. The verdict follows the exact test: an interval is an approximation, and may leave out 0 "
-    "where there is no telling, or hold it where there is."
+    "The interval is for the paired difference, after Agresti and Min (2005): Wald's interval with half an image added "
+    "to each of the four counts. The verdict follows the exact test. The interval is an approximation, so it may "
+    "exclude 0 although the verdict is “too close to call”, or include 0 although one model is better."
 )
 
 
 def outcomes_section(found: Outcomes) -> Section:
     low, high = found.interval
     counts = Table(
-        "Who is right",
-        ["test images", "B right", "B wrong"],
+        "Correct and wrong predictions",
+        ["test images", "B correct", "B wrong"],
         [
-            Row(["A right", f"{found.both:,}", f"{found.only_a:,}"]),
+            Row(["A correct", f"{found.both:,}", f"{found.only_a:,}"]),
             Row(["A wrong", f"{found.only_b:,}", f"{found.neither:,}"]),
         ],
     )
@@ -39,18 +39,17 @@ def outcomes_section(found: Outcomes) -> Section:
         [
             Row(["A", f"{a:.4f}"]),
             Row(["B", f"{b:.4f}"]),
-            Row(["A less B", f"{found.difference:+.4f}"]),
-            Row(["95 % interval", f"{low:+.4f} to {high:+.4f}"]),
+            Row(["A minus B", f"{found.difference:+.4f}"]),
+            Row(["95% interval", f"{low:+.4f} to {high:+.4f}"]),
         ],
     )
     test = (
-        f"{found.words[0].upper()}{found.words[1:]}, on {found.images:,} test images. The exact McNemar test looks "
-        "only at the images about which one is right and the other wrong: if both were equally good, each of these "
-        "would fall to either side like a fair coin, and a split as uneven as this one, or more, would have "
-        f"probability p {p_in_words(found.p)}. Below {SIGNIFICANT} it is called a difference here; else there is no "
-        "telling."
+        f"{found.words[0].upper()}{found.words[1:]}, out of {found.images:,} test images. The exact McNemar test looks "
+        "only at the images that one model classifies correctly and the other doesn't. If both were equally good, each "
+        "of these would be a fair coin toss, and a split at least this uneven would have probability "
+        f"p {p_in_words(found.p)}. Below {SIGNIFICANT} one model is called better; otherwise it is too close to call."
     )
-    return Section("Who is right", [test, _INTERVAL, _CHANCE], [counts, accuracy])
+    return Section("Accuracy", [test, _INTERVAL, _CHANCE], [counts, accuracy])
 
 
 def curves_section(
@@ -61,9 +60,9 @@ def curves_section(
         "Curves",
         [
             " ".join(told),
-            "Values are compared to the last bit. A row of training is a mean over the steps since the row before, "
-            "about two seconds of them, so there only rows that cover the same steps are compared."
-            + (" Both are of one run, whose curve is one." if one_run else ""),
+            "Values are compared to the last bit. A training row is the mean over the steps since the previous row, "
+            "about two seconds of training, so only rows that cover the same steps are compared."
+            + (" Both sides are the same run, so the curves are the same." if one_run else ""),
         ],
         picture=curves_picture(rows),
     )
@@ -74,12 +73,12 @@ def differences_section(
 ) -> Section:
     rows = [] if steps[0] == steps[1] else [Row(["steps trained", *(f"{count:,}" for count in steps)])]
     rows += [Row([each.key, in_words(each.a), in_words(each.b)]) for each in (*config, *environment)]
-    keys = {0: "The configs are equal.", 1: "One key of the config differs."}
-    told = keys.get(len(config), f"{len(config)} keys of the config differ.")
+    keys = {0: "The configs are identical.", 1: "One config key differs."}
+    told = keys.get(len(config), f"{len(config)} config keys differ.")
     apart = ", ".join(each.key for each in environment)
     return Section(
         "What differs",
-        [f"{told} What differs of versions, device, replicas, workers and commit: {apart or 'nothing'}."],
+        [f"{told} Differences in versions, device, replicas, workers and commit: {apart or 'none'}."],
         [Table("What differs", ["", "A", "B"], rows)] if rows else [],
     )
 

@@ -6,8 +6,8 @@ from typing import Any
 
 _QUANTITIES: dict[str, tuple[str, str, float]] = {
     "images_per_second": ("images per second", ",.0f", 1.0),
-    "train_seconds": ("training, s", ",.1f", 1.0),
-    "compile_seconds": ("compiling, s", ",.1f", 1.0),
+    "train_seconds": ("training time, s", ",.1f", 1.0),
+    "compile_seconds": ("compile time, s", ",.1f", 1.0),
     "peak_memory_bytes": ("peak memory, MiB", ",.0f", 2.0**20),
 }
 
@@ -44,7 +44,7 @@ def speeds(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Quantity]:
 def caution(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     """Under which condition the speeds compare."""
     devices = [of.get("device") or "an unknown device" for of in (a, b)]
-    told = "Speeds compare only on one machine and device, with nothing else running there. "
+    told = "Speeds are comparable only on the same machine and device, with nothing else running. "
     if devices[0] == devices[1]:
-        return told + f"Both name the same device: {devices[0]}."
-    return told + f"These are two, so the ratios say nothing: A ran on {devices[0]}, B on {devices[1]}."
+        return told + f"Both ran on the same device: {devices[0]}."
+    return told + f"These devices differ, so the ratios mean nothing: A ran on {devices[0]}, B on {devices[1]}."

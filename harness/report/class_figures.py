@@ -28,7 +28,7 @@ def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
         axes.text(left, top - 0.05, f"class {label}", fontsize=9.5, color=INK, va="bottom")
         found = classes.optimal
         starts = of_starts(found.of_starts[label])
-        shown = [(found.images[label], float(found.logits[label]), float(found.probabilities[label]), "found", starts)]
+        shown = [(found.images[label], float(found.logits[label]), float(found.probabilities[label]), "made", starts)]
         if example is not None:
             shown.append((images[example.row], example.logit, example.probability, f"test #{example.row}", ""))
         for image, logit, probability, name, spread in shown:
@@ -37,14 +37,14 @@ def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
             axes.text(left + _IMAGE / 2, top + tall + 0.03, lines, fontsize=7, color=MUTED, ha="center", va="top")
             table.append(Row([str(label), name, f"{logit:.3f}", percent(probability), spread]))
             left += _IMAGE + 0.04
-    headings = ["class", "image", "logit", "probability", "starts: lowest, median, best"]
+    headings = ["class", "image", "logit", "probability", "runs: lowest, median, best"]
     return Picture(
         name="filters-classes",
         title="Class images",
-        caption="Left of each pair an image that raises the class's logit, found by ascent: the best of several "
-        "starts, which need not be the highest there is; right the test image of the class with the highest logit. "
-        "Under each the logit and the probability of the class. What the model is surest of need not look like the "
-        "class: it shows what counts for it.",
+        caption="Left of each pair: an image made by gradient ascent to raise the logit of the class, the best of "
+        "several runs; a better one may exist. Right: the test image of the class with the highest logit. Below each: "
+        "the logit and the probability of the class. The image that the model is most certain about need not look like "
+        "the class: it shows what the model responds to.",
         alt="Images found for the classes, with the best test image beside each. Logits: "
         + "; ".join(_told(classes, label) for label in range(count))
         + ".",

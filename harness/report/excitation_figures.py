@@ -74,14 +74,13 @@ def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture
     size = f"{height}×{width}"
     return Picture(
         name=f"filters-{layer.name}{_suffix(layer, filters)}",
-        title=f"What excites the filters of {layer.name}{_which(layer, filters)}",
-        caption=f"Left of each pair a patch of {size} pixels that raises the filter's activation, found by ascent: "
-        "the best of several starts, which need not be the highest there is, least of all where the starts in the "
-        "table below lie far apart. Right the patch of a test image that raises it most, cut off at the image's "
-        "border. Under each what the filter says of it, before the nonlinearity. Where the patch is white the "
-        "filter wants brightness, where it is black it wants none. Where the right number is the higher one, the "
-        "search has missed the best. A patch far above every real one shows what the filter would answer to, not "
-        "what it meets.",
+        title=f"What activates the filters of {layer.name}{_which(layer, filters)}",
+        caption=f"Left of each pair: a patch of {size} pixels made by gradient ascent to raise the filter's "
+        "activation, the best of several runs. A better one may exist, above all where the runs in the table below end "
+        "far apart. Right: the test-image patch that activates the filter most, cropped at the border of its image. "
+        "Below each: the filter's output before the nonlinearity. The filter responds to brightness where the patch is "
+        "white, and to darkness where it is black. If the right number is higher, the ascent missed the best patch. A "
+        "patch far above every real one shows what the filter would respond to, not what it sees in practice.",
         alt=f"{len(filters)} pairs of patches of {size} pixels, filters {filters[0]} to {filters[-1]} of layer "
         f"{layer.name}: the patch found and the best of a test image, with their activations.",
         png=png(figure),
@@ -115,10 +114,10 @@ def _examples(layer: LayerStudy, images: NDArray[Any], filters: range) -> Pictur
     axes.add_collection(PatchCollection(bars, facecolor=_BAR, edgecolor="none"))
     return Picture(
         name=f"filters-{layer.name}-examples{_suffix(layer, filters)}",
-        title=f"Images that excite the filters of {layer.name}{_which(layer, filters)}",
-        caption=f"In each row the {best} test images that excite one filter most, the strongest first. The frame is "
-        "what the unit that says most sees of the image. Beside them the most frequent classes of these images: a "
-        "filter whose images are of one class looks for that class or for a part of it.",
+        title=f"Images that activate the filters of {layer.name}{_which(layer, filters)}",
+        caption=f"Each row shows the {best} test images that activate one filter most, strongest first. The frame "
+        "marks what the most active unit sees of the image. The bars show the most frequent classes of these images: a "
+        "filter whose images are all of one class detects that class or a part of it.",
         alt=f"{best} test images for each of the filters {filters[0]} to {filters[-1]} of layer {layer.name}, with the "
         "receptive field framed. Their most frequent classes: "
         + ", ".join(f"{number}: {_words(layer.classes[number], 1)}" for number in filters)
@@ -171,10 +170,10 @@ def _table(layer: LayerStudy, filters: range) -> Table:
     headings = [
         "filter",
         "patch found",
-        "starts: lowest, median, best",
+        "runs: lowest, median, best",
         "best test image",
-        "its number",
-        "fires for",
+        "its row",
+        "active in",
         "classes of the best images",
         "remarks",
     ]

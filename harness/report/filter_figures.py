@@ -38,25 +38,25 @@ def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
     if in_colour:
         _numbered(axes, canvas, len(values), 0.3)
         reading = (
-            f"Red, green and blue of a pixel stand for the weights of these channels: grey is zero, and all reach from "
-            f"-{limit:.2g} to {limit:.2g}. A grey kernel with light beside dark finds edges; a coloured one finds a "
-            "colour, or an edge between two."
+            f"Each pixel's red, green and blue are the weights of these channels, from -{limit:.2g} to {limit:.2g}; "
+            "grey is zero. A grey kernel with light next to dark detects edges; a coloured one detects a colour or an "
+            "edge between two colours."
         )
         meaning = "in the colours of their three channels, grey for zero"
     else:
         bottom = _numbered(axes, canvas, len(values), 0.3, cmap=SIGNED, vmin=-limit, vmax=limit)
-        colour_bar(axes, _LEFT, bottom + 0.12, 2.6, SIGNED, -limit, limit, "weight, one scale for all filters")
+        colour_bar(axes, _LEFT, bottom + 0.12, 2.6, SIGNED, -limit, limit, "weight (same scale for all filters)")
         reading = (
-            "Red adds where the image is bright, blue subtracts, white does not care. Red beside blue finds edges; one "
-            "colour alone finds bright or dark areas."
+            "Bright pixels raise the output where the weight is red, lower it where it is blue, and make no difference "
+            "where it is white. Red next to blue detects edges; a single colour detects bright or dark areas."
         )
         meaning = "red for positive and blue for negative"
     size = f"{values.shape[1]}×{values.shape[2]}"
     return Picture(
         name="filters-kernels",
         title=f"Kernels of {layer}",
-        caption=f"The {len(values)} kernels of the first layer, {size} weights each. A filter's number is the number "
-        f"of its row plus that of its column. {reading}",
+        caption=f"The {len(values)} kernels of the first layer, {size} weights each. A filter's number is its row "
+        f"label plus its column label. {reading}",
         alt=f"{len(values)} kernels of {size} weights from layer {layer}, {meaning}, up to ±{limit:.2g}.",
         png=png(figure),
     )
@@ -81,7 +81,7 @@ def feature_maps_picture(
     figure, axes = blank(_WIDTH, height)
     place(axes, displayable(image), _LEFT, 0.1, 0.9, 0.9)
     axes.text(_LEFT + 1.05, 0.45, f"class {label}", fontsize=13, color=INK, va="center")
-    axes.text(_LEFT + 1.05, 0.7, f"test #{row}", fontsize=8.5, color=MUTED, va="center")
+    axes.text(_LEFT + 1.05, 0.7, f"test image {row}", fontsize=8.5, color=MUTED, va="center")
     for layer, canvas in canvases.items():
         values = maps[layer]
         low = min(float(values.min()), 0.0)
@@ -96,10 +96,10 @@ def feature_maps_picture(
         top = bottom + 0.3
     return Picture(
         name=f"features-{label}",
-        title=f"Feature maps of class {label}",
-        caption="What each filter answers at each position of the image, after its activation; one scale a layer, "
-        "from 0, or from its least value where that is negative, to its largest. The first layer traces strokes and "
-        "edges, the last says what is where. A filter's number is the number of its row plus that of its column.",
+        title=f"Feature maps of an image of class {label}",
+        caption="The output of each filter at each position of the image, after the activation function. Each layer "
+        "has one scale, from 0 (or its smallest value, if negative) to its largest. The first layer traces strokes and "
+        "edges; the last shows what is where. A filter's number is its row label plus its column label.",
         alt=f"Test image {row}, of class {label}, and its feature maps: "
         + ", ".join(f"{layer} has {len(values)}" for layer, values in maps.items())
         + ".",

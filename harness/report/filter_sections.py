@@ -28,14 +28,14 @@ class Filters:
 
     @classmethod
     def before(cls, subject: Subject, insight: InsightSection) -> "Filters":
-        """What there is without looking into them: a word on why there is nothing, where there are some."""
+        """What there is before they are analysed: a word on why there is nothing, where the model has some."""
         if not has_convolutions(subject.logits):
             return cls([])
         if not insight.filters:
-            return cls([Section("Filters", "The filters were not asked for (insight.filters).")])
+            return cls([Section("Filters", "The filters were not analysed because insight.filters is false.")])
         words = (
-            "The filters are being looked into, and this page is written again with them. Where that was interrupted, "
-            "harness visualize makes it anew."
+            "The filters are still being analysed; this page is written again with them. If that was interrupted, run "
+            "harness visualize."
         )
         return cls([Section("Filters", words)])
 
@@ -63,24 +63,24 @@ class Filters:
 def filter_sections(subject: Subject, found: FilterStudy) -> list[Section]:
     """All that is shown of a model's filters."""
     classes = subject.probabilities.shape[1]
-    whose = "each class's logit"
+    whose = "the logit of each class"
     if classes > MOST_CLASSES:
-        whose = f"the logit of each of the classes 0 to {MOST_CLASSES - 1} of {classes:,}"
+        whose = f"the logit of each of the first {MOST_CLASSES} of {classes:,} classes"
     patches = [picture for layer in found.layers for picture in patches_pictures(layer, subject.images)]
     shown = [picture for layer in found.layers for picture in examples_pictures(layer, subject.images, subject.labels)]
     return [
         Section("Filters", _intro(found), [kernels_picture(found.first, found.kernels), *patches]),
         Section(
-            "What excites each filter",
-            "The test images that excite each filter most, the strongest first, with the part of the image that the "
-            "strongest unit sees, and the classes of these images.",
+            "What activates each filter",
+            "The test images that activate each filter most, strongest first. A frame marks the part of the image that "
+            "the most active unit sees; the bars count the classes of these images.",
             shown,
             folded=True,
         ),
         Section(
             "Class images",
-            f"An image, found by ascent, that raises {whose}, beside the test image of the class that raises it most. "
-            f"Of the {_starts(found.plan.class_starts)} for each class the best is shown.",
+            f"Images made by gradient ascent to raise {whose}, next to the test image with the highest logit for that "
+            f"class. {_starts(found.plan.class_starts)}",
             [class_images_picture(found.classes, subject.images)],
         ),
         features(subject, found.layers),
@@ -106,7 +106,7 @@ def features(subject: Subject, layers: Sequence[LayerStudy]) -> Section:
     ]
     return Section(
         "Feature maps",
-        f"What the filters make of one image of {which}: the one that the model is surest of.",
+        f"The output of the filters for one image of {which}: the one the model is most certain about.",
         pictures,
         folded=True,
     )
@@ -115,10 +115,10 @@ def features(subject: Subject, layers: Sequence[LayerStudy]) -> Section:
 def _intro(study: FilterStudy) -> str:
     counts = "; ".join(_count(layer) for layer in study.layers)
     words = (
-        f"{counts}. A dead filter says the same of every test image, wherever the output can depend on it; a rare "
-        f"one fires for under {RARE:.1%} of the images. Two are alike where the cosine of their kernels and the "
-        f"correlation of what they say are both above {ALIKE}. A patch is the best of what an ascent finds from "
-        f"{STARTS} starts."
+        f"{counts}. A dead filter has the same output for every test image wherever it can affect the model's output; "
+        f"a rare one is active in under {RARE:.1%} of the images. Two filters are near-duplicates if the cosine "
+        f"similarity of their kernels and the correlation of their outputs are both above {ALIKE}. Each patch is the "
+        f"best of {STARTS} runs of gradient ascent."
     )
     return " ".join([words, *study.notices()])
 
@@ -131,9 +131,9 @@ def _count(layer: LayerStudy) -> str:
     alike = f" ({'; '.join(pairs)})" if pairs else ""
     return (
         f"{layer.name}: {len(layer.classes)} filters, {len(layer.dead) or 'none'} dead{dead}, {seldom}"
-        f"{len(pairs) or 'no'} pair{'' if len(pairs) == 1 else 's'} alike{alike}"
+        f"{len(pairs) or 'no'} near-duplicate{'' if len(pairs) == 1 else 's'}{alike}"
     )
 
 
 def _starts(number: int) -> str:
-    return "one start" if number == 1 else f"{number} starts"
+    return "One run per class." if number == 1 else f"The best of {number} runs per class is shown."

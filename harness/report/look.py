@@ -1,7 +1,7 @@
 """A look into a trained model: its maps and how far they can be trusted, then its filters."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,15 +17,25 @@ from harness.report.filter_sections import Filters
 from harness.report.image_plan import images_a_kind
 from harness.report.overview import Overview, overview
 from harness.report.overview_figures import overview_section
-from harness.report.page import Page, Section
-from harness.report.page.gallery import KINDS, gallery, script_data
+from harness.report.page import Head, Page, Section
+from harness.report.page.gallery import gallery, script_data
 from harness.report.picture import Picture, with_own_names
 from harness.report.progress import Progress
 from harness.report.saliency_figures import saliency_pictures
 from harness.report.subject import Subject
 from harness.report.times import milliseconds, time_key, times_json
 from harness.report.trust_json import trust_json
-from harness.report.trust_section import trust_section, trust_table, verdict
+from harness.report.trust_section import trust_section, verdict
+from harness.report.wording import listed
+
+_CHOSEN = {
+    "own": "your own",
+    "named": "asked for",
+    "correct": "drawn from the right ones",
+    "mistakes": "most confident mistakes",
+    "unsure": "least sure",
+}
+"""In insight.json, which programs read: the page has words of its own."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +123,8 @@ class Look:
         sanity = {name: verdict(method.sanity) for name, method in self.trust.methods.items()}
         shown = gallery(self.explained, sanity, self.request.label)
         return [
-            Section("What it looks at", _intro(self), gallery=shown),
-            trust_section(self.trust),
+            Section("What the model looks at", _intro(self), gallery=shown),
+            trust_section(self.trust, self.milliseconds, self.explained.left_out),
             overview_section(self.subject, self.overview),
         ]
 
@@ -123,12 +133,13 @@ class Look:
         sections = [*self.sections, *filters.sections]
         return with_own_names([*self.maps, *(picture for section in sections for picture in section.pictures)])
 
-    def page(self, first: Section, filters: Filters, summary: dict[str, Any], config: str) -> Page:
+    def page(
+        self, head: Head, first: Sequence[Section], filters: Filters, summary: dict[str, Any], config: str
+    ) -> Page:
         """The page, with `first` before what this is about."""
         return Page(
-            name=self.subject.name,
-            trust=trust_table(self.trust, self.milliseconds, self.explained.left_out),
-            sections=[first, *self.sections, *filters.sections],
+            head=head,
+            sections=[*first, *self.sections, *filters.sections],
             data=script_data(self.explained, self.trust.deletion),
             summary=summary,
             config=config,
@@ -141,7 +152,7 @@ class Look:
             {
                 "name": example.name,
                 "row": example.row,
-                "chosen": KINDS[example.kind],
+                "chosen": _CHOSEN[example.kind],
                 "true": example.label,
                 "predicted": example.predicted,
                 "probability": round(float(example.probabilities[example.predicted]), 6),
@@ -181,20 +192,35 @@ def _metrics(
 
 def _intro(look: Look) -> str:
     kinds = [example.kind for example in look.explained.examples]
-    wrong = int((look.subject.labels != look.subject.predicted).sum())
-    counted = [f"{kinds.count(kind)} {words}" for kind, words in KINDS.items() if kind in kinds]
+    wrong, total = int((look.subject.labels != look.subject.predicted).sum()), len(look.subject.labels)
+    counted = [words(kinds.count(kind)) for kind, words in _COUNTED.items() if kind in kinds]
     intro = (
-        f"{len(kinds)} images: {', '.join(counted)}. Each map explains the logit of the class under it: that of the "
-        "predicted class and, where it is wrong, of the true one too. "
+        f"{_number(len(kinds), 'image')}: {listed(counted)}. Each map explains the model's score (logit) for the class "
+        "named below it: the predicted class and, for a mistake, the true class too. "
     )
-    mistakes = f"{wrong:,} of the {len(look.subject.labels):,} test images are" if wrong else "No test image was"
+    mistakes = (
+        f"{wrong:,} of the {total:,} test images are misclassified." if wrong else "No test image is misclassified."
+    )
     fewer = ""
     if look.a_kind < look.insight.images:
         fewer = (
-            f" More than {look.a_kind} of each kind, and insight.images asks for {look.insight.images}, would take "
+            f" Showing more than {look.a_kind} of each kind (insight.images asks for {look.insight.images}) would take "
             "longer than insight.budget allows."
         )
-    return f"{intro}{_bands(look.subject)}{_layer(look)}{mistakes} misclassified.{fewer}"
+    return f"{intro}{_bands(look.subject)}{_layer(look)}{mistakes}{fewer}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+_COUNTED: Mapping[str, Callable[[int], str]] = {
+    "own": lambda count: f"{count} of your own",
+    "named": lambda count: f"{count} you asked for",
+    "correct": lambda count: f"{count} classified correctly",
+    "mistakes": lambda count: "the most confident mistake" if count == 1 else f"the {count} most confident mistakes",
+    "unsure": lambda count: "the least certain one" if count == 1 else f"the {count} least certain ones",
+}
 
 
 def _bands(subject: Subject) -> str:
@@ -202,7 +228,7 @@ def _bands(subject: Subject) -> str:
     channels = subject.images.shape[-1]
     if channels <= 3:
         return ""
-    return f"Of {channels} channels the first three are shown, as red, green and blue; maps are of all. "
+    return f"The first three of {channels} channels are shown as red, green and blue; the maps cover all of them. "
 
 
 def _layer(look: Look) -> str:
@@ -213,10 +239,10 @@ def _layer(look: Look) -> str:
     grid = cam_grid(look.subject.logits, look.insight.layer)
     rows, columns = grid.shape
     used = f"{grid.rows.reaching.sum()}×{grid.columns.reaching.sum()}"
-    look_at = f"{' and '.join(titles)} look{'s' if len(titles) == 1 else ''} at"
-    told = f"{look_at} the layer {grid.layer}, {rows}×{columns} cells"
+    looking = f"{listed(titles)} look{'s' if len(titles) == 1 else ''} at"
+    told = f"{looking} the layer {grid.layer}, {rows}×{columns} cells"
     if not grid.reaching.all():
         told += f", of which the output depends on {used}"
     if not grid.by_fields:
-        told += ", laid over the image in equal parts, as what each sees isn't known"
-    return told + ("; of fewer than 7×7 cells a map tells little. " if grid.is_coarse else ". ")
+        told += ", stretched evenly over the image because the receptive fields aren't known"
+    return told + ("; a map of fewer than 7×7 cells shows little. " if grid.is_coarse else ". ")

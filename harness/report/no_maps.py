@@ -10,7 +10,7 @@ from harness.errors import UserError
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
 from harness.report.look import Look
-from harness.report.page import Page, Section
+from harness.report.page import Head, Page, Section
 from harness.report.picture import Picture, with_own_names
 from harness.report.progress import Progress
 from harness.report.subject import Subject
@@ -28,10 +28,11 @@ class NoMaps:
     def pictures(self, filters: Filters) -> list[Picture]:
         return with_own_names([picture for section in filters.sections for picture in section.pictures])
 
-    def page(self, first: Section, filters: Filters, summary: dict[str, Any], config: str) -> Page:
-        without = Section("What it looks at", "No maps were asked for (insight.methods).")
-        sections: Sequence[Section] = [first, without, *filters.sections]
-        return Page(self.subject.name, None, sections, None, summary, config)
+    def page(
+        self, head: Head, first: Sequence[Section], filters: Filters, summary: dict[str, Any], config: str
+    ) -> Page:
+        without = Section("What the model looks at", "No maps were asked for (insight.methods).")
+        return Page(head, [*first, without, *filters.sections], None, summary, config)
 
     def as_json(self, filters: Filters) -> bytes:
         told = {

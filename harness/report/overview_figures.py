@@ -31,11 +31,11 @@ def overview_section(subject: Subject, overview: Overview) -> Section:
     if overview.neighbours:
         pictures.append(_neighbours_picture(subject, overview.neighbours))
     counts, blanks = overview.explained, sum(overview.empty.values())
-    flagged = f" {blanks} of these maps {'is' if blanks == 1 else 'are'} zero everywhere, and counted in no mean."
+    flagged = f" {blanks} of these maps {'is' if blanks == 1 else 'are'} zero everywhere and left out of the means."
     return Section(
         "Over many images",
-        f"{title} of {counts['correct']} correct test images, evenly over the classes, and of the "
-        f"{counts['mistakes']} most confident mistakes.{flagged if blanks else ' No map is zero everywhere.'}",
+        f"{title} maps of {counts['correct']} correctly classified test images, spread evenly over the classes, and of "
+        f"the {counts['mistakes']} most confident mistakes.{flagged if blanks else ' No map is zero everywhere.'}",
         pictures,
         folded=True,
     )
@@ -56,9 +56,9 @@ def _classes_picture(subject: Subject, overview: Overview) -> Picture:
     return Picture(
         "overview-classes",
         "Mean map of each class",
-        f"{title} of correct images of each class (how many, in brackets): absolute values, each map scaled to "
-        "the same sum before the mean. Where the means of all classes are alike, a map says more "
-        "of the data than of its image.",
+        f"Mean {title} map of the correctly classified images of each class; their number is in brackets. The means "
+        "are of absolute values, each map scaled to the same sum. If the means of all classes look alike, a map says "
+        "more about the data than about its image.",
         f"Mean maps of the classes {', '.join(str(label) for label, _ in shown)}.",
         png(figure),
     )
@@ -75,16 +75,16 @@ def _confusions_picture(subject: Subject, confusions: Sequence[Confusion], title
         place(axes, displayable(images.mean(axis=0)), left, top, _TILE, tall)
         _map(axes, pair.for_predicted.map, left, top + tall + _GAP, tall)
         _map(axes, pair.for_true.map, left, top + 2 * (tall + _GAP), tall)
-    for row, words in enumerate(["mean image", "map for the\npredicted", "map for the\ntrue class"]):
+    for row, words in enumerate(["mean image", "map for the\npredicted class", "map for the\ntrue class"]):
         axes.text(
             0.82, _ABOVE + row * (tall + _GAP) + tall / 2, words, fontsize=8, color=MUTED, ha="right", va="center"
         )
     return Picture(
         "overview-confusions",
-        "Confusions by map",
-        f"The most frequent mistakes, true class first (how many, in brackets): their mean image, and their "
-        f"mean {title} for the class that was predicted and for the true one.",
-        "; ".join(f"{len(pair.rows)} images of {pair.true} taken for {pair.predicted}" for pair in confusions) + ".",
+        "Maps of the most frequent mistakes",
+        "The most frequent mistakes, as “true class as predicted class”, with their number in brackets: the mean "
+        f"image, and the mean {title} map for the predicted class and for the true one.",
+        "; ".join(f"{len(pair.rows)} images of {pair.true} mistaken for {pair.predicted}" for pair in confusions) + ".",
         png(figure),
     )
 
@@ -104,8 +104,9 @@ def _clusters_picture(subject: Subject, clusters: Sequence[Cluster], title: str)
     return Picture(
         "overview-clusters",
         "Mistakes grouped by their maps",
-        f"Mistakes whose {title} for the predicted class lights up the same pixels stand together (Ward's "
-        "method, four groups at most): what is most often confused in them, the mean map, some images.",
+        f"Mistakes are grouped by which pixels their {title} map for the predicted class highlights (Ward's method, at "
+        "most four groups). Each row shows what is confused most often in a group, its mean map and some of its "
+        "images.",
         "; ".join(f"{_counted(cluster)}, most often {_words(cluster)}" for cluster in clusters) + ".",
         png(figure),
     )
@@ -140,10 +141,11 @@ def _neighbours_picture(subject: Subject, neighbours: MistakeNeighbours) -> Pict
             _captioned(axes, subject.train.images[each], left, top, tall, words)
     return Picture(
         "overview-neighbours",
-        "What mistakes are like",
-        "Left the most confident mistakes; beside each the training images that are nearest to it in the last hidden "
-        "layer, by the cosine (in brackets), with their labels. Neighbours of the predicted class alone: the model has "
-        "seen such images under that name. Neighbours of the true class: the boundary runs between them.",
+        "Training images most similar to the mistakes",
+        "On the left, the most confident mistakes; next to each, the training images nearest to it in the last hidden "
+        "layer, with their labels and the cosine similarity in brackets. If all neighbours are of the predicted class, "
+        "the model has seen such images with that label; if some are of the true class, the image lies near the "
+        "boundary between the two.",
         "Labels of the nearest training images. " + "; ".join(told) + ".",
         png(figure),
     )

@@ -44,6 +44,8 @@ class Picture:
     png: bytes
     table: Table | None = None
     """The numbers that are drawn."""
+    chart: bool = False
+    """Whether it is lines and letters on white alone, whose colours a dark page may turn round."""
 
 
 def with_own_names(pictures: Iterable[Picture]) -> list[Picture]:

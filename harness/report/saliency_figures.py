@@ -22,10 +22,10 @@ _LINES, _LEAST_COLUMN = 0.84, 0.78
 _HEADING_LETTERS, _NAME_LETTERS = 12, 18
 _GROUPS = {
     "own": "your own images",
-    "named": "the test images asked for",
-    "correct": "correct test images",
+    "named": "the requested test images",
+    "correct": "correctly classified test images",
     "mistakes": "misclassified test images",
-    "unsure": "hard test images",
+    "unsure": "the least certain test images",
 }
 _BAR_STEP = 3.4
 """Inches from colour bar to colour bar."""
@@ -112,7 +112,7 @@ def saliency_picture(
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.7, alpha=0.75), autolim=False)
     for place_of_bar, signed in enumerate(signs):
         left = _LABEL + place_of_bar * _BAR_STEP
-        label = "for (red) and against (blue)" if signed else "share of the map's own largest value"
+        label = "for (red) or against (blue) the class" if signed else "share of the map's maximum"
         colour_bar(axes, left, height - 0.5, 2.6, SIGNED if signed else UNSIGNED, -signed, 1, label)
     predicted = probabilities.argmax(axis=1)
     notes = "; ".join(METHODS[method].note for method in maps)
@@ -123,11 +123,11 @@ def saliency_picture(
     return Picture(
         name=name,
         title=title,
-        caption="Each map explains the logit of the predicted class; the thin line is the image's outline. "
-        f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own largest value: brightness compares "
-        "the pixels of one map, not two maps. Where a pooling cuts off what doesn't fill its window, the pixels "
-        "at the right and lower edge reach no logit: the gradients are zero there, and a coarse Grad-CAM, "
-        "stretched over the whole image, may still light up.",
+        caption="Each map explains the logit of the predicted class; the thin line is the outline of the image. "
+        f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own maximum, so colours compare pixels within a "
+        "map, not between maps. If a pooling layer drops what doesn't fill its window, the pixels at the right and "
+        "bottom edges reach no logit: gradients are zero there, while a coarse Grad-CAM stretched over the whole image "
+        "may still highlight them.",
         alt=f"{title}, each with {', '.join(METHODS[method].title for method in maps)}. {shown}.",
         png=png(figure),
     )

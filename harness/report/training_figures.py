@@ -1,12 +1,13 @@
-"""How training went, and which classes are taken for which."""
+"""How training went, and which classes are mistaken for which."""
 
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from harness.report.picture import INK, MUTED, Picture, png
@@ -21,37 +22,84 @@ _LARGEST_NUMBERED = 20
 MOST_DRAWN = 1000
 """Classes: beyond, a confusion matrix has more cells than a picture has pixels."""
 _MOST_TABLED = 30
+_WASH = LinearSegmentedColormap.from_list("wash", ["#e8eff6", "#8fafd3"])
+"""That of the page's confusion matrix, page.css, from almost no mistakes to the most."""
 
 
-def curves_picture(rows: list[dict[str, Any]]) -> Picture:
-    """Loss, accuracy and learning rate against the step, from the rows of metrics.jsonl."""
-    figure = Figure(figsize=(10, 3.3), dpi=96, facecolor="white", layout="constrained")
+def curves_figure(rows: list[dict[str, Any]], label_smoothing: float) -> Figure:
+    """Loss, accuracy and learning rate against the step: see `curves_picture`."""
+    panels = [("Loss", "loss", tuple(_STYLES))]
+    if label_smoothing:
+        panels = [
+            (f"Training loss, label smoothing {label_smoothing:g}", "loss", ("train",)),
+            ("Validation and test loss", "loss", ("validation", "test")),
+        ]
+    panels += [("Accuracy", "accuracy", tuple(_STYLES)), ("Learning rate", "learning_rate", ("train",))]
+    high = -(-len(panels) // 3)
+    figure = Figure(figsize=(10, 3.3 * high), dpi=96, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    loss, accuracy, rate = figure.subplots(1, 3)
-    for split, style in _STYLES.items():
-        own = [row for row in rows if row["split"] == split]
-        if own:
-            steps = [row["step"] for row in own]
-            loss.plot(steps, [row["loss"] for row in own], label=split, **style)
-            accuracy.plot(steps, [row["accuracy"] for row in own], label=split, **style)
-    train = [row for row in rows if row["split"] == "train"]
-    rate.plot([row["step"] for row in train], [row["learning_rate"] for row in train], **_STYLES["train"])
-    loss.set_yscale("log")
-    for axes, title in ((loss, "Loss (logarithmic)"), (accuracy, "Accuracy"), (rate, "Learning rate")):
-        _plain(axes, title)
-    if rows:
-        accuracy.legend(frameon=False, fontsize=9, loc="lower right")
+    grid = figure.subplots(high, len(panels) // high, squeeze=False)
+    for axes, (title, value, splits) in zip(grid.flat, panels, strict=True):
+        _draw(axes, title, value, {split: [row for row in rows if row["split"] == split] for split in splits})
+    steps = [row["step"] for row in rows if row["split"] in _STYLES]
+    if len(set(steps)) > 1:
+        for axes in grid.flat:
+            axes.set_xlim(min(steps), max(steps))
+    return figure
+
+
+def curves_picture(rows: list[dict[str, Any]], label_smoothing: float = 0.0) -> Picture:
+    """Loss, accuracy and learning rate against the step.
+
+    Args:
+        rows: of metrics.jsonl.
+        label_smoothing: that of the training loss, which then has axes of its own: it can't be compared with a loss
+            without.
+    """
+    smoothed = " and the loss with label smoothing" if label_smoothing else ""
+    apart = (
+        " The two losses have axes of their own because label smoothing raises the first: they can't be compared."
+        if label_smoothing
+        else " A validation loss that rises while the training loss falls is a sign of overfitting."
+    )
     return Picture(
         name="training-curves",
         title="Training curves",
-        caption="Training values are means over the steps since the point before, with the augmentation on "
-        "and label smoothing, where there is any, in the loss; validation and test are measured at that step, without "
-        "either, so their loss may lie well below. A validation loss that "
-        "rises while the training loss falls is overfitting.",
+        caption="Each training point is the mean over the steps since the previous one, with augmentation "
+        f"on{smoothed}. Validation and test are measured at that step, without either.{apart}",
         alt="Loss, accuracy and learning rate over the steps of training. " + _last_values(rows),
-        png=png(figure),
+        png=png(curves_figure(rows, label_smoothing)),
         table=_table(rows),
+        chart=True,
     )
+
+
+def _draw(axes: Axes, title: str, value: str, splits: dict[str, list[dict[str, Any]]]) -> None:
+    axes.set_title(title, fontsize=10.5, color=INK, loc="left")
+    axes.set_xlabel("step", fontsize=9)
+    axes.tick_params(labelsize=8.5, which="both")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    for split, rows in splits.items():
+        if rows:
+            # A point at the very edge is whole: the axes end where the data do.
+            axes.plot(
+                [row["step"] for row in rows],
+                [row[value] for row in rows],
+                label=split,
+                clip_on=False,
+                zorder=3,
+                **_STYLES[split],
+            )
+    if value == "loss" and any(splits.values()):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(_plain)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    if len(splits) > 1 and any(splits.values()):
+        axes.legend(frameon=False, fontsize=9)
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
@@ -101,7 +149,7 @@ def confusion_picture(counts: NDArray[np.int64], names: NDArray[np.intp] | None 
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     shown = np.where(mistakes > 0, mistakes, np.nan)
-    image = axes.imshow(shown, cmap="viridis_r", vmin=0, vmax=worst)
+    image = axes.imshow(shown, cmap=_WASH, vmin=0, vmax=worst)
     if classes <= _LARGEST_NUMBERED:
         axes.set_xticks(range(classes), named)
         axes.set_yticks(range(classes), named)
@@ -110,39 +158,32 @@ def confusion_picture(counts: NDArray[np.int64], names: NDArray[np.intp] | None 
             if row == column:
                 style: dict[str, Any] = {"color": MUTED, "fontsize": 8.5}
             else:
-                style = {
-                    "color": "white" if value > 0.5 * worst else INK,
-                    "fontsize": 10,
-                    "fontweight": "bold",
-                }
+                style = {"color": INK, "fontsize": 10, "fontweight": "bold"}
             axes.text(column, row, f"{value:,}", ha="center", va="center", **style)
-    axes.set_xlabel("predicted", fontsize=10)
-    axes.set_ylabel("true", fontsize=10)
+    axes.set_xlabel("predicted class", fontsize=10)
+    axes.set_ylabel("true class", fontsize=10)
     axes.tick_params(labelsize=9, length=0)
     axes.spines[:].set_color("#cccccc")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label("test images mistaken", fontsize=9)
+    bar.set_label("misclassified test images", fontsize=9)
     bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     bar.ax.tick_params(labelsize=8)
     right, total = int(np.trace(counts)), int(counts.sum())
     return Picture(
         name="confusion-matrix",
         title="Confusion matrix",
-        caption=f"{right:,} of {total:,} test images are right (grey, on the diagonal). A coloured number "
-        "counts the images of the class on its left that were taken for the class below.",
+        caption=f"{right:,} of {total:,} test images are classified correctly (grey, on the diagonal). A coloured "
+        "number counts the images of the class on its left that were mistaken for the class below it.",
         alt=f"Confusion matrix: {right} of {total} test images right. "
         f"Most frequent mistakes: {_frequent(mistakes, named)}.",
         png=png(figure),
     )
 
 
-def _plain(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10.5, color=INK, loc="left")
-    axes.set_xlabel("step", fontsize=9)
-    axes.tick_params(labelsize=8.5)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+@FuncFormatter
+def _plain(value: float, _: int) -> str:
+    """0.12, and neither 1.2e-1 nor 1.2 × 10⁻¹."""
+    return np.format_float_positional(value, precision=4, fractional=False, trim="-")
 
 
 def _last_values(rows: list[dict[str, Any]]) -> str:

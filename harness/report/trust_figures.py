@@ -14,9 +14,9 @@ from harness.report.table import Row, Table
 
 _COLOURS = ("#0072B2", "#D55E00", "#007D5A", "#8A5A9E", "#B8860B", "#56A4D9", "#C1447E", "#7B3F00", "#00A6A6")
 _CASCADES = {
-    "own": "what is each image's own",
-    "signed": "maps as they are, by rank",
-    "foreground": "|map|, foreground, by rank",
+    "own": "each image's own part",
+    "signed": "whole maps, rank correlation",
+    "foreground": "|map|, foreground, rank correlation",
 }
 _DASHES = ("-", "--", "-.", ":")
 _OF_CONTROLS = {"random": ":", "brightness": "-", "centre": "-.", "edges": "--"}
@@ -39,12 +39,12 @@ def cascade_picture(trust: Trust) -> Picture:
                 axes.plot([len(layers) - 0.6], [between], marker="D", markersize=4, color=_style(number)["color"])
         _plain(axes, words)
         axes.set_xticks(range(len(layers)), layers, rotation=20)
-        axes.set_xlabel("random from the logits down to this layer", fontsize=9)
+        axes.set_xlabel("randomized from the logits down to", fontsize=9)
         axes.set_ylim(-0.35, 1.05)
     bounds = [sanity.bound for sanity in checks.values()]
     if np.isfinite(bounds).all():
         panels[0].axhline(float(np.mean(bounds)), color=MUTED, linewidth=0.8, linestyle=":")
-    panels[0].set_ylabel("likeness to the trained model's map", fontsize=9)
+    panels[0].set_ylabel("similarity to the trained model's map", fontsize=9)
     _legend(figure, panels[-1])
     rows = [
         Row([title, kind, *(_told(step.mean) for step in getattr(sanity, kind)), *_nulls(sanity, kind)])
@@ -54,15 +54,15 @@ def cascade_picture(trust: Trust) -> Picture:
     return Picture(
         name="trust-sanity",
         title="Sanity check",
-        caption="Layer after layer is given random weights, and the maps are made again"
+        caption="The weights are randomized layer by layer, and the maps are computed again"
         + (f", in {len(layers)} steps for {first.of_layers} layers" if len(layers) < first.of_layers else "")
-        + ". Left, and what the verdict is taken from: how much is left of what is each image's own, the map that all "
-        "images share taken out; where the mean over the steps is surely above the dotted line, halfway to a map that "
-        "does not change, the map redraws the image. Middle and right: Spearman's rank correlation with the trained "
-        "model's map. The diamonds are that of the trained model's maps of different images: a correlation of such a "
-        "height says nothing. Means over images and draws of the weights, 95 % intervals over images, each for "
-        "itself.",
-        alt="Likeness after randomising "
+        + ". Left: how much remains of each image's own part of the map, after removing the part that the maps of all "
+        "images share. The verdict comes from this panel: a map whose mean over the steps is clearly above the dotted "
+        "line, halfway to a map that never changes, merely redraws the image. Middle and right: Spearman's rank "
+        "correlation with the trained model's map. The diamonds show that correlation between maps of different images "
+        "by the trained model; a value no higher than that means nothing. Means over images and random draws of the "
+        "weights; each 95% interval is over images and holds by itself.",
+        alt="Similarity after randomizing "
         + ", ".join(layers)
         + ". "
         + "; ".join(
@@ -72,6 +72,7 @@ def cascade_picture(trust: Trust) -> Picture:
         + ".",
         png=png(figure),
         table=Table("Sanity check as numbers", ["method", "of", *layers, "between images", "to the mean map"], rows),
+        chart=True,
     )
 
 
@@ -100,16 +101,17 @@ def _curves_picture(trust: Trust, baseline: str) -> Picture:
             axes.plot(share, mean, label=title, **style)
             rows.append(Row([title, kind, *(f"{value:.3f}" for value in mean[::4])], control))
         _plain(axes, f"{kind.capitalize()}: {better} is better")
-        axes.set_xlabel("pixels moved, per cent", fontsize=9)
+        axes.set_xlabel("pixels removed, %" if kind == "deletion" else "pixels added, %", fontsize=9)
+        axes.set_xlim(0, 100)
         axes.set_ylim(-0.02, 1.02)
     _legend(figure, insertion)
     where = {"black": "black", "mean": "the mean colour", "blur": "a blurred image"}[baseline]
     return Picture(
         name=f"trust-{baseline}",
         title=f"Deletion and insertion against {where}",
-        caption="The probability of the predicted class, mean over the images, as their pixels are replaced "
-        f"by {where} in the order of each map, and as they are brought in on it. Grey: pixels in random order "
-        "(dotted), and in orders that know nothing of the model: edges, brightness, the middle first.",
+        caption="Mean probability of the predicted class as pixels, most important first, are replaced by "
+        f"{where} (left) or added to it (right). Grey: controls that know nothing about the model: pixels in random "
+        "order (dotted), and by edges, brightness or closeness to the centre.",
         alt=f"Mean curves against {where}. Areas: "
         + "; ".join(
             f"{title} deletion {of.deletion[baseline].areas.mean():.2f}, "
@@ -119,8 +121,9 @@ def _curves_picture(trust: Trust, baseline: str) -> Picture:
         + ".",
         png=png(figure),
         table=Table(
-            f"Curves against {where} as numbers", ["method", "curve", *(f"{value:.0f} %" for value in share[::4])], rows
+            f"Curves against {where} as numbers", ["method", "curve", *(f"{value:.0f}%" for value in share[::4])], rows
         ),
+        chart=True,
     )
 
 

@@ -1,6 +1,6 @@
 """How far each method can be trusted: the table on top of the page, and the section behind it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, S
 from harness.report.page import Section, TrustTable
 from harness.report.table import Row, Table, Verdict
 from harness.report.trust_figures import cascade_picture, curves_pictures
+from harness.report.wording import listed
 
 _CONTROLS = {
-    "random": "pixels in random order",
-    "edges": "an edge detector",
-    "brightness": "the brightest pixels first",
-    "centre": "the middle first",
+    "random": "random order",
+    "edges": "edge detector",
+    "brightness": "brightest pixels first",
+    "centre": "centre first",
 }
 _GOOD: Mapping[Answer, bool | None] = {"yes": True, "no": False, "can't tell": None}
 
@@ -59,32 +60,32 @@ def _stable(method: MethodTrust) -> Finding:
 
 QUESTIONS: Mapping[str, Question] = {
     "depends_on_weights": Question(
-        "depends on the weights? (likeness once they are random)",
-        "Depends on the weights? Each map is compared with the one that the same image gets once the model's weights "
-        "are random. What all images' maps have in common is taken out first, since any network may share it. The "
-        "number is how much of the rest is still there: 1 all of it, 0 none. “Yes” needs less than half.",
+        "Depends on the weights? (similarity after randomizing them)",
+        "Depends on the weights? Each map is compared with the map of the same image after the model's weights have "
+        "been randomized. The part that the maps of all images share is removed first, since any network may produce "
+        "it. The number is how much of the rest remains, from 1 (all) to 0 (none). “Yes” means less than half.",
         _depends,
     ),
     "faithful": Question(
-        "faithful beyond the best control? (least gain)",
-        "Faithful? Deletion and insertion are the mean probability of the predicted class while the map's most "
-        "important pixels are taken away, or brought in. The controls know nothing of the model: the brightest pixels, "
-        "the middle, edges, the mean map of the other images, and the same method on untrained weights. “Yes” needs "
-        "better areas than the best of them, for deletion and insertion, with black, the mean colour and a blurred "
-        "image in the missing pixels' place. The number is the least of these six gains.",
+        "Faithful beyond the best control? (smallest gain)",
+        "Faithful? Deletion and insertion measure the mean probability of the predicted class as the map's most "
+        "important pixels are removed or added. The controls know nothing about the model: brightest pixels first, "
+        "centre first, edges, the mean map of the other images, and the same method on untrained weights. “Yes” means "
+        "that the method beats the best of them in both, whether missing pixels become black, the mean colour or a "
+        "blurred image. The number is the smallest of these six gains.",
         _faithful,
     ),
     "stable": Question(
-        "stable? (likeness under slight noise)",
-        "Stable? The image gets noise of 2 % of the pixel range that leaves the prediction alone, and the map is made "
-        "again. The number is how much of what is the image's own is still there. “Yes” needs more than half. Coarse "
-        "maps are stable by nature.",
+        "Stable? (similarity under slight noise)",
+        "Stable? Noise of 2% of the pixel range, too little to change the prediction, is added to the image, and the "
+        "map is computed again. The number is how much of the image's own part of the map remains. “Yes” means more "
+        "than half. Coarse maps are stable by nature.",
         _stable,
     ),
     "class_specific": Question(
-        "class-specific? (change with the class, less half of that with the image)",
-        "Class-specific? The map of the predicted class is compared with that of the runner-up. “Yes” needs it to "
-        "change more than half as much as it does from one image to another.",
+        "Class-specific? (change with the class, minus half the change with the image)",
+        "Class-specific? The map for the predicted class is compared with the map for the runner-up. “Yes” means that "
+        "it changes more than half as much as it does from one image to another.",
         _class_specific,
     ),
 }
@@ -101,7 +102,7 @@ def verdict(sanity: Sanity) -> Verdict:
     words: Mapping[Answer, str] = {
         "yes": "depends on the model",
         "no": "does not depend on the model",
-        "can't tell": "can't tell whether it depends on the model",
+        "can't tell": "unclear whether it depends on the model",
     }
     return Verdict(words[sanity.depends], _GOOD[sanity.depends])
 
@@ -122,22 +123,22 @@ def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mappi
     blank = [""] * len(QUESTIONS)
     rows += [Row([_CONTROLS[name], *blank, *_areas(of), ""], control=True) for name, of in trust.controls.items()]
     headings = [
-        "method",
+        "Method",
         *(question.heading for question in QUESTIONS.values()),
-        "deletion ↓ lower is better",
-        "insertion ↑ higher is better",
-        "ms an image",
+        "Deletion (lower is better)",
+        "Insertion (higher is better)",
+        "ms per image",
     ]
-    return TrustTable(_intro(trust), Table("Trust in each method", headings, rows), _notes(trust, left_out))
+    return TrustTable(Table("Trust in each method", headings, rows), _notes(trust, left_out))
 
 
-def trust_section(trust: Trust) -> Section:
-    """The cascade and the curves, with their numbers."""
+def trust_section(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> Section:
+    """The table, and behind it the cascade and the curves with their numbers."""
     return Section(
-        "The checks",
-        "The numbers behind the table on top: what becomes of the maps as the model is made random, and of the "
-        "prediction as pixels are taken away.",
+        "Can the maps be trusted?",
+        _intro(trust),
         [cascade_picture(trust), *curves_pictures(trust)],
+        trust=trust_table(trust, milliseconds, left_out),
     )
 
 
@@ -152,37 +153,32 @@ def _areas(of: Faithfulness) -> list[str]:
 
 
 def _intro(trust: Trust) -> str:
-    intro = (
-        "A map is a picture of the model only if it changes with the model, and points at pixels that matter to it. "
-    )
-    yes, no, untold = (
+    intro = "A map tells you about the model only if it changes with the model and marks pixels that matter to it. "
+    yes, no, unclear = (
         [METHODS[name].title for name, method in trust.methods.items() if method.sanity.depends == answer]
         for answer in ("yes", "no", "can't tell")
     )
     if no:
         intro += (
-            f"{_listed(no)} hardly {'changes' if len(no) == 1 else 'change'} when the model's weights are random: "
-            f"don't read the model from {'it' if len(no) == 1 else 'them'}. "
+            f"{listed(no)} hardly {'changes' if len(no) == 1 else 'change'} when the model's weights are randomized: "
+            f"draw no conclusions about the model from {'it' if len(no) == 1 else 'them'}. "
         )
     if yes:
-        intro += f"{_listed(yes)} {'does' if len(yes) == 1 else 'do'} change with the model. "
-    if untold:
-        intro += f"Whether {_listed(untold)} {'does' if len(untold) == 1 else 'do'}, these images can't tell. "
+        intro += f"{listed(yes)} {'changes' if len(yes) == 1 else 'change'} with the model. "
+    if unclear:
+        intro += (
+            f"These images are not enough to tell whether {listed(unclear)} {'does' if len(unclear) == 1 else 'do'}. "
+        )
     return intro.strip()
-
-
-def _listed(titles: Sequence[str]) -> str:
-    *most, last = titles
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:
     first, count = next(iter(trust.methods.values())), len(trust.methods)
     notes = [question.note for question in QUESTIONS.values()]
-    together = f" and hold for all {count} methods of such a column together (Bonferroni)" if count > 1 else ""
+    together = f" that hold for all {count} methods of a column together (Bonferroni)" if count > 1 else ""
     notes.append(
-        f"Behind each answer is its 95 % interval. Those of the answers are Student's t{together}; “can't tell” means "
-        "that the interval lies on both sides of the mark, or that there are fewer than five images to take one of."
+        f"The ranges in brackets are 95% intervals. Those behind an answer are Student's t intervals{together}. "
+        "“Can't tell” means that the interval includes the threshold, or that there are fewer than five images."
     )
     alike = ", ".join(
         f"{METHODS[name].title} {of.sanity.between_images.mean:.2f}"
@@ -191,8 +187,8 @@ def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:
     )
     if alike:
         notes.append(
-            f"Maps of different images are alike anyway, here by a rank correlation of: {alike}. A likeness between "
-            "the maps of two models says nothing until it is held against that."
+            f"Even maps of different images resemble each other; their mean rank correlation is: {alike}. A "
+            "correlation between the maps of two models means nothing unless it is higher than that."
         )
     drawn = ", ".join(
         f"{METHODS[name].title} {of.stability.redrawn.mean:.3f}"
@@ -200,17 +196,20 @@ def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:
         if of.stability.redrawn
     )
     if drawn:
-        notes.append(f"Methods that draw at random, rank correlation of two maps of one image by two seeds: {drawn}.")
+        notes.append(
+            "Some methods use random numbers. Rank correlation between two maps of one image with different seeds: "
+            f"{drawn}."
+        )
     shown = len(trust.controls["edges"].deletion["black"].values)
     notes.append(
-        f"Areas and gains are of {shown:,} of the images below, chosen ones: they speak of such images, and not of "
-        "the whole test set."
+        f"Areas and gains come from {shown:,} of the images above. These were selected, and many are hard: the results "
+        "hold for such images, not for the whole test set."
     )
     if len(first.sanity.layers) < first.sanity.of_layers:
         notes.append(
-            f"The {first.sanity.of_layers} layers with weights were made random in {len(first.sanity.layers)} steps."
+            f"The {first.sanity.of_layers} layers with weights were randomized in {len(first.sanity.layers)} steps."
         )
     for reason in dict.fromkeys(left_out.values()):
-        titles = ", ".join(METHODS[name].title for name, of in left_out.items() if of == reason)
-        notes.append(f"Left out: {titles}, since {reason}.")
+        titles = [METHODS[name].title for name, of in left_out.items() if of == reason]
+        notes.append(f"Left out: {listed(titles)}, because {reason}.")
     return notes

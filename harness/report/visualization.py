@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,12 +11,12 @@ from harness.errors import RunError, UserError
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
 from harness.report.no_maps import look_into
-from harness.report.page import Section, render
-from harness.report.page.confusion import Confusion, confusion
+from harness.report.page import Section, head_of_model, head_of_run, render
+from harness.report.page.confusion import confusion
 from harness.report.picture import Picture
 from harness.report.prediction import tell_predictions
 from harness.report.progress import Progress
-from harness.report.subject import Subject, of_files, of_run
+from harness.report.subject import Subject, of_files, of_run, readable
 from harness.report.tensorboard import write_images
 from harness.report.times import known_times
 from harness.report.training_figures import MOST_DRAWN, confusion_matrix, confusion_picture, curves_picture, occurring
@@ -67,12 +66,16 @@ def visualize(
         tell_predictions(subject, request, terminal)
         known = known_times(run.insight_file, subject)
         look = look_into(subject, asked, config.seed, request, known, progress)
-        training, config_text = _training(subject, rows), run.config_file.read_text()
-        drawn = [*training.pictures, *_matrix(subject)]
+        curves = Section(
+            "Training", "How loss and accuracy developed.", [curves_picture(rows, config.train.label_smoothing)]
+        )
+        test = summary.get("test") or {"accuracy": _accuracy(subject)}
+        head = head_of_run(subject.name, config, summary, subject.logits.count_params(), test["accuracy"])
+        matrix, config_text = _matrix(subject), run.config_file.read_text()
 
         def write(filters: Filters) -> None:
-            pictures = [*drawn, *look.pictures(filters)]
-            html = render(look.page(training, filters, summary, config_text))
+            pictures = [*curves.pictures, *matrix, *look.pictures(filters)]
+            html = render(look.page(head, [curves, _mistakes(subject)], filters, summary, config_text))
             _write(folder, html, look.as_json(filters), pictures)
             if folder == run.path:
                 write_images(run.tensorboard_dir / "test", pictures, summary["steps"])
@@ -101,12 +104,12 @@ def visualize_model(
         tell_predictions(subject, request, terminal)
         known = known_times(out / "insight.json", subject)
         look = look_into(subject, asked, 0, request, known, progress)
-        result = Section("Result", _result(subject), confusion=_confusion(subject))
         matrix = _matrix(subject)
+        head = head_of_model(subject.name, readable(data_file.name), subject.logits.count_params(), _accuracy(subject))
         out.mkdir(parents=True, exist_ok=True)
 
         def write(filters: Filters) -> None:
-            html = render(look.page(result, filters, {}, ""))
+            html = render(look.page(head, [_mistakes(subject)], filters, {}, ""))
             told = json.loads(look.as_json(filters)) | {"model_file": str(model_file.resolve())}
             _write(out, html, json.dumps(told, indent=1).encode() + b"\n", [*matrix, *look.pictures(filters)])
 
@@ -140,22 +143,17 @@ def _write(folder: Path, html: str, told: bytes, pictures: Iterable[Picture]) ->
     write_atomically(folder / "report.html", html.encode())
 
 
-def _training(subject: Subject, rows: list[dict[str, Any]]) -> Section:
+def _accuracy(subject: Subject) -> float:
+    return float((subject.predicted == subject.labels).mean())
+
+
+def _mistakes(subject: Subject) -> Section:
+    right, total = int((subject.predicted == subject.labels).sum()), len(subject.labels)
     return Section(
-        "Training",
-        "How the model came to its result, and which classes it takes for which.",
-        [curves_picture(rows)],
-        confusion=_confusion(subject),
+        "Mistakes",
+        f"{right:,} of {total:,} test images are classified correctly ({right / total:.2%}).",
+        confusion=confusion(subject.labels, subject.predicted, subject.probabilities.shape[1]),
     )
-
-
-def _result(subject: Subject) -> str:
-    right = int((subject.predicted == subject.labels).sum())
-    return f"{right:,} of {len(subject.labels):,} images are right ({right / len(subject.labels):.2%})."
-
-
-def _confusion(subject: Subject) -> Confusion:
-    return confusion(subject.labels, subject.predicted, subject.probabilities.shape[1])
 
 
 def _matrix(subject: Subject) -> list[Picture]:

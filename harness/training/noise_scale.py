@@ -130,7 +130,7 @@ def describe(quarters: Sequence[Mapping[str, Any]] | None) -> str:
     steps = f"over steps {last['first_step']:,} to {last['last_step']:,}"
     if last["measured"] < _FEWEST:
         return f"not yet known: {last['measured']} measured {steps}, and it takes {_FEWEST}"
-    told = _with_interval(last["b_simple"], last["low"], last["high"], "95 %: ")
+    told = _with_interval(last["b_simple"], last["low"], last["high"], "95%: ")
     text = f"B_simple {told} {steps}" if told else f"not yet known: the interval of |G|² covers 0 {steps}"
     if last["trace_preconditioned"] is None:
         return text

@@ -116,7 +116,7 @@ def test_two_checkpoints_of_one_run(call, completed_run, tmp_path: Path) -> None
     assert (found["a"]["steps"], found["b"]["steps"]) == (15, 30)
     assert found["config"] == []
     assert found["curves"]["validation"] == {"first": None, "both": 1, "only_a": 0, "only_b": 1}
-    assert "equal at the one step both have" in done.stdout
+    assert "identical at the one common step" in done.stdout
     assert "steps trained" in (out / "compare.html").read_text()
 
 

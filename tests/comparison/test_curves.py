@@ -32,7 +32,7 @@ def test_rows_of_training_count_only_where_they_cover_the_same_steps() -> None:
     found = compare_curves(a, b)["train"]
     assert found.first is None, "those of step 100 are means over 50 and over 30 steps"
     assert (found.both, found.only_a, found.only_b) == (2, 2, 2)
-    assert found.words.startswith("equal at all 2 steps both have")
+    assert found.words.startswith("identical at all 2 common steps")
 
 
 def test_speed_is_no_part_of_a_curve_and_splits_do_not_mix() -> None:
@@ -40,10 +40,10 @@ def test_speed_is_no_part_of_a_curve_and_splits_do_not_mix() -> None:
     b = [{**row(10, "train", 2.0), "images_per_second": 1.0}, row(10, "validation", 1.5), row(10, "test", 3.0)]
     found = compare_curves(a, b)
     assert set(found) == {"train", "validation"}
-    assert [one.words for one in found.values()] == ["equal at the one step both have"] * 2
+    assert [one.words for one in found.values()] == ["identical at the one common step"] * 2
 
 
 def test_where_nothing_meets_it_is_said() -> None:
     found = compare_curves([row(10, "validation", 1.0)], [])
-    assert found["validation"].words == "no step that both have; rows only in A: 1, only in B: 0"
-    assert found["train"].words == "no step that both have"
+    assert found["validation"].words == "no steps in common; rows only in A: 1, only in B: 0"
+    assert found["train"].words == "no steps in common"

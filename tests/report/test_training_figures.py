@@ -1,7 +1,18 @@
+import io
+from typing import Any
+
 import numpy as np
+import pytest
+from PIL import Image
 
 from harness.report.page.confusion import confusion
-from harness.report.training_figures import confusion_matrix, confusion_picture, curves_picture, occurring
+from harness.report.training_figures import (
+    confusion_matrix,
+    confusion_picture,
+    curves_figure,
+    curves_picture,
+    occurring,
+)
 
 
 def test_confusion_matrix_counts_rows_as_true_and_columns_as_predicted() -> None:
@@ -35,3 +46,50 @@ def test_of_a_hundred_thousand_classes_those_that_occur_are_counted() -> None:
     assert confusion_picture(matrix, names).alt.endswith("Most frequent mistakes: 7 as 99999 (1).")
     (pair,) = confusion(labels, predicted, 100_000).pairs
     assert (pair.label, pair.predicted, pair.count, pair.rows) == (7, 99_999, 1, [1])
+
+
+ROWS: list[dict[str, Any]] = [
+    {"step": 10, "split": "train", "loss": 2.3, "accuracy": 0.1, "learning_rate": 0.001},
+    {"step": 1500, "split": "train", "loss": 0.56, "accuracy": 0.98, "learning_rate": 0.003},
+    {"step": 1500, "split": "validation", "loss": 0.12, "accuracy": 0.99},
+    {"step": 1500, "split": "test", "loss": 0.13, "accuracy": 0.98},
+]
+
+
+def drawn(smoothing: float) -> list[tuple[str, set[str]]]:
+    """The title of each axes that shows a loss, and the splits on them."""
+    return [
+        (axes.get_title("left"), {str(line.get_label()) for line in axes.lines})
+        for axes in curves_figure(ROWS, smoothing).axes
+        if "loss" in axes.get_title("left").lower()
+    ]
+
+
+def test_a_smoothed_loss_is_not_drawn_over_one_that_is_not() -> None:
+    ((_, together),) = drawn(0.0)
+    assert together == {"train", "validation", "test"}
+    (smoothed, train), (_, others) = drawn(0.1)
+    assert "label smoothing 0.1" in smoothed
+    assert train == {"train"}
+    assert others == {"validation", "test"}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_axes_begin_where_the_data_do_and_have_plain_numbers(smoothing: float) -> None:
+    figure = curves_figure(ROWS, smoothing)
+    figure.canvas.draw()
+    for axes in figure.axes:
+        assert axes.get_xlim() == (10, 1500)
+        shown = [label.get_text() for label in [*axes.get_xticklabels(), *axes.get_yticklabels(which="both")]]
+        numbers = [text.replace(",", "") for text in shown if text]
+        assert len(numbers) > 3
+        assert all(text.replace(".", "", 1).isdigit() for text in numbers), numbers
+
+
+def test_the_matrix_has_the_hue_of_the_one_on_the_page() -> None:
+    picture = Image.open(io.BytesIO(confusion_picture(np.array([[10, 0, 1], [0, 12, 0], [3, 0, 9]])).png))
+    pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()
+    worst = pixels.count([0x8F, 0xAF, 0xD3])
+    assert worst > 1000
+    page = np.round(0.5 * np.array([31, 95, 168]) + 0.5 * 255)  # page.css: the wash, half through, on white
+    assert np.abs(page - [0x8F, 0xAF, 0xD3]).max() <= 2

@@ -75,7 +75,7 @@ def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: floa
     assert isinstance(cell, Verdict)
     assert cell.words.startswith(f"{answer}: ")
     assert cell.good is good
-    assert trust_section(found).pictures[0].alt.endswith(f"depends on the weights: {answer}.")
+    assert trust_section(found, {"gradient": 1.0}, {}).pictures[0].alt.endswith(f"depends on the weights: {answer}.")
     assert trust_json(found, {"gradient": 1.0})["methods"]["gradient"]["answers"]["depends_on_weights"] == {
         "answer": answer,
         "mean": pytest.approx((low + high) / 2),
@@ -98,7 +98,7 @@ def test_what_a_method_draws_and_how_many_layers_a_step_has_is_told() -> None:
     notes = " ".join(trust_table(found, {"smoothgrad": 1.0}, {}).notes)
     assert "SmoothGrad 0.954" in notes
     assert "53 layers" in notes
-    assert "53 layers" in trust_section(found).pictures[0].caption
+    assert "53 layers" in trust_section(found, {"smoothgrad": 1.0}, {}).pictures[0].caption
     told = trust_json(found, {"smoothgrad": 1.0})["methods"]["smoothgrad"]
     assert told["redrawn"]["mean"] == 0.954
     assert told["sanity"]["steps_of_layers"] == [2, 53]
@@ -118,14 +118,14 @@ def test_every_question_is_defined() -> None:
 
 @pytest.mark.parametrize("of", [MANY, FEW], ids=["many", "few"])
 def test_the_cascade_is_drawn_with_and_without_intervals(of: Trust) -> None:
-    picture = trust_section(of).pictures[0]
+    picture = trust_section(of, {"gradient": 1.0}, {}).pictures[0]
     assert picture.table is not None
     assert picture.table.rows[0].cells == ["Gradient", "own", "0.524", "0.524", "-0.040", ""]
     assert picture.table.rows[1].cells == ["Gradient", "signed", "0.524", "0.524", "0.524", "0.524"]
 
 
 def test_error_bars_are_drawn_where_they_are_known() -> None:
-    with_bars, without = (trust_section(of).pictures[0].png for of in (MANY, FEW))
+    with_bars, without = (trust_section(of, {"gradient": 1.0}, {}).pictures[0].png for of in (MANY, FEW))
     assert with_bars != without
 
 
@@ -133,7 +133,7 @@ def test_a_correlation_that_is_not_known_is_told_so() -> None:
     method = MANY.methods["gradient"]
     unknown = replace(method.sanity, foreground=(UNKNOWN,) * 2, null=np.nan, between_images=UNKNOWN)
     found = replace(MANY, methods={"gradient": replace(method, sanity=unknown)})
-    picture = trust_section(found).pictures[0]
+    picture = trust_section(found, {"gradient": 1.0}, {}).pictures[0]
     assert picture.alt.endswith("depends on the weights: can't tell.")
     assert picture.table is not None
     assert picture.table.rows[3].cells == ["Gradient", "foreground", "not known", "not known", "", ""]

@@ -159,7 +159,7 @@ def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_ru
     visualize(run)
     assert "saliency-correct" in figures(run)
     assert "saliency-mistakes" not in figures(run)
-    assert "No test image was misclassified" in run.report_file.read_text()
+    assert "No test image is misclassified" in run.report_file.read_text()
 
 
 def test_images_that_are_asked_for_have_figures_too(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
@@ -268,7 +268,7 @@ def test_without_filters_only_the_maps_are_looked_at(run: RunDir, tmp_path: Path
     shutil.copytree(run.path, copy.path)
     visualize(copy, insight=InsightSection(images=1, methods=["gradient"], filters=False))
     assert not [name for name in figures(copy) if name.startswith(("filters-", "features-"))]
-    assert "filters were not asked for" in copy.report_file.read_text()
+    assert "insight.filters is false" in copy.report_file.read_text()
     told = json.loads(copy.insight_file.read_text())
     assert told["filters"] == {}
     assert told["insight"]["filters"] is False

@@ -213,8 +213,8 @@ def test_the_spread_is_that_of_w() -> None:
 @pytest.mark.parametrize(
     ("batches", "bound", "direction"),
     [
-        ((8, 16, 32), r"B_crit is at least [\d.]+ \(95 %", 1),
-        ((2048, 4096, 8192), r"B_crit is at most [\d,]+ \(95 %", -1),
+        ((8, 16, 32), r"B_crit is at least [\d.]+ \(95%", 1),
+        ((2048, 4096, 8192), r"B_crit is at most [\d,]+ \(95%", -1),
     ],
 )
 def test_batches_on_one_side_of_b_crit_give_a_bound_and_the_next_batch(

@@ -9,7 +9,7 @@ def test_headlines_of_an_identified_critical_batch(whole: Any) -> None:
     found = headlines(whole.results)
     assert [what for what, _, _ in found] == [
         "critical batch, B_crit",
-        "nearly linear up to, 0.2·B_crit",
+        "nearly linear up to 0.2·B_crit",
         "fewest steps, S_min",
         "fewest examples, E_min",
         "fastest batch",
@@ -19,11 +19,11 @@ def test_headlines_of_an_identified_critical_batch(whole: Any) -> None:
     critical, drawn = whole.analysis.fit.b_crit, whole.analysis.fit.bootstrap["b_crit"]
     assert found[0][1:] == (
         f"{critical.value:.0f}",
-        f"95 %: {critical.low:.0f} to {critical.high:.0f}; bootstrap: {drawn.low:.0f} to {drawn.high:.0f}",
+        f"95%: {critical.low:.0f} to {critical.high:.0f}; bootstrap: {drawn.low:.0f} to {drawn.high:.0f}",
     )
     fastest = whole.results["recommended"]["fastest"]
     assert found[4][1:] == ("128", f"{fastest['to_target']['value']:.3g} seconds, 2 replicas")
-    assert found[6][1:] == ("256", "measured, nearest to B_crit")
+    assert found[6][1:] == ("256", "measured, closest to B_crit")
 
 
 def test_headlines_of_one_that_is_not_give_the_bound_and_the_next_batch_to_run(unsettled: Any) -> None:
@@ -51,7 +51,7 @@ def test_the_page_has_every_plot_with_its_words_and_its_numbers(whole: Any) -> N
     images = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)">', html)
     assert [base64.b64decode(data) for data, _ in images] == [plot.svg for plot in whole.plots.values()]
     assert [alt for _, alt in images] == [plot.alt for plot in whole.plots.values()]
-    assert html.count("<summary>The numbers of this plot</summary>") == len(whole.plots)
+    assert html.count("<summary>Show the numbers</summary>") == len(whole.plots)
     assert '<tr><th scope="row">16</th><td>0.00106</td>' in html
     assert not re.findall(r'(?:src|href)="(?!data:|#)', html), "no network"
 
@@ -64,7 +64,7 @@ def test_the_page_tells_sentence_target_warnings_table_noise_and_throughput(whol
     assert f"<li>{warning}</li>" in html
     assert re.search(r'<th scope="row">4,096</th><td>0.017</td><td>3</td><td>45</td><td>43 to not reached</td>', html)
     assert whole.results["noise_scale"]["caveat"] in html
-    assert "compile, evaluation and checkpoints are excluded" in html
+    assert "compilation, evaluation and checkpoints are excluded" in html
     assert "Measured on: synthetic CPU." in html
     ratio = whole.results["noise_scale"]["headline"]["b_simple_over_b_crit"]
     assert f"a ratio of {ratio:.3g}" in html

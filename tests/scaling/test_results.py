@@ -104,7 +104,7 @@ def test_what_is_not_identified_is_told_as_a_bound_and_the_next_batch() -> None:
     assert result["critical_batch"]["within_20_percent_of_linear"]["high"] is None
     assert result["recommended"]["knee"] is None
     assert result["sentence"] == (
-        f"These trials do not settle the critical batch: {result['bound']}. Run batch {result['next_batch']:,} next."
+        f"These trials do not determine the critical batch: {result['bound']}. Run batch {result['next_batch']:,} next."
     )
 
 
@@ -119,9 +119,10 @@ def test_a_next_batch_that_was_tried_in_vain_needs_a_larger_budget() -> None:
 
 def test_the_sentence_tells_the_result(analysis: Analysis) -> None:
     assert found(analysis)["sentence"] == (
-        "At the critical batch, 128 (95 %: 123 to 133), the target takes twice the fewest steps (199) and twice the "
-        "fewest examples (25,500): up to about 25.5 a larger batch saves steps almost in proportion, and far above it "
-        "almost none. Fastest is batch 1,024 (224 steps), cheapest batch 16 (28,700 examples)."
+        "At the critical batch, 128 (95%: 123 to 133), reaching the target takes twice the minimum of steps (199) and "
+        "of examples (25,500). Up to about 25.5, a larger batch saves steps almost in proportion; far above the "
+        "critical batch, it saves almost none. The fastest is batch 1,024 (224 steps), the cheapest batch 16 (28,700 "
+        "examples)."
     )
 
 
@@ -272,7 +273,7 @@ def test_with_speeds_time_and_replica_seconds_are_recommended(analysis: Analysis
     assert (fastest["global_batch"], fastest["replicas"], fastest["unit"]) == (256, 2, "seconds")
     assert fastest["to_target"]["value"] == pytest.approx(300 * 256 / 4500, rel=0.01)
     assert (cheapest["global_batch"], cheapest["replicas"], cheapest["unit"]) == (64, 1, "replica-seconds")
-    assert "Fastest is batch 256 on 2 replicas (17" in found(analysis, rows)["sentence"]
+    assert "The fastest is batch 256 on 2 replicas (17" in found(analysis, rows)["sentence"]
 
 
 def test_what_was_not_measured_is_marked(analysis: Analysis) -> None:

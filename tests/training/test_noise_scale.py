@@ -179,7 +179,7 @@ def test_what_is_told_is_the_last_quarter() -> None:
     rows = measured(100, trace=1e5) + [row | {"step": row["step"] + 4000} for row in measured(40, trace=100.0)]
     told = describe(report(rows[:80] + rows[-30:]))
     assert told.startswith("B_simple ")
-    assert "(95 %: " in told
+    assert "(95%: " in told
     assert told.endswith(" over steps 4,013 to 4,040")
     both = describe(report(preconditioned(rows[-40:], measured(40, trace=20.0))))
     assert "; preconditioned " in both

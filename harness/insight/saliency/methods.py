@@ -47,80 +47,80 @@ class Method:
 
 METHODS = {
     "gradient": Method(
-        "Gradient", gradient, "the gradient answers which pixels, changed a little, would move the logit most"
+        "Gradient", gradient, "the gradient shows which pixels would change the logit most if they changed a little"
     ),
     "gradient_times_input": Method(
         "Gradient × input",
         gradient_times_input,
-        "gradient × input shares the logit out as if the model were linear, and gives black pixels nothing",
+        "gradient × input divides the logit among the pixels as if the model were linear; black pixels get nothing",
         signed=True,
     ),
     "smoothgrad": Method(
         "SmoothGrad",
         smoothgrad,
-        "SmoothGrad is the mean of the gradient over noisy copies of the image, which is calmer",
+        "SmoothGrad averages the gradient over noisy copies of the image, which makes it less noisy",
         draws=True,
     ),
     "integrated_gradients": Method(
         "Integrated",
         integrated_gradients,
-        "integrated gradients share out what the logit gains on the way from black, and give black pixels nothing",
+        "integrated gradients divide what the logit gains on the way from a black image; black pixels get nothing",
         signed=True,
     ),
     "contrast": Method(
         "Contrast",
         contrast,
-        "contrast shares out what sets the class apart from its strongest rival: red speaks for it, blue for the rival",
+        "contrast shows what separates the class from its strongest rival: red favours the class, blue the rival",
         signed=True,
     ),
     "lrp": Method(
         "LRP",
         lrp,
-        "LRP hands the logit down from layer to layer, to each input by what it contributed",
+        "LRP passes the logit back layer by layer, to each input in proportion to its contribution",
         signed=True,
         lacks=unsupported,
     ),
     "occlusion": Method(
         "Occlusion",
         occlusion,
-        "occlusion shows by how much the logit falls where a black window hides the pixel",
+        "occlusion shows how much the logit drops when a black window covers the pixel",
         signed=True,
     ),
     "rise": Method(
         "RISE",
         rise,
-        "RISE is the class's mean probability over random masks that let the pixel through",
+        "RISE is the mean probability of the class over random masks that leave the pixel visible",
         draws=True,
     ),
     "gradcam": Method(
         "Grad-CAM",
         gradcam,
-        "Grad-CAM shows where the last feature maps speak for the class, coarsely",
+        "Grad-CAM shows coarsely where the last feature maps support the class",
         of_a_layer=True,
     ),
     "gradcam_plus_plus": Method(
         "Grad-CAM++",
         gradcam_plus_plus,
-        "Grad-CAM++ weighs these features by where they speak for it alone",
+        "Grad-CAM++ weights the feature maps by only those positions that support the class",
         of_a_layer=True,
     ),
     "scorecam": Method(
         "Score-CAM",
         scorecam,
-        "Score-CAM weighs them by the probability that the image gets where only they are seen",
+        "Score-CAM weights the feature maps by the probability of the class when only what they highlight is visible",
         of_a_layer=True,
     ),
-    "layercam": Method("LayerCAM", layercam, "LayerCAM weighs them position by position", of_a_layer=True),
+    "layercam": Method("LayerCAM", layercam, "LayerCAM weights the feature maps position by position", of_a_layer=True),
     "ablationcam": Method(
         "Ablation-CAM",
         ablationcam,
-        "Ablation-CAM weighs them by what the logit loses without each",
+        "Ablation-CAM weights the feature maps by how much the logit drops without each of them",
         of_a_layer=True,
     ),
     "guided_backpropagation": Method(
         "Guided backprop",
         guided_backpropagation,
-        "guided backpropagation redraws the image's edges, whatever the model has learnt: not to be believed",
+        "guided backpropagation redraws the edges of the image whatever the model has learnt: don't trust it",
         lacks=lacks_relu,
     ),
 }

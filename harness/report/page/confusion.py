@@ -47,13 +47,9 @@ def confusion(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: i
         rows = np.flatnonzero((labels == label) & (predicted == guess))[:_ROWS_NAMED].tolist()
         return Cell(label, guess, count, 0.0 if label == guess else round(count / most, 2), rows)
 
-    right = int((labels == predicted).sum())
-    note = (
-        f"{right:,} of {len(labels):,} test images are right. Choose a number to see those of "
-        "its images that are explained below; again to see all. The arrow keys go from number to number."
-    )
+    note = "Select a number to see the maps of its images below; select it again to see all maps."
     if classes <= _LARGEST_GRID:
         grid = [[cell(label, guess) for guess in range(classes)] for label in range(classes)]
-        return Confusion("Which classes it takes for which", note, grid, [])
+        return Confusion("Confusion matrix", note, grid, [])
     pairs = [cell(*pair) for _, pair in mistakes[:_MOST_PAIRS]]
     return Confusion("The most frequent mistakes", note, [], [pair for pair in pairs if pair])

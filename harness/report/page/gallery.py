@@ -26,12 +26,13 @@ _ZERO = 127
 
 
 KINDS = {
-    "own": "your own",
-    "named": "asked for",
-    "correct": "drawn from the right ones",
-    "mistakes": "most confident mistakes",
-    "unsure": "least sure",
+    "own": ("your own image", "your own images"),
+    "named": ("requested", "requested"),
+    "correct": ("correct", "correct, drawn at random"),
+    "mistakes": ("confident mistake", "most confident mistakes"),
+    "unsure": ("uncertain", "least certain"),
 }
+"""Why an image is shown: said of one, and of all of them."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def gallery(explained: Explained, verdicts: Mapping[str, Verdict], asked: int | 
         methods=[_column(name, verdicts[name]) for name in explained.maps],
         examples=rows,
         labels=sorted({example.label for example in explained.examples if example.label is not None}),
-        kinds={kind: words for kind, words in KINDS.items() if any(row.kind == kind for row in rows)},
+        kinds={kind: words for kind, (_, words) in KINDS.items() if any(row.kind == kind for row in rows)},
         asked=asked,
     )
 
@@ -139,7 +140,7 @@ def _column(name: str, verdict: Verdict) -> MethodColumn:
 
 
 def _row(example: Example, asked: int | None) -> ExampleRow:
-    true = "" if example.label is None else f"true {example.label}, "
+    true = "" if example.label is None else f"true class {example.label}, "
     roles = {"predicted": example.predicted, "true": example.label, "asked": asked}
     if example.label is None:
         roles["true"] = example.predicted
@@ -148,7 +149,7 @@ def _row(example: Example, asked: int | None) -> ExampleRow:
         name=example.name,
         told=f"{true}predicted {example.predicted}",
         probability=percent(float(example.probabilities[example.predicted])),
-        group=KINDS[example.kind],
+        group=KINDS[example.kind][0],
         kind=example.kind,
         label="" if example.label is None else str(example.label),
         predicted=example.predicted,

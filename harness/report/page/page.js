@@ -7,6 +7,9 @@ const colours = { true: bytes(data.colours.signed), false: bytes(data.colours.un
 const control = (name) => document.getElementById(name);
 const all = (selector) => [...document.querySelectorAll(selector)];
 
+// Two digits, and an exponent only where a plain number would be long.
+const plain = (value) => (value >= 1e-3 && value < 1e4 ? String(Number(value.toPrecision(2))) : value.toExponential(1));
+
 // Maps. A byte b stands for limit · b / 255, or limit · (b - 127) / 127 where the method is signed.
 
 function limitOf(method, map) {
@@ -31,7 +34,7 @@ function paint(canvas) {
   context.putImageData(picture, 0, 0);
 }
 
-function paintBar(canvas) {
+function paintBar(canvas, limit) {
   const { method } = canvas.dataset;
   const { signed } = data.methods[method];
   [canvas.height, canvas.width] = [1, colours[signed].length / 3];
@@ -41,14 +44,17 @@ function paintBar(canvas) {
     picture.data.set([...colours[signed].subarray(3 * level, 3 * level + 3), 255], 4 * level);
   }
   context.putImageData(picture, 0, 0);
+  canvas.nextElementSibling.textContent = signed ? `−${limit} … ${limit}` : `0 … ${limit}`;
+}
+
+function paintHead(canvas) {
   const scale = control("scale").value;
-  const end = scale === "image" ? "own max" : data.methods[method][scale].toPrecision(2);
-  canvas.nextElementSibling.textContent = signed ? `−${end} … ${end}` : `0 … ${end}`;
+  paintBar(canvas, scale === "image" ? "map max" : plain(data.methods[canvas.dataset.method][scale]));
 }
 
 function paintAll() {
   all(".maps canvas.values").forEach(paint);
-  all(".maps canvas.bar").forEach(paintBar);
+  all(".maps canvas.bar").forEach(paintHead);
 }
 
 // The gallery's filters.
@@ -72,8 +78,8 @@ function filter() {
   let told = `${count} of ${rows.length} images shown`;
   if (cell) {
     const { label, predicted, count: total, rows: numbers } = cell.dataset;
-    told += `: true ${label}, predicted ${predicted}, ${total} in the test set`;
-    if (!count) told += `, none of them explained yet; to see some, run harness visualize again with --images ${numbers}`;
+    told += ` (true class ${label}, predicted ${predicted}: ${total} in the test set)`;
+    if (!count) told += `. None of them has maps yet: to make some, run harness visualize again with --images ${numbers}`;
   }
   control("shown").textContent = told;
   control("clear").hidden = !cell && !control("class").value && !control("outcome").value;
@@ -134,15 +140,18 @@ function stepInConfusion(event) {
   step(event, rows.filter((row) => row.length), (row, button) => Number(button.dataset.predicted));
 }
 
-// Deletion: the pixels that a map calls most important become black, step by step.
+// The dialog: a map, large, and its deletion: the pixels that it calls most important become black, step by step.
 
 let open = null;
 
 function show(map) {
-  const { example, method, title } = map.dataset;
+  const { example, method, title, subject, predicted } = map.dataset;
   const { removed, curve } = data.examples[example].deletion[method];
   open = { example, curve, removed: bytes(removed), shape: Object.values(data.examples[example].maps[method])[0].shape };
   control("deletion-title").textContent = title;
+  control("deletion-subject").textContent = subject;
+  control("deletion-class").textContent = predicted;
+  enlarge(map);
   const slider = control("removed");
   slider.max = curve.length - 1;
   slider.value = 0;
@@ -152,7 +161,7 @@ function show(map) {
   control("curve").setAttribute("points", curve.map((value, index) => `${x(index)},${y(value)}`).join(" "));
   control("curve-numbers").replaceChildren(...curve.map((value, index) => {
     const row = document.createElement("tr");
-    for (const text of [`${Math.round(100 * index / (curve.length - 1))} %`, value.toFixed(4)]) {
+    for (const text of [`${Math.round(100 * index / (curve.length - 1))}%`, value.toFixed(4)]) {
       row.append(Object.assign(document.createElement("td"), { textContent: text }));
     }
     return row;
@@ -161,9 +170,19 @@ function show(map) {
   control("deletion").showModal();
 }
 
+function enlarge(map) {
+  const stack = map.querySelector(".stack").cloneNode(true);
+  const [canvas, bar] = [stack.querySelector("canvas"), control("large-bar")];
+  const { example, method, target } = canvas.dataset;
+  paint(canvas);
+  control("large").replaceChildren(stack);
+  bar.dataset.method = method;
+  paintBar(bar, plain(limitOf(method, data.examples[example].maps[method][target])));
+}
+
 function remove() {
   const index = Number(control("removed").value);
-  const share = `${Math.round(100 * index / (open.curve.length - 1))} %`;
+  const share = `${Math.round(100 * index / (open.curve.length - 1))}%`;
   const told = `${share} of the pixels removed: probability of the predicted class ${open.curve[index].toFixed(3)}`;
   control("removed-told").textContent = told;
   control("removed").setAttribute("aria-valuetext", told);

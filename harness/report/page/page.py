@@ -1,15 +1,25 @@
-"""The report's page: summary, verdicts, pictures, gallery and config in one self-contained HTML file."""
+"""The report's page: summary, pictures, gallery, verdicts and config in one self-contained HTML file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.report.page.confusion import Confusion
 from harness.report.page.gallery import Gallery
+from harness.report.page.head import Head
 from harness.report.picture import Picture
 from harness.report.table import Table
 from harness.templates import page_template
 from harness.training import noise_scale
+
+
+@dataclass(frozen=True)
+class TrustTable:
+    """A row a method, and how to read it."""
+
+    table: Table
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -21,26 +31,16 @@ class Section:
     """Whether each picture is behind its title until one opens it."""
     confusion: Confusion | None = None
     gallery: Gallery | None = None
+    trust: TrustTable | None = None
 
     @property
     def anchor(self) -> str:
-        return self.title.lower().replace(" ", "-")
-
-
-@dataclass(frozen=True)
-class TrustTable:
-    """A row a method, at the top of the page."""
-
-    intro: str
-    table: Table
-    notes: Sequence[str]
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
 @dataclass(frozen=True)
 class Page:
-    name: str
-    trust: TrustTable | None
-    """None where there are no maps."""
+    head: Head
     sections: Sequence[Section]
     """In the order of the page."""
     data: dict[str, Any] | None
@@ -49,10 +49,6 @@ class Page:
     """As in summary.json; what it lacks is left out."""
     config: str = ""
     """The resolved config's YAML, where there is one."""
-
-    @property
-    def status(self) -> str:
-        return str(self.summary.get("status", ""))
 
     @property
     def headlines(self) -> list[tuple[str, str]]:
@@ -85,6 +81,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     validation, test = summary.get("validation") or {}, summary.get("test") or {}
     memory, noise = summary.get("peak_memory_bytes"), summary.get("noise_scale")
     shown = [
+        ("status", str(summary.get("status") or "")),
         ("test", _result(test)),
         ("validation", _result(validation)),
         ("gradient noise scale", noise_scale.describe(noise) if noise else ""),

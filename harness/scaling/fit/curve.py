@@ -251,4 +251,4 @@ def _bound(b_crit: Estimate) -> str:
         parts.append(f"at most {rounded(b_crit.high)}")
     if not parts:
         return "these trials bound B_crit on neither side"
-    return f"B_crit is {' and '.join(parts)} (95 % profile interval)"
+    return f"B_crit is {' and '.join(parts)} (95% profile interval)"

@@ -104,17 +104,18 @@ def _sentence(analysis: Analysis, recommended: dict[str, Any]) -> str:
     if not fit.identified:
         tried = {batch.global_batch for batch in analysis.batches}
         how = "again, with a larger budget" if fit.next_batch in tried else "next"
-        return f"These trials do not settle the critical batch: {fit.bound}. Run batch {fit.next_batch:,} {how}."
+        return f"These trials do not determine the critical batch: {fit.bound}. Run batch {fit.next_batch:,} {how}."
     text = (
-        f"At the critical batch, {rounded(fit.b_crit.value)} (95 %: {rounded(fit.b_crit.low)} to "
-        f"{rounded(fit.b_crit.high)}), the target takes twice the fewest steps ({rounded(fit.s_min.value)}) and twice "
-        f"the fewest examples ({rounded(fit.e_min.value)}): up to about {rounded(_NEARLY_LINEAR * fit.b_crit.value)} "
-        "a larger batch saves steps almost in proportion, and far above it almost none."
+        f"At the critical batch, {rounded(fit.b_crit.value)} (95%: {rounded(fit.b_crit.low)} to "
+        f"{rounded(fit.b_crit.high)}), reaching the target takes twice the minimum of steps "
+        f"({rounded(fit.s_min.value)}) and of examples ({rounded(fit.e_min.value)}). Up to about "
+        f"{rounded(_NEARLY_LINEAR * fit.b_crit.value)}, a larger batch saves steps almost in proportion; far above the "
+        "critical batch, it saves almost none."
     )
     fastest, cheapest = recommended["fastest"], recommended["cheapest"]
     if fastest is None:
         return text
-    return text + f" Fastest is {_told(fastest)}, cheapest {_told(cheapest)}."
+    return text + f" The fastest is {_told(fastest)}, the cheapest {_told(cheapest)}."
 
 
 def _told(choice: dict[str, Any]) -> str:

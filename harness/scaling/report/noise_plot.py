@@ -63,10 +63,10 @@ def noise_plot(analysis: Analysis, noise: Sequence[NoiseWindow], results: dict[s
         figure,
         "noise-scale",
         title,
-        f"Averages over windows of training, for one trial a batch; the shaded band is the 95 % interval at batch "
-        f"{number(bold)}, the one nearest to B_crit. Gaps: not yet known, the gradient can't be told from its noise. "
-        "A line may leave the frame at a window that is hardly known. "
-        "To be compared with B_crit in order of magnitude only.",
+        f"Averages over windows of training, for one trial per batch. The shaded band is the 95% interval at batch "
+        f"{number(bold)}, the one closest to B_crit. Gaps: not known yet, because the gradient can't be told from its "
+        "noise. A line may leave the frame where a window is too uncertain. "
+        "Compare it with B_crit by order of magnitude only.",
         f"Noise scale along training for {len(shown)} batches; {len(noise)} windows, {unknown} of them not yet known.",
         (
             "global batch",

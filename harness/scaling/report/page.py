@@ -11,17 +11,17 @@ from harness.scaling.report.wording import number, replicas
 from harness.templates import page_template
 
 _SPEED = (
-    "Images/s is the global batch divided by the time of a step, of all replicas together: the median of repeated "
-    "windows after warm-up, with the slowest and the fastest; compile, evaluation and checkpoints are excluded. "
-    "Speed-up is against one replica: strong scaling at the same global batch, weak scaling at the same batch a "
-    "replica; efficiency is speed-up over replicas. With more replicas than cores a measurement shows that the result "
-    "is right, not how fast it could be, and no efficiency is given."
+    "Images/s is the global batch divided by the step time, for all replicas together: the median of repeated windows "
+    "after warm-up, with the slowest and the fastest; compilation, evaluation and checkpoints are excluded. Speed-up "
+    "is relative to one replica: strong scaling keeps the global batch, weak scaling keeps the batch per replica. "
+    "Efficiency is speed-up divided by replicas. With more replicas than cores, a measurement shows that the result is "
+    "right, not how fast it could be, so no efficiency is given."
 )
 _BATCHES = (
-    "The learning rate is selected on some seeds and its steps are reported on others, since the fewest steps over "
-    "rates that are alike are biased low: that naive minimum stands beside. Missed trials ended below the target, "
-    "diverged ones lost it; both are part of the fit. A best rate that is the lowest or the highest tried is "
-    "unbracketed: a better one may lie beyond."
+    "The learning rate is chosen on some seeds and its steps are reported on others, because the minimum over similar "
+    "rates is biased low; that naive minimum is shown for comparison. Missed trials ended below the target, and "
+    "in diverged trials the loss rose to that of guessing or beyond; both are part of the fit. If the best rate is the "
+    "lowest or the highest tried, a better one may lie beyond it."
 )
 
 
@@ -65,9 +65,9 @@ def headlines(results: dict[str, Any]) -> list[tuple[str, str, str]]:
             (
                 "critical batch, B_crit",
                 number(critical["value"]),
-                f"95 %: {interval(critical)}; bootstrap: {interval(results['bootstrap']['b_crit'])}",
+                f"95%: {interval(critical)}; bootstrap: {interval(results['bootstrap']['b_crit'])}",
             ),
-            ("nearly linear up to, 0.2·B_crit", number(linear["value"]), f"95 %: {interval(linear)}"),
+            ("nearly linear up to 0.2·B_crit", number(linear["value"]), f"95%: {interval(linear)}"),
         ]
     else:
         shown = [
@@ -76,8 +76,8 @@ def headlines(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         ]
     if results["identified"]:
         shown += [
-            ("fewest steps, S_min", number(results["s_min"]["value"]), f"95 %: {interval(results['s_min'])}"),
-            ("fewest examples, E_min", number(results["e_min"]["value"]), f"95 %: {interval(results['e_min'])}"),
+            ("fewest steps, S_min", number(results["s_min"]["value"]), f"95%: {interval(results['s_min'])}"),
+            ("fewest examples, E_min", number(results["e_min"]["value"]), f"95%: {interval(results['e_min'])}"),
         ]
     for what, choice in results["recommended"].items():
         if choice is not None:
@@ -86,7 +86,7 @@ def headlines(results: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _detail(what: str, choice: dict[str, Any]) -> str:
-    parts = ["measured, nearest to B_crit"] if what == "knee" and choice["measured"] else []
+    parts = ["measured, closest to B_crit"] if what == "knee" and choice["measured"] else []
     if what != "knee":
         parts.append(f"{number(choice['to_target']['value'])} {choice['unit']}")
         if choice["replicas"] is not None:
@@ -105,9 +105,9 @@ def _sections(results: dict[str, Any], failed: Sequence[str]) -> list[Section]:
         devices = ", ".join(dict.fromkeys(row["device"] for row in results["throughput"]))
         sections.append(Section("Throughput", [_SPEED, f"Measured on: {devices}."], SPEED_COLUMNS, rows))
     if failed:
-        intro = "These came to no result, not even a missed target, and are not part of the fit."
+        intro = "These trials ended without a result, not even a missed target, and are not part of the fit."
         rows = [line.partition(": ")[::2] for line in failed]
-        sections.append(Section("Failed trials", [intro], ["trial", "why"], rows))
+        sections.append(Section("Failed trials", [intro], ["trial", "reason"], rows))
     sections.append(_fit(results))
     return sections
 
@@ -116,13 +116,13 @@ def _noise(results: dict[str, Any]) -> Section:
     comparison = results["noise_scale"]
     headline = comparison["headline"]
     paragraphs = [
-        "The noise scale predicts the critical batch from gradients alone. What may be compared with B_crit is its "
+        "The noise scale predicts the critical batch from gradients alone. The value to compare with B_crit is its "
         "average up to the target, Σ wₜ·Bₜ/Σ wₜ with wₜ = 1/(1 + Bₜ/B). " + comparison["caveat"],
     ]
     if headline["b_simple_over_b_crit"] is not None:
         paragraphs.append(
-            f"Here, at batch {number(headline['global_batch'])}, nearest to B_crit: B_simple "
-            f"{estimate(headline['b_simple'])} against B_crit {estimate(results['b_crit'])}, a ratio of "
+            f"At batch {number(headline['global_batch'])}, the closest to B_crit, B_simple is "
+            f"{estimate(headline['b_simple'])} and B_crit is {estimate(results['b_crit'])}: a ratio of "
             f"{number(headline['b_simple_over_b_crit'])}."
         )
     paragraphs.append(f"Intervals: {comparison['interval']}.")
@@ -148,9 +148,9 @@ def _fit(results: dict[str, Any]) -> Section:
     ]
     rows.append(["B_crit without the largest batch", estimate(results["without_largest"]), ""])
     method = (
-        "Steps to target are fitted to S = S_min·(1 + B_crit/B) (McCandlish et al. 2018, arXiv 1812.06162) by their "
-        "censored likelihood: a trial that reached the target did so between two evaluations, one that did not would "
-        f"have taken longer. Log steps scatter by {number(results['sigma'])}. With w = B_crit/(B + B_crit), "
-        f"Σ(w - mean w)² is {number(results['spread'])}; from 0.1 on B_crit counts as identified."
+        "S = S_min·(1 + B_crit/B) (McCandlish et al. 2018, arXiv 1812.06162) is fitted to the steps to target by "
+        "censored maximum likelihood: a trial that reached the target did so between two evaluations; one that didn't "
+        f"would have taken longer. The standard deviation of log steps is {number(results['sigma'])}. With w = "
+        f"B_crit/(B + B_crit), Σ(w - mean w)² is {number(results['spread'])}; B_crit counts as identified from 0.1."
     )
-    return Section("Fit", [method], ["", "value (95 % profile interval)", "bootstrap: median (95 %)"], rows)
+    return Section("Fit", [method], ["", "value (95% profile interval)", "bootstrap: median (95%)"], rows)

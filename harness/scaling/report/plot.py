@@ -174,4 +174,4 @@ def caveat(fit: Fit) -> str:
 
 def fitted(fit: Fit) -> str:
     """What the fitted line is called in a legend."""
-    return "fit, with its 95 % bootstrap band" if fit.identified else "fit: $B_{crit}$ is not identified"
+    return "fit, with its 95% bootstrap band" if fit.identified else "fit: $B_{crit}$ is not identified"

@@ -80,8 +80,8 @@ def best_rate_plot(analysis: Analysis, trials: Sequence[Trial]) -> Plot:
         figure,
         "best-rate",
         title,
-        "The rate that took the fewest steps on the seeds for selection, between the two usual rules. An open point is "
-        "the lowest or the highest rate tried: the best one may lie beyond, where its arrow points.",
+        "The rate that took the fewest steps on the selection seeds, between the two usual scaling rules. An open "
+        "point is the lowest or the highest rate tried: the best rate may lie beyond it, where the arrow points.",
         f"Best learning rate for {len(best)} batches: {'; '.join(f'{number(r)} at {number(b)}' for b, r, _ in best)}. "
         f"Unbracketed: {', '.join(unbracketed) or 'none'}.",
         ("global batch", "best learning rate", "unbracketed", "lowest tried", "highest tried", "rates tried"),
@@ -124,7 +124,7 @@ def trials_plot(analysis: Analysis, trials: Sequence[Trial]) -> Plot:
             _ring(axes, [places[trial][0] for trial in own], key[1], marker)
     axes.plot([], [], "o", mfc="white", mec=INK, markersize=11, linestyle="none", label="best rate of its batch")
     looks: dict[str, dict[str, Any]] = {
-        "missed": {"marker": "^", "mfc": "white", "mec": INK, "label": "missed: not reached in its budget"},
+        "missed": {"marker": "^", "mfc": "white", "mec": INK, "label": "missed: target not reached within the budget"},
         "diverged": {"marker": "X", "mfc": VERMILION, "mec": "white", "mew": 0.3, "label": "diverged"},
     }
     for status, look in looks.items():
@@ -149,8 +149,8 @@ def trials_plot(analysis: Analysis, trials: Sequence[Trial]) -> Plot:
         figure,
         "trials",
         title,
-        "One mark a trial; the seeds of a batch and rate stand side by side. A circle's colour: the examples it took. "
-        "Missed and diverged trials are part of the result: dropping them would flatter large batches.",
+        "One mark per trial; seeds of the same batch and rate are side by side. A circle's colour shows the examples "
+        "it took. Missed and diverged trials are part of the result: dropping them would flatter large batches.",
         f"All {len(trials)} trials by global batch and learning rate: {counts}.",
         ("global batch", "learning rate", "seed", "status", "steps from", "steps to", "examples to target"),
         [

@@ -97,9 +97,9 @@ def seconds_plot(throughput: Sequence[Throughput], results: dict[str, Any]) -> P
         figure,
         "seconds",
         title,
-        "Steps to target times the measured time of a step; the bars join the range over seeds and evaluation points "
-        "with that of the speed, an arrow says that a seed did not reach the target. Training alone: without compile, "
-        "evaluation and start.",
+        "Steps to target times the measured step time. The bars combine the range over seeds and evaluation points "
+        "with that of the speed; an arrow means that a seed did not reach the target. Training only: compilation, "
+        "evaluation and start-up are excluded.",
         f"Seconds to target for {len(set(sizes))} batches on {', '.join(map(str, counts))} replicas, from "
         f"{number(min(row['value'] for row in rows))} to {number(max(row['value'] for row in rows))}.",
         ("global batch", "replicas", "seconds to target", "from", "to", "steps", ""),
@@ -137,9 +137,9 @@ def throughput_plot(results: dict[str, Any]) -> Plot:
         figure,
         "throughput",
         title,
-        "Images/s is global batch over the time of a step: the median of repeated windows after warm-up, without "
-        "compile, the bars from the slowest window to the fastest. At each line's end its batch and its efficiency: "
-        "speed over replicas times the speed of one.",
+        "Images/s is the global batch divided by the step time: the median of repeated windows after warm-up, without "
+        "compilation; bars run from the slowest window to the fastest. The label at the end of each line is its batch "
+        "and its efficiency: speed divided by replicas times the speed of one.",
         f"Images/s of {len(rows)} measurements on up to {max(row['replicas'] for row in rows)} replicas, from "
         f"{number(min(row['images_per_second']['value'] for row in rows))} to "
         f"{number(max(row['images_per_second']['value'] for row in rows))}.",
@@ -151,7 +151,7 @@ def throughput_plot(results: dict[str, Any]) -> Plot:
 SPEED_COLUMNS = (
     "global batch",
     "replicas",
-    "batch a replica",
+    "batch per replica",
     "cores",
     "images/s",
     "slowest",

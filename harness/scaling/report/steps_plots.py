@@ -47,8 +47,8 @@ def steps_plot(analysis: Analysis) -> Plot:
         analysis,
         "steps",
         lambda batch: 1.0,
-        "Each point is the median over the seeds at the best learning rate of its batch, the bar their range. Along "
-        "the dotted line twice the batch needs half the steps; where the points leave it, a larger batch pays less.",
+        "Each point is the median over seeds at the best learning rate for its batch; the bar is their range. Along "
+        "the dotted line, twice the batch needs half the steps; where the points leave it, a larger batch gains less.",
     )
 
 
@@ -58,8 +58,8 @@ def examples_plot(analysis: Analysis) -> Plot:
         analysis,
         "examples",
         float,
-        "The same trials counted in examples, steps × global batch: what the target costs in computation. Along the "
-        "dotted line a larger batch costs nothing more; at B_crit it costs twice the least possible.",
+        "The same trials in examples (steps × global batch): what the target costs in computation. Along the dotted "
+        "line, a larger batch costs nothing extra; at B_crit it costs twice the minimum.",
     )
 
 
@@ -100,8 +100,8 @@ def tradeoff_plot(analysis: Analysis) -> Plot:
         figure,
         "tradeoff",
         title,
-        "Small batches, at the lower right, need the fewest examples (computation); large ones, at the upper left, the "
-        "fewest steps (time). None gets below S_min or E_min; at B_crit = E_min/S_min it takes twice both."
+        "Small batches need the fewest examples (computation); large ones need the "
+        "fewest steps (time). None gets below S_min or E_min; at B_crit = E_min/S_min both are twice the minimum."
         + caveat(fit),
         f"Steps against examples to target for {len(known)} batches, with the fitted hyperbola: "
         f"S_min {told(fit.s_min)} steps, E_min {told(fit.e_min)} examples.",

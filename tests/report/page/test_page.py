@@ -2,7 +2,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.report.page import Page, Section, TrustTable, render
+from harness.config import resolve
+from harness.report.page import Head, Page, Section, TrustTable, head_of_model, head_of_run, render
 from harness.report.page.confusion import confusion
 from harness.report.page.gallery import ExampleRow, Gallery, MethodColumn, Target
 from harness.report.page.page import facts, headlines
@@ -22,15 +23,36 @@ SUMMARY = {
 }
 
 
-TRUST = TrustTable(
-    "Words.",
-    Table("Trust", ["method", "sanity"], [Row(["Gradient", Verdict("depends", good=True)]), Row(["A & B", "0.3"])]),
-    ["A note."],
-)
-
-
 def html(**what: Any) -> str:
-    return render(Page(**{"name": "run", "trust": TRUST, "sections": [], "data": {}, **what}))
+    return render(Page(**{"head": Head("A title", [("seed", "7")]), "sections": [], "data": {}, **what}))
+
+
+def test_the_head_tells_a_stranger_which_run_it_is() -> None:
+    config = resolve({"name": "my-config", "seed": 5, "data": {"source": "/data/sets/digits.npz"}})
+    summary = SUMMARY | {"finished": "2026-11-29T14:13:08+00:00"}
+    head = head_of_run("my-run", config, summary, 60_554, 0.99084)
+    assert dict(head.facts) == {
+        "data set": "digits.npz",
+        "model": "cnn",
+        "parameters": "60,554",
+        "trained": "29 November 2026, 14:13 UTC",
+        "seed": "5",
+        "config": "my-config",
+        "run": "my-run",
+    }
+    assert all(what in head.title for what in ("cnn", "digits.npz", "99.08%"))
+    text = html(head=head)
+    assert f"<title>{head.title}</title>" in text
+    assert all(f"<dd>{value}</dd>" in text for _, value in head.facts)
+
+
+def test_a_head_has_no_date_where_the_summary_has_none_and_a_model_has_no_run() -> None:
+    assert "trained" not in dict(head_of_run("my-run", resolve({}), SUMMARY, 1, 0.5).facts)
+    assert dict(head_of_model("my", "images.npz", 12, 0.5).facts) == {
+        "data set": "images.npz",
+        "model": "my",
+        "parameters": "12",
+    }
 
 
 def test_headlines_and_facts_are_in_words_and_units() -> None:
@@ -41,6 +63,7 @@ def test_headlines_and_facts_are_in_words_and_units() -> None:
         ("training time", "90 min"),
     ]
     assert facts(SUMMARY) == [
+        ("status", "completed"),
         ("test", "accuracy 0.9908, loss 0.0312, on 10,000 images"),
         ("steps", "2,149"),
         ("peak memory", "1,024 MiB"),
@@ -52,12 +75,17 @@ def test_the_noise_scale_is_a_fact_where_it_was_measured() -> None:
     quarter = {"first_step": 4000, "last_step": 5000, "measured": 100, "b_simple": 912.3, "low": 700.0, "high": 1180.0}
     summary = SUMMARY | {"noise_scale": [quarter | {"trace_preconditioned": None}]}
     told = dict(facts(summary))["gradient noise scale"]
-    assert told == "B_simple 912 (95 %: 700 to 1,180) over steps 4,000 to 5,000"
+    assert told == "B_simple 912 (95%: 700 to 1,180) over steps 4,000 to 5,000"
     assert "gradient noise scale" not in dict(facts(SUMMARY | {"noise_scale": None}))
 
 
 def test_names_and_config_are_escaped() -> None:
-    text = html(name="<i>run</i>", summary={"status": "<b>"}, config="name: </pre><script>", data={"a": "</script><u>"})
+    text = html(
+        head=Head("<i>title</i>", [("run", "<i>run</i>")]),
+        summary={"status": "<b>"},
+        config="name: </pre><script>",
+        data={"a": "</script><u>"},
+    )
     assert not {"<i>", "<b>", "<u>"} & {text[at : at + 3] for at in range(len(text))}
     assert "name: &lt;/pre&gt;&lt;script&gt;" in text
     assert text.count("</script>") == 2
@@ -90,8 +118,8 @@ def test_a_page_of_a_model_has_no_section_on_a_run() -> None:
 def test_one_image_is_no_plural() -> None:
     matrix = confusion(np.array([0, 1, 1], np.int32), np.array([0, 0, 0]), 2)
     text = html(sections=[Section("Result", "", confusion=matrix)])
-    assert 'aria-label="true 0, predicted 0: 1 image"' in text
-    assert 'aria-label="true 1, predicted 0: 2 images"' in text
+    assert 'aria-label="true class 0, predicted 0: 1 image"' in text
+    assert 'aria-label="true class 1, predicted 0: 2 images"' in text
 
 
 def test_folded_pictures_are_behind_their_titles() -> None:
@@ -104,7 +132,8 @@ def test_folded_pictures_are_behind_their_titles() -> None:
 def test_a_verdict_is_a_word_and_a_shape() -> None:
     def cell(verdict: Verdict) -> str:
         rows = [Row(["Gradient", verdict])]
-        return html(trust=TrustTable("", Table("Trust", ["method", "sanity"], rows), []))
+        table = Table("Trust", ["method", "sanity"], rows)
+        return html(sections=[Section("Trust", "", trust=TrustTable(table, ["A note."]))])
 
     assert "●</span> depends" in cell(Verdict("depends", good=True))
     assert "▲" in cell(Verdict("does not depend", good=False))

@@ -1,10 +1,12 @@
 """The page in a headless Chromium, without a network."""
 
+import io
 import re
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from harness.report import visualize
@@ -73,6 +75,10 @@ def test_the_page_fits_shows_its_images_is_silent_and_accessible(
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     red, _, _ = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (red < 60) == (scheme == "dark")
+    paper = Image.open(io.BytesIO(page.locator(".chart img").first.screenshot())).convert("L").getpixel((2, 2))
+    assert isinstance(paper, int)
+    assert (paper < 60) == (scheme == "dark"), "a white chart glares from a dark page"
+    assert page.locator(".confusion").evaluate("matrix => matrix.offsetWidth <= matrix.parentElement.clientWidth")
     strongest = "cells => cells.filter(cell => cell.style.getPropertyValue('--share') == 1).map(cell => cell.innerText)"
     told = page.locator(".confusion button").evaluate_all(strongest)
     assert min(map(len, told), default=0) >= 2, "axe looks at no text of one letter"
@@ -191,6 +197,8 @@ def test_paper_has_the_whole_gallery_and_no_controls(page: Page) -> None:
     )
     assert page.locator("#gallery").evaluate(whole)
     assert not page.locator("#controls").is_visible()
+    page.set_viewport_size({"width": 720, "height": 1000})  # A4 within its margins
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
 
 
 def test_class_and_outcome_filter_together(page: Page) -> None:
@@ -238,7 +246,7 @@ def test_a_scale_of_its_own_spends_all_colours_on_a_map_and_a_shared_one_does_no
     raw = [pixels(page, index) for index in range(4)]
     assert own != raw
     assert max(max(of[0::4]) for of in raw) <= max(max(of[0::4]) for of in own)
-    assert "own max" not in page.locator(".maps thead").inner_text()
+    assert "map max" not in page.locator(".maps thead").inner_text()
     page.locator("#scale").select_option("image")
     assert [pixels(page, index) for index in range(4)] == own
 
@@ -269,7 +277,7 @@ def test_the_deletion_slider_follows_its_curve_and_blackens_the_image(page: Page
     assert any(value for place, value in enumerate(whole) if place % 4 != 3)
     told = page.locator("#removed-told").inner_text()
     last = page.evaluate("data.examples[0].deletion.gradient.curve.at(-1).toFixed(3)")
-    assert told == f"100 % of the pixels removed: probability of the predicted class {last}"
+    assert told == f"100% of the pixels removed: probability of the predicted class {last}"
     assert page.locator("#removed").get_attribute("aria-valuetext") == told
     assert page.locator("#removed-told").get_attribute("role") is None, "which would tell it twice"
     marks = page.evaluate("[document.getElementById('mark').getAttribute('cx'), open.at(28)[0].toString()]")
@@ -278,14 +286,40 @@ def test_the_deletion_slider_follows_its_curve_and_blackens_the_image(page: Page
     assert not page.locator("#deletion").is_visible()
 
 
+@pytest.mark.parametrize("viewport", NARROW_AND_WIDE)
+def test_the_dialog_shows_the_map_large_under_the_outline_of_its_image(page: Page, viewport: ViewportSize) -> None:
+    page.set_viewport_size(viewport)
+    drawn = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+    for index in (0, page.locator(".map").count() - 1):
+        small = page.locator(".map").nth(index)
+        width = small.locator("canvas").evaluate("canvas => canvas.offsetWidth")
+        small.click()
+        large = page.locator("#large canvas")
+        assert large.evaluate(drawn) == small.locator("canvas").evaluate(drawn)
+        box, outline = large.bounding_box(), page.locator("#large svg").bounding_box()
+        assert box is not None
+        assert box == outline
+        assert box["width"] > 3 * width
+        assert box["y"] >= 0, "it is in view as soon as the dialog opens"
+        assert box["y"] + box["height"] <= viewport["height"]
+        assert page.locator("#large-bar + span").inner_text() not in ("", "0 … map max")
+        page.keyboard.press("Escape")
+
+
+def test_the_page_goes_from_the_result_over_curves_mistakes_and_maps_to_trust(page: Page) -> None:
+    top = "element => element.getBoundingClientRect().top"
+    order = ["h1", ".chart", ".confusion", ".maps", "#can-the-maps-be-trusted"]
+    places = [page.locator(name).first.evaluate(top) for name in order]
+    assert places == sorted(places)
+
+
 def test_deletion_names_the_class_whose_map_orders_the_pixels(page: Page) -> None:
     wrong = next(row for row in shown(page) if row["label"] != row["predicted"])
     row = page.locator(f".maps tbody tr[data-label='{wrong['label']}'][data-predicted='{wrong['predicted']}']").first
     for label in (wrong["label"], wrong["predicted"]):
         row.locator(".map", has_text=re.compile(f"for {label}$")).first.click()
-        title = page.locator("#deletion-title").inner_text()
-        assert title.startswith("Gradient: test image ")
-        assert title.endswith(f", by the map for the predicted class {wrong['predicted']}")
+        assert f"class {label}" in page.locator("#deletion-title").inner_text()
+        assert page.locator("#deletion-class").inner_text() == wrong["predicted"]
         page.keyboard.press("Escape")
 
 
@@ -314,6 +348,6 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
 def test_every_map_is_named_with_its_verdict(page: Page) -> None:
     name = page.locator(".map").first.get_attribute("aria-label")
     assert name is not None
-    assert name.startswith("Gradient of class ")
-    assert ": test image 3, true " in name
-    assert "; sanity: " in name
+    assert name.startswith("Gradient map for class ")
+    assert ": test image 3, true class " in name
+    assert "depend" in name
