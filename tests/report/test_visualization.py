@@ -150,8 +150,10 @@ def test_what_is_computed_again_and_again_is_compiled_once(tmp_path: Path, make_
     # insertion; the strongest images; the ascents for the second convolution and for the classes, and their scores.
     assert Counted.traced == [4, 60, 82, shown, 128, *[None] * 6]
     # The copy held against the model, and feature maps: each of one shape, whoever asks for it. The last hidden layer
-    # of ten mistakes and of the training images.
-    assert Counter(Counted.eager).keys() == {4, 9, 10, 50}
+    # of ten mistakes and of the training images. And two of noise, on which the second convolution's window is held
+    # against the whole image, one call each.
+    assert Counter(Counted.eager).keys() == {2, 4, 9, 10, 50}
+    assert Counted.eager.count(2) == 2
 
 
 def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
