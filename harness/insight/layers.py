@@ -20,6 +20,8 @@ _POOLED = (
     keras.layers.AveragePooling2D, keras.layers.Dropout, keras.layers.MaxPooling2D, keras.layers.SpatialDropout2D,
 )  # fmt: skip
 """What may stand between the last feature maps and the vector made of them."""
+_MOST_NAMED = 12
+"""Layers that a message lists; of more, those with the nearest names."""
 
 
 def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
@@ -90,7 +92,7 @@ def cam_layer(model: keras.Model, name: str | None = None) -> keras.Operation:
     layers = feature_layers(model)
     if name is not None:
         if name not in layers:
-            near = get_close_matches(name, layers, n=3, cutoff=0)
+            near = list(layers) if len(layers) <= _MOST_NAMED else get_close_matches(name, layers, n=3, cutoff=0)
             choice = f"has {', '.join(of for of in layers if of in near)}" if near else "has none at all"
             more = f" and {len(layers) - len(near)} more" if len(layers) > len(near) else ""
             raise UserError(f"the model has no layer '{name}' with feature maps: it {choice}{more}")

@@ -28,8 +28,8 @@ def load(path: Path) -> keras.Model:
         if "safe_mode=False" in reason:  # Keras's advice is for who calls it
             reason = "it holds code, in a Lambda layer or the like, which would run when it is loaded"
         elif path.is_file() and "not found" in reason.lower():  # as Keras says of whatever is no zip file
-            reason = "it is none"
-        raise RunError(f"{path} can't be loaded as a Keras model in safe mode: {reason}") from None
+            raise RunError(f"{path} is no .keras file") from None
+        raise RunError(f"{path} is not a Keras model that loads in safe mode: {reason}") from None
     if not isinstance(model, keras.Model):
         raise RunError(f"{path} holds a Keras {type(model).__name__}, which is no model")
     if not model.built:

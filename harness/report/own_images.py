@@ -35,6 +35,21 @@ def read(paths: Sequence[Path], shape: tuple[int, int, int], invert: bool = Fals
     return np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
 
 
+def changes(path: Path, shape: tuple[int, int, int]) -> list[str]:
+    """What `read` did to a picture so that it has `shape`, in a few words each."""
+    height, width, channels = shape
+    with Image.open(path, formats=_FORMATS) as file:
+        turned = ImageOps.exif_transpose(file)
+        resized = [f"resized from {turned.width}×{turned.height} to {width}×{height}"]
+        greyed = ["made grey"] if channels == 1 and _is_coloured(file) else []
+    return [*(resized if turned.size != (width, height) else []), *greyed]
+
+
+def _is_coloured(file: Image.Image) -> bool:
+    red, green, blue = (np.asarray(band) for band in file.convert("RGB").split())
+    return not (np.array_equal(red, green) and np.array_equal(green, blue))
+
+
 def _read(path: Path, shape: tuple[int, int, int], invert: bool) -> NDArray[np.uint8]:
     height, width, channels = shape
     if channels not in _MODES:

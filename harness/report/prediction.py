@@ -19,12 +19,15 @@ def tell_predictions(subject: Subject, request: Request, terminal: Terminal) -> 
     """
     if not request.files:
         return
-    pictures = own_images.read(request.files, subject.images.shape[1:], request.invert)
+    shape = subject.images.shape[1:]
+    pictures = own_images.read(request.files, shape, request.invert)
     images = subject.train.images if subject.train else subject.images
     says = probabilities(subject.logits, outputs_of(subject.logits, pictures))
     for path, picture, shares in zip(request.files, pictures, says, strict=True):
         best, *others = np.argsort(-shares, kind="stable")[:_CLASSES]
         then = ", ".join(f"{label} ({shares[label]:.3f})" for label in others)
-        terminal.line(f"{readable(path.name)}: class {best} ({shares[best]:.3f}), then {then}")
+        changes = ", ".join(own_images.changes(path, shape))
+        name = f"{readable(path.name)} ({changes})" if changes else readable(path.name)
+        terminal.line(f"{name}: class {best} ({shares[best]:.3f}), then {then}")
         if odd := unlike(picture, images):
             terminal.warning(f"{readable(path.name)}: {odd}")

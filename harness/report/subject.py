@@ -127,10 +127,11 @@ def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     images, labels = pairs[0]
     if images.ndim == 3:
         images = images[..., np.newaxis]
-    if images.ndim != 4 or not images.size or images.dtype.kind not in "uf":
+    if not images.size:
+        raise DataError(f"{path} holds no images: its array has the shape {images.shape}")
+    if images.ndim != 4 or images.dtype.kind not in "uf":
         raise DataError(
-            f"{path}: images must be uint8 or floats (n, height, width[, channels]), at least one, not {images.dtype} "
-            f"{images.shape}"
+            f"{path}: images must be uint8 or floats (n, height, width[, channels]), not {images.dtype} {images.shape}"
         )
     if images.dtype.kind == "u" and images.dtype != np.uint8:
         raise DataError(f"{path}: images must be uint8 or floats, not {images.dtype}")

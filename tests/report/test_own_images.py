@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from harness.errors import DataError
-from harness.report.own_images import read
+from harness.report.own_images import changes, read
 
 GREY, COLOUR = (28, 28, 1), (10, 20, 3)
 
@@ -112,3 +112,12 @@ def test_a_picture_has_no_thirteen_channels(tmp_path: Path) -> None:
     path = saved(tmp_path / "red.png", np.full((8, 8, 3), 9, np.uint8))
     with pytest.raises(DataError, match="takes images of 13 channels, and a picture has 1, 3 or 4"):
         read([path], (8, 8, 13))
+
+
+def test_says_what_became_of_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "mine.png"
+    Image.new("RGB", (300, 200), "red").save(path)
+    assert changes(path, GREY) == [f"resized from 300×200 to {GREY[1]}×{GREY[0]}", "made grey"]
+    assert changes(path, COLOUR) == [f"resized from 300×200 to {COLOUR[1]}×{COLOUR[0]}"]
+    Image.new("RGB", (GREY[1], GREY[0]), "white").save(path)
+    assert changes(path, GREY) == []
