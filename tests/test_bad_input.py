@@ -346,7 +346,7 @@ class TestCommandLine:
             (["runs", "nowhere"], "nowhere"),
             (["runs", "x" * 300], "is no folder"),
             (["tensorboard", "nowhere"], "nowhere"),
-            (["tensorboard", "x" * 300], "is no folder"),
+            (["tensorboard", "x" * 300], "there is no run xxx"),
         ],
     )
     def test_misused(self, refused, arguments, named):
@@ -615,7 +615,7 @@ class TestRealRuns:
     def test_no_model_yet(self, refused, killed, command):
         said = refused(command, killed)
         assert "no trained model" in said
-        assert f"harness train {killed}/config.yaml --resume {killed}" in said
+        assert f"harness resume {killed}" in said
 
     def test_no_validation_rows(self, refused, completed_run, tmp_path):
         path = shutil.copytree(completed_run[0], tmp_path / "complete")

@@ -47,7 +47,7 @@ def test_schema_is_json_of_the_config(call):
 
 def test_version_and_help(script, call):
     shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
-    assert shown == f"harness, version {metadata.version('harness')}\n"
+    assert shown == f"harness, version {metadata.version('mirrored-harness')}\n"
     shown = call("--help").stdout
     for command in ("train", "evaluate", "visualize", "runs", "config", "bench", "doctor", "tensorboard"):
         assert f"  {command} " in shown
