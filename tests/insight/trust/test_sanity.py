@@ -34,7 +34,7 @@ def test_what_redraws_the_image_does_not(cascades: dict[str, Sanity], name: str)
 def test_a_map_whose_other_cells_are_dead_in_every_network_depends_on_the_model(cascades: dict[str, Sanity]) -> None:
     """LayerCAM at 3 × 3 cells, of which pooling drops five: its maps are alike by rank, whatever the weights."""
     found = cascades["layercam"]
-    assert np.mean([step.mean for step in found.foreground]) > 0.6
+    assert np.mean([step.mean for step in found.absolute]) > 0.6
     assert found.between_images.mean > 0.6
     assert found.shared.mean < 0.4
     assert found.depends != "no"
