@@ -96,7 +96,7 @@ def test_missed_and_diverged_trials_are_drawn_each_in_its_own_way(make: Callable
         for unit in ("steps", "examples"):
             assert (TARGET_NOT_REACHED in words(plots[unit])) == (extra == missed)
             assert (DIVERGED in words(plots[unit])) == (extra == diverged)
-        assert ("missed: not reached in its budget" in words(plots["trials"])) == (extra == missed)
+        assert ("missed: target not reached within the budget" in words(plots["trials"])) == (extra == missed)
         assert ("diverged" in words(plots["trials"])) == (extra == diverged)
         counts = f"9 reached, {extra == missed:d} missed, {extra == diverged:d} diverged"
         assert plots["trials"].alt.endswith(f"{counts}.")
