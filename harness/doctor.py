@@ -67,7 +67,7 @@ def print_table(findings: list[Finding]) -> None:
             table.add_row("", "", f"fix: {finding.fix}")
     # Lines are broken to fit a terminal only, so that elsewhere each finding can be searched for.
     width = None if sys.stdout.isatty() else 10_000
-    Console(highlight=False, markup=False, width=width).print(table)
+    Console(highlight=False, markup=False, force_terminal=sys.stdout.isatty(), width=width).print(table)
 
 
 def _python() -> Finding:

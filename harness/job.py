@@ -1,5 +1,6 @@
 """The main job: train → evaluate → export → picture."""
 
+import json
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,7 @@ from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
 from harness.recording import opened, summary, writing
 from harness.run_dir import RunDir, locate
-from harness.stop_signals import StopSignals
+from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
 from harness.training import loop, noise_scale
 from harness.training.checkpoint import Checkpoint
@@ -67,7 +68,7 @@ class _Job:
     heartbeat: Heartbeat
     terminal: Terminal
     only_training: bool
-    report: bool
+    with_report: bool
 
 
 @keras_settings.pinned()
@@ -78,7 +79,8 @@ def train(
     quiet: bool = False,
     only_training: bool = False,
     data_changed: bool = False,
-    report: bool = True,
+    with_report: bool = True,
+    **changes: Any,
 ) -> RunDir | None:
     """Train, evaluate, export and picture one model; the main job, and what `harness train` calls.
 
@@ -89,7 +91,9 @@ def train(
         quiet: print nothing but warnings.
         only_training: leave out the test, the exported model and the pictures; a resume makes up for them.
         data_changed: let a resumed run go on though its data are not what they were.
-        report: make the pictures and the report; where False, a resume or `visualize` makes up for them.
+        with_report: make the pictures and the report; where False, a resume or `visualize` makes up for them.
+
+        changes: what `--set` takes: **{"train.length": "1 epoch"}.
 
     Where the model can be trained and not pictured, a warning says why, and there is no report.
 
@@ -104,7 +108,7 @@ def train(
         WorkerMissing, WorkerLost: when another worker never shows up, or dies.
         Stopped: after SIGINT, SIGTERM or SIGHUP, once the state is saved; in a thread signals are left alone.
     """
-    config = as_config(config)
+    config = as_config(config, changes)
     terminal = Terminal(quiet)
     run = locate(config.name, run_dir, resume) if is_chief(config.cluster.strategy, os.environ) else None
     if run and run.exists():
@@ -115,7 +119,7 @@ def train(
     common = {**config.common(), "content of data.source": data.sha256}
     cluster = connect(config.cluster, common=common, train=config.train, say=terminal.warning)
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
-        complete = run is not None and run.exists() and run.is_complete(config, report)
+        complete = run is not None and run.exists() and run.is_complete(config, with_report)
         if from_chief(cluster, np.array([int(complete)])).any():
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
             return run
@@ -130,7 +134,7 @@ def train(
             Heartbeat(),
             terminal,
             only_training,
-            report,
+            with_report,
         )
         around = None
         while True:
@@ -171,11 +175,12 @@ def evaluate(run: RunDir, split: str, warn: Callable[[str], None]) -> dict[str, 
     return Evaluator(cluster, model, config.evaluate.batch)(rows)
 
 
-def as_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
-    """A checked Config from whatever names one."""
+def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[str, Any]) -> Config:
+    """A checked Config from whatever names one, with `section.key` → value in place of its own."""
+    assignments = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     if isinstance(config, Config):
-        return config
-    return resolve(dict(config)) if isinstance(config, Mapping) else configs.load(config)
+        return resolve(config.model_dump(mode="json"), assignments) if changes else config
+    return resolve(dict(config), assignments) if isinstance(config, Mapping) else configs.load(config, assignments)
 
 
 def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
@@ -292,8 +297,8 @@ def _sit(job: _Job, checkpoint: Checkpoint | None, around: NonFiniteLoss | None)
         state = State(config, cluster, job.events, builder(config, job.data.image_shape, job.data.classes))
         if run:
             terminal.line(summary_text(state.model))
-        terminal.line("compiling the training step")
         with job.signals:
+            terminal.line("compiling the training step")
             session = Session(
                 config,
                 cluster,
@@ -309,6 +314,8 @@ def _sit(job: _Job, checkpoint: Checkpoint | None, around: NonFiniteLoss | None)
             )
             with writing(session, run, terminal) if run else nullcontext():
                 _train_and_test(session, job)
+        if job.signals.received and cluster.workers == 1:  # after the last look at them; several agree at the end
+            raise Interrupted(job.signals.received)
         weights = session.check_equal_weights()
         if not run:
             terminal.line(f"done at step {session.step:,} with the weights of worker 0, SHA-256 {weights}")
@@ -340,7 +347,7 @@ def _finish(run: RunDir, session: Session, job: _Job) -> None:
     if job.only_training:
         return
     job.terminal.line(f"model     {run.model_file}")
-    if not job.report:
+    if not job.with_report:
         return
     from harness import report  # the libraries that draw need not be loaded before the first step
 

@@ -11,7 +11,7 @@ from typing import Any
 from harness import provenance
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
 from harness.config import Config
-from harness.config.duration import Duration
+from harness.config.duration import SHARE, Duration
 from harness.errors import RunError, Stopped, WriteFailed
 from harness.run_dir import RunDir
 from harness.terminal import Terminal
@@ -153,7 +153,7 @@ def _taken_up(
     newest = load_newest(run.checkpoints_dir, terminal.warning)
     step = newest.step if newest else 0
     if step > events.total_steps:
-        raise RunError(f"{run.path} is at step {step:,} already, behind the end of {config.train.length}")
+        raise RunError(f"{run.path} is already at step {step:,}, past the end of {config.train.length}")
     planned = _planned_length(newest, run) if newest else config.train.length
     if newest and newest.header["identity"] != config.with_length(planned).identity_hash():
         raise RunError(f"{run.path}: the checkpoint of step {step:,} was written under another config")
@@ -161,7 +161,8 @@ def _taken_up(
     run.rewind_metrics(step)
     tensorboard.rewind(run.tensorboard_dir, step)
     is_longer = planned != config.train.length
-    promise = "" if is_longer and config.schedule.name != "constant" else _promise(newest, config, cluster, data_sha256)
+    is_replanned = is_longer and (config.schedule.name != "constant" or config.schedule.warmup.unit == SHARE)
+    promise = "" if is_replanned else _promise(newest, config, cluster, data_sha256)
     terminal.line(f"resume    {run.path} at step {step:,}{promise}")
     if is_longer:
         terminal.line(f"length    {planned} → {config.train.length}: {_new_plan(config, events, step)}")
@@ -177,12 +178,11 @@ def _planned_length(checkpoint: Checkpoint, run: RunDir) -> Duration:
 def _new_plan(config: Config, events: Events, step: int) -> str:
     name, peak = config.schedule.name, config.optimizer.learning_rate
     rate = float(WarmupThenDecay(name, peak, events.warmup_steps, events.total_steps)(step))
-    if name == "constant":
+    rises = f", rising to {peak:.3g} at step {events.warmup_steps:,}" if step < events.warmup_steps else ""
+    if name == "constant" and not rises:
         return f"the learning rate stays {rate:.3g}"
-    return (
-        f"the learning rate is planned anew: {rate:.3g} from step {step:,} on, {name} to zero at step "
-        f"{events.total_steps:,}"
-    )
+    falls = "" if name == "constant" else f", {name} to zero at step {events.total_steps:,}"
+    return f"the learning rate is planned anew: {rate:.3g} from step {step:,} on{rises}{falls}"
 
 
 def _promise(checkpoint: Checkpoint | None, config: Config, cluster: Cluster, data_sha256: str) -> str:
@@ -190,7 +190,7 @@ def _promise(checkpoint: Checkpoint | None, config: Config, cluster: Cluster, da
     if checkpoint is None:
         return ""
     if checkpoint.header.get("data_sha256") not in (None, data_sha256):
-        return ", on other data than before: no longer what one run on either would be"
+        return ", on changed data: the result will match a run on neither data set"
     then, now = checkpoint.header.get("devices", {}), devices(config, cluster)
     changes = [f"{key} {then.get(key)}, now {now[key]}" for key in now if then.get(key) != now[key]]
     if not changes:

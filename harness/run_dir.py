@@ -24,6 +24,11 @@ _MEASURED = {
 """By split, what every line of metrics.jsonl has beside its step."""
 
 
+LAUNCHED = "HARNESS_LAUNCHED"
+"""Names the options of the `harness launch` that started this process; scripts/harness sets HARNESS_COMMAND, to how it
+was called."""
+
+
 class RunDir:
     """The files of one run, whether it exists yet or not."""
 
@@ -139,14 +144,22 @@ class RunDir:
         status = self.read_summary().get("status")
         if status == "completed" and self.model_file.is_file():
             return self
-        if status == "running" and self.is_running() is not False:
+        if status == "running" and (is_running := self.is_running()) is not False:
             step = max((row["step"] for row in self.read_metrics()), default=0)
-            raise RunError(f"{self.path} is in training, at step {step:,}: wait for its end, which brings the model")
+            if is_running is None:
+                raise RunError(
+                    f"{self.path} has no trained model; whether it is still training (step {step:,}) can't be seen, "
+                    "as its lock can't be opened"
+                )
+            raise RunError(f"{self.path} is still training (step {step:,}): try again when it has finished")
         raise RunError(f"{self.path} has no trained model yet; go on with: {self.resume_command()}")
 
     def resume_command(self) -> str:
-        command = os.environ.get("HARNESS_COMMAND", "harness")  # scripts/harness says how it was called
-        return shlex.join([command, "resume", str(self.path.resolve())])
+        command, path = os.environ.get("HARNESS_COMMAND", "harness"), str(self.path.resolve())
+        if LAUNCHED in os.environ:
+            train = ["train", str(self.config_file.resolve()), "--resume", path]
+            return shlex.join([command, "launch", *shlex.split(os.environ[LAUNCHED]), "--", *train])
+        return shlex.join([command, "resume", path])
 
     def read_config(self) -> Config:
         return load(self.config_file)
@@ -209,7 +222,7 @@ def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> 
     is taken or can't be written.
     """
     if resume is not None and str(resume) != "auto":
-        if run_dir is not None and Path(run_dir).resolve() != Path(resume).resolve():
+        if run_dir is not None and Path(run_dir).resolve() != find(resume).resolve():
             raise RunError(f"--resume {resume} and --run-dir {run_dir} name two directories: give one")
         return RunDir.open(resume)
     if resume is not None and run_dir is None:
@@ -225,10 +238,11 @@ def make_new(name: str, parent: Path = RUNS) -> Path:
 
     It is made as its name is chosen, since other processes may choose one in the same second.
     """
+    parent.mkdir(parents=True, exist_ok=True)  # raises where it is a link to nowhere
     while True:
         path = _free_path(name, parent)
         with suppress(FileExistsError):
-            path.mkdir(parents=True)
+            path.mkdir()
             return path
 
 

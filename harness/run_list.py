@@ -57,7 +57,8 @@ def find_runs(folder: Path, by: str = "age") -> list[dict[str, Any]]:
 
 def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
     """Print `rows` of `find_runs`, each under the name by which other commands know it from here."""
-    console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
+    shown = sys.stdout.isatty()
+    console = Console(markup=False, emoji=False, force_terminal=shown, width=None if shown else _WIDE)
     if not rows:
         console.print(f"no runs in {folder}")
         return

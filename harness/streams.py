@@ -3,7 +3,9 @@
 import errno
 import io
 import os
+import select
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 
 _GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)
@@ -15,7 +17,9 @@ class _Lasting(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         try:
-            return super().write(data)
+            while (written := super().write(data)) is None:  # a pipe that doesn't block is full
+                select.select([], [self], [])
+            return written
         except OSError as error:
             if error.errno not in _GONE:
                 raise
@@ -36,7 +40,8 @@ def lasting(stream: TextIO, descriptor: int | None = None) -> TextIO:
     """
     if not isinstance(stream, io.TextIOWrapper):
         return stream
-    stream.flush()
+    with suppress(OSError):
+        stream.flush()
     try:
         number = stream.fileno() if descriptor is None else descriptor
     except io.UnsupportedOperation:

@@ -29,7 +29,10 @@ class Terminal:
 
     def line(self, text: str) -> None:
         """Print one or more whole lines."""
-        self.console.print(text)
+        try:
+            self.console.print(text)
+        except OSError:  # a full disk under the output is none of the run's
+            self.console.quiet = True
         self.log(text)
 
     def warning(self, text: str) -> None:

@@ -100,7 +100,7 @@ def test_a_failed_run_says_what_has_failed(call: Callable[..., object], small_co
     ("target", "words"),
     [
         ("{metric: validation.acuracy, at_least: 0.9}", "validation.acuracy' is not one of.*did you mean"),
-        ("{at_least: 1.5}", "less than or equal to 1"),
+        ("{at_least: 1.5}", "must be 1 or less"),
         ("{at_most: 1.5}", "validation.accuracy needs at_least"),
         ("{metric: validation.loss, at_least: 0.5}", "validation.loss needs at_most"),
         ("0.9", "expected a section"),

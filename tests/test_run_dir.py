@@ -283,6 +283,12 @@ class TestLocate:
         for run in runs:
             run.unlock()
 
+    def test_runs_that_lead_nowhere_are_one_line(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "runs").symlink_to(tmp_path / "unmounted")
+        with pytest.raises(RunError, match="can't write the run directory"):
+            RunDir(Path("runs/digits"), new_name="digits").lock()
+
     def test_auto_starts_where_nothing_is(self, tmp_path):
         assert not locate("x", tmp_path / "new", "auto").exists()
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,9 @@ def test_where_nothing_waits_a_signal_interrupts_and_is_known(number: int) -> No
 
 
 def test_a_training_runs_in_a_thread(small_config: Path, tmp_path: Path) -> None:
+    shorter: Any = {"train.length": "12 steps"}
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(harness.train, small_config, tmp_path / "run", quiet=True, only_training=True).result()
+        training = pool.submit(harness.train, small_config, tmp_path / "run", quiet=True, only_training=True, **shorter)
+        run = training.result()
     assert run is not None
-    assert run.read_summary()["status"] == "completed"
+    assert (run.read_summary()["status"], run.read_summary()["steps"]) == ("completed", 12)

@@ -31,6 +31,26 @@ def test_a_full_disk_is_still_an_error() -> None:
     assert "No space left" in ended.stderr
 
 
+def test_but_not_to_a_run_whose_log_has_all_lines(tmp_path: Path) -> None:
+    program = BEGIN + (
+        "from pathlib import Path; from harness.terminal import Terminal; terminal = Terminal(); "
+        f"terminal.log_to(Path({str(tmp_path / 'log')!r})); [terminal.line(f'line {{number}}') for number in range(3)]"
+    )
+    with open("/dev/full", "wb") as full:
+        subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE)
+    assert (tmp_path / "log").read_text() == "line 0\nline 1\nline 2\n"
+
+
+def test_a_pipe_that_does_not_block_is_waited_for() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with subprocess.Popen([sys.executable, "-c", BEGIN + "print('x' * 300_000)"], stdout=writer) as process:
+        os.close(writer)
+        with open(reader, "rb") as output:
+            assert len(output.read()) == 300_001
+        assert process.wait(10) == 0
+
+
 def test_a_file_never_gets_the_number_of_a_missing_stream(tmp_path: Path) -> None:
     program = (
         BEGIN + f"open({str(tmp_path / 'file')!r}, 'w').write(str(print('a line')) + str(print('b', file=sys.stderr)))"

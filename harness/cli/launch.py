@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,7 +43,7 @@ def launch(
     from harness.errors import UserError
     from harness.launch import Plan, run
     from harness.resources import share_gpus, share_logical_cpus
-    from harness.run_dir import RunDir, locate, make_new
+    from harness.run_dir import LAUNCHED, RunDir, locate, make_new
 
     name, *arguments = command
     if name != "train":
@@ -50,10 +52,10 @@ def launch(
     if given["dry_run"]:
         raise click.UsageError("--dry-run trains nothing that could be launched: harness train CONFIG --dry-run")
     check_options(given["run_name"], given["run_dir"], given["resume"], given["data_changed"])
-    config = load(given["config"], given["assignments"])
+    config = load(given["config"], (*given["assignments"], *_name(given["run_name"])))
     section = config.cluster
     _check_for_several(section)
-    at = locate(given["run_name"] or config.name, given["run_dir"], given["resume"])
+    at = locate(config.name, given["run_dir"], given["resume"])
     if at.exists():
         at.check_same(config)
     is_new, has_new_logs = not at.path.exists(), not at.logs_dir.exists()
@@ -61,10 +63,10 @@ def launch(
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = None if logical_cpus else share_gpus(workers, gpus_per_worker, visible)
     if not given["resume"] and not given["run_dir"]:
-        at = RunDir(make_new(given["run_name"] or config.name))
-        arguments += ["--run-dir", str(at.path)]
+        at = RunDir(make_new(config.name))
+    os.environ[LAUNCHED] = shlex.join(["--workers", str(workers), *_patience(max_restarts, gpus_per_worker)])
     plan = Plan(
-        command=[name, *_as_setting(arguments, given["run_name"]), *logical_cpus],
+        command=[name, *_for_workers(given, at.path), *logical_cpus],
         workers=workers,
         logs=at.logs_dir,
         gpus=gpus,
@@ -95,10 +97,23 @@ def _check_for_several(section: "ClusterSection") -> None:
         raise ConfigError("cluster.logical_gpus is for one process: leave it out, or use harness train")
 
 
-def _as_setting(arguments: list[str], run_name: str | None) -> list[str]:
-    """The arguments of `train` for workers, which are told the run's directory: its name without --run-name."""
-    if run_name is None:
-        return arguments
-    (at,) = [place for place, word in enumerate(arguments) if word.partition("=")[0] == "--run-name"][-1:]
-    words = 1 if "=" in arguments[at] else 2
-    return [*arguments[:at], "--set", f"name={json.dumps(run_name)}", *arguments[at + words :]]
+def _name(run_name: str | None) -> list[str]:
+    """What `--run-name` means, as an assignment."""
+    return [] if run_name is None else [f"name={json.dumps(run_name)}"]
+
+
+def _patience(max_restarts: int, gpus_per_worker: int | None) -> list[str]:
+    restarts = ["--max-restarts", str(max_restarts)] if max_restarts else []
+    return [*restarts, *(["--gpus-per-worker", str(gpus_per_worker)] if gpus_per_worker else [])]
+
+
+def _for_workers(given: dict[str, Any], run: Path) -> list[str]:
+    """The arguments of `train` for workers, which are told the run's directory: another run may be the latest soon."""
+    words = [given["config"]]
+    for assignment in (*given["assignments"], *_name(given["run_name"])):
+        words += ["--set", assignment]
+    words += ["--run-dir", str(run)]
+    if given["resume"]:
+        words += ["--resume", "auto" if given["resume"] == "auto" else str(run)]
+    flags = ("only_training", "no_report", "data_changed", "quiet")
+    return [*words, *(f"--{flag.replace('_', '-')}" for flag in flags if given[flag])]

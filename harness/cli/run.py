@@ -78,8 +78,10 @@ def train(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.option("--length", metavar="LENGTH", help="Train to this length, such as '10 epochs'.  [that of its config]")
+@click.option("--no-report", is_flag=True, help="Leave out the pictures and the report; harness visualize makes them.")
+@click.option("--data-changed", is_flag=True, help="Go on though the data are not what they were.")
 @click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
-def resume(run: Path, length: str | None, quiet: bool) -> None:
+def resume(run: Path, length: str | None, no_report: bool, data_changed: bool, quiet: bool) -> None:
     """Go on with RUN from its newest checkpoint, and make what it lacks: test, model, pictures.
 
     A longer --length trains a finished run on; a learning rate that falls is planned anew, and the output says so.
@@ -95,7 +97,7 @@ def resume(run: Path, length: str | None, quiet: bool) -> None:
     use_devices()
     from harness import job
 
-    trained = job.train(config, resume=opened.path, quiet=quiet)
+    trained = job.train(config, resume=opened.path, quiet=quiet, data_changed=data_changed, with_report=not no_report)
     if quiet and trained:
         click.echo(trained.path)
 

@@ -74,7 +74,11 @@ class _Meeting:
         self._all_asked = asyncio.Event()
         asking = [self._ask(index) for index in range(len(workers)) if index != us]
         late = asyncio.get_running_loop().call_later(
-            _SECONDS_OF_SILENCE, lambda: say(f"{self._who_is_awaited()}, for {timeout:g} s (cluster.start_timeout)")
+            _SECONDS_OF_SILENCE,
+            lambda: say(
+                f"{self._who_is_awaited()}. Gives up after {timeout:g} s (cluster.start_timeout); "
+                "--set cluster.strategy=single or mirrored trains without them"
+            ),
         )
         try:
             async with asyncio.timeout(timeout):
@@ -142,8 +146,8 @@ class _Meeting:
         named = [f"worker {index} ({workers[index]})" for index in missing[:_MOST_NAMED]]
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         return (
-            f"waiting for {', '.join(named) or 'the others to reach us'}{more} of the {len(workers)} workers that "
-            f"{variable} names (cluster.strategy=single or mirrored trains without them)"
+            f"still waiting for {', '.join(named) or 'the others to reach us'}{more}: {variable} names {len(workers)} "
+            "workers"
         )
 
     def _who_is_missing(self, timeout: float) -> str:

@@ -18,6 +18,7 @@ from harness.comparison.sections import curves_section, differences_section, out
 from harness.comparison.sides import Side
 from harness.comparison.speed import Quantity, speeds
 from harness.config.insight import InsightSection
+from harness.errors import UserError
 from harness.insight.saliency import METHODS
 from harness.report.progress import Progress
 from harness.run_dir import write_atomically
@@ -47,8 +48,10 @@ def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], term
 
     Raises:
         RunError, DataError: a model or checkpoint is damaged, or does not fit the data.
-        UserError: no method of `insight` can explain both models.
+        UserError: `insight` names no method that can explain both models.
     """
+    if not insight.methods:
+        raise UserError("insight.methods is empty: name one, such as --set 'insight.methods=[gradient]'")
     with Progress(terminal) as progress:
         progress.expect(2 + len(insight.methods))
         progress.step("all test images by A")

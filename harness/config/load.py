@@ -130,7 +130,7 @@ class _Misread(yaml.MarkedYAMLError):
     """YAML 1.1 takes `010` for octal and `12:30` for a number to the base 60, which nobody means here."""
 
     def __init__(self, node: yaml.ScalarNode, value: float) -> None:
-        decimal = "" if ":" in node.value else f" or {node.value.replace('_', '').lstrip('+-0')}"
+        decimal = "" if ":" in node.value else f" or {int(node.value.replace('_', ''))}"
         meant = f"write {value}{decimal}, or '{node.value}' in quotes for text"
         problem = f"YAML reads {node.value} as the number {value}: {meant}"
         super().__init__(problem=problem, problem_mark=node.start_mark)

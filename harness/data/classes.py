@@ -20,12 +20,13 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
     train, validation, test = (np.bincount(split.labels, minlength=classes) for split in splits)
     found = []
     unseen = [
-        f"{_of_classes((rows > 0) & (train == 0))}, which {rows[train == 0].sum():,} of {rows.sum():,} {name} rows have"
+        f"{rows[train == 0].sum():,} of {rows.sum():,} {name} rows"
         for name, rows in (("validation", validation), ("test", test))
         if rows[train == 0].any()
     ]
     if unseen:
-        found.append(f"the training rows have no {', and no '.join(unseen)}{_remedy(train, validation)}")
+        missing = _of_classes((train == 0) & (validation + test > 0))
+        found.append(f"no training row has {missing}, but {' and '.join(unseen)} do{_remedy(train, validation)}")
     elif _distance(train, validation) > _FAR_APART + 0.5 * np.sqrt((train > 0).sum() / max(validation.sum(), 1)):
         worst = int(np.argmax(np.abs(_shares(train) - _shares(validation))))
         found.append(
@@ -45,7 +46,7 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
 def _remedy(train: NDArray[np.intp], validation: NDArray[np.intp]) -> str:
     if _distance(train, validation) <= _FAR_APART:
         return ""
-    return "; rows in the order of their classes? data.stratify: true holds out some of each class"
+    return "; if rows are sorted by class, data.stratify: true holds out some of each"
 
 
 def _distance(one: NDArray[np.intp], other: NDArray[np.intp]) -> float:

@@ -57,9 +57,10 @@ def look_into(
     known: Mapping[str, float],
     progress: Progress,
 ) -> Look | NoMaps:
-    """As `Look.into`, or without maps where `insight.methods` is empty. Raises UserError for a request of some then."""
+    """As `Look.into`, or without maps where `insight.methods` is empty. Raises UserError for a request
+    of rows then; what the model says of pictures of the user's own is told before."""
     if insight.methods:
         return Look.into(subject, insight, seed, request, known, progress)
-    if request.rows or request.files:
-        raise UserError("insight.methods is empty, so --images and --input have nothing to show: name a method")
+    if request.rows:
+        raise UserError("insight.methods is empty, so --images has nothing to show: name a method")
     return NoMaps(subject, insight, known)

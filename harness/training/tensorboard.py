@@ -20,6 +20,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from harness.config import Config, dump
 from harness.data.sources import Split
 from harness.event_files import file_errors, write_png
+from harness.run_names import RUNS
 from harness.training import noise_scale
 from harness.training.state import State
 from harness.training.writers import Row, Writer
@@ -89,9 +90,7 @@ class TensorBoard(Writer):
         images = config.tensorboard.images
         parameters = {key: value for key, value in config.identity().items() if value is not None}
         with self._file("").as_default(0):
-            hparams(
-                parameters, trial_id=self._folder.resolve().parent.name
-            )  # else a hash of them, alike for equal runs
+            hparams(parameters, trial_id=_trial(self._folder.resolve().parent))  # else a hash, alike for equal runs
         forward = tf.function(lambda pixels: model(pixels, training=False), autograph=False)
         pixels = tf.TensorSpec((None, *model.input.shape[1:]), model.inputs[0].dtype)
         with self._file("train").as_default(0):
@@ -128,6 +127,11 @@ def summary_text(model: keras.Model) -> str:
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80)
     return "\n".join(lines)
+
+
+def _trial(run: Path) -> str:
+    """The run's name, behind that of its folder where this isn't `runs`: TensorBoard merges rows of one name."""
+    return run.name if run.parent.name == RUNS.name else f"{run.parent.name}/{run.name}"
 
 
 def _preformatted(text: str) -> str:

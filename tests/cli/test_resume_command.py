@@ -88,7 +88,7 @@ def test_killed_right_after_it_was_made_longer_it_goes_on(small_config, tmp_path
     ("length", "words"),
     [
         ("20 steps", "train.length (30 steps → 20 steps)"),
-        ("0.1 epochs", "at step 30 already, behind the end of 0.1 epochs"),
+        ("0.1 epochs", "already at step 30, past the end of 0.1 epochs"),
         ("ten", "--length: train.length: write a number and a unit"),
     ],
 )
@@ -110,5 +110,5 @@ def test_a_run_in_training_is_called_that(call, run, command):
     finally:
         holder.unlock()
     assert result.exit_code == 2
-    assert "is in training, at step 30" in result.stderr
+    assert "is still training (step 30)" in result.stderr
     assert "no trained model yet; go on with" in call(command, run.path).stderr

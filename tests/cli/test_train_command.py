@@ -163,9 +163,7 @@ class TestStopped:
         finally:
             process.kill()
         assert process.returncode == 143
-        step = re.fullmatch(
-            rf"stopped at step ([\d,]+); go on with: harness train {path}/config.yaml --resume {path}\n", said
-        )
+        step = re.fullmatch(rf"stopped at step ([\d,]+); go on with: harness resume {path}\n", said)
         assert step, said
         assert (path / "checkpoints" / f"step-{step[1].replace(',', '')}.safetensors").exists()
         assert json.loads((path / "summary.json").read_text())["status"] == "stopped"

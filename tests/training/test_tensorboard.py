@@ -184,22 +184,23 @@ def test_a_run_is_described_at_its_start(tmp_path: Path, model: keras.Model, tra
 def test_a_run_is_a_row_in_the_table_of_hyperparameters_with_its_steps_to_target(
     tmp_path: Path, model: keras.Model, train_rows: Split
 ) -> None:
-    board = TensorBoard(tmp_path, 0)
+    folder = tmp_path / "chaos-tiny" / "undisturbed" / "tensorboard"
+    board = TensorBoard(folder, 0)
     board.describe(model, resolve({"seed": 3, "train": {"global_batch": 64, "clip_norm": None}}), train_rows)
     board.write(row(50))
     board.reached_target(50)
     board.close()
     (start,) = (
         HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info
-        for event in events(tmp_path)
+        for event in events(folder)
         for value in event.summary.value
         if value.metadata.plugin_data.plugin_name == "hparams"
     )
-    assert start.group_name == tmp_path.parent.name  # what the table calls the row
+    assert start.group_name == "chaos-tiny/undisturbed"  # what the table calls the row; of a run in `runs` its name
     parameters = {name: value.number_value or value.string_value for name, value in start.hparams.items()}
     assert (parameters["seed"], parameters["train.global_batch"], parameters["optimizer.name"]) == (3, 64, "adam")
     assert "train.clip_norm" not in parameters
-    assert list(scalars(tmp_path).items())[-1] == (("steps_to_target", 50), 50.0)
+    assert list(scalars(folder).items())[-1] == (("steps_to_target", 50), 50.0)
 
 
 def test_an_image_is_written_as_it_is_under_its_step(tmp_path: Path) -> None:
