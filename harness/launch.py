@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from harness.cluster import heartbeat
 from harness.cluster.environment import alone, tf_config
 from harness.errors import UserError
 from harness.resources import free_ports
+from harness.run_dir import LAUNCHED
 from harness.stop_signals import heeded_signals
 
 PROGRAM = "from harness.cli import main; main()"
@@ -46,6 +48,8 @@ class Plan:
     command: Sequence[str]
     """Arguments of `harness` that every worker gets."""
     workers: int
+    options: Sequence[str]
+    """Those of `harness launch`, for the command with which a stopped run goes on."""
     logs: Path
     """The folder for `worker-N.txt`, made when the first worker starts."""
     gpus: Sequence[Sequence[str]] | None
@@ -120,6 +124,7 @@ class _Attempt:
         beats, beat = os.pipe()
         output, said = os.pipe()
         environment = alone(os.environ) | {heartbeat.VARIABLE: str(beat), "PYTHONUNBUFFERED": "1"}
+        environment[LAUNCHED] = shlex.join(self._plan.options)
         if len(addresses) > 1:
             environment["TF_CONFIG"] = tf_config(addresses, index)
         if index:  # the first one has the run's log, and warns for all

@@ -12,7 +12,7 @@ import pytest
 
 from harness.config import Config
 from harness.errors import RunError, UserError
-from harness.run_dir import RunDir, check_out, locate, write_atomically
+from harness.run_dir import LAUNCHED, RunDir, check_out, locate, write_atomically
 
 
 @pytest.fixture
@@ -282,6 +282,12 @@ class TestLocate:
         assert len({run.path for run in runs}) == len(list((tmp_path / "runs").iterdir())) == 3
         for run in runs:
             run.unlock()
+
+    def test_what_was_launched_goes_on_launched(self, run, monkeypatch):
+        monkeypatch.setenv(LAUNCHED, "--workers 2 --max-restarts 1")
+        where = run.path.resolve()
+        told = f"harness launch --workers 2 --max-restarts 1 -- train {where}/config.yaml --resume {where}"
+        assert run.resume_command() == told
 
     def test_runs_that_lead_nowhere_are_one_line(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import shutil
 import sys
 from contextlib import suppress
@@ -43,7 +42,7 @@ def launch(
     from harness.errors import UserError
     from harness.launch import Plan, run
     from harness.resources import share_gpus, share_logical_cpus
-    from harness.run_dir import LAUNCHED, RunDir, locate, make_new
+    from harness.run_dir import RunDir, locate, make_new
 
     name, *arguments = command
     if name != "train":
@@ -64,10 +63,10 @@ def launch(
     gpus = None if logical_cpus else share_gpus(workers, gpus_per_worker, visible)
     if not given["resume"] and not given["run_dir"]:
         at = RunDir(make_new(config.name))
-    os.environ[LAUNCHED] = shlex.join(["--workers", str(workers), *_patience(max_restarts, gpus_per_worker)])
     plan = Plan(
         command=[name, *_for_workers(given, at.path), *logical_cpus],
         workers=workers,
+        options=["--workers", str(workers), *_patience(max_restarts, gpus_per_worker)],
         logs=at.logs_dir,
         gpus=gpus,
         max_restarts=max_restarts,

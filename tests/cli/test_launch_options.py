@@ -1,11 +1,28 @@
 """What `launch` hands on to its workers."""
 
-import pytest
+from pathlib import Path
 
-from harness.cli.launch import _as_setting
+from harness.run_dir import RunDir
 
 
-@pytest.mark.parametrize("given", [["--run-name", "mine"], ["--run-name=mine"]])
-def test_launched_workers_get_the_name_as_a_setting(given):
-    told = _as_setting(["mnist", *given, "--quiet"], "mine")
-    assert told == ["mnist", "--set", 'name="mine"', "--quiet"]
+def test_launched_workers_train_in_the_directory_of_that_name_and_leave_out_what_was_asked(
+    call, small_config, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    train = ["train", small_config, "--run-name", "mine", "--only-training", "--set", "train.length=5 steps"]
+    ended = call("launch", "--workers", "1", "--", *train)
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    (path,) = Path("runs").iterdir()
+    assert path.name.startswith("mine-")
+    run = RunDir.open(path)
+    assert run.read_config().name == "mine"
+    assert run.read_summary()["steps"] == 5
+    assert not run.model_file.exists()
+
+
+def test_a_name_that_is_no_name_leaves_nothing_behind(call, small_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = call("launch", "--workers", "1", "--", "train", small_config, "--run-name", "a/b")
+    assert ended.exit_code == 2
+    assert "name" in ended.stderr
+    assert not list(tmp_path.iterdir())
