@@ -222,7 +222,7 @@ def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> 
     is taken or can't be written.
     """
     if resume is not None and str(resume) != "auto":
-        if run_dir is not None and Path(run_dir).resolve() != find(resume).resolve():
+        if run_dir is not None and not _is_called(Path(run_dir), resume):
             raise RunError(f"--resume {resume} and --run-dir {run_dir} name two directories: give one")
         return RunDir.open(resume)
     if resume is not None and run_dir is None:
@@ -231,6 +231,14 @@ def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> 
     if not (resume and run.exists()):
         _check_new(run.path)
     return run
+
+
+def _is_called(path: Path, name: str | Path) -> bool:
+    if path.resolve() == Path(name).resolve():
+        return True
+    with suppress(RunError):
+        return path.resolve() == find(name).resolve()
+    return False
 
 
 def make_new(name: str, parent: Path = RUNS) -> Path:

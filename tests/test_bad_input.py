@@ -222,7 +222,12 @@ def test_wrong_key_or_value(refused, tmp_path, text, named):
 
 @pytest.mark.parametrize(
     ("text", "reading", "meant"),
-    [("010", "8", "8 or 10"), ("-017", "-15", "-15 or 17"), ("12:30:45", "45045", "45045"), ("1:30.5", "90.5", "90.5")],
+    [
+        ("010", "8", "8 or 10"),
+        ("-017", "-15", "-15 or -17"),
+        ("12:30:45", "45045", "45045"),
+        ("1:30.5", "90.5", "90.5"),
+    ],
 )
 def test_a_number_that_yaml_reads_otherwise_is_refused_with_that_reading(refused, tmp_path, text, reading, meant):
     said = f"YAML reads {text} as the number {reading}: write {meant}, or '{text}' in quotes for text"
@@ -689,8 +694,11 @@ class TestVisualize:
             (["RUN", "--set", "seed=3"], "only the keys under insight. can be replaced"),
             (["RUN", "--set", "insight.methods=[magic]"], "insight.methods"),
             (["RUN", "--set", "insight.images=0"], "insight.images"),
-            (["RUN", "--set", "insight.methods=[gradcam]", "--set", "insight.layer=conv_9"], "conv_1, conv_2, conv_3"),
-            (["RUN", "--set", "insight.layer=conv_9"], "conv_1, conv_2, conv_3"),
+            (
+                ["RUN", "--set", "insight.methods=[gradcam]", "--set", "insight.layer=conv_9"],
+                "it has conv_1, pool_1, conv_2",
+            ),
+            (["RUN", "--set", "insight.layer=conv_9"], "has conv_1, pool_1"),
             (["--model", "nowhere.keras", "--data", "DATA"], "'nowhere.keras' does not exist"),
             (["--model", "MODEL", "--data", "nowhere.npz"], "'nowhere.npz' does not exist"),
             (["--model", "MODEL", "--data", "MODEL"], "must hold the arrays images and labels"),
@@ -738,7 +746,7 @@ class TestVisualize:
 
     def test_an_insight_layer_that_is_not_there_before_training(self, refused, small_config):
         said = refused("train", small_config, "--run-dir", "run", "--set", "insight.layer=conv_9")
-        assert "it has conv_1, conv_2, conv_3" in said
+        assert "it has conv_1, pool_1, conv_2, pool_2, conv_3, pool_3" in said
 
 
 class TestScaleRun:

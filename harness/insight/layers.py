@@ -20,7 +20,7 @@ _POOLED = (
     keras.layers.AveragePooling2D, keras.layers.Dropout, keras.layers.MaxPooling2D, keras.layers.SpatialDropout2D,
 )  # fmt: skip
 """What may stand between the last feature maps and the vector made of them."""
-_MOST_NAMED = 12
+_MOST_NAMED = 8
 """Layers that a message lists; of more, those with the nearest names."""
 
 

@@ -1,6 +1,7 @@
 """The trained logits model → `model.keras`, which takes raw pixels, gives probabilities and needs only Keras."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def load(path: Path) -> keras.Model:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "safe_mode=False" in reason:  # Keras's advice is for who calls it
             reason = "it holds code, in a Lambda layer or the like, which would run when it is loaded"
-        elif path.is_file() and "not found" in reason.lower():  # as Keras says of whatever is no zip file
+        elif path.is_file() and re.search("not found|format not supported", reason):
             raise RunError(f"{path} is no .keras file") from None
         raise RunError(f"{path} is not a Keras model that loads in safe mode: {reason}") from None
     if not isinstance(model, keras.Model):

@@ -31,7 +31,7 @@ def test_images_a_class_and_a_picture_of_ones_own_are_shown_too(call, run, tmp_p
     assert result.exit_code == 0, result.stderr
     own = run / "inputs" / "my"
     assert result.stdout.splitlines()[-1] == str(own / "report.html")
-    assert result.stdout.startswith("my.png: class ")
+    assert result.stdout.startswith("my.png (resized from 50×50 to 28×28): class ")
     assert {path: path.read_bytes() for path in before} == before
     assert "maps by Grad-CAM" in result.stdout.splitlines()
     assert result.stdout.splitlines().count("sanity check") == 1
@@ -88,7 +88,7 @@ def test_a_model_of_ones_own_needs_no_run(call, tmp_path, monkeypatch, kind, cha
     assert result.stdout.splitlines()[-1] == "my-insight/report.html"
     assert {path.name for path in out.iterdir()} == {"report.html", "insight.json", "figures"}
     right = int((keras.saving.load_model("my.keras").predict(images, verbose=0).argmax(1) == np.arange(30) % 4).sum())
-    assert f"{right} of 30 images are right" in (out / "report.html").read_text()
+    assert f"{right} of 30 test images are classified correctly" in (out / "report.html").read_text()
     assert list(insight(out)["filters_shown"]["layers"].values()) == [{"filters": 3, "of_filters": 3}]
     again = call("visualize", "--model", "my.keras", "--data", "images.npz", "--out", out, "--no-filters")
     assert again.exit_code == 0
