@@ -126,8 +126,7 @@ def saliency_picture(
         caption="Each map explains the logit of the predicted class; the thin line is the outline of the image. "
         f"{notes[0].upper()}{notes[1:]}. Each map is scaled to its own maximum, so colours compare pixels within a "
         "map, not between maps. If a pooling layer drops what doesn't fill its window, the pixels at the right and "
-        "bottom edges reach no logit: gradients are zero there, while a coarse Grad-CAM stretched over the whole image "
-        "may still highlight them.",
+        "bottom edges reach no logit: maps are zero there.",
         alt=f"{title}, each with {', '.join(METHODS[method].title for method in maps)}. {shown}.",
         png=png(figure),
     )

@@ -138,7 +138,7 @@ def test_a_damaged_config_is_refused_in_one_line(
 
 def test_what_is_no_zip_file_is_told_to_be_no_model(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_text("hello")
-    with pytest.raises(RunError, match=r"model\.keras is no \.keras file$"):
+    with pytest.raises(RunError, match=r"model\.keras is no \.keras file, or a damaged one$"):
         load(tmp_path / "model.keras")
 
 
