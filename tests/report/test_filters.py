@@ -51,7 +51,7 @@ def sections(subject: Subject, found: FilterStudy) -> dict[str, Section]:
 
 def test_dead_and_duplicated_filters_are_counted_and_named(sections: dict[str, Section]) -> None:
     intro = sections["Filters"].intro
-    assert intro.startswith("first: 5 filters, 1 dead (3), 1 pair alike (0 and 2: 1.00).")
+    assert intro.startswith("first: 5 filters, 1 dead (3), 1 near-duplicate (0 and 2: 1.00).")
 
 
 def test_the_numbers_are_those_of_the_model(subject: Subject, found: FilterStudy) -> None:
@@ -84,7 +84,7 @@ def test_pictures_tell_in_words_and_numbers_what_they_show(sections: dict[str, S
     assert patches.table is not None
     remarks = [row.cells[-1] for row in patches.table.rows]
     assert remarks == ["like 2 (1.00)", "", "like 0 (1.00)", "dead", ""]
-    (images,) = sections["What excites each filter"].pictures
+    (images,) = sections["What activates each filter"].pictures
     assert "9 test images for each of the filters 0 to 4 of layer first" in images.alt
 
 
@@ -94,11 +94,11 @@ def test_the_image_of_a_class_stands_beside_its_best_test_image(subject: Subject
     best = [int(2 * logits[::2, 0].argmax()), int(2 * logits[1::2, 1].argmax() + 1)]
     assert picture.table is not None
     assert [row.cells[:2] for row in picture.table.rows] == [
-        ["0", "found"],
+        ["0", "made"],
         ["0", f"test #{best[0]}"],
-        ["1", "found"],
+        ["1", "made"],
         ["1", f"test #{best[1]}"],
-        ["2", "found"],
+        ["2", "made"],
     ]
     assert float(str(picture.table.rows[1].cells[2])) == pytest.approx(float(logits[best[0], 0]), abs=6e-4)
     assert picture.alt.endswith("no test image.")
@@ -132,8 +132,8 @@ def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:
     filters, shown, *_ = filter_sections(subject, study(subject, plan(subject, 120), seed=0, seconds=1000))
     assert [picture.name for picture in filters.pictures] == ["filters-kernels", "filters-wide-0", "filters-wide-64"]
     assert [picture.title for picture in shown.pictures] == [
-        "Images that excite the filters of wide, 0 to 63",
-        "Images that excite the filters of wide, 64 to 69",
+        "Images that activate the filters of wide, 0 to 63",
+        "Images that activate the filters of wide, 64 to 69",
     ]
     drawn = np.asarray(Image.open(BytesIO(filters.pictures[0].png)).convert("RGB")).astype(int)
     assert np.abs(drawn[..., 0] - drawn[..., 2]).max() > 100
@@ -147,8 +147,8 @@ def test_of_many_classes_only_the_first_20_are_shown_and_the_page_says_so() -> N
     images = np.random.default_rng(0).integers(0, 256, (22, 12, 12, 1), dtype=np.uint8)
     subject = subject_of(model, images, np.arange(22, dtype=np.int32) + 3)
     *_, classes, features = filter_sections(subject, study(subject, plan(subject, 120), seed=0, seconds=1000))
-    assert "raises the logit of each of the classes 0 to 19 of 25, beside" in classes.intro
-    assert "of one image of each of the first 20 of 22 classes: the one" in features.intro
+    assert "to raise the logit of each of the first 20 of 25 classes, next to" in classes.intro
+    assert "for one image of each of the first 20 of 22 classes: the one" in features.intro
     assert [picture.name for picture in features.pictures] == [f"features-{label}" for label in range(3, 23)]
 
 
