@@ -54,7 +54,7 @@ def test_a_resume_on_other_data_is_refused_or_accepted_on_request(call, run, dat
 
     accepted = call(*resume, "--data-changed")
     assert accepted.exit_code == 0, accepted.stderr
-    assert "at step 4, on other data than before" in accepted.stdout
+    assert "at step 4, on changed data" in accepted.stdout
     assert "exact to the bit" not in accepted.stdout
     assert run.read_summary()["data_sha256"] == sources.load(str(tmp_path / "data.npz")).sha256 != own
 

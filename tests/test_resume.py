@@ -162,7 +162,7 @@ def test_killed_twice_it_ends_as_if_never_killed(command: list[str], folder: Pat
     reached = [0]
     for _ in range(2):
         kill(same_line, moments.randint(4, 9), moments.uniform(0, 0.05))
-        assert json.loads((path / "summary.json").read_text()) == {"status": "running"}
+        assert json.loads((path / "summary.json").read_text())["status"] == "running"
         reached.append(steps(path / "checkpoints")[-1])
     assert reached == sorted(set(reached))  # each sitting got further
     assert reached[-1] < STEPS
