@@ -56,6 +56,6 @@ def test_one_image_has_a_correlation_and_nothing_to_hold_it_against() -> None:
 def test_a_layer_that_one_lacks_is_told_with_its_name(subject: Callable[[int], Subject]) -> None:
     insight = InsightSection(methods=["gradcam"], layer="conv_9")
     with pytest.raises(
-        UserError, match=r"insight\.layer: seed-0: .*'conv_9' with feature maps: it has conv_1, conv_2, conv_3"
+        UserError, match=r"insight\.layer: seed-0: .*'conv_9' with feature maps: it has conv_1, pool_1, conv_2"
     ):
         pairs(subject(0), subject(1), insight, IMAGES, LABELS, lambda name: None)

@@ -63,4 +63,4 @@ def test_sigmoids_are_seen_through(head: layers.Layer, classes: int, tmp_path: P
 @pytest.mark.parametrize("channels", [4, 13])
 def test_of_many_bands_it_is_said_which_are_shown(channels: int, tmp_path: Path) -> None:
     _, page = seen(model_of(channels, layers.Dense(3)), channels, 3, tmp_path)
-    assert f"Of {channels} channels the first three are shown, as red, green and blue" in page
+    assert f"The first three of {channels} channels are shown as red, green and blue" in page
