@@ -32,7 +32,7 @@ class _Lasting(io.FileIO):
 def lasting(stream: TextIO, descriptor: int | None = None) -> TextIO:
     """The same stream, which goes silent when its reader is gone and shows a ? for what its encoding has not.
 
-    A stream that is no file, as in a notebook, is given back as it is.
+    A stream that is no file, as in a notebook, is given back, and can only do the second.
 
     Args:
         stream: standard output or error.
@@ -45,6 +45,7 @@ def lasting(stream: TextIO, descriptor: int | None = None) -> TextIO:
     try:
         number = stream.fileno() if descriptor is None else descriptor
     except io.UnsupportedOperation:
+        stream.reconfigure(errors="replace")
         return stream
     raw = _Lasting(number, "w", closefd=descriptor is not None)
     return io.TextIOWrapper(
