@@ -1,6 +1,5 @@
 """The command that starts several workers."""
 
-import json
 import os
 import shutil
 import sys
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.run import check_options, train
+from harness.cli.run import check_options, named, train
 from harness.cli.startup import check_devices
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def launch(
     if given["dry_run"]:
         raise click.UsageError("--dry-run trains nothing that could be launched: harness train CONFIG --dry-run")
     check_options(given["run_name"], given["run_dir"], given["resume"], given["data_changed"])
-    config = load(given["config"], (*given["assignments"], *_name(given["run_name"])))
+    config = load(given["config"], (*given["assignments"], *named(given["run_name"])))
     section = config.cluster
     _check_for_several(section)
     at = locate(config.name, given["run_dir"], given["resume"])
@@ -66,7 +65,7 @@ def launch(
     plan = Plan(
         command=[name, *_for_workers(given, at.path), *logical_cpus],
         workers=workers,
-        options=["--workers", str(workers), *_patience(max_restarts, gpus_per_worker)],
+        options=_options(workers, gpus_per_worker, max_restarts),
         logs=at.logs_dir,
         gpus=gpus,
         max_restarts=max_restarts,
@@ -96,20 +95,15 @@ def _check_for_several(section: "ClusterSection") -> None:
         raise ConfigError("cluster.logical_gpus is for one process: leave it out, or use harness train")
 
 
-def _name(run_name: str | None) -> list[str]:
-    """What `--run-name` means, as an assignment."""
-    return [] if run_name is None else [f"name={json.dumps(run_name)}"]
-
-
-def _patience(max_restarts: int, gpus_per_worker: int | None) -> list[str]:
-    restarts = ["--max-restarts", str(max_restarts)] if max_restarts else []
-    return [*restarts, *(["--gpus-per-worker", str(gpus_per_worker)] if gpus_per_worker else [])]
+def _options(workers: int, gpus_per_worker: int | None, max_restarts: int) -> list[str]:
+    given = {"--workers": workers, "--gpus-per-worker": gpus_per_worker, "--max-restarts": max_restarts}
+    return [word for name, value in given.items() if value for word in (name, str(value))]
 
 
 def _for_workers(given: dict[str, Any], run: Path) -> list[str]:
     """The arguments of `train` for workers, which are told the run's directory: another run may be the latest soon."""
     words = [given["config"]]
-    for assignment in (*given["assignments"], *_name(given["run_name"])):
+    for assignment in (*given["assignments"], *named(given["run_name"])):
         words += ["--set", assignment]
     words += ["--run-dir", str(run)]
     if given["resume"]:

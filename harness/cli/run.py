@@ -24,6 +24,11 @@ def check_options(run_name: str | None, run_dir: Path | None, resume: str | None
         raise click.UsageError(f"--run-name {run_name} is for a new run, and --resume {resume} goes on with one")
 
 
+def named(run_name: str | None) -> list[str]:
+    """What `--run-name` means, as an assignment."""
+    return [] if run_name is None else [f"name={json.dumps(run_name)}"]
+
+
 @click.command()
 @click.argument("config", shell_complete=complete_config)
 @set_option
@@ -56,9 +61,7 @@ def train(
     from harness.run_dir import locate
 
     check_options(run_name, run_dir, resume, data_changed)
-    if run_name is not None:
-        assignments = (*assignments, f"name={json.dumps(run_name)}")
-    checked = load(config, assignments)
+    checked = load(config, (*assignments, *named(run_name)))
     if is_chief(checked.cluster.strategy, os.environ):
         run = locate(checked.name, run_dir, resume)  # what is wrong here needs no TensorFlow to be told
         if run.exists():
