@@ -69,7 +69,7 @@ def visualize(
     insight = resolve(base, (*assignments, *without), "--set").insight
     use_devices()
     from harness import report
-    from harness.models.own_code import import_modules
+    from harness.imports import import_modules
 
     import_modules(modules)
     request = report.Request(rows, label, files, invert)

@@ -1,0 +1,99 @@
+"""Objects of the user's own, by the path that they can be imported from: `package.module:name`.
+
+A class or function that has no such path, such as a lambda, is known by the name that `handed` gives it, for as long as
+that lasts.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
+from harness.errors import ConfigError, UserError
+
+_handed: ContextVar[Mapping[str, Any]] = ContextVar("_handed", default=MappingProxyType({}))
+
+
+def load_object(path: str, key: str) -> Any:
+    """What `package.module:name` names; the module may lie in the working directory.
+
+    Args:
+        path: the module's name and, after a colon, the object's, with dots for what is inside it.
+        key: of the config, for the message.
+
+    Raises ConfigError where there is no such module or object, or the module can't be imported.
+    """
+    if path in _handed.get():
+        return _handed.get()[path]
+    module_name, colon, name = path.partition(":")
+    if not (module_name and colon and name):
+        raise ConfigError(f"{key}: {path!r} is no import path: write package.module:name")
+    if module_name == "__main__" or "<" in name:
+        main = sys.modules["__main__"]
+        if module_name == "__main__" and "<" not in name and hasattr(main, name):
+            return getattr(main, name)
+        raise ConfigError(
+            f"{key}: {path} stood in a script or notebook: move it to a module of its own, and name that, "
+            "or hand it to harness.train(…) again"
+        )
+    try:
+        found: Any = _import(module_name)
+    except UserError as error:
+        raise ConfigError(f"{key}: {error}") from None
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ConfigError(f"{key}: the module {module_name} has no {name}") from None
+    return found
+
+
+def path_of(value: Any) -> str:
+    """The import path of a class or function; of one that can't be imported, something that looks like one."""
+    module, name = getattr(value, "__module__", "__main__"), getattr(value, "__qualname__", "<object>")
+    return f"{module}:{name}"
+
+
+def is_importable(value: Any) -> bool:
+    """Whether another process finds `value` by its path."""
+    module, _, name = path_of(value).partition(":")
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return module != "__main__" and found is value
+
+
+@contextmanager
+def handed(objects: Mapping[str, Any]) -> Iterator[None]:
+    """While entered, `load_object` gives these by their names, in this thread."""
+    before = _handed.set({**_handed.get(), **objects})
+    try:
+        yield
+    finally:
+        _handed.reset(before)
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules for what they register with Keras. Raises UserError where one isn't there, or fails."""
+    for name in names:
+        try:
+            _import(name)
+        except UserError as error:
+            raise UserError(f"--import {name}: {error}") from None
+
+
+def _import(name: str) -> Any:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)  # last: no file there may stand in for a library
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"there is no module {error.name}, in {here} or installed") from None
+    except Exception as error:  # noqa: BLE001  the user's own code, which may do anything
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        raise UserError(f"{name} can't be imported: {type(error).__name__}: {reason}") from None
