@@ -14,8 +14,9 @@ from harness import keras_settings
 
 if TYPE_CHECKING:
     from harness.job import train
+    from harness.training.callback import Callback
 
-__all__ = ["train"]
+__all__ = ["Callback", "train"]
 
 keras_settings.override_environment()  # before anything here, or its user, imports Keras
 
@@ -28,6 +29,11 @@ def __getattr__(name: str) -> Any:
         from harness.job import train
 
         return train
+    if name == "Callback":
+        keras_settings.import_keras()
+        from harness.training.callback import Callback
+
+        return Callback
     raise AttributeError(f"module 'harness' has no attribute {name!r}")
 
 

@@ -9,6 +9,7 @@ HarnessError                  1
 ├── NonFiniteLoss             1    training diverged; the update was not applied
 ├── OutOfMemory               1
 ├── WriteFailed               1    a disk that is full, or a run directory that has become read-only
+├── CallbackFailed            1    a callback of the user's own raised something
 ├── WorkerMissing             1    a worker that never showed up
 ├── WorkerLost                1    a worker that died, or failed in a way it has told by itself
 └── Stopped       130, 143, 129   SIGINT, SIGTERM or SIGHUP, after a checkpoint
@@ -53,6 +54,10 @@ class OutOfMemory(HarnessError):
 
 
 class WriteFailed(HarnessError):
+    pass
+
+
+class CallbackFailed(HarnessError):
     pass
 
 

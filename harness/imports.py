@@ -7,6 +7,7 @@ that lasts.
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -86,6 +87,14 @@ def import_modules(names: Sequence[str]) -> None:
             raise UserError(f"--import {name}: {error}") from None
 
 
+def reason(error: Exception) -> str:
+    """What went wrong in the user's own code, in one line, and where."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "site-packages" not in frame.filename]
+    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    lines = (str(error).strip() or "no reason given").splitlines()
+    return f"{type(error).__name__}: {lines[0]}{place}"
+
+
 def _import(name: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
@@ -95,5 +104,4 @@ def _import(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise UserError(f"there is no module {error.name}, in {here} or installed") from None
     except Exception as error:  # noqa: BLE001  the user's own code, which may do anything
-        reason = (str(error).strip() or "no reason given").splitlines()[0]
-        raise UserError(f"{name} can't be imported: {type(error).__name__}: {reason}") from None
+        raise UserError(f"{name} can't be imported: {reason(error)}") from None

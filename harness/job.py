@@ -3,7 +3,7 @@
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +34,18 @@ from harness.errors import (
     WorkerLost,
     WriteFailed,
 )
+from harness.imports import handed
 from harness.insight.layers import cam_layer
-from harness.models.build import build, builder, check_image_shape
-from harness.models.export import export, load, logits_of
+from harness.models.build import builder, trained
+from harness.models.export import export, logits_of
 from harness.models.memory import estimate_bytes
+from harness.python_objects import as_sections
 from harness.recording import opened, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
 from harness.training import loop, noise_scale
+from harness.training.callback import Named, interval, made
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
@@ -80,6 +83,10 @@ def train(
     only_training: bool = False,
     data_changed: bool = False,
     with_report: bool = True,
+    *,
+    model: Any = None,
+    data: Any = None,
+    callbacks: Sequence[Any] = (),
     **changes: Any,
 ) -> RunDir | None:
     """Train, evaluate, export and picture one model; the main job, and what `harness train` calls.
@@ -92,7 +99,13 @@ def train(
         only_training: leave out the test, the exported model and the pictures; a resume makes up for them.
         data_changed: let a resumed run go on though its data are not what they were.
         with_report: make the pictures and the report; where False, a resume or `visualize` makes up for them.
-
+        model: a function (image_shape, classes, **arguments) → keras.Model from pixels to logits, or what the config's
+            `model` takes. A function of a module can be found again by other processes and other commands; a lambda or
+            one of a notebook has to be given again to resume the run.
+        data: {"x_train", "y_train", "x_test", "y_test"} or ((x, y), (x, y)), images uint8 (n, height, width[,
+            channels]) and labels (n,); a function that returns such; or what `data.source` takes.
+        callbacks: subclasses' instances of harness.Callback, functions (step, state, rows), or entries of the config's
+            `callbacks`; in place of the config's.
         changes: what `--set` takes: **{"train.length": "1 epoch"}.
 
     Where the model can be trained and not pictured, a warning says why, and there is no report.
@@ -108,7 +121,21 @@ def train(
         WorkerMissing, WorkerLost: when another worker never shows up, or dies.
         Stopped: after SIGINT, SIGTERM or SIGHUP, once the state is saved; in a thread signals are left alone.
     """
-    config = as_config(config, changes)
+    sections, objects = as_sections(model, data, callbacks)
+    with handed(objects):
+        options = (run_dir, resume, quiet, only_training, data_changed, with_report)
+        return _train(as_config(config, sections | changes), *options)
+
+
+def _train(
+    config: Config,
+    run_dir: str | Path | None,
+    resume: str | Path | None,
+    quiet: bool,
+    only_training: bool,
+    data_changed: bool,
+    with_report: bool,
+) -> RunDir | None:
     terminal = Terminal(quiet)
     run = locate(config.name, run_dir, resume) if is_chief(config.cluster.strategy, os.environ) else None
     if run and run.exists():
@@ -139,10 +166,7 @@ def train(
         around = None
         while True:
             try:
-                with _begun(job, bool(resume or around)) as checkpoint:
-                    if around is None:
-                        describe(config, cluster, cluster.replicas, data, splits, events, terminal)
-                    _sit(job, checkpoint, around)
+                _attempt(job, bool(resume or around), around)
                 return run
             except NonFiniteLoss as error:
                 if config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
@@ -171,7 +195,7 @@ def evaluate(run: RunDir, split: str, warn: Callable[[str], None]) -> dict[str, 
         raise DataError(f"{run.path} has no {split} rows: data.validation is 0")
     cluster = connect(ClusterSection(), environment={}, train=config.train)
     with cluster.strategy.scope():
-        model = logits_of(load(run.model_file))
+        model = logits_of(trained(run))
     return Evaluator(cluster, model, config.evaluate.batch)(rows)
 
 
@@ -192,7 +216,6 @@ def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
 def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Events]:
     """The splits and events of `config` on `data`. Raises UserError where they don't go together."""
     splits = data.splits(config.data.validation, config.data.stratify)
-    check_image_shape(config.model.name, data.image_shape)
     side = min(data.image_shape[:2])
     if config.data.shift >= side:
         raise ConfigError(
@@ -200,9 +223,7 @@ def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Ev
         )
     if (config.train.target or config.train.max_seconds) and not len(splits[1]):
         raise ConfigError("train.target and train.max_seconds look at evaluations: data.validation must be above 0")
-    if config.insight.layer is not None:
-        cam_layer(build(config.model.name, data.image_shape, data.classes, config.seed), config.insight.layer)
-    events = Events.of(config, len(splits[0]))
+    events = Events.of(config, len(splits[0]), list(map(interval, config.callbacks)))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
             f"schedule.warmup: {config.schedule.warmup} leaves nothing of train.length, {config.train.length}: "
@@ -290,11 +311,29 @@ def _begun(job: _Job, may_resume: bool) -> Iterator[Checkpoint | None]:
         yield checkpoint
 
 
-def _sit(job: _Job, checkpoint: Checkpoint | None, around: NonFiniteLoss | None) -> None:
+def _attempt(job: _Job, may_resume: bool, around: NonFiniteLoss | None) -> None:
+    """Build all that is trained, which may be refused, before the run's directory is opened; then train it."""
+    config, cluster = job.config, job.cluster
+    state = State(config, cluster, job.events, builder(config, job.data.image_shape, job.data.classes))
+    if config.insight.layer is not None:
+        cam_layer(state.model, config.insight.layer)
+    callbacks = list(map(made, config.callbacks)) if job.run else []
+    with _begun(job, may_resume) as checkpoint:
+        if around is None:
+            describe(config, cluster, cluster.replicas, job.data, job.splits, job.events, job.terminal)
+        _sit(job, state, callbacks, checkpoint, around)
+
+
+def _sit(
+    job: _Job,
+    state: State,
+    callbacks: Sequence[Named],
+    checkpoint: Checkpoint | None,
+    around: NonFiniteLoss | None,
+) -> None:
     """One sitting of the run, from its start or a checkpoint to its end. Raises NonFiniteLoss, Stopped."""
     run, config, cluster, terminal = job.run, job.config, job.cluster, job.terminal
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
-        state = State(config, cluster, job.events, builder(config, job.data.image_shape, job.data.classes))
         if run:
             terminal.line(summary_text(state.model))
         with job.signals:
@@ -312,7 +351,7 @@ def _sit(job: _Job, checkpoint: Checkpoint | None, around: NonFiniteLoss | None)
                 terminal.warning,
                 job.data.sha256,
             )
-            with writing(session, run, terminal) if run else nullcontext():
+            with writing(session, run, terminal, callbacks) if run else nullcontext():
                 _train_and_test(session, job)
         if job.signals.received and cluster.workers == 1:  # after the last look at them; several agree at the end
             raise Interrupted(job.signals.received)

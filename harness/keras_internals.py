@@ -6,20 +6,24 @@ more stands in cluster/strategy.py: the class that a strategy over chosen device
 
 import functools
 import itertools
+import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
-from keras.src.backend.tensorflow import nn
+from keras.src.backend.common import global_state
+from keras.src.backend.tensorflow import nn, random
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from tensorflow.python.framework import config
 
 _Rule = TypeVar("_Rule", bound=keras.optimizers.Optimizer)
 
 _KERAS_MAX_POOL = nn.max_pool
+_KERAS_MOMENTS = keras.layers.BatchNormalization._moments
+_KERAS_DROPOUT, _KERAS_UNIFORM, _KERAS_NORMAL = random.dropout, random.uniform, random.normal
 _thread = threading.local()
 _PURE = (
     "stateless_apply",
@@ -112,6 +116,141 @@ def strided_max_pool(
 
 def _each(value: int | Sequence[int], count: int) -> tuple[int, ...]:
     return (value,) * count if isinstance(value, int) else tuple(value)
+
+
+class _OneBatch:
+    """What layers look at while the rows that a replica has are a part of a batch."""
+
+    def __init__(self, generators: Sequence[Any], weights: tf.Tensor, bits: "Bits") -> None:
+        self.weights = weights
+        self._numbers: Mapping[int, int] = {id(generator): number for number, generator in enumerate(generators)}
+        self._drawn = [0] * len(generators)
+        self._bits = bits
+
+    def knows(self, generator: Any) -> bool:
+        return id(generator) in self._numbers
+
+    def fractions(self, generator: Any, shape: Sequence[Any], dtype: Any) -> tf.Tensor:
+        """Uniform in (0, 1), of that shape, whose first axis is that of the batch."""
+        number = self._numbers[id(generator)]
+        self._drawn[number] += 1
+        bits = self._bits(number, self._drawn[number], math.prod(shape[1:]))
+        digits = 52 if dtype == tf.float64 else 23  # so that the half that is added is not rounded away
+        integers = tf.cast(tf.bitwise.right_shift(bits, tf.constant(64 - digits, tf.uint64)), tf.int64)
+        return tf.reshape((tf.cast(integers, dtype) + 0.5) * 2.0**-digits, [-1, *shape[1:]])
+
+
+Bits = Callable[[int, int, int], tf.Tensor]
+"""Which random layer, the how manieth of its draws, how many numbers for an example → (n, numbers) uint64."""
+
+
+@contextmanager
+def as_one_batch(model: keras.Model, weights: tf.Tensor, bits: Bits) -> Iterator[None]:
+    """While entered, what this thread traces of a model in training doesn't show how a batch is shared among replicas.
+
+    BatchNormalization takes mean and variance over the rows of all replicas that aren't padding, in one all-reduce.
+    Dropout and its kin draw `bits` for each example, and leave their own states alone.
+
+    Args:
+        model: whose layers are called.
+        weights: (n,), 0 for padding.
+        bits: what is drawn.
+    """
+    keras.layers.BatchNormalization._moments = _moments
+    random.dropout, random.uniform, random.normal = _dropout, _uniform, _normal
+    before, _thread.batch = _one_batch(), _OneBatch(seed_generators(model), weights, bits)
+    try:
+        yield
+    finally:
+        _thread.batch = before
+
+
+def _one_batch() -> _OneBatch | None:
+    return getattr(_thread, "batch", None)
+
+
+def _moments(layer: Any, inputs: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    batch = _one_batch()
+    if batch is None or mask is not None:
+        return _KERAS_MOMENTS(layer, inputs, mask)  # type: ignore[no-any-return]
+    centre = tf.stop_gradient(tf.cast(tf.convert_to_tensor(layer.moving_mean), inputs.dtype))
+    return moments(inputs, layer._reduction_axes, batch.weights, centre)
+
+
+def moments(
+    inputs: tf.Tensor, axes: Sequence[int], weights: tf.Tensor, centre: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and variance over the rows of all replicas that count, each (channels,). To be called in a replica.
+
+    With c near the mean, Var x = E(x - c)² - (E x - c)² loses no digits, and asks for one all-reduce.
+
+    Args:
+        inputs: the first axis is that of the batch.
+        axes: all but that of the channels.
+        weights: (n,), 0 for rows that don't count, else 1.
+        centre: c, (channels,).
+    """
+    ones = [1] * (inputs.ndim - 1)
+    (channels,) = set(range(inputs.ndim)) - set(axes)
+    by_row = tf.reshape(tf.cast(weights, inputs.dtype), [-1, *ones])
+    off = inputs - tf.reshape(
+        centre, [inputs.shape[channels] if axis == channels else 1 for axis in range(inputs.ndim)]
+    )
+    each = tf.cast(tf.size(inputs) / (tf.shape(inputs)[0] * inputs.shape[channels]), inputs.dtype)
+    count = tf.reduce_sum(by_row) * each
+    sums = tf.concat([tf.reduce_sum(by_row * off, axes), tf.reduce_sum(by_row * off**2, axes), [count]], axis=0)
+    replica = tf.distribute.get_replica_context()
+    if replica is not None and replica.num_replicas_in_sync > 1:
+        sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    off_mean, off_square = tf.split(sums[:-1] / sums[-1], 2)
+    return centre + off_mean, tf.maximum(off_square - off_mean**2, 0)
+
+
+def _dropout(inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
+    batch = _one_batch()
+    asked = inputs.shape if noise_shape is None else noise_shape
+    if batch is None or not batch.knows(seed) or not 0 < rate < 1:
+        return _KERAS_DROPOUT(inputs, rate, noise_shape, seed)
+    shape = [side if wanted is None else wanted for wanted, side in zip(asked, inputs.shape, strict=True)]
+    keep = batch.fractions(seed, shape, tf.float32) >= rate
+    return tf.where(keep, inputs / (1 - rate), tf.zeros([], inputs.dtype))
+
+
+def _uniform(shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None) -> tf.Tensor:
+    batch = _one_batch()
+    if batch is None or not batch.knows(seed):
+        return _KERAS_UNIFORM(shape, minval, maxval, dtype, seed)
+    return _drawn(batch, shape, dtype, seed, lambda fractions: minval + (maxval - minval) * fractions)
+
+
+def _normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> tf.Tensor:
+    batch = _one_batch()
+    if batch is None or not batch.knows(seed):
+        return _KERAS_NORMAL(shape, mean, stddev, dtype, seed)
+    return _drawn(batch, shape, dtype, seed, lambda fractions: mean + stddev * tf.math.ndtri(fractions))
+
+
+def _drawn(batch: _OneBatch, shape: Any, dtype: Any, seed: Any, of: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    kind = tf.as_dtype(dtype or keras.config.floatx())
+    sides = tf.get_static_value(shape, partial=True) if tf.is_tensor(shape) else shape
+    return tf.cast(of(batch.fractions(seed, list(sides), tf.float64 if kind == tf.float64 else tf.float32)), kind)
+
+
+def seed_generators(model: keras.Model) -> list[Any]:
+    """What the layers of a model draw from, in the order of the layers."""
+    return [generator for layer in model._flatten_layers() for generator in layer._seed_generators]
+
+
+@contextmanager
+def fresh_names() -> Iterator[None]:
+    """While entered, layers without a name are numbered from the first on, whatever else this process has built."""
+    name = "object_name_uids"
+    before = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 def is_op_determinism_enabled() -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.config import Config, load
+from harness.config.model import NAMES
 from harness.data import sources
 from harness.errors import ConfigError, HarnessError, UserError
 from harness.launch import HARNESS, PYTHON
@@ -98,6 +99,8 @@ def _bench_command(config: str, assignments: Sequence[str], repeats: int) -> lis
 
 
 def _keras_fit_command(config: Config) -> list[str]:
+    if config.model.name not in NAMES:
+        raise ConfigError(f"--against {KERAS_FIT} is for the models {' and '.join(NAMES)}, not for {config.model}")
     data = sources.load(config.data.source)
     data.splits(config.data.validation)
     return [

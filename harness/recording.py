@@ -2,7 +2,7 @@
 
 import errno
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -16,6 +16,7 @@ from harness.errors import RunError, Stopped, WriteFailed
 from harness.run_dir import RunDir
 from harness.terminal import Terminal
 from harness.training import tensorboard
+from harness.training.callback import Named, OwnCallbacks
 from harness.training.checkpoint import Checkpoint, Checkpoints, discard_behind, load_newest
 from harness.training.events import Events
 from harness.training.progress import ProgressLines
@@ -63,7 +64,7 @@ def opened(
 
 
 @contextmanager
-def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]:
+def writing(session: Session, run: RunDir, terminal: Terminal, callbacks: Sequence[Named]) -> Iterator[None]:
     """Let the session write to the run's directory and the terminal; at the end, however it comes, the summary."""
     config, step = session.config, session.step
     with ExitStack() as closing:
@@ -74,6 +75,7 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
             MetricsFile(run.metrics_file),
             Checkpoints(run.checkpoints_dir, config.checkpoint.keep),
             board,
+            OwnCallbacks(callbacks, session.events.callbacks, run.read_metrics()),
         ]
         if session.events.maps:
             from harness.report.forming import FormingMaps  # the libraries that draw take long to load

@@ -10,11 +10,15 @@ import pytest
 import tensorflow as tf
 
 from harness.keras_internals import (
+    as_one_batch,
     disable_op_determinism,
+    fresh_names,
     graph_layers,
     is_op_determinism_enabled,
+    moments,
     optimizer_moments,
     pure,
+    seed_generators,
     strided_max_pooling,
 )
 
@@ -160,3 +164,73 @@ def test_layers_inside_layers_are_found() -> None:
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="deep")])
     model = keras.Sequential([keras.Input((4,)), inner, keras.layers.ReLU(name="flat")])
     assert {"deep", "flat"} <= {layer.name for layer in graph_layers(model)}
+
+
+def test_moments_are_those_of_the_rows_that_count() -> None:
+    rows = np.random.default_rng(0).normal(100, 2, (6, 5, 4, 3)).astype(np.float32)
+    weights = tf.constant([1.0, 0, 1, 1, 0, 1])
+    mean, variance = moments(tf.constant(rows), [0, 1, 2], weights, tf.constant([99.0, 100, 101]))
+    real = rows[[0, 2, 3, 5]].astype(np.float64)
+    np.testing.assert_allclose(mean, real.mean(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(variance, real.var(axis=(0, 1, 2)), rtol=1e-4)
+    first = np.moveaxis(rows, -1, 1)
+    for one, other in zip(moments(tf.constant(first), [0, 2, 3], weights, mean), (mean, variance), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
+def in_one_batch(layer: keras.layers.Layer, inputs: Any, weights: Any, bits: Any = None) -> Any:
+    model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+    with as_one_batch(model, tf.constant(weights), bits):
+        return model(tf.constant(inputs), training=True).numpy()
+
+
+def test_batch_normalization_leaves_padding_out() -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    normalized = in_one_batch(keras.layers.BatchNormalization(), rows, [1.0, 1, 1, 0])
+    expected = (rows - rows[:3].mean(axis=0)) / np.sqrt(rows[:3].var(axis=0) + 1e-3)
+    np.testing.assert_allclose(normalized, expected, rtol=1e-4, atol=1e-5)
+
+
+def half(layer: int, draw: int, numbers: int) -> tf.Tensor:
+    """The first half of each row of two small, the other large."""
+    row = tf.repeat(tf.constant([0, 2**63], tf.uint64), numbers // 2)
+    return tf.stack([row, row])
+
+
+def test_dropout_keeps_where_what_is_drawn_is_large() -> None:
+    ones = np.ones((2, 6), np.float32)
+    kept = in_one_batch(keras.layers.Dropout(0.25), ones, [1.0, 1], half)
+    np.testing.assert_allclose(kept, [[0, 0, 0, 4 / 3, 4 / 3, 4 / 3]] * 2, rtol=1e-6)
+
+
+def test_noise_is_what_the_drawn_fraction_is_a_quantile_of() -> None:
+    noise = in_one_batch(keras.layers.GaussianNoise(1.0), np.zeros((2, 6), np.float32), [1.0, 1], half)
+    assert (noise[:, :3] < -5).all()  # of 2⁻²⁴
+    np.testing.assert_allclose(noise[:, 3:], 0, atol=1e-5)
+
+
+def test_each_random_layer_has_a_number_and_each_draw_of_it() -> None:
+    asked = []
+
+    def bits(layer: int, draw: int, numbers: int) -> tf.Tensor:
+        asked.append((layer, draw, numbers))
+        return tf.zeros([2, numbers], tf.uint64)
+
+    twice = keras.layers.Dropout(0.5)
+    pixels = keras.Input((4,))
+    model = keras.Model(pixels, twice(keras.layers.GaussianNoise(0.5)(keras.layers.Dense(3)(twice(pixels)))))
+    assert len(seed_generators(model)) == 2
+    with as_one_batch(model, tf.ones(2), bits):
+        model(tf.ones([2, 4]), training=True)
+    by_layer = sorted(asked)
+    assert by_layer == [(0, 1, 4), (0, 2, 3), (1, 1, 3)]
+
+
+def test_layers_are_called_the_same_in_any_process() -> None:
+    keras.layers.Dense(1)
+    with fresh_names():
+        assert [keras.layers.Dense(1).name, keras.layers.Dense(1).name] == ["dense", "dense_1"]
+    with fresh_names():
+        assert keras.layers.Dense(1).name == "dense"
+    outside = keras.layers.Dense(1).name
+    assert outside != "dense"

@@ -173,4 +173,4 @@ def _page(found: Comparison) -> Page:
 
 def _what(of: Contender) -> str:
     config = of.side.config
-    return f"{config.model.name} on {config.data.source}, seed {config.seed}, {of.summary.get('steps') or 0:,} steps"
+    return f"{config.model} on {config.data.source}, seed {config.seed}, {of.summary.get('steps') or 0:,} steps"

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.comparison.sides import Side
-from harness.models.build import build
-from harness.models.export import load
+from harness.models.build import builder, trained
 from harness.report.subject import Subject, of_model
 from harness.training import checkpoint as checkpoints
 from harness.training.checkpoint import Checkpoint
@@ -27,11 +26,11 @@ def enter(side: Side) -> Contender:
         DataError: a label is none of the model's classes.
     """
     if side.checkpoint is None:
-        model, summary = load(side.run.model_file), side.run.read_summary()
+        model, summary = trained(side.run), side.run.read_summary()
     else:
         checkpoint = checkpoints.load(side.checkpoint)
         config = side.config
-        model = build(config.model.name, side.data.image_shape, side.data.classes, config.seed)
+        model = builder(config, side.data.image_shape, side.data.classes, "float32")()
         checkpoints.assign_result(checkpoint, model)
         summary = _summary(checkpoint, config.train.global_batch)
     return Contender(side, of_model(side.name, model, side.data), summary)

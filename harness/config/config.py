@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field
 
+from harness.config.callback import CallbackSection
 from harness.config.checkpoint import CheckpointSection
 from harness.config.cluster import ClusterSection
 from harness.config.data import DataSection
@@ -42,6 +43,8 @@ class Config(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     tensorboard: TensorBoardSection = TensorBoardSection()
     insight: InsightSection = InsightSection()
+    callbacks: list[CallbackSection] = Field(default=[])
+    """What of your own is called between steps."""
 
     def identity(self) -> dict[str, Any]:
         """What decides the trained weights, as flat `section.key` → value: a resumed run must not change it.
@@ -54,6 +57,9 @@ class Config(Section):
             section: whole[section] for section in ("seed", "data", "model", "optimizer", "schedule")
         }
         del kept["data"]["placement"]
+        for key in ("file", "freeze"):  # as above runs from before there was such a key can be resumed
+            if not kept["model"][key]:
+                del kept["model"][key]
         if not self.data.stratify:  # so that runs from before there was a choice can be resumed
             del kept["data"]["stratify"]
         free = {"micro_batch", "jit", "deterministic", "tf32", "on_nonfinite", "target", "max_seconds"}

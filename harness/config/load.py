@@ -160,12 +160,13 @@ def _read(assignment: str) -> tuple[list[str], Any]:
 def _forget_keys_of_another_name(tree: dict[str, Any], key: list[str], value: Any, config: type[Config]) -> None:
     """Where `key` gives a section another name, and the name decides which keys it has, drop those of the old name:
     Adam's learning rate is not SGD's."""
-    if key[-1] != "name" or len(_models(key[:-1], config)) < 2:
+    sections = _models(key[:-1], config)
+    if key[-1] not in ("name", "file") or not (len(sections) > 1 or sections[0].model_config.get("extra") == "allow"):
         return
     section: Any = tree
     for part in key[:-1]:
         section = section.get(part) if isinstance(section, dict) else None
-    if isinstance(section, dict) and section.get("name", value) != value:
+    if isinstance(section, dict) and section.get(key[-1], None if key[-1] == "file" else value) != value:
         section.clear()
 
 

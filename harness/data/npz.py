@@ -2,7 +2,8 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,25 @@ def content_sha256(file: zipfile.ZipFile, names: Iterable[str]) -> str:
     arrays are. It is the same whether they are compressed or not, and tells apart what differs by accident; it is no
     proof against forgery.
     """
+    infos = {name: file.getinfo(f"{name}.npy") for name in names}
+    return _sha256({name: (info.file_size, info.CRC) for name, info in infos.items()})
+
+
+def arrays_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """What stands for the content of arrays of numbers that are in no file; in one, `content_sha256` has another."""
+    contents = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return _sha256(
+        {
+            f"{name} {array.dtype} {array.shape}": (array.nbytes, zlib.crc32(array.tobytes()))
+            for name, array in contents.items()
+        }
+    )
+
+
+def _sha256(contents: Mapping[str, tuple[int, int]]) -> str:
+    """Over the length and CRC-32 by name."""
     digest = hashlib.sha256()
-    for name in sorted(names):
-        stored = file.getinfo(f"{name}.npy")
-        digest.update(f"{name} {stored.file_size} {stored.CRC:08x}\n".encode())
+    for name in sorted(contents):
+        length, crc = contents[name]
+        digest.update(f"{name} {length} {crc:08x}\n".encode())
     return digest.hexdigest()

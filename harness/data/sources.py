@@ -1,7 +1,7 @@
 """A data set's name or path → arrays."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config.data import NAMES
-from harness.data.npz import read_arrays
+from harness.data.npz import arrays_sha256, read_arrays
 from harness.errors import DataError
+from harness.imports import load_object, reason
 
 _MOST_CLASSES = 100_000
 _FEW_CLASSES, _MOST_UNUSED = 1000, 10
@@ -75,14 +76,23 @@ class DataSet:
 
 def load(source: str) -> DataSet:
     """The data set of that name, or of the .npz file at that path (Keras's own layout: x_train, y_train, x_test,
-    y_test; images uint8, (n, height, width) or with channels). Raises DataError where it can't be used."""
+    y_test; images uint8, (n, height, width) or with channels), or what the function of that import path returns: a
+    mapping of such arrays, or ((x_train, y_train), (x_test, y_test)). Raises DataError where it can't be used."""
     if source in NAMES:
         path = Path(str(resources.files("harness.data") / f"{source}.npz"))
     elif "/" in source or os.path.isfile(source):
         path = Path(source)
+    elif ":" in source:
+        return _of_arrays(source, *_called(source))
     else:
-        raise DataError(f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file")
-    arrays, sha256 = read_arrays(path, _ARRAYS, f"data.source: {source}")
+        raise DataError(
+            f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file, nor "
+            "an import path such as my_package.data:function"
+        )
+    return _of_arrays(source, *read_arrays(path, _ARRAYS, f"data.source: {source}"))
+
+
+def _of_arrays(source: str, arrays: Sequence[NDArray[Any]], sha256: str) -> DataSet:
     x_train, y_train, x_test, y_test = arrays
     _check(source, x_train, y_train)
     _check(source, x_test, y_test)
@@ -92,6 +102,34 @@ def load(source: str) -> DataSet:
     return DataSet(
         _with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32), sha256
     )
+
+
+def _called(source: str) -> tuple[list[NDArray[Any]], str]:
+    """The arrays that a function of the user's own returns, and their digest."""
+    given = load_object(source, "data.source")
+    if callable(given):
+        try:
+            given = given()
+        except Exception as error:
+            raise DataError(f"data.source: {source} fails: {reason(error)}") from error
+    try:
+        (x_train, y_train), (x_test, y_test) = (
+            ((given["x_train"], given["y_train"]), (given["x_test"], given["y_test"]))
+            if isinstance(given, Mapping)
+            else given
+        )
+        arrays = [np.asarray(array) for array in (x_train, y_train, x_test, y_test)]
+    except (KeyError, TypeError, ValueError):
+        raise DataError(
+            f"data.source: {source} must give {{{', '.join(_ARRAYS)}}} or ((x_train, y_train), (x_test, y_test)), "
+            f"not {type(given).__name__}"
+        ) from None
+    if any(array.dtype.hasobject for array in arrays):
+        raise DataError(f"data.source: {source} must give arrays of numbers, not of Python objects")
+    for index in (1, 3):
+        if arrays[index].ndim == 2 and arrays[index].shape[1] == 1:  # as keras.datasets.cifar10 has its labels
+            arrays[index] = arrays[index][:, 0]
+    return arrays, arrays_sha256(dict(zip(_ARRAYS, arrays, strict=True)))
 
 
 def check_rows(rows: Sequence[int], count: int) -> None:

@@ -1,74 +1,154 @@
-"""A model's name → a Functional Keras model from raw pixels to logits."""
+"""The `model:` section → what builds that model: from raw pixels to logits, the same at each call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 
 import keras
-import numpy as np
 
 from harness.config import Config
-from harness.errors import DataError
+from harness.errors import ConfigError, HarnessError
+from harness.imports import load_object, reason
+from harness.keras_internals import fresh_names, graph_layers
+from harness.models import cnn
+from harness.models.applications import is_application, of_pixels
+from harness.models.export import load
+from harness.models.logits import as_functional, ending, pixels_to_logits, takes
+from harness.run_dir import RunDir
 
-NAMES = ("cnn", "cnn_two_pools")
-
-# Below these sides nothing is left behind the last convolution or pooling.
-_SMALLEST_SIDE = {"cnn": 22, "cnn_two_pools": 18}
-
-
-def check_image_shape(name: str, image_shape: tuple[int, int, int]) -> None:
-    """Raise DataError where images of that height, width and channels are too small for the model."""
-    height, width, _ = image_shape
-    smallest = _SMALLEST_SIDE[name]
-    if min(height, width) < smallest:
-        raise DataError(
-            f"images of {height}×{width} pixels are too small for the model {name}: at least {smallest}×{smallest}"
-        )
+_MOST_NAMED = 8
 
 
 def builder(
     config: Config, image_shape: tuple[int, int, int], classes: int, dtype: str | None = None
 ) -> Callable[[], keras.Model]:
-    """What builds the config's model for such images, with the same weights at each call; `dtype` replaces
-    `train.precision`."""
-    return partial(build, config.model.name, image_shape, classes, config.seed, dtype or config.train.precision)
-
-
-def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int, dtype: str = "float32") -> keras.Model:
-    """The CNN with its last pooling (`cnn`) or without (`cnn_two_pools`).
+    """What builds the config's model for such images, with the same weights and names at each call.
 
     Args:
-        name: one of NAMES.
+        config: whose model, seed and precision are taken.
         image_shape: height, width, channels.
         classes: how many logits.
-        seed: decides the initial weights, together with nothing else.
-        dtype: of weights and computation, float32 or float64; with bfloat16 or float16 the hidden layers compute in
-            that, while all weights, the scaled pixels and the logits are float32.
+        dtype: instead of `train.precision`.
 
-    Returns:
-        A model from pixels (n, height, width, channels), 0 to 255, to logits (n, classes).
+    What it gives is a Functional model from pixels (n, height, width, channels), 0 to 255, to logits (n, classes). It
+    raises ConfigError where that can't be had, DataError where the images are too small.
     """
-    hidden, outer = (f"mixed_{dtype}", "float32") if dtype in ("bfloat16", "float16") else (dtype, dtype)
-    weight_seeds = iter(np.random.SeedSequence(seed).generate_state(5))
+    return partial(_build, config, image_shape, classes, dtype or config.train.precision)
 
-    def initial() -> keras.initializers.Initializer:
-        return keras.initializers.GlorotUniform(seed=int(next(weight_seeds)))
 
-    def conv(filters: int, number: int) -> keras.layers.Layer:
-        return keras.layers.Conv2D(
-            filters, 3, activation="relu", kernel_initializer=initial(), dtype=hidden, name=f"conv_{number}"
-        )
+def trained(run: RunDir) -> keras.Model:
+    """The exported model of a run. Raises RunError where it can't be loaded."""
+    name = run.read_config().model.name
+    if name is not None and ":" in name:
+        with suppress(ConfigError):  # for what its module registers with Keras, which few models need
+            load_object(name, "model.name")
+    return load(run.model_file)
 
-    def pool(number: int) -> keras.layers.Layer:
-        return keras.layers.MaxPooling2D(2, dtype=hidden, name=f"pool_{number}")
 
-    pixels = keras.Input(image_shape, dtype=outer, name="pixels")
-    x = keras.layers.Rescaling(1 / 255, dtype=outer, name="scale")(pixels)
-    x = pool(1)(conv(32, 1)(x))
-    x = pool(2)(conv(64, 2)(x))
-    x = conv(64, 3)(x)
-    if name == "cnn":
-        x = pool(3)(x)
-    x = keras.layers.Flatten(dtype=hidden, name="flatten")(x)
-    x = keras.layers.Dense(64, activation="relu", kernel_initializer=initial(), dtype=hidden, name="dense")(x)
-    logits = keras.layers.Dense(classes, kernel_initializer=initial(), dtype=outer, name="logits")(x)
-    return keras.Model(pixels, logits, name=name)
+def _build(config: Config, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
+    section = config.model
+    if section.file is not None:
+        model = _of_file(section.file, image_shape, classes, dtype)
+    elif section.is_own:
+        model = _own(config, image_shape, classes, dtype)
+    else:
+        assert section.name is not None
+        cnn.check_image_shape(section.name, image_shape)
+        model = cnn.build(section.name, image_shape, classes, config.seed, dtype)
+    _freeze(model, section.freeze)
+    return model
+
+
+def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
+    path = config.model.name
+    assert path is not None
+    function = load_object(path, "model.name")
+    if is_application(path):
+        function = partial(of_pixels, function)
+    with _seeded(config.seed), _policy(f"mixed_{dtype}" if dtype in ("bfloat16", "float16") else dtype):
+        try:
+            model = function(image_shape, classes, **config.model.arguments)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"model.name: {path}{image_shape, classes} fails: {reason(error)}") from error
+        wanted = f"it must return a keras.Model from images {image_shape} to logits ({classes},)"
+        if not isinstance(model, keras.Model):
+            raise ConfigError(f"model.name: {path} returned {type(model).__name__}: {wanted}")
+        model = as_functional(model, image_shape)
+    if len(model.inputs) != 1 or not takes(model, image_shape):
+        taken = ", ".join(str(tensor.shape[1:]) for tensor in model.inputs)
+        raise ConfigError(f"model.name: {path} returned a model of inputs {taken}: {wanted}")
+    _check(model, f"model.name: {path} returned a model", classes)
+    if (last := ending(model.outputs[0]._keras_history.operation)) is not None:
+        raise ConfigError(f"model.name: {path} returned a model that ends in a {last}: {wanted}, before any {last}")
+    return model
+
+
+def _of_file(file: str, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
+    if dtype not in ("float32", "float64"):
+        raise ConfigError(f"train.precision: {dtype}, but a model of model.file goes on in float32: set it to float32")
+    with fresh_names():
+        model = pixels_to_logits(load(Path(file)), image_shape)
+    _check(model, f"model.file: {file} is a model", classes)
+    return model
+
+
+def _check(model: keras.Model, what: str, classes: int) -> None:
+    """Raise ConfigError, which begins with `what`, where a model can't be trained on so many classes."""
+    given = [tuple(tensor.shape[1:]) for tensor in model.outputs]
+    if given != [(classes,)]:
+        raise ConfigError(f"{what} of outputs {', '.join(map(str, given))}: it must be one of logits ({classes},)")
+    kinds = sorted({variable.dtype for variable in model.trainable_variables})
+    if len(kinds) != 1:
+        raise ConfigError(f"{what} with weights in {' and '.join(kinds) or 'nothing'}: they must all be in one dtype")
+    paths = [variable.path for variable in model.variables]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{what} with two variables called {twice}: give its layers names of their own")
+
+
+def _freeze(model: keras.Model, patterns: Sequence[str]) -> None:
+    """Let the layers whose names match stay as they are. Raises ConfigError where none does, or nothing is left."""
+    layers = graph_layers(model)
+    for pattern in patterns:
+        matching = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
+        if not matching:
+            names = [layer.name for layer in layers if layer.weights]
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            raise ConfigError(
+                f"model.freeze: no layer is called {pattern}: there are {', '.join(names[:_MOST_NAMED])}{more}"
+            )
+        for layer in matching:
+            layer.trainable = False
+    if not model.trainable_variables:
+        raise ConfigError(f"model.freeze: {', '.join(patterns)} leave nothing to train")
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """What Keras draws and how it calls layers depend on the seed alone; the process's own random states are kept."""
+    import random
+
+    import numpy as np
+
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with fresh_names():
+        keras.utils.set_random_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -40,4 +40,4 @@ def load(path: Path) -> keras.Model:
 
 def logits_of(exported: keras.Model) -> keras.Model:
     """The part of an exported model before its softmax."""
-    return keras.Model([exported.input], exported.get_layer("logits").output, name=exported.name)
+    return keras.Model([exported.input], exported.get_layer("probabilities").input, name=exported.name)

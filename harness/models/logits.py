@@ -64,7 +64,7 @@ def pixels_to_logits(
     Raises:
         RunError: the model is no classifier of such images, a weight is not finite, or the copy says something else.
     """
-    model = _functional(model, image_shape)
+    model = as_functional(model, image_shape)
     _check(model, image_shape)
     pixels = keras.Input(image_shape, name="pixels")
     if (low, high) == (0.0, 255.0):
@@ -74,8 +74,8 @@ def pixels_to_logits(
 
     flat = flattened(model)
     last = flat.outputs[0]._keras_history.operation
-    ending = _ending(last)
-    ends_alone = ending is not None and (isinstance(last, Activation) or not hasattr(last, "activation"))
+    end = ending(last)
+    ends_alone = end is not None and (isinstance(last, Activation) or not hasattr(last, "activation"))
 
     def copy_of(layer: keras.Operation) -> keras.Operation:
         if isinstance(layer, keras.Model):
@@ -83,7 +83,7 @@ def pixels_to_logits(
         settings = layer.get_config()
         if isinstance(layer, keras.layers.Layer):
             settings["dtype"] = "float32"
-        if layer is last and ending and not ends_alone:
+        if layer is last and end and not ends_alone:
             settings["activation"] = "linear"
         return type(layer).from_config(settings)
 
@@ -96,11 +96,11 @@ def pixels_to_logits(
     if outputs.shape[1] == 1:
         halves = [keras.layers.Rescaling(half, name=name)(outputs) for half, name in _HALVES.items()]
         outputs = keras.layers.Concatenate(name="two_logits")(halves)
-    elif ending == "sigmoid":
+    elif end == "sigmoid":
         outputs = IndependentLogits(name="independent_logits")(outputs)
     logits = keras.Model(copy.inputs[0], outputs, name=model.name)
     if _is_whole(flat):  # half precision says something else anyway, and through a softmax anything
-        _compare(logits, model, lambda images: images * (high - low) / 255 + low, ending)
+        _compare(logits, model, lambda images: images * (high - low) / 255 + low, end)
     return logits
 
 
@@ -116,7 +116,7 @@ def _is_whole(model: keras.Model) -> bool:
     return all(layer.compute_dtype in ("float32", "float64") for layer in model.layers if layer.weights)
 
 
-def _functional(model: keras.Model, image_shape: tuple[int, int, int]) -> keras.Model:
+def as_functional(model: keras.Model, image_shape: tuple[int, int, int]) -> keras.Model:
     """The model; a subclass of keras.Model as the one layer of a Functional model."""
     if is_graph(model):
         return model
@@ -128,7 +128,7 @@ def _functional(model: keras.Model, image_shape: tuple[int, int, int]) -> keras.
         raise RunError(f"the model {model.name} can't be called on images of shape {image_shape}: {reason}") from None
 
 
-def _ending(last: keras.Operation) -> Literal["softmax", "sigmoid"] | None:
+def ending(last: keras.Operation) -> Literal["softmax", "sigmoid"] | None:
     """What makes probabilities of logits at a model's end: a layer, a layer's activation or an operation of keras.ops,
     whose class isn't public."""
     activation = getattr(last, "activation", None)
@@ -155,7 +155,7 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
         raise RunError(f"the model {model.name} takes images of shape {taken}, not {image_shape}")
     if len(given) != 1 or given[0] is None:
         raise RunError(f"the model {model.name} gives outputs of shape {given}: it must give (classes,)")
-    if given[0] == 1 and _ending(model.outputs[0]._keras_history.operation) == "softmax":
+    if given[0] == 1 and ending(model.outputs[0]._keras_history.operation) == "softmax":
         raise RunError(
             f"the model {model.name} gives a softmax of one class, which always is 1: it must give 2 classes at least"
         )
@@ -164,12 +164,12 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
             raise RunError(f"the model {model.name} has weights that are not finite, in {weight.path}: train it anew")
 
 
-def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any], ending: str | None) -> None:
+def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any], end: str | None) -> None:
     """Hold the copy against the model; `taken` makes what the model takes of pixels."""
     noise = np.random.default_rng(0).uniform(0, 255, (_TRIED, *logits.input_shape[1:])).astype(np.float32)
     expected = np.asarray(model.predict_on_batch(taken(noise)), np.float32)
     says = keras.ops.convert_to_numpy(logits(noise, training=False))
-    if ending:
+    if end:
         says = probabilities(logits, says)
     elif expected.shape[1] == 1:
         says = 2 * says

@@ -5,20 +5,30 @@ import keras
 from harness.errors import ConfigError
 from harness.keras_internals import draws_at_random, graph_layers
 
+_BY_EXAMPLE = (
+    keras.layers.Dropout,  # SpatialDropout is one too
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.AlphaDropout,
+)
+"""Layers that draw something for each example, which is made a function of its place in the stream of examples."""
+
 
 def check_replicable(model: keras.Model, replicas: int) -> None:
     """Raise ConfigError where a layer of `model`, however deep inside, would make several replicas differ from one."""
     if replicas == 1:
         return
     for layer in graph_layers(model):
-        if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized:
+        if layer.activity_regularizer is not None:
             raise ConfigError(
-                f"model: batch statistics of layer {layer.name} are kept per replica: build it with synchronized=True, "
-                "or train on one replica"
+                f"model: the activity regularizer of layer {layer.name} sums over the examples of a replica, so "
+                f"{replicas} replicas would differ from one: leave it out, or train on one replica"
             )
-        # As all of Keras's layers that draw: what they draw from is a variable, which every replica has alike.
-        if draws_at_random(layer):
+        if not draws_at_random(layer):
+            continue
+        shape = getattr(layer, "noise_shape", None)
+        if not isinstance(layer, _BY_EXAMPLE) or (shape is not None and shape[0] is not None):
             raise ConfigError(
-                f"model: {replicas} replicas would draw the same masks in layer {layer.name}, and so differ from one: "
-                "leave it out, or train on one replica"
+                f"model: {replicas} replicas would draw other numbers in layer {layer.name} than one: leave it out, or "
+                "train on one replica"
             )

@@ -15,6 +15,7 @@ from harness.data import sources
 from harness.data.npz import opened
 from harness.data.sources import DataSet, Split, check_rows
 from harness.errors import DataError, RunError
+from harness.models.build import trained
 from harness.models.export import load
 from harness.models.logits import pixels_to_logits, probabilities
 from harness.run_dir import RunDir
@@ -62,7 +63,7 @@ def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = 
     if change := run.change_of_data(data.sha256):
         warn(change)
     check_rows(rows, len(data.y_test))
-    subject = of_model(run.path.resolve().name, load(run.with_model().model_file), data)
+    subject = of_model(run.path.resolve().name, trained(run.with_model()), data)
     return replace(subject, train=data.splits(config.validation, config.stratify)[0])
 
 

@@ -1,6 +1,7 @@
 """When things happen: durations of the config turned, once, into steps."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -35,12 +36,15 @@ class Events:
     checkpoint_seconds: float | None
     histograms: Every | None
     maps: Every | None
+    callbacks: tuple[Every, ...]
+    """One for each of the config's callbacks."""
     noise_scale: int | None
     """Between how many steps one is measured for the noise scale. Chunks are never cut for it."""
 
     @classmethod
-    def of(cls, config: Config, epoch_examples: int) -> "Events":
-        """The events of `config` over a training set of `epoch_examples` rows."""
+    def of(cls, config: Config, epoch_examples: int, callbacks: Sequence[Duration] = ()) -> "Events":
+        """The events of `config` over a training set of `epoch_examples` rows; `callbacks` is how often each of the
+        config's is called."""
         global_batch = config.train.global_batch
 
         def steps(length: Duration) -> int:
@@ -65,12 +69,13 @@ class Events:
             checkpoint_seconds=config.checkpoint.every.seconds if by_time else None,
             histograms=every(histograms) if histograms else None,
             maps=every(config.insight.every) if config.insight.every else None,
+            callbacks=tuple(map(every, callbacks)),
             noise_scale=steps(noise_scale) if noise_scale else None,
         )
 
     def next_after(self, step: int) -> int:
         """The next step behind `step` at which Python has something to do."""
-        pending = [self.evaluate, self.checkpoint, self.histograms, self.maps]
+        pending = [self.evaluate, self.checkpoint, self.histograms, self.maps, *self.callbacks]
         return min(self.total_steps, *(event.next_after(step) for event in pending if event))
 
     def evaluates(self, step: int) -> bool:
@@ -85,6 +90,9 @@ class Events:
 
     def writes_maps(self, step: int) -> bool:
         return bool(self.maps and self.maps.includes(step))
+
+    def calls_back(self, step: int) -> bool:
+        return any(event.includes(step) for event in self.callbacks)
 
     def measures_noise(self, step: int) -> bool:
         """Whether `step` (1-based) is measured for the noise scale: those behind K, 2K, … updates, never the first."""

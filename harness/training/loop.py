@@ -21,6 +21,8 @@ def train(session: Session) -> int:
             session.write_maps()
         if events.evaluates(session.step):
             session.evaluate()
+        if events.calls_back(session.step):
+            session.call_back()
         signal = session.agree()
         if events.saves(session.step) or session.save_is_due() or session.is_over() or signal:
             session.save()

@@ -6,7 +6,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from harness.terminal import Terminal
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
-from harness.training.writers import Row, Writer
+from harness.training.writers import CALLBACK, Row, Writer
 
 _SECONDS_BETWEEN_LINES = 10
 _WIDE = 110
@@ -35,7 +35,7 @@ class ProgressLines(Writer):
         self._bar.start()
 
     def write(self, row: Row) -> None:
-        if row["split"] == NOISE_SCALE:  # told at the end, when it is known with its interval
+        if row["split"] in (NOISE_SCALE, CALLBACK):  # the noise scale is told at the end, when its interval is known
             return
         if row["split"] != "train":
             self._terminal.line(

@@ -15,7 +15,7 @@ from harness.cluster.heartbeat import Heartbeat
 from harness.cluster.strategy import Cluster, describe_device
 from harness.config import Config
 from harness.data.sources import Split
-from harness.errors import HarnessError, NonFiniteLoss, RunError, WorkerLost
+from harness.errors import CallbackFailed, HarnessError, NonFiniteLoss, RunError, WorkerLost
 from harness.stop_signals import StopSignals
 from harness.training.checkpoint import Checkpoint, with_packed_moments
 from harness.training.clock import Clock
@@ -71,7 +71,7 @@ class Session:
         self.train_split, self.validation_split, self._test = splits
         self._signals = signals
         self._heartbeat = heartbeat
-        self._failure: OSError | None = None
+        self._failure: OSError | CallbackFailed | None = None
         self.step, self.detour = self._restore(checkpoint)
         if around is not None:
             self.detour = Detour(around.data_step + 1 - self.step, around.restores + 1)
@@ -127,6 +127,13 @@ class Session:
     def test(self) -> None:
         """Evaluate the test set."""
         self._write(step=self.step, split="test", **self._evaluator(self._test))
+
+    def call_back(self) -> None:
+        """Call the user's own callbacks that are due, and write what they give."""
+        with self._failing_later():
+            for row in [row for writer in self.writers for row in writer.called(self.step, self.state)]:
+                for writer in self.writers:
+                    writer.write(row)
 
     def write_histograms(self) -> None:
         with self._failing_later():
@@ -216,7 +223,7 @@ class Session:
         """Keep what one worker fails at until all can end with it: the others would wait for it in a collective."""
         try:
             yield
-        except OSError as error:
+        except (OSError, CallbackFailed) as error:
             self._failure = self._failure or error
 
     def _fail_together(self, failed: Any) -> None:

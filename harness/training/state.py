@@ -68,7 +68,7 @@ class State:
             self.packing.pack([variable.value for variable in self.model.trainable_variables]),
             _values(self.model.non_trainable_variables),
             _values(self.optimizer.variables),
-            [] if self.average is None else [self.packing.pack(_values(self.average.trainable_variables))],
+            [] if self.average is None else self._average_values(self.average),
             _values(self._loss_scale),
         )
 
@@ -84,17 +84,28 @@ class State:
         assign(self.optimizer.variables, values.slots)
         assign(self._loss_scale, values.loss_scale)
         if self.average is not None:
-            assign(self.average.trainable_variables, strategy.run(self.packing.unpack, args=tuple(values.average)))
-            assign(self.average.non_trainable_variables, values.other)
+            weights, *rest = values.average
+            assign(self.average.trainable_variables, strategy.run(self.packing.unpack, args=(weights,)))
+            averaged = iter(rest)
+            for variable, live in zip(self.average.non_trainable_variables, values.other, strict=True):
+                assign([variable], [next(averaged) if _is_float(variable) else live])
+
+    def _average_values(self, average: keras.Model) -> list[tf.Tensor]:
+        other = [variable for variable in average.non_trainable_variables if _is_float(variable)]
+        return [self.packing.pack(_values(average.trainable_variables)), *_values(other)]
 
 
 def weights_sha256(model: keras.Model) -> str:
-    """SHA-256, in hex, over the trainable weights' bytes in order."""
+    """SHA-256, in hex, over the bytes of the trainable weights, and of moving statistics behind them, in order."""
     digest = hashlib.sha256()
-    for weight in model.trainable_variables:
+    for weight in [*model.trainable_variables, *filter(_is_float, model.non_trainable_variables)]:
         digest.update(weight.numpy().tobytes())
     return digest.hexdigest()
 
 
 def _values(variables: list[keras.Variable]) -> list[tf.Tensor]:
     return [tf.identity(variable.value) for variable in variables]
+
+
+def _is_float(variable: keras.Variable) -> bool:
+    return tf.as_dtype(variable.dtype).is_floating  # type: ignore[no-any-return]

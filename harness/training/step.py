@@ -18,12 +18,16 @@ import tensorflow as tf
 
 from harness.config.train import TrainSection
 from harness.data.pipeline import Batch
-from harness.keras_internals import strided_max_pooling
+from harness.data.random import bits
+from harness.keras_internals import as_one_batch, strided_max_pooling
 from harness.training import loss_scale
 from harness.training.gradient_norms import GradientNorms
 from harness.training.optimizer import clip
 from harness.training.packing import Packing
-from harness.training.values import Progress, Values
+from harness.training.values import Progress, Values, floats
+
+_FIRST_STREAM, _STREAMS_A_LAYER = 1000, 1000
+"""Of the run's random numbers, those that layers draw."""
 
 SUMS = 2
 """Σ loss and Σ correct, which ride behind the gradient."""
@@ -49,6 +53,7 @@ def gradients(
     global_batch: int,
     smoothing: float = 0.0,
     scale: tf.Tensor | None = None,
+    seed: int = 0,
 ) -> tuple[list[tf.Tensor], tf.Tensor, list[tf.Tensor]]:
     """The batch's share of the gradient of the mean loss over `global_batch` examples, and what goes with it.
 
@@ -56,12 +61,18 @@ def gradients(
         model: for its layers alone; its variables are neither read nor changed.
         weights, other: values of its trainable and its other variables.
         scale: by which the loss is multiplied on the way to the gradient, and the gradient divided in the end.
+        seed: of what random layers draw, together with the examples' positions.
 
     Returns:
         Gradients in the weights' shapes and dtype, [Σ loss, Σ correct] in that dtype, and the new values of `other`.
-        No reduction over replicas. XLA can compile it.
+        No reduction over replicas, but in a BatchNormalization. XLA can compile it, on one replica in any case.
     """
-    with tf.GradientTape() as tape:
+
+    def drawn(layer: int, draw: int, numbers: int) -> tf.Tensor:
+        counter = batch.positions[:, None] * numbers + tf.range(numbers, dtype=tf.int64)
+        return bits(seed, _FIRST_STREAM + _STREAMS_A_LAYER * layer + draw, counter)
+
+    with tf.GradientTape() as tape, as_one_batch(model, batch.weights, drawn):
         tape.watch(weights)
         logits, other, penalties = model.stateless_call(
             weights, other, tf.cast(batch.images, model.inputs[0].dtype), training=True, return_losses=True
@@ -90,6 +101,8 @@ class Step:
     train: TrainSection
     norms: GradientNorms | None
     augment: Callable[[Batch], Batch]
+    seed: int
+    """Of the run."""
     jit: bool
     """Whether XLA compiles it, and max pooling has to be such that XLA has a deterministic gradient of it."""
     has_branches: bool
@@ -131,7 +144,8 @@ class Step:
         def updated() -> Values:
             clipped = grads if self.train.clip_norm is None else clip(grads, norm, self.train.clip_norm)
             (weights,), slots = self.optimizer.stateless_apply(values.slots, [clipped], [values.weights])
-            average = [self._averaged(each, weights, slots[0]) for each in values.average]
+            averaged = [weights, *floats(other)] if values.average else []
+            average = [self._averaged(*pair, slots[0]) for pair in zip(values.average, averaged, strict=True)]
             return values._replace(weights=weights, other=other, slots=slots, average=average)
 
         after = self._after(is_updated, updated, values)
@@ -167,7 +181,7 @@ class Step:
         given = (self.packing.unpack(values.weights), values.other, batch, self.train.global_batch)
         scale = values.loss_scale[0] if values.loss_scale else None
         with strided_max_pooling() if self.jit else nullcontext():
-            grads, sums, other = gradients(self.model, *given, self.train.label_smoothing, scale)
+            grads, sums, other = gradients(self.model, *given, self.train.label_smoothing, scale, self.seed)
         return tf.concat([self.packing.pack(grads), tf.cast(sums, self.packing.dtype)], axis=0), other
 
     def _measured(self, values: Values, grads: tf.Tensor, small: tf.Tensor, is_taken: tf.Tensor) -> tf.Tensor:

@@ -23,7 +23,7 @@ from harness.event_files import file_errors, write_png
 from harness.run_names import RUNS
 from harness.training import noise_scale
 from harness.training.state import State
-from harness.training.writers import Row, Writer
+from harness.training.writers import CALLBACK, Row, Writer
 
 _SUFFIX = re.compile(r"\.from-step-(\d+)\.v2$")
 
@@ -59,11 +59,26 @@ class TensorBoard(Writer):
             with self._file("train").as_default(row["step"]):
                 tf.summary.experimental.write_raw_pb(event.SerializeToString())
             return
+        if row["split"] == CALLBACK:
+            self._write_callback(row)
+            return
         with self._file(row["split"]).as_default(row["step"]):
             for name, value in row.items():
                 if isinstance(value, float):
                     tf.summary.scalar(name, value)
         self._file(row["split"]).flush()
+
+    def _write_callback(self, row: Row) -> None:
+        with self._file("train").as_default(row["step"]):
+            for key in row.keys() - {"step", "split", "name"}:
+                tag, value = f"{row['name']}/{key}", row[key]
+                if isinstance(value, float):
+                    tf.summary.scalar(tag, value)
+                elif isinstance(value, str):
+                    tf.summary.text(tag, value)
+                else:
+                    tf.summary.image(tag, (value if value.ndim == 3 else value[..., None])[None])
+        self._file("train").flush()
 
     @file_errors
     def reached_target(self, step: int) -> None:

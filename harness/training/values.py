@@ -15,9 +15,15 @@ class Values(NamedTuple):
     slots: list[tf.Tensor]
     """The optimizer's variables, the number of updates first."""
     average: list[tf.Tensor]
-    """The moving average of the weights, as one vector, where there is one."""
+    """Where there is one, the moving average of the weights, as one vector, and behind it that of each of `floats` of
+    `other`."""
     loss_scale: list[tf.Tensor]
     """In float16: what the loss is multiplied by, float32, and since how many steps, int64 (see loss_scale.py)."""
+
+
+def floats(other: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Those of a model's other variables that can be averaged: moving statistics, and no states of random layers."""
+    return [value for value in other if value.dtype.is_floating]
 
 
 class Progress(NamedTuple):

@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from harness.training.state import State
 
 Row = dict[str, Any]
 """One line of metrics.jsonl: {"step", "split", "loss", "accuracy", …}, or gradient norms under "noise_scale"."""
+
+
+CALLBACK = "callback"
+"""What rows of the user's own callbacks have for `split`; beside numbers they hold texts, and images as arrays."""
 
 
 class Writer:
@@ -27,6 +32,10 @@ class Writer:
     def maps(self, step: int, model: keras.Model) -> None:
         """Picture what the model of `step` looks at."""
 
+    def called(self, step: int, state: State) -> list[Row]:
+        """Call what is to be called at `step`; gives the rows to write."""
+        return []
+
     def save(self, step: int, state: State, header: dict[str, Any]) -> None:
         """Make the state of `step` safe: a resume begins there or later."""
 
@@ -41,7 +50,8 @@ class MetricsFile(Writer):
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, row: Row) -> None:
-        self._file.write(json.dumps(row) + "\n")
+        lasting = {name: value for name, value in row.items() if not isinstance(value, np.ndarray)}
+        self._file.write(json.dumps(lasting) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from harness.comparison.maps import MapPair, pairs
 from harness.config.insight import InsightSection
 from harness.data import sources
 from harness.errors import UserError
-from harness.models.build import build
+from harness.models.cnn import build
 from harness.report.subject import Subject, of_model
 
 MNIST = sources.load("mnist")

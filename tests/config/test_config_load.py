@@ -34,7 +34,7 @@ def test_the_defaults_are_those_of_the_documentation():
         "name": "run",
         "seed": 0,
         "data": {"source": "mnist", "validation": 5000, "stratify": False, "shift": 0, "placement": "auto"},
-        "model": {"name": "cnn"},
+        "model": {"name": "cnn", "file": None, "freeze": []},
         "cluster": {
             "strategy": "auto",
             "gpus": None,

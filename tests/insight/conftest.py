@@ -4,7 +4,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.data import sources
-from harness.models.build import build
+from harness.models.cnn import build
 
 
 @pytest.fixture(scope="session")

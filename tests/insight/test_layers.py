@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.insight.layers import before_activation, cam_layer, convolution, convolutions, features, image_shape
-from harness.models.build import build
+from harness.models.cnn import build
 
 Tensor = Any
 

@@ -14,7 +14,7 @@ from harness.cluster.strategy import Cluster
 from harness.data import sources
 from harness.data.sources import Split
 from harness.errors import RunError
-from harness.models.build import build
+from harness.models.cnn import build
 from harness.models.export import export, load, logits_of
 from harness.training.evaluate import Evaluator
 

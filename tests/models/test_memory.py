@@ -2,7 +2,7 @@ import math
 
 import keras
 
-from harness.models.build import build
+from harness.models.cnn import build
 from harness.models.memory import estimate_bytes
 
 

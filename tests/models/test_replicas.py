@@ -4,16 +4,21 @@ import keras
 import pytest
 
 from harness.errors import ConfigError
-from harness.models.build import NAMES, build
+from harness.models.cnn import NAMES, build
 from harness.models.replicas import check_replicable
 
 layers = keras.layers
-DRAWING: dict[str, Callable[[], keras.layers.Layer]] = {
+BY_EXAMPLE: dict[str, Callable[[], keras.layers.Layer]] = {
     "Dropout": lambda: layers.Dropout(0.5, name="odd"),
     "SpatialDropout2D": lambda: layers.SpatialDropout2D(0.5, name="odd"),
     "GaussianNoise": lambda: layers.GaussianNoise(0.5, name="odd"),
     "GaussianDropout": lambda: layers.GaussianDropout(0.5, name="odd"),
     "AlphaDropout": lambda: layers.AlphaDropout(0.5, name="odd"),
+    "Dropout of whole channels": lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 3), name="odd"),
+}
+REFUSED: dict[str, Callable[[], keras.layers.Layer]] = {
+    "Dropout, one mask for all": lambda: layers.Dropout(0.5, noise_shape=(1, 8, 8, 3), name="odd"),
+    "ActivityRegularization": lambda: layers.ActivityRegularization(0.5, name="odd"),
     "RandomFlip": lambda: layers.RandomFlip(name="odd"),
     "RandomRotation": lambda: layers.RandomRotation(0.1, name="odd"),
     "RandomTranslation": lambda: layers.RandomTranslation(0.1, 0.1, name="odd"),
@@ -51,33 +56,30 @@ def test_our_models_train_on_any_number_of_replicas(name: str, replicas: int) ->
     check_replicable(build(name, (28, 28, 1), 10, seed=0), replicas)
 
 
-def test_statistics_of_each_replicas_batch_are_refused_on_several() -> None:
-    normalized = model(layers.BatchNormalization(name="norm"))
-    check_replicable(normalized, 1)
-    told = refusal(normalized, 2)
-    assert "batch statistics of layer norm are kept per replica" in told
-    assert "synchronized=True, or train on one replica" in told
+@pytest.mark.parametrize("layer", [layers.BatchNormalization, layers.LayerNormalization])
+def test_normalization_is_that_of_the_whole_batch(layer: Callable[[], keras.layers.Layer]) -> None:
+    check_replicable(model(layer()), 2)
 
 
-def test_statistics_of_the_whole_batch_are_not() -> None:
-    check_replicable(model(layers.BatchNormalization(synchronized=True)), 2)
-    check_replicable(model(layers.LayerNormalization()), 2)
+@pytest.mark.parametrize("kind", BY_EXAMPLE)
+def test_layers_that_draw_for_each_example_train_on_several(kind: str) -> None:
+    check_replicable(model(BY_EXAMPLE[kind]()), 4)
 
 
-@pytest.mark.parametrize("kind", DRAWING)
-def test_layers_that_draw_are_refused_on_several(kind: str) -> None:
-    drawing = model(DRAWING[kind]())
-    check_replicable(drawing, 1)
-    told = refusal(drawing, 4)
-    assert "would draw the same masks in layer odd" in told
+@pytest.mark.parametrize("kind", REFUSED)
+def test_layers_that_would_differ_are_refused_on_several(kind: str) -> None:
+    odd = model(REFUSED[kind]())
+    check_replicable(odd, 1)
+    told = refusal(odd, 4)
+    assert "layer odd" in told
     assert "leave it out, or train on one replica" in told
 
 
 def test_a_dropout_of_nothing_draws_nothing() -> None:
-    check_replicable(model(layers.Dropout(0.0)), 2)
+    check_replicable(model(layers.Dropout(0.0, noise_shape=(1, 8, 8, 3))), 2)
 
 
-@pytest.mark.parametrize("layer", [DRAWING["Dropout"], lambda: layers.BatchNormalization(name="odd")])
+@pytest.mark.parametrize("layer", [lambda: layers.RandomBrightness(0.1, name="odd")])
 def test_layers_deep_inside_are_found(layer: Callable[[], keras.layers.Layer]) -> None:
     deep = model(nested(layer()))
     check_replicable(deep, 1)

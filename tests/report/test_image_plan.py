@@ -1,7 +1,7 @@
 import keras
 
 from harness.insight.saliency import METHODS
-from harness.models.build import build
+from harness.models.cnn import build
 from harness.report.image_plan import images_a_kind
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from harness.cluster.strategy import Cluster
 from harness.data import sources
 from harness.data.sources import Split
-from harness.models.build import build
+from harness.models.cnn import build
 from harness.training.evaluate import Evaluator
 
 

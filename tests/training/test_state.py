@@ -57,14 +57,14 @@ def test_the_average_begins_at_the_initial_weights(begin: Begin, small_training:
 
 
 def test_a_model_whose_replicas_would_differ_is_refused(begin: Begin, small_training: SmallTraining) -> None:
-    def with_dropout() -> keras.Model:
+    def flipping() -> keras.Model:
         pixels = keras.Input((28, 28, 1))
-        flat = keras.layers.Flatten()(pixels)
-        return keras.Model(pixels, keras.layers.Dense(10)(keras.layers.Dropout(0.5, name="half")(flat)))
+        flat = keras.layers.Flatten()(keras.layers.RandomFlip(name="half")(pixels))
+        return keras.Model(pixels, keras.layers.Dense(10)(flat))
 
-    begin(small_training(), 1, with_dropout)
+    begin(small_training(), 1, flipping)
     with pytest.raises(ConfigError, match="layer half"):
-        begin(small_training(), 2, with_dropout)
+        begin(small_training(), 2, flipping)
 
 
 def test_the_digest_is_that_of_the_weights_in_order(begin: Begin, small_training: SmallTraining) -> None:

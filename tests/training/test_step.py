@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from harness.cluster.batch import BatchPlan
 from harness.data.pipeline import Batch
 from harness.data.sources import Split
-from harness.models.build import build
+from harness.models.cnn import build
 from harness.training.step import gradients, is_correct, losses
 
 

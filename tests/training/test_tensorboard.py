@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from harness.config import dump, resolve
 from harness.data.sources import Split
-from harness.models.build import build
+from harness.models.cnn import build
 from harness.training.tensorboard import TensorBoard, rewind, summary_text
 
 

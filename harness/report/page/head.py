@@ -26,7 +26,7 @@ def head_of_run(name: str, config: Config, summary: dict[str, Any], parameters: 
         parameters: of the model.
         accuracy: on the test images, 0 to 1.
     """
-    data, model = Path(config.data.source).name, config.model.name
+    data, model = Path(config.data.source).name, str(config.model)
     finished = summary.get("finished")
     facts = [
         ("data set", data),

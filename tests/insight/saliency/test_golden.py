@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.insight.saliency import METHODS
-from harness.models.build import build
+from harness.models.cnn import build
 
 GOLDEN = {
     "gradient": [1.021e-05, 2.194e-06, 8.464e-06, 7.005e-06],

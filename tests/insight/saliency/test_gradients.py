@@ -15,7 +15,7 @@ from harness.insight.saliency.gradients import (
     integrated_gradients,
     smoothgrad,
 )
-from harness.models.build import build
+from harness.models.cnn import build
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.insight.saliency import lrp
 from harness.insight.saliency.lrp import unsupported
-from harness.models.build import build
+from harness.models.cnn import build
 
 
 def model(shape: tuple[int, int, int], *stack: layers.Layer) -> keras.Model:

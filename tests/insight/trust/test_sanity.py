@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.insight.saliency import METHODS, Maps, bound
 from harness.insight.trust.controls import constant, edges
 from harness.insight.trust.sanity import Sanity, cascade, cascade_steps
-from harness.models.build import build
+from harness.models.cnn import build
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,128 @@
+"""A model and data of the user's own, from Python and from a config, through training, resume and pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import harness
+from harness.errors import ConfigError, DataError, UserError
+
+SMALL = {
+    "train.length": "6 steps",
+    "train.global_batch": 16,
+    "data.validation": 20,
+    "schedule.name": "constant",
+    "schedule.warmup": "0 steps",
+    "insight.methods": ["gradient"],
+    "insight.filters": False,
+    "insight.images": 4,
+}
+MODULE = """
+import keras
+import numpy as np
+
+def net(image_shape, classes, units=4):
+    pixels = keras.Input(image_shape)
+    x = keras.layers.Conv2D(units, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(pixels))
+    x = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(x))
+    x = Doubled()(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pixels, keras.layers.Dense(classes)(x))
+
+@keras.saving.register_keras_serializable("own")
+class Doubled(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+def arrays():
+    random = np.random.default_rng(0)
+    train, test = (random.integers(0, 256, (n, 10, 10, 3), dtype=np.uint8) for n in (100, 40))
+    return (train, np.arange(100)[:, None] % 3), (test, np.arange(40)[:, None] % 3)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with a module in it."""
+    (tmp_path / "own_parts_of_test.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_parts_of_a_module_train_are_pictured_evaluated_and_resumed(here: Path, call: Callable[..., Any]) -> None:
+    config = here / "own.yaml"
+    config.write_text("model: {name: own_parts_of_test:net, units: 5}\ndata: {source: own_parts_of_test:arrays}\n")
+    run = harness.train(config, here / "run", quiet=True, **SMALL)
+    assert run is not None
+    assert run.read_config().model.arguments == {"units": 5}
+    assert run.report_file.exists()
+    assert call("evaluate", run.path, "--split", "test").exit_code == 0
+
+    half = harness.train(config, here / "half", quiet=True, only_training=True, **(SMALL | {"train.length": "3 steps"}))
+    assert half is not None
+    told = call("resume", half.path, "--length", "6 steps", "--no-report")
+    assert "exact to the bit" in told.stdout
+    assert half.read_summary()["weights_sha256"] == run.read_summary()["weights_sha256"]
+
+    compared = call("compare", run.path, half.path, "--out", here / "compared")
+    assert compared.exit_code == 0, compared.stderr
+
+
+def lonely(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    pixels = keras.Input(image_shape)
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+    return keras.Model(pixels, keras.layers.Dense(classes)(x))
+
+
+def arrays() -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    return {
+        "x_train": random.integers(0, 256, (100, 10, 10), dtype=np.uint8),
+        "y_train": np.arange(100) % 3,
+        "x_test": random.integers(0, 256, (40, 10, 10), dtype=np.uint8),
+        "y_test": np.arange(40) % 3,
+    }
+
+
+def test_what_no_other_process_finds_trains_in_this_one(here: Path, call: Callable[..., Any]) -> None:
+    given = {"model": lambda shape, classes: lonely(shape, classes), "data": arrays()}
+    run = harness.train("mnist", here / "run", quiet=True, **given, **SMALL)
+    assert run is not None
+    assert run.report_file.exists()
+    told = call("visualize", run.path)
+    assert told.exit_code == 2
+    assert "stood in a script or notebook" in told.stderr
+    longer = SMALL | {"train.length": "9 steps"}
+    again = harness.train("mnist", resume=run.path, quiet=True, with_report=False, **given, **longer)
+    assert again is not None
+    assert again.read_summary()["steps"] == 9
+    changed = {**arrays(), "y_train": np.zeros(100, int)}
+    with pytest.raises(UserError, match="has changed"):
+        harness.train("mnist", resume=run.path, quiet=True, **(given | {"data": changed}), **longer)
+
+
+@pytest.mark.parametrize("model", [3, keras.Sequential([keras.layers.Dense(3)]), "resnet", {"name": "cnn", "deep": 3}])
+def test_what_is_no_model_is_refused(here: Path, model: Any) -> None:
+    with pytest.raises(ConfigError, match="model"):
+        harness.train("mnist", here / "run", model=model, data=arrays(), **SMALL)
+    assert not (here / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (3, "must give"),
+        (lambda: 1 // 0, "ZeroDivisionError"),
+        ({**arrays(), "y_train": ["a"] * 100}, "integers"),
+        ({**arrays(), "y_train": [None] * 100}, "numbers"),
+        ({**arrays(), "x_train": np.zeros((100, 10, 10))}, "uint8"),
+        ({"x_train": 3}, "must give"),
+    ],
+)
+def test_what_is_no_data_is_refused(here: Path, data: Any, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        harness.train("mnist", here / "run", model=lonely, data=data, **SMALL)
+    assert not (here / "run").exists()

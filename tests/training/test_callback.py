@@ -1,0 +1,145 @@
+"""Callbacks of the user's own: when they are called, what of them is kept, and how they fail."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import harness
+from harness.errors import CallbackFailed, ConfigError
+
+SETTINGS = {"train.length": "12 steps", "evaluate.every": "6 steps", "train.global_batch": 16}
+
+
+@pytest.fixture
+def trained(small_config: Path, tmp_path: Path) -> Callable[..., Any]:
+    def train(*callbacks: Any, **settings: Any) -> Any:
+        path = tmp_path / "run"
+        options = {"quiet": True, "only_training": True, "callbacks": callbacks}
+        where = {"resume": path} if path.exists() else {"run_dir": path}
+        return harness.train(small_config, **where, **options, **(SETTINGS | settings))
+
+    return train
+
+
+class Watch(harness.Callback):
+    every = "5 steps"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int, float]] = []
+
+    def __call__(self, step: int, state: Any, rows: Any) -> dict[str, Any]:
+        norm = float(np.linalg.norm(state.model.get_layer("conv_1").kernel))
+        self.seen.append((step, len(rows), norm))
+        picture = np.full((4, 6), step, np.uint8)
+        return {"norm": norm, "steps": np.int64(step), "note": f"after {step}", "picture": picture}
+
+
+def test_is_called_when_due_with_the_model_and_the_rows_so_far(trained: Callable[..., Any]) -> None:
+    watch = Watch()
+    run = trained(watch)
+    rows = run.read_metrics()
+    of_callback = [row for row in rows if row["split"] == "callback"]
+    assert [step for step, _, _ in watch.seen] == [5, 10]
+    assert watch.seen[0][1] == len([row for row in rows if row["step"] <= 5 and row["split"] == "train"])
+    assert len({norm for _, _, norm in watch.seen}) == 2
+    assert of_callback == [
+        {"step": step, "split": "callback", "name": "Watch", "norm": norm, "steps": step, "note": f"after {step}"}
+        for step, _, norm in watch.seen
+    ]
+
+
+def test_numbers_texts_and_images_are_in_tensorboard(trained: Callable[..., Any]) -> None:
+    watch = Watch()
+    events = EventAccumulator(str(trained(watch).tensorboard_dir / "train"))
+    events.Reload()
+    tags = events.Tags()["tensors"]
+    assert {"Watch/norm", "Watch/note", "Watch/picture"} <= set(tags)
+    assert [event.step for event in events.Tensors("Watch/norm")] == [5, 10]
+    values = [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors("Watch/norm")]
+    np.testing.assert_allclose(values, [norm for _, _, norm in watch.seen], rtol=1e-6)
+
+
+def test_a_function_is_a_callback_and_the_config_says_how_often(
+    small_config: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "own_callbacks_of_test.py").write_text(
+        "def count(step, state, rows, start=0):\n    return {'count': start + step}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    entry = {"name": "own_callbacks_of_test:count", "every": "4 steps", "start": 100}
+    run = harness.train(small_config, tmp_path / "run", quiet=True, only_training=True, callbacks=[entry], **SETTINGS)
+    assert run is not None
+    assert [row["count"] for row in run.read_metrics() if row["split"] == "callback"] == [104, 108, 112]
+
+
+def test_a_resume_goes_on_with_the_rows_that_came_before(trained: Callable[..., Any]) -> None:
+    trained(Watch(), **{"checkpoint.every": "6 steps", "schedule.name": "constant", "schedule.warmup": "0 steps"})
+    again = Watch()
+    longer = {"train.length": "17 steps", "schedule.name": "constant", "schedule.warmup": "0 steps"}
+    run = trained(again, **longer)
+    assert [step for step, _, _ in again.seen] == [15]
+    assert again.seen[0][1] > 4
+    assert [row["step"] for row in run.read_metrics() if row["split"] == "callback"] == [5, 10, 15]
+
+
+def failing(step: int, state: Any, rows: Any) -> None:
+    raise ValueError("no luck\ntoday")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (failing, r"callback failing fails at step 12: ValueError: no luck \(test_callback.py:"),
+        (lambda step, state, rows: 3, "returned int"),
+        (lambda step, state, rows: {"a": np.zeros((2, 2))}, "a is float64 of shape"),
+        (lambda step, state, rows: {"a": None}, "a is object"),
+    ],
+)
+def test_what_fails_ends_the_run_and_names_it(
+    trained: Callable[..., Any], tmp_path: Path, given: Any, told: str
+) -> None:
+    def twelfth(step: int, state: Any, rows: Any) -> Any:
+        return given(step, state, rows)
+
+    twelfth.every = "12 steps"  # type: ignore[attr-defined]
+    twelfth.__name__ = getattr(given, "__name__", "given")
+    with pytest.raises(CallbackFailed, match=told) as failure:
+        trained(twelfth)
+    assert "\n" not in str(failure.value)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert "CallbackFailed" in summary["failure"]
+
+
+class Odd(harness.Callback):
+    every = "often"
+
+
+class Needy(harness.Callback):
+    def __init__(self, what: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"name": "nowhere_of_test:x"}, "no module nowhere_of_test"),
+        ({"name": "norms"}, "import path"),
+        (Odd(), "says every = 'often'"),
+        ({"name": "datetime:date", "every": "1 epoch", "width": 3}, "can't be made"),
+        ({"name": "sys:path", "every": "1 epoch"}, "is list"),
+        (3, "is int"),
+    ],
+)
+def test_what_is_no_callback_is_refused_before_anything_is_written(
+    trained: Callable[..., Any], tmp_path: Path, entry: Any, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        trained(entry)
+    assert not (tmp_path / "run").exists()
