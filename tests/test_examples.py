@@ -1,0 +1,101 @@
+"""docs/examples: each runs as its head says, on real MNIST, and no line of the package knows of it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import harness
+from harness.cluster.strategy import connect
+from harness.config import load
+from harness.config.cluster import ClusterSection
+from harness.data import sources
+from harness.data.sources import Split
+from harness.models.build import builder
+from harness.training.compile import compiled_chunk
+from harness.training.events import Events
+from harness.training.state import State
+
+EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+QUICK = {"train.length": "6 steps", "train.global_batch": 16, "model.width": 4, "insight.methods": ["gradient"]}
+
+
+@pytest.fixture(autouse=True)
+def in_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLES)
+
+
+@pytest.fixture(scope="module")
+def after_50_steps() -> Callable[[int, str], State]:
+    """The example's ResNet after 50 steps of SGD on so many logical CPUs."""
+    mnist = sources.load("mnist")
+    rows = Split(mnist.x_train[:1000], mnist.y_train[:1000])
+
+    @cache
+    def train(replicas: int, dtype: str) -> State:
+        settings = ["train.length=50 steps", "train.global_batch=30", "optimizer.learning_rate=0.01", "model.width=4"]
+        config = load("resnet.yaml", settings)
+        cluster, events = connect(ClusterSection(logical_cpus=replicas)), Events.of(config, len(rows))
+        state = State(config, cluster, events, builder(config, (28, 28, 1), 10, dtype))
+        assert compiled_chunk(config, cluster, state, rows, 0, pytest.fail)(50).steps == 50
+        return state
+
+    return train
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_the_resnet_ends_alike_on_any_number_of_replicas(
+    after_50_steps: Callable[[int, str], State], dtype: str, tolerance: float, replicas: int
+) -> None:
+    one, several = (after_50_steps(count, dtype).variables() for count in (1, replicas))
+    for name, variable in several.items():
+        if tf.as_dtype(variable.dtype).is_floating:
+            expected = one[name].numpy()
+            assert variable.dtype == dtype
+            assert np.linalg.norm(variable.numpy() - expected) <= tolerance * np.linalg.norm(expected), name
+
+
+def test_the_resnet_trains_resumes_to_the_bit_is_pictured_and_compared(tmp_path: Path, call: Callable[..., Any]) -> None:
+    whole = harness.train("resnet.yaml", tmp_path / "whole", quiet=True, **QUICK)
+    assert whole is not None
+    assert whole.report_file.exists()
+    constant = {"schedule.name": "constant", "schedule.warmup": "0 steps"}
+    end = harness.train("resnet.yaml", tmp_path / "end", quiet=True, only_training=True, **QUICK, **constant)
+    half = QUICK | constant | {"train.length": "3 steps"}
+    harness.train("resnet.yaml", tmp_path / "half", quiet=True, only_training=True, **half)
+    assert end is not None
+    told = call("resume", tmp_path / "half", "--length", "6 steps", "--no-report")
+    assert told.exit_code == 0, told.stderr
+    resumed = harness.RunDir.open(tmp_path / "half")
+    assert resumed.read_summary()["weights_sha256"] == end.read_summary()["weights_sha256"]
+    compared = call("compare", whole.path, resumed.path, "--out", tmp_path / "compared")
+    assert compared.exit_code == 0, compared.stderr
+
+
+def test_the_callbacks_write_numbers_and_a_picture(tmp_path: Path) -> None:
+    sys.path.append(str(EXAMPLES))
+    try:
+        from callback import Norms, first_kernels
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    settings = {"train.length": "2 steps", "train.global_batch": 16}
+    entries = [{"name": "callback:Norms", "every": "1 step"}, {"name": "callback:first_kernels", "every": "2 steps"}]
+    assert callable(Norms()) and callable(first_kernels)
+    run = harness.train("mnist", tmp_path / "run", quiet=True, only_training=True, callbacks=entries, **settings)
+    assert run is not None
+    rows = [row for row in run.read_metrics() if row["split"] == "callback"]
+    assert [(row["step"], row["name"]) for row in rows] == [(1, "Norms"), (2, "Norms"), (2, "first_kernels")]
+    assert rows[1]["conv_1/kernel/growth"] != 0
+
+
+def test_the_package_knows_nothing_of_them() -> None:
+    package = Path(harness.__file__).parent
+    found = subprocess.run(["grep", "-rliE", "resnet:resnet|docs/examples", str(package)], capture_output=True, text=True)
+    assert [path for path in found.stdout.splitlines() if path.endswith(".py")] == []
