@@ -6,7 +6,7 @@ from harness.insight.trust.beyond import AgainstBest, BeyondControls
 from harness.insight.trust.class_sensitivity import ClassSensitivity
 from harness.insight.trust.faithfulness import BASELINES, STEPS, Curves, Faithfulness, area, difference
 from harness.insight.trust.interval import Interval
-from harness.insight.trust.sanity import Sanity, cascade
+from harness.insight.trust.sanity import Kept, Sanity, cascade
 from harness.insight.trust.stability import Stability
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Curves",
     "Faithfulness",
     "Interval",
+    "Kept",
     "MethodTrust",
     "Sanity",
     "Stability",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.insight.saliency import Explain, Maps
 from harness.insight.trust.answer import Answer, is_above
 from harness.insight.trust.interval import CORRELATION, Interval, mean_over_images
-from harness.insight.trust.similarity import own_likeness, spearman
+from harness.insight.trust.similarity import own_similarity, spearman
 
 NOISE = 0.02
 """Standard deviation, as a share of the pixel range."""
@@ -26,8 +26,8 @@ class Stability:
     absolute: Interval
     """Spearman's correlation of |map| with |map of a noisy copy|."""
     own: Interval
-    """The likeness of what is each image's own, without the map that all images share: `similarity.own_likeness`. The
-    intervals of all methods asked about at once hold together."""
+    """The similarity of what is each image's own, without the map that all images share:
+    `similarity.own_similarity`. The intervals of all methods asked about at once hold together."""
     null: float
     """What `own` is between an image's map and those of copies of other images."""
     redrawn: Interval | None
@@ -76,10 +76,10 @@ def stability(
         same = logits.predict_on_batch(noisy).argmax(axis=1) == labels
         for name, method in methods.items():
             then, now = maps[name], _by_seed(method, fresh[copy], name in drawing)(logits, noisy, labels)
-            likeness = own_likeness(then, now)
+            alike = own_similarity(then, now)
             absolute[name].append(np.where(same, spearman(np.abs(then), np.abs(now)), np.nan))
-            own[name].append(np.where(same, likeness.same, np.nan))
-            null[name].append(float(likeness.others.mean()))
+            own[name].append(np.where(same, alike.same, np.nan))
+            null[name].append(float(alike.others.mean()))
     redrawn = {
         name: spearman(np.abs(maps[name]), np.abs(_by_seed(methods[name], fresh[-1], True)(logits, images, labels)))
         for name in methods

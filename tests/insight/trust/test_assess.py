@@ -97,8 +97,9 @@ def test_sanity_is_of_some_images_evenly_spread(
     assert list(trust.methods) == list(METHODS)
     for name, of in trust.methods.items():
         assert of.sanity.layers == expected[name].layers
-        for kind in ("signed", "absolute", "foreground", "ssim", "own", "shared"):
+        for kind in ("signed", "absolute", "foreground", "ssim", "own", "own_absolute"):
             np.testing.assert_allclose(getattr(of.sanity, kind), getattr(expected[name], kind), atol=1e-5)
+        np.testing.assert_allclose(of.sanity.kept.similarity, expected[name].kept.similarity, atol=1e-5)
 
 
 def test_stability_is_of_the_same_images(
