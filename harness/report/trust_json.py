@@ -24,13 +24,14 @@ DEFINITIONS = {
     "answers.depends_on_weights": "yes where sanity.similarity of the maps, and where they have signs of their "
     "absolute values too, lies below its bound with its whole interval; no where either lies above by the interval "
     "of_both; the interval is that of the one that decides",
-    "answers.faithful": "yes where all six gains under beyond lie above 0, no where one lies below; the interval is "
-    "that of the least of them",
+    "answers.faithful": "yes where all six gains under beyond lie above 0, no where one lies below by the interval "
+    "of_all; the interval is that of the gain that decides, which reaches lowest",
     "answers.class_specific": "yes where the interval, between_classes less half of between_images under "
     "class_sensitivity, lies above 0, no where below",
     "beyond": "deletion and insertion over black, the images' mean colour and a blurred image: by how much the "
     "method's area is better than the best control's, and which is best; the control that counts for an image is the "
-    "best on the other images. Controls: brightness, centre, edges, the method's mean map of other images, the method "
+    "best on the other images; of_all, the wider interval of the gain that holds together with those of the other "
+    "five. Controls: brightness, centre, edges, the method's mean map of other images, the method "
     "on untrained weights",
     "class_sensitivity": "1 less Spearman's rank correlation of two maps with their signs: between the predicted "
     "class and the runner-up of one image, and between two images",
@@ -98,7 +99,7 @@ def trust_json(trust: Trust, milliseconds: Mapping[str, float]) -> dict[str, Any
 def _beyond(of: BeyondControls) -> dict[str, Any]:
     return {
         kind: {
-            baseline: {"best_control": found.best, "gain": _interval(found.gain)}
+            baseline: {"best_control": found.best, "gain": _interval(found.gain), "of_all": _interval(found.of_all)}
             for baseline, found in getattr(of, kind).items()
         }
         for kind in ("deletion", "insertion")

@@ -47,7 +47,7 @@ def _depends(method: MethodTrust) -> Finding:
 
 
 def _faithful(method: MethodTrust) -> Finding:
-    return Finding(method.beyond.answer, method.beyond.least.gain)
+    return Finding(method.beyond.answer, method.beyond.decisive[1])
 
 
 def _class_specific(method: MethodTrust) -> Finding:
@@ -69,12 +69,12 @@ QUESTIONS: Mapping[str, Question] = {
         _depends,
     ),
     "faithful": Question(
-        "Faithful beyond the best control? (smallest gain)",
+        "Faithful beyond the best control? (decisive gain)",
         "Faithful? Deletion and insertion measure the mean probability of the predicted class as the map's most "
         "important pixels are removed or added. The controls know nothing about the model: brightest pixels first, "
         "centre first, edges, the mean map of the other images, and the same method on untrained weights. “Yes” means "
         "that the method beats the best of them in both, whether missing pixels become black, the mean colour or a "
-        "blurred image. The number is the smallest of these six gains.",
+        "blurred image. The number is the one of these six gains that decides, the one that reaches lowest.",
         _faithful,
     ),
     "stable": Question(

@@ -38,7 +38,7 @@ def trust(images: int, interval: Interval) -> Trust:
     sanity = Sanity(("logits", "conv"), 2, *[steps] * 6, kept, None, interval, interval)
     controls = {name: faithful(images, 0.75) for name in ("random", "edges")}
     known = images >= 5
-    gain = AgainstBest("edges", Interval(0.25, *(2 * (0.25 if known else np.nan,))))
+    gain = AgainstBest("edges", *(2 * [Interval(0.25, *(2 * (0.25 if known else np.nan,)))]))
     beyond = BeyondControls(dict.fromkeys(BASELINES, gain), dict.fromkeys(BASELINES, gain))
     classes = ClassSensitivity(interval, interval, interval)
     method = MethodTrust(faithful(images, 0.5), beyond, classes, sanity, Stability(interval, interval, 0.0, None))

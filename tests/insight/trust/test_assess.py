@@ -126,7 +126,9 @@ def test_a_method_is_held_against_controls_on_images_evenly_spread(
         ours = faithfulness(trained, of, *some, seed=SEED)
         expected = against_controls(ours, controls.of(name), together=len(METHODS))
         assert trust.methods[name].beyond.answer == expected.answer
-        np.testing.assert_allclose(trust.methods[name].beyond.least.gain, expected.least.gain, rtol=1e-3, atol=1e-4)
+        control, interval = trust.methods[name].beyond.decisive
+        assert control == expected.decisive[0]
+        np.testing.assert_allclose(interval, expected.decisive[1], rtol=1e-3, atol=1e-4)
 
 
 def test_class_sensitivity_is_of_the_predicted_class_and_the_next(
