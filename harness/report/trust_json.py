@@ -7,9 +7,11 @@ import numpy as np
 
 from harness.insight.trust import (
     BeyondControls,
+    ClassSensitivity,
     Faithfulness,
     Interval,
     Kept,
+    NotAsked,
     Sanity,
     Stability,
     Trust,
@@ -27,14 +29,15 @@ DEFINITIONS = {
     "answers.faithful": "yes where all six gains under beyond lie above 0, no where one lies below by the interval "
     "of_all; the interval is that of the gain that decides, which reaches lowest",
     "answers.class_specific": "yes where the interval, between_classes less half of between_images under "
-    "class_sensitivity, lies above 0, no where below",
+    "class_sensitivity, lies above 0, no where below; 'not asked: …' with the reason where what is asked decides it: "
+    "of two classes what speaks for one speaks against the other",
     "beyond": "deletion and insertion over black, the images' mean colour and a blurred image: by how much the "
     "method's area is better than the best control's, and which is best; the control that counts for an image is the "
     "best on the other images; of_all, the wider interval of the gain that holds together with those of the other "
     "five. Controls: brightness, centre, edges, the method's mean map of other images, the method "
     "on untrained weights",
     "class_sensitivity": "1 less Spearman's rank correlation of two maps with their signs: between the predicted "
-    "class and the runner-up of one image, and between two images",
+    "class and the runner-up of one image, and between two images; null where it is not asked",
     "answers.stable": "yes where the interval of stability_own.likeness lies above stability_own.bound, no where below",
     "own similarity": "each map is divided by its length, the mean of these over the images is taken out, and the "
     "cosine of what is left of two maps is their similarity: 1 the same, 0 nothing in common",
@@ -66,7 +69,7 @@ def trust_json(trust: Trust, milliseconds: Mapping[str, float]) -> dict[str, Any
         "methods": {
             name: {
                 "answers": {
-                    key: {"answer": found.answer, **_interval(found.interval)}
+                    key: {"answer": found.words, **_interval(found.interval)}
                     for key, found in findings(trust, name).items()
                 },
                 **_faithfulness(method.faithfulness),
@@ -81,10 +84,7 @@ def trust_json(trust: Trust, milliseconds: Mapping[str, float]) -> dict[str, Any
                     for control, of in trust.controls.items()
                 },
                 "beyond": _beyond(method.beyond),
-                "class_sensitivity": {
-                    "between_classes": _interval(method.class_sensitivity.between_classes),
-                    "between_images": _interval(method.class_sensitivity.between_images),
-                },
+                "class_sensitivity": _class_sensitivity(method.class_sensitivity),
                 "sanity": _sanity(method.sanity),
                 **_stability(method.stability),
                 "milliseconds": milliseconds[name],
@@ -104,6 +104,12 @@ def _beyond(of: BeyondControls) -> dict[str, Any]:
         }
         for kind in ("deletion", "insertion")
     }
+
+
+def _class_sensitivity(of: ClassSensitivity | NotAsked) -> dict[str, Any] | None:
+    if isinstance(of, NotAsked):
+        return None
+    return {"between_classes": _interval(of.between_classes), "between_images": _interval(of.between_images)}
 
 
 def _sanity(of: Sanity) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.insight.saliency import METHODS
-from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, Sanity, Trust, area
+from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, NotAsked, Sanity, Trust, area
 from harness.report.page import Section, TrustTable
 from harness.report.table import Row, Table, Verdict
 from harness.report.trust_figures import cascade_picture, curves_pictures
@@ -18,19 +18,26 @@ _CONTROLS = {
     "brightness": "brightest pixels first",
     "centre": "centre first",
 }
+_UNKNOWN = Interval(np.nan, np.nan, np.nan)
 _GOOD: Mapping[Answer, bool | None] = {"yes": True, "no": False, "can't tell": None}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An answer, and the interval that it follows from."""
+    """An answer, and the interval that it follows from; or why there is none."""
 
-    answer: Answer
+    answer: Answer | NotAsked
     interval: Interval
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(f"{self.answer}: {told(self.interval)}", _GOOD[self.answer])
+        if isinstance(self.answer, NotAsked):
+            return Verdict(self.words, None)
+        return Verdict(f"{self.words}: {told(self.interval)}", _GOOD[self.answer])
+
+    @property
+    def words(self) -> str:
+        return f"not asked: {self.answer.reason}" if isinstance(self.answer, NotAsked) else self.answer
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,10 @@ def _faithful(method: MethodTrust) -> Finding:
 
 
 def _class_specific(method: MethodTrust) -> Finding:
-    return Finding(method.class_sensitivity.class_specific, method.class_sensitivity.beyond_halfway)
+    found = method.class_sensitivity
+    return (
+        Finding(found, _UNKNOWN) if isinstance(found, NotAsked) else Finding(found.class_specific, found.beyond_halfway)
+    )
 
 
 def _stable(method: MethodTrust) -> Finding:
@@ -87,7 +97,8 @@ QUESTIONS: Mapping[str, Question] = {
     "class_specific": Question(
         "Class-specific? (change with the class, minus half the change with the image)",
         "Class-specific? The map for the predicted class is compared with the map for the runner-up. “Yes” means that "
-        "it changes more than half as much as it does from one image to another.",
+        "it changes more than half as much as it does from one image to another. It is not asked where the answer "
+        "would be certain beforehand: of two classes, what speaks for one speaks against the other.",
         _class_specific,
     ),
 }

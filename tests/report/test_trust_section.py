@@ -14,6 +14,7 @@ from harness.insight.trust import (
     Interval,
     Kept,
     MethodTrust,
+    NotAsked,
     Sanity,
     Stability,
     Trust,
@@ -104,6 +105,16 @@ def test_a_map_that_only_changes_its_signs_is_told_so() -> None:
         "bound": 0.48,
     }
     assert trust_json(MANY, {"gradient": 1.0})["methods"]["gradient"]["sanity"]["similarity"]["absolute"] is None
+
+
+def test_what_is_not_asked_is_neither_a_yes_nor_a_no() -> None:
+    method = replace(MANY.methods["gradient"], class_sensitivity=NotAsked("two classes"))
+    found = replace(MANY, methods={"gradient": method})
+    assert trust_table(found, {"gradient": 1.0}, {}).table.rows[0].cells[4] == Verdict("not asked: two classes", None)
+    told = trust_json(found, {"gradient": 1.0})["methods"]["gradient"]
+    nothing = {"mean": None, "low": None, "high": None}
+    assert told["answers"]["class_specific"] == {"answer": "not asked: two classes", **nothing}
+    assert told["class_sensitivity"] is None
 
 
 def test_a_row_has_a_cell_for_each_question_and_a_control_none() -> None:

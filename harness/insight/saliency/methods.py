@@ -43,6 +43,8 @@ class Method:
     """Why a model can't be explained by it whatever the layer, such as "the model has no relu"; None where it can."""
     draws: bool = False
     """Whether `explain` draws at random, and takes `seed` too."""
+    of_two_classes: bool = False
+    """Whether a map sets the class against its strongest rival, whose map is then the same with the signs turned."""
 
 
 METHODS = {
@@ -72,6 +74,7 @@ METHODS = {
         contrast,
         "contrast shows what separates the class from its strongest rival: red favours the class, blue the rival",
         signed=True,
+        of_two_classes=True,
     ),
     "lrp": Method(
         "LRP",

@@ -3,7 +3,7 @@
 from harness.insight.trust.answer import Answer, is_above, is_below
 from harness.insight.trust.assess import MOST_EXPLAINED_AGAIN, MethodTrust, Trust, assess, assessments
 from harness.insight.trust.beyond import AgainstBest, BeyondControls
-from harness.insight.trust.class_sensitivity import ClassSensitivity
+from harness.insight.trust.class_sensitivity import ClassSensitivity, NotAsked
 from harness.insight.trust.faithfulness import BASELINES, STEPS, Curves, Faithfulness, area, difference
 from harness.insight.trust.interval import Interval
 from harness.insight.trust.sanity import Kept, Sanity, cascade
@@ -22,6 +22,7 @@ __all__ = [
     "Interval",
     "Kept",
     "MethodTrust",
+    "NotAsked",
     "Sanity",
     "Stability",
     "Trust",

@@ -5,15 +5,17 @@ image; the yardstick, how much maps of two images differ, is ours.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import Maps
+from harness.insight.saliency import METHODS, Maps
 from harness.insight.trust.answer import Answer, is_above
 from harness.insight.trust.interval import Interval, mean_over_images
 from harness.insight.trust.similarity import spearman
+from harness.models.logits import is_independent
 
 HALFWAY = 0.5
 """Between a map that is the same for both classes and one that changes as much as with the image."""
@@ -40,6 +42,28 @@ class ClassSensitivity:
         is stable are questions of their own.
         """
         return is_above(self.beyond_halfway)
+
+
+class NotAsked(NamedTuple):
+    """In place of an answer that would be decided by what is asked, and not by the model."""
+
+    reason: str
+    """A few words, such as "two classes"."""
+
+
+def has_two_classes(logits: keras.Model) -> bool:
+    """Whether what speaks for one class speaks against the other: two classes that share one probability.
+
+    Of logits -z/2 and z/2 a map with signs is the other class's turned over, and one without is the same for both.
+    """
+    return logits.output_shape[-1] == 2 and not is_independent(logits)
+
+
+def not_asked(logits: keras.Model, method: str) -> NotAsked | None:
+    """Why it isn't asked whether a method, by its name in METHODS, is class-specific; None where it is."""
+    if has_two_classes(logits):
+        return NotAsked("two classes")
+    return NotAsked("a map of two classes at once") if METHODS[method].of_two_classes else None
 
 
 def runner_up(outputs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
