@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import METHODS, Explain, Maps, in_parts
+from harness.insight.saliency import METHODS, Explain, Maps, in_parts, views
 from harness.insight.sampling import evenly
 from harness.insight.trust.beyond import BeyondControls, against_controls, control_curves
 from harness.insight.trust.class_sensitivity import (
@@ -87,7 +87,8 @@ def assess(
     controls = control_curves(logits, by_parts, *shown, of_held, seed=seed)
     by_chance = faithfulness(logits, chance(logits, *shown, seed=seed), *shown, seed=seed)
     few = evenly(len(images), MOST_EXPLAINED_AGAIN)
-    some, of_few = (images[few], labels[few]), {name: of[few] for name, of in maps.items()}
+    some = images[few], labels[few]
+    of_few = {name: _compared(name, method, logits, *some, maps[name][few]) for name, method in methods.items()}
     if not has_two_classes(logits):
         progress("another class")
     of_classes = _of_classes(logits, methods, *some, of_few)
@@ -112,6 +113,13 @@ def assess(
     )
 
 
+def _compared(
+    name: str, method: Explain, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], maps: Maps
+) -> Maps:
+    """The maps of these images and labels as they are compared, made again for their cells alone."""
+    return views(method, logits, images, labels).compared if METHODS[name].of_a_layer else maps
+
+
 def _of_classes(
     logits: keras.Model,
     methods: Mapping[str, Explain],
@@ -119,12 +127,13 @@ def _of_classes(
     labels: NDArray[Any],
     maps: Mapping[str, Maps],
 ) -> dict[str, ClassSensitivity | NotAsked]:
-    """By method; `maps` are of these images and labels."""
+    """By method; `maps` are of these images and labels, as they are compared."""
     reasons = {name: not_asked(logits, name) for name in methods}
     asked = [name for name, reason in reasons.items() if reason is None]
     others = runner_up(logits.predict_on_batch(images.astype(np.float32)), labels)
     return {
-        name: reason or class_sensitivity(maps[name], methods[name](logits, images, others), together=len(asked))
+        name: reason
+        or class_sensitivity(maps[name], views(methods[name], logits, images, others).compared, together=len(asked))
         for name, reason in reasons.items()
     }
 

@@ -76,8 +76,11 @@ def runner_up(outputs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
 def class_sensitivity(maps: Maps, of_runner_up: Maps, *, together: int = 1) -> ClassSensitivity:
     """Compare maps (n, height, width) of the predicted classes with the same images' maps of the runners-up.
 
-    With fewer than two images there is no yardstick, and its intervals are NaN. `together`: methods whose answers
-    are read beside each other (Bonferroni).
+    With fewer than two images there is no yardstick, and its intervals are NaN.
+
+    Args:
+        maps: as they are compared: of a CAM its cells (`saliency.views`).
+        together: methods whose answers are read beside each other (Bonferroni).
     """
     classes = 1 - spearman(maps, of_runner_up)
     images = np.full(len(maps), np.nan)

@@ -47,7 +47,7 @@ METRICS: Mapping[str, Metric] = {
     "smprt": Metric(
         "Smooth MPRT (Hedström et al. 2024, arXiv 2401.06465): Spearman's correlation of |mean map over 10 copies in "
         "noise of 0.1 of the image's range| before and after the weights are drawn anew, mean over the cascade from "
-        "the logits down",
+        "the first layer up",
         "lower",
     ),
     "f_fidelity_important": Metric(

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import Explain, Maps
+from harness.insight.saliency import Explain, Maps, Views, views
 from harness.insight.trust.answer import Answer, all_hold, is_below
 from harness.insight.trust.interval import CORRELATION, Interval, mean_over_draws, mean_over_images
 from harness.insight.trust.redraw import draw_anew, layers_with_weights, weights_restored
@@ -70,8 +70,9 @@ class Kept(NamedTuple):
 class Sanity:
     """How alike the maps are to those of the trained model, after each step of the cascade.
 
-    A value a step is the mean over images of each image's mean over the seeds; its interval is over images, given these
-    draws of the weights. `kept` and `kept_absolute` alone have intervals that hold for other draws too.
+    Of a CAM the cells that the output can depend on are compared (`saliency.views`), but on the pixels for `foreground`
+    and `ssim`. A value a step is the mean over images of each image's mean over the seeds; its interval is over images,
+    given these draws of the weights. `kept` and `kept_absolute` alone have intervals that hold for other draws too.
     """
 
     layers: tuple[str, ...]
@@ -146,7 +147,7 @@ def cascade(
         seeds: how many cascades, each with weights of its own; `seed` draws them.
         progress: is given each layer's name as it is drawn anew.
     """
-    trained = {name: method(logits, images, labels) for name, method in methods.items()}
+    trained = {name: views(method, logits, images, labels) for name, method in methods.items()}
     among = foreground(images)
     steps = cascade_steps(logits)
     found: dict[str, list[list[_Alike]]] = {name: [] for name in methods}
@@ -159,10 +160,10 @@ def cascade(
                 for place, layer in step:
                     draw_anew(layer, (seed, number, place))
                 for name, method in methods.items():
-                    found[name][-1].append(_Alike.of(trained[name], method(logits, images, labels), among))
+                    found[name][-1].append(_Alike.of(trained[name], views(method, logits, images, labels), among))
     names = tuple(step[-1][1].name for step in steps)
     layers = sum(len(step) for step in steps)
-    return {name: _summary(names, layers, trained[name], of, len(methods)) for name, of in found.items()}
+    return {name: _summary(names, layers, trained[name].compared, of, len(methods)) for name, of in found.items()}
 
 
 def cascade_steps(logits: keras.Model) -> list[list[tuple[int, keras.layers.Layer]]]:
@@ -190,15 +191,16 @@ class _Alike:
     """Whether any of the maps has a negative value."""
 
     @classmethod
-    def of(cls, then: Maps, now: Maps, among: NDArray[np.bool_]) -> "_Alike":
+    def of(cls, trained: Views, random: Views, among: NDArray[np.bool_]) -> "_Alike":
+        then, now = trained.compared, random.compared
         sizes = np.abs(then), np.abs(now)
         signed, own = spearman(then, now), own_similarity(then, now)
         has_signs = bool((then < 0).any() or (now < 0).any())
         return cls(
             signed,
             spearman(*sizes) if has_signs else signed,
-            spearman(*sizes, among),
-            ssim(then, now),
+            spearman(np.abs(trained.on_pixels), np.abs(random.on_pixels), among),
+            ssim(trained.on_pixels, random.on_pixels),
             own,
             own_similarity(*sizes) if has_signs else own,
             has_signs,

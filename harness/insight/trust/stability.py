@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import Explain, Maps
+from harness.insight.saliency import Explain, Maps, views
 from harness.insight.trust.answer import Answer, is_above
 from harness.insight.trust.interval import CORRELATION, Interval, mean_over_draws, mean_over_images
 from harness.insight.trust.similarity import own_similarity, spearman
@@ -65,7 +65,7 @@ def stability(
         images: (n, height, width, channels) pixels; the noise is N(0, (0.02 · 255)²), each image's own, and the copy
             clipped to 0 to 255.
         labels: (n,), what the model predicts. An image doesn't count where it predicts anything else of a copy.
-        maps: by method, of the images themselves.
+        maps: by method, of the images themselves, as they are compared (`saliency.views`).
         drawing: the methods that draw at random and take `seed`, by name.
     """
     absolute: dict[str, list[NDArray[np.float64]]] = {name: [] for name in methods}
@@ -77,7 +77,8 @@ def stability(
         noisy = np.clip(images + noise, 0, 255).astype(np.float32)
         same = logits.predict_on_batch(noisy).argmax(axis=1) == labels
         for name, method in methods.items():
-            then, now = maps[name], _by_seed(method, fresh[copy], name in drawing)(logits, noisy, labels)
+            then = maps[name]
+            now = views(_by_seed(method, fresh[copy], name in drawing), logits, noisy, labels).compared
             alike = own_similarity(then, now)
             absolute[name].append(np.where(same, spearman(np.abs(then), np.abs(now)), np.nan))
             own[name].append(np.where(same, alike.same, np.nan))
