@@ -17,6 +17,8 @@ from harness.insight.trust.interval import Interval, mean_over_images
 from harness.insight.trust.similarity import spearman
 from harness.models.logits import is_independent
 
+_BOUNDS = (0.0, 2.0)
+"""Of 1 less a correlation."""
 HALFWAY = 0.5
 """Between a map that is the same for both classes and one that changes as much as with the image."""
 
@@ -89,7 +91,7 @@ def class_sensitivity(maps: Maps, of_runner_up: Maps, *, together: int = 1) -> C
         if len(others):
             images[number] = (1 - spearman(np.broadcast_to(maps[number], others.shape), others)).mean()
     return ClassSensitivity(
-        mean_over_images(classes),
-        mean_over_images(images),
+        mean_over_images(classes, _BOUNDS),
+        mean_over_images(images, _BOUNDS),
         mean_over_images(classes - HALFWAY * images, together=together),
     )

@@ -41,6 +41,14 @@ def test_what_all_maps_share_counts_for_neither() -> None:
     assert by_image.class_specific == "no"
 
 
+def test_an_interval_stays_between_0_and_2() -> None:
+    """Maps that are nearly the same for both classes but for one image's."""
+    other = noise(0) + 0.01 * noise(1)
+    other[0] = noise(2)[0]
+    found = class_sensitivity(noise(0), other).between_classes
+    assert 0 < found.low < found.mean < found.high < 2
+
+
 def test_a_lone_image_has_no_yardstick() -> None:
     found = class_sensitivity(noise(0)[:1], noise(1)[:1])
     assert np.isnan(found.between_images.mean)
