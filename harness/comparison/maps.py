@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.config.insight import InsightSection
 from harness.errors import UserError
 from harness.insight.saliency import Maps
-from harness.insight.trust.similarity import own_likeness, spearman, spearman_across
+from harness.insight.trust.similarity import own_similarity, spearman, spearman_across
 from harness.report.explanation import methods_for
 from harness.report.subject import Subject
 
@@ -27,11 +27,11 @@ class MapPair:
     common. NaN for one image."""
     own: NDArray[np.float64]
     """(n,), the likeness of what is each image's own, once the map that all images share is taken out of both
-    (`similarity.own_likeness`). NaN for one image."""
+    (`similarity.own_similarity`). NaN for one image."""
 
     @classmethod
     def of(cls, a: Maps, b: Maps) -> "MapPair":
-        return cls(a, b, spearman(a, b), spearman_across(a, b), own_likeness(a, b).same)
+        return cls(a, b, spearman(a, b), spearman_across(a, b), own_similarity(a, b).same)
 
 
 def pairs(

@@ -8,15 +8,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from harness.insight.saliency import METHODS
-from harness.insight.trust import BASELINES, STEPS, Sanity, Trust
+from harness.insight.trust import BASELINES, STEPS, Kept, Sanity, Trust
 from harness.report.picture import INK, MUTED, Picture, png
 from harness.report.table import Row, Table
 
 _COLOURS = ("#0072B2", "#D55E00", "#007D5A", "#8A5A9E", "#B8860B", "#56A4D9", "#C1447E", "#7B3F00", "#00A6A6")
 _CASCADES = {
     "own": "each image's own part",
+    "own_absolute": "each image's own part of |map|",
     "signed": "whole maps, rank correlation",
-    "foreground": "|map|, foreground, rank correlation",
 }
 _DASHES = ("-", "--", "-.", ":")
 _OF_CONTROLS = {"random": ":", "brightness": "-", "centre": "-.", "edges": "--"}
@@ -41,15 +41,16 @@ def cascade_picture(trust: Trust) -> Picture:
         axes.set_xticks(range(len(layers)), layers, rotation=20)
         axes.set_xlabel("randomized from the logits down to", fontsize=9)
         axes.set_ylim(-0.35, 1.05)
-    bounds = [sanity.bound for sanity in checks.values()]
-    if np.isfinite(bounds).all():
-        panels[0].axhline(float(np.mean(bounds)), color=MUTED, linewidth=0.8, linestyle=":")
+    for axes, kept in zip(panels, zip(*(_kept(sanity) for sanity in checks.values()), strict=True), strict=False):
+        bounds = [of.bound for of in kept]
+        if np.isfinite(bounds).all():
+            axes.axhline(float(np.mean(bounds)), color=MUTED, linewidth=0.8, linestyle=":")
     panels[0].set_ylabel("similarity to the trained model's map", fontsize=9)
     _legend(figure, panels[-1])
     rows = [
         Row([title, kind, *(_told(step.mean) for step in getattr(sanity, kind)), *_nulls(sanity, kind)])
         for title, sanity in checks.items()
-        for kind in ("own", "signed", "absolute", "foreground", "ssim")
+        for kind in ("own", "own_absolute", "signed", "absolute", "foreground", "ssim")
     ]
     return Picture(
         name="trust-sanity",
@@ -57,8 +58,9 @@ def cascade_picture(trust: Trust) -> Picture:
         caption="The weights are randomized layer by layer, and the maps are computed again"
         + (f", in {len(layers)} steps for {first.of_layers} layers" if len(layers) < first.of_layers else "")
         + ". Left: how much remains of each image's own part of the map, after removing the part that the maps of all "
-        "images share. The verdict comes from this panel: a map whose mean over the steps is clearly above the dotted "
-        "line, halfway to a map that never changes, merely redraws the image. Middle and right: Spearman's rank "
+        "images share; middle: the same of the absolute values, without their signs. The verdict comes from these: a "
+        "map whose mean over the steps is clearly above the dotted line, halfway to a map that never changes, in "
+        "either, merely redraws the image. Right: Spearman's rank "
         "correlation with the trained model's map. The diamonds show that correlation between maps of different images "
         "by the trained model; a value no higher than that means nothing. Means over images and random draws of the "
         "weights; each 95% interval is over images and holds by itself.",
@@ -66,7 +68,7 @@ def cascade_picture(trust: Trust) -> Picture:
         + ", ".join(layers)
         + ". "
         + "; ".join(
-            f"{title} {sanity.shared.mean:.2f}, depends on the weights: {sanity.depends}"
+            f"{title} {sanity.decisive.mean:.2f}, depends on the weights: {sanity.depends}"
             for title, sanity in checks.items()
         )
         + ".",
@@ -80,7 +82,13 @@ def _nulls(sanity: Sanity, kind: str) -> list[str]:
     """What any two maps of this data have in common, by the same measure where it is known."""
     if kind == "signed":
         return [_told(sanity.between_images.mean), _told(sanity.to_mean.mean)]
-    return [_told(sanity.null) if kind == "own" else "", ""]
+    kept = dict(zip(("own", "own_absolute"), _kept(sanity), strict=True))
+    return [_told(kept[kind].null) if kind in kept else "", ""]
+
+
+def _kept(sanity: Sanity) -> tuple[Kept, Kept]:
+    """Of the maps, and of their absolute values, which are the maps where they have no signs."""
+    return sanity.kept, sanity.kept_absolute or sanity.kept
 
 
 def curves_pictures(trust: Trust) -> list[Picture]:

@@ -1,12 +1,12 @@
 """How far each method can be trusted: the table on top of the page, and the section behind it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.insight.saliency import METHODS
-from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, Sanity, Trust, area
+from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, NotAsked, Sanity, Trust, area
 from harness.report.page import Section, TrustTable
 from harness.report.table import Row, Table, Verdict
 from harness.report.trust_figures import cascade_picture, curves_pictures
@@ -18,19 +18,26 @@ _CONTROLS = {
     "brightness": "brightest pixels first",
     "centre": "centre first",
 }
+_UNKNOWN = Interval(np.nan, np.nan, np.nan)
 _GOOD: Mapping[Answer, bool | None] = {"yes": True, "no": False, "can't tell": None}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An answer, and the interval that it follows from."""
+    """An answer, and the interval that it follows from; or why there is none."""
 
-    answer: Answer
+    answer: Answer | NotAsked
     interval: Interval
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(f"{self.answer}: {told(self.interval)}", _GOOD[self.answer])
+        if isinstance(self.answer, NotAsked):
+            return Verdict(self.words, None)
+        return Verdict(f"{self.words}: {told(self.interval)}", _GOOD[self.answer])
+
+    @property
+    def words(self) -> str:
+        return f"not asked: {self.answer.reason}" if isinstance(self.answer, NotAsked) else self.answer
 
 
 @dataclass(frozen=True)
@@ -43,15 +50,18 @@ class Question:
 
 
 def _depends(method: MethodTrust) -> Finding:
-    return Finding(method.sanity.depends, method.sanity.shared)
+    return Finding(method.sanity.depends, method.sanity.decisive)
 
 
 def _faithful(method: MethodTrust) -> Finding:
-    return Finding(method.beyond.answer, method.beyond.least.gain)
+    return Finding(method.beyond.answer, method.beyond.decisive[1])
 
 
 def _class_specific(method: MethodTrust) -> Finding:
-    return Finding(method.class_sensitivity.class_specific, method.class_sensitivity.beyond_halfway)
+    found = method.class_sensitivity
+    return (
+        Finding(found, _UNKNOWN) if isinstance(found, NotAsked) else Finding(found.class_specific, found.beyond_halfway)
+    )
 
 
 def _stable(method: MethodTrust) -> Finding:
@@ -63,16 +73,18 @@ QUESTIONS: Mapping[str, Question] = {
         "Depends on the weights? (similarity after randomizing them)",
         "Depends on the weights? Each map is compared with the map of the same image after the model's weights have "
         "been randomized. The part that the maps of all images share is removed first, since any network may produce "
-        "it. The number is how much of the rest remains, from 1 (all) to 0 (none). “Yes” means less than half.",
+        "it. The number is how much of the rest remains, from 1 (all) to 0 (none). “Yes” means less than half. A map "
+        "with signs is compared both with its signs and without, and must pass both times: one that only changes sign "
+        "still marks the same pixels. The number is then the one that decides.",
         _depends,
     ),
     "faithful": Question(
-        "Faithful beyond the best control? (smallest gain)",
+        "Faithful beyond the best control? (decisive gain)",
         "Faithful? Deletion and insertion measure the mean probability of the predicted class as the map's most "
         "important pixels are removed or added. The controls know nothing about the model: brightest pixels first, "
         "centre first, edges, the mean map of the other images, and the same method on untrained weights. “Yes” means "
         "that the method beats the best of them in both, whether missing pixels become black, the mean colour or a "
-        "blurred image. The number is the smallest of these six gains.",
+        "blurred image. The number is the one of these six gains that decides, the one that reaches lowest.",
         _faithful,
     ),
     "stable": Question(
@@ -85,7 +97,8 @@ QUESTIONS: Mapping[str, Question] = {
     "class_specific": Question(
         "Class-specific? (change with the class, minus half the change with the image)",
         "Class-specific? The map for the predicted class is compared with the map for the runner-up. “Yes” means that "
-        "it changes more than half as much as it does from one image to another.",
+        "it changes more than half as much as it does from one image to another. It is not asked where the answer "
+        "would be certain beforehand: of two classes, what speaks for one speaks against the other.",
         _class_specific,
     ),
 }
@@ -101,7 +114,7 @@ def verdict(sanity: Sanity) -> Verdict:
     """Of the sanity check alone, as a sentence without its subject."""
     words: Mapping[Answer, str] = {
         "yes": "depends on the model",
-        "no": "does not depend on the model",
+        "no": "only its signs depend on the model" if sanity.only_signs else "does not depend on the model",
         "can't tell": "unclear whether it depends on the model",
     }
     return Verdict(words[sanity.depends], _GOOD[sanity.depends])
@@ -154,22 +167,35 @@ def _areas(of: Faithfulness) -> list[str]:
 
 def _intro(trust: Trust) -> str:
     intro = "A map tells you about the model only if it changes with the model and marks pixels that matter to it. "
-    yes, no, unclear = (
-        [METHODS[name].title for name, method in trust.methods.items() if method.sanity.depends == answer]
-        for answer in ("yes", "no", "can't tell")
-    )
-    if no:
+    titles: dict[str, list[str]] = {}
+    for name, method in trust.methods.items():
+        kind = "only signs" if method.sanity.only_signs else method.sanity.depends
+        titles.setdefault(kind, []).append(METHODS[name].title)
+    if no := titles.get("no"):
         intro += (
-            f"{listed(no)} hardly {'changes' if len(no) == 1 else 'change'} when the model's weights are randomized: "
-            f"draw no conclusions about the model from {'it' if len(no) == 1 else 'them'}. "
+            f"{listed(no)} hardly {_verb(no, 'change')} when the model's weights are randomized: draw no conclusions "
+            f"about the model from {_them(no)}. "
         )
-    if yes:
-        intro += f"{listed(yes)} {'changes' if len(yes) == 1 else 'change'} with the model. "
-    if unclear:
+    if signs := titles.get("only signs"):
+        intro += (
+            f"{listed(signs)} {_verb(signs, 'mark')} much the same pixels when the model's weights are randomized, and "
+            f"only the signs change: which pixels stand out in {_them(signs)} says little about the model. "
+        )
+    if yes := titles.get("yes"):
+        intro += f"{listed(yes)} {_verb(yes, 'change')} with the model. "
+    if unclear := titles.get("can't tell"):
         intro += (
             f"These images are not enough to tell whether {listed(unclear)} {'does' if len(unclear) == 1 else 'do'}. "
         )
     return intro.strip()
+
+
+def _verb(subjects: Sequence[str], plural: str) -> str:
+    return f"{plural}s" if len(subjects) == 1 else plural
+
+
+def _them(subjects: Sequence[str]) -> str:
+    return "it" if len(subjects) == 1 else "them"
 
 
 def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,9 @@ from harness.insight.trust import (
     Curves,
     Faithfulness,
     Interval,
+    Kept,
     MethodTrust,
+    NotAsked,
     Sanity,
     Stability,
     Trust,
@@ -33,19 +35,22 @@ def faithful(images: int, probability: float) -> Faithfulness:
 def trust(images: int, interval: Interval) -> Trust:
     """One method with equal values everywhere, better than the controls by 0.25."""
     steps = (interval, interval)
-    sanity = Sanity(("logits", "conv"), 2, steps, steps, steps, steps, steps, interval, -0.04, interval, interval)
+    kept = Kept(interval, interval, -0.04)
+    sanity = Sanity(("logits", "conv"), 2, *[steps] * 6, kept, None, interval, interval)
     controls = {name: faithful(images, 0.75) for name in ("random", "edges")}
     known = images >= 5
-    gain = AgainstBest("edges", Interval(0.25, *(2 * (0.25 if known else np.nan,))))
+    gain = AgainstBest("edges", *(2 * [Interval(0.25, *(2 * (0.25 if known else np.nan,)))]))
     beyond = BeyondControls(dict.fromkeys(BASELINES, gain), dict.fromkeys(BASELINES, gain))
     classes = ClassSensitivity(interval, interval, interval)
     method = MethodTrust(faithful(images, 0.5), beyond, classes, sanity, Stability(interval, interval, 0.0, None))
     return Trust({"gradient": method}, controls, {"gradient": method.faithfulness.deletion["black"]})
 
 
-def with_shared(shared: Interval) -> Trust:
+def with_kept(similarity: Interval, absolute: Interval | None = None) -> Trust:
     method = MANY.methods["gradient"]
-    return replace(MANY, methods={"gradient": replace(method, sanity=replace(method.sanity, shared=shared))})
+    kept = Kept(similarity, similarity, -0.04)
+    sanity = replace(method.sanity, kept=kept, kept_absolute=absolute and Kept(absolute, absolute, -0.04))
+    return replace(MANY, methods={"gradient": replace(method, sanity=sanity)})
 
 
 MANY = trust(6, Interval(0.524, 0.51, 0.55))
@@ -69,7 +74,7 @@ def test_an_answer_comes_with_its_interval_where_that_is_known() -> None:
     [(0.2, 0.4, "yes", True), (0.4, 0.6, "can't tell", None), (0.6, 0.8, "no", False)],
 )
 def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: float, answer: str, good: bool) -> None:
-    found = with_shared(Interval((low + high) / 2, low, high))
+    found = with_kept(Interval((low + high) / 2, low, high))
     table = trust_table(found, {"gradient": 1.0}, {})
     cell = table.table.rows[0].cells[1]
     assert isinstance(cell, Verdict)
@@ -82,6 +87,34 @@ def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: floa
         "low": low,
         "high": high,
     }
+
+
+def test_a_map_that_only_changes_its_signs_is_told_so() -> None:
+    found = with_kept(Interval(0.0, -0.1, 0.1), Interval(0.8, 0.7, 0.9))
+    assert trust_table(found, {"gradient": 1.0}, {}).table.rows[0].cells[1] == Verdict("no: 0.80 (0.70 to 0.90)", False)
+    assert "only the signs change" in trust_section(found, {"gradient": 1.0}, {}).intro
+    told = trust_json(found, {"gradient": 1.0})["methods"]["gradient"]["sanity"]
+    assert told["verdict"] == "only its signs depend on the model"
+    assert told["similarity"]["signed"]["mean"] == 0
+    assert told["similarity"]["absolute"] == {
+        "mean": 0.8,
+        "low": 0.7,
+        "high": 0.9,
+        "of_both": {"mean": 0.8, "low": 0.7, "high": 0.9},
+        "null": -0.04,
+        "bound": 0.48,
+    }
+    assert trust_json(MANY, {"gradient": 1.0})["methods"]["gradient"]["sanity"]["similarity"]["absolute"] is None
+
+
+def test_what_is_not_asked_is_neither_a_yes_nor_a_no() -> None:
+    method = replace(MANY.methods["gradient"], class_sensitivity=NotAsked("two classes"))
+    found = replace(MANY, methods={"gradient": method})
+    assert trust_table(found, {"gradient": 1.0}, {}).table.rows[0].cells[4] == Verdict("not asked: two classes", None)
+    told = trust_json(found, {"gradient": 1.0})["methods"]["gradient"]
+    nothing = {"mean": None, "low": None, "high": None}
+    assert told["answers"]["class_specific"] == {"answer": "not asked: two classes", **nothing}
+    assert told["class_sensitivity"] is None
 
 
 def test_a_row_has_a_cell_for_each_question_and_a_control_none() -> None:
@@ -121,7 +154,8 @@ def test_the_cascade_is_drawn_with_and_without_intervals(of: Trust) -> None:
     picture = trust_section(of, {"gradient": 1.0}, {}).pictures[0]
     assert picture.table is not None
     assert picture.table.rows[0].cells == ["Gradient", "own", "0.524", "0.524", "-0.040", ""]
-    assert picture.table.rows[1].cells == ["Gradient", "signed", "0.524", "0.524", "0.524", "0.524"]
+    assert picture.table.rows[1].cells == ["Gradient", "own_absolute", "0.524", "0.524", "-0.040", ""]
+    assert picture.table.rows[2].cells == ["Gradient", "signed", "0.524", "0.524", "0.524", "0.524"]
 
 
 def test_error_bars_are_drawn_where_they_are_known() -> None:
@@ -131,10 +165,11 @@ def test_error_bars_are_drawn_where_they_are_known() -> None:
 
 def test_a_correlation_that_is_not_known_is_told_so() -> None:
     method = MANY.methods["gradient"]
-    unknown = replace(method.sanity, foreground=(UNKNOWN,) * 2, null=np.nan, between_images=UNKNOWN)
+    kept = method.sanity.kept._replace(null=np.nan)
+    unknown = replace(method.sanity, foreground=(UNKNOWN,) * 2, kept=kept, between_images=UNKNOWN)
     found = replace(MANY, methods={"gradient": replace(method, sanity=unknown)})
     picture = trust_section(found, {"gradient": 1.0}, {}).pictures[0]
     assert picture.alt.endswith("depends on the weights: can't tell.")
     assert picture.table is not None
-    assert picture.table.rows[3].cells == ["Gradient", "foreground", "not known", "not known", "", ""]
+    assert picture.table.rows[4].cells == ["Gradient", "foreground", "not known", "not known", "", ""]
     assert "nan" not in " ".join(trust_table(found, {"gradient": 1.0}, {}).notes)

@@ -23,7 +23,7 @@ from harness.insight.saliency.gradients import (
 )
 from harness.insight.saliency.grid import CamGrid, cam_grid
 from harness.insight.saliency.lrp import lrp
-from harness.insight.saliency.methods import METHODS, Explain, Method, bound, in_parts
+from harness.insight.saliency.methods import METHODS, Explain, Method, Views, bound, in_parts, views
 from harness.insight.saliency.occlusion import occlusion
 from harness.insight.saliency.rise import rise
 
@@ -34,6 +34,7 @@ __all__ = [
     "Logits",
     "Maps",
     "Method",
+    "Views",
     "ablationcam",
     "bound",
     "cam_cells",
@@ -52,4 +53,5 @@ __all__ = [
     "rise",
     "scorecam",
     "smoothgrad",
+    "views",
 ]

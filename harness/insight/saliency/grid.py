@@ -70,6 +70,10 @@ class CamGrid:
         """Whether fewer than 7×7 cells reach the output, of which a map tells little."""
         return min(int(self.rows.reaching.sum()), int(self.columns.reaching.sum())) < _FEW
 
+    def reached(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of values (n, rows, columns) those in the cells that the output can depend on, (n, fewer, fewer)."""
+        return cells[:, self.rows.reaching][:, :, self.columns.reaching]
+
     def weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(height, rows) and (width, columns): on the pixels a map is `down @ cells @ across.T`."""
         return self.rows.weights(self.image[0]), self.columns.weights(self.image[1])

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency.cams import ablationcam, gradcam, gradcam_plus_plus, layercam, scorecam
+from harness.insight.saliency.cams import ablationcam, cam_cells, gradcam, gradcam_plus_plus, layercam, scorecam
 from harness.insight.saliency.chunks import Maps
 from harness.insight.saliency.gradients import (
     contrast,
@@ -19,6 +18,7 @@ from harness.insight.saliency.gradients import (
     integrated_gradients,
     smoothgrad,
 )
+from harness.insight.saliency.grid import cam_grid
 from harness.insight.saliency.guided import lacks_relu
 from harness.insight.saliency.lrp import lrp, unsupported
 from harness.insight.saliency.occlusion import occlusion
@@ -43,6 +43,8 @@ class Method:
     """Why a model can't be explained by it whatever the layer, such as "the model has no relu"; None where it can."""
     draws: bool = False
     """Whether `explain` draws at random, and takes `seed` too."""
+    of_two_classes: bool = False
+    """Whether a map sets the class against its strongest rival, whose map is then the same with the signs turned."""
 
 
 METHODS = {
@@ -72,6 +74,7 @@ METHODS = {
         contrast,
         "contrast shows what separates the class from its strongest rival: red favours the class, blue the rival",
         signed=True,
+        of_two_classes=True,
     ),
     "lrp": Method(
         "LRP",
@@ -129,8 +132,40 @@ METHODS = {
 
 def bound(name: str, layer: str | None = None) -> Explain:
     """The method of that name; one that looks at a layer at `layer`, else at the one that `layers.cam_layer` takes."""
-    method = METHODS[name]
-    return partial(method.explain, layer=layer) if method.of_a_layer else method.explain
+    return Cam(name, layer) if METHODS[name].of_a_layer else METHODS[name].explain
+
+
+@dataclass(frozen=True)
+class Cam:
+    """A CAM method at a layer, in the form of all methods."""
+
+    name: str
+    layer: str | None = None
+
+    def __call__(self, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
+        return METHODS[self.name].explain(logits, images, labels, layer=self.layer)
+
+    def views(self, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> "Views":
+        cells, grid = cam_cells(self.name, logits, images, labels, layer=self.layer), cam_grid(logits, self.layer)
+        return Views(grid.on_pixels(cells), grid.reached(cells))
+
+
+class Views(NamedTuple):
+    """Maps as they are shown, and as they are compared."""
+
+    on_pixels: Maps
+    """(n, height, width)"""
+    compared: Maps
+    """(n, rows, columns), of a CAM the cells that the output can depend on, else the pixels. A few cells stretched to
+    all pixels, with a zero where none is seen, have much of their ranks in common whatever the cells say."""
+
+
+def views(method: Explain, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Views:
+    """Explain images (n, height, width, channels) and labels (n,), for a comparison of the maps."""
+    if isinstance(method, Cam):
+        return method.views(logits, images, labels)
+    maps = method(logits, images, labels)
+    return Views(maps, maps)
 
 
 def in_parts(method: Explain, at_a_time: int, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Maps:

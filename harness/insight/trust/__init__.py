@@ -3,10 +3,10 @@
 from harness.insight.trust.answer import Answer, is_above, is_below
 from harness.insight.trust.assess import MOST_EXPLAINED_AGAIN, MethodTrust, Trust, assess, assessments
 from harness.insight.trust.beyond import AgainstBest, BeyondControls
-from harness.insight.trust.class_sensitivity import ClassSensitivity
+from harness.insight.trust.class_sensitivity import ClassSensitivity, NotAsked
 from harness.insight.trust.faithfulness import BASELINES, STEPS, Curves, Faithfulness, area, difference
 from harness.insight.trust.interval import Interval
-from harness.insight.trust.sanity import Sanity, cascade
+from harness.insight.trust.sanity import Kept, Sanity, cascade
 from harness.insight.trust.stability import Stability
 
 __all__ = [
@@ -20,7 +20,9 @@ __all__ = [
     "Curves",
     "Faithfulness",
     "Interval",
+    "Kept",
     "MethodTrust",
+    "NotAsked",
     "Sanity",
     "Stability",
     "Trust",

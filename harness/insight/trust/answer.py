@@ -1,5 +1,6 @@
 """A question about a method, answered as far as the measured interval allows."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -22,3 +23,17 @@ def is_above(interval: Interval, bound: float = 0.0) -> Answer:
 def is_below(interval: Interval, bound: float) -> Answer:
     """Whether the mean is below a bound, likewise."""
     return is_above(Interval(-interval.mean, -interval.high, -interval.low), -bound)
+
+
+def all_hold(each: Collection[Answer], together: Collection[Answer]) -> Answer:
+    """Whether all of several things hold that are asked of the same images.
+
+    Args:
+        each: from intervals each for itself. Where all are a yes it is one, and a wrong yes is no likelier than for a
+            single one, since all must be (an intersection-union test: Berger 1982, Technometrics 24, 295).
+        together: from wider intervals that hold together (Bonferroni). Where one is a no it is one: a no by intervals
+            each for itself would be the likelier wrong the more are asked.
+    """
+    if all(answer == "yes" for answer in each):
+        return "yes"
+    return "no" if "no" in together else "can't tell"

@@ -9,10 +9,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import METHODS, Explain, Maps, in_parts
+from harness.insight.saliency import METHODS, Explain, Maps, in_parts, views
 from harness.insight.sampling import evenly
 from harness.insight.trust.beyond import BeyondControls, against_controls, control_curves
-from harness.insight.trust.class_sensitivity import ClassSensitivity, class_sensitivity, runner_up
+from harness.insight.trust.class_sensitivity import (
+    ClassSensitivity,
+    NotAsked,
+    class_sensitivity,
+    has_two_classes,
+    not_asked,
+    runner_up,
+)
 from harness.insight.trust.controls import chance
 from harness.insight.trust.faithfulness import Curves, Faithfulness, deletion_to_black, faithfulness
 from harness.insight.trust.sanity import SEEDS, Sanity, cascade, cascade_steps
@@ -29,7 +36,7 @@ _MOST_HELD = 2 * MOST_EXPLAINED_AGAIN
 class MethodTrust:
     faithfulness: Faithfulness
     beyond: BeyondControls
-    class_sensitivity: ClassSensitivity
+    class_sensitivity: ClassSensitivity | NotAsked
     sanity: Sanity
     stability: Stability
 
@@ -45,7 +52,7 @@ class Trust:
 
 def assessments(logits: keras.Model) -> int:
     """How many times `assess` tells its progress."""
-    return 4 + SEEDS * len(cascade_steps(logits))
+    return 3 + (not has_two_classes(logits)) + SEEDS * len(cascade_steps(logits))
 
 
 def assess(
@@ -80,10 +87,11 @@ def assess(
     controls = control_curves(logits, by_parts, *shown, of_held, seed=seed)
     by_chance = faithfulness(logits, chance(logits, *shown, seed=seed), *shown, seed=seed)
     few = evenly(len(images), MOST_EXPLAINED_AGAIN)
-    some, of_few = (images[few], labels[few]), {name: of[few] for name, of in maps.items()}
-    progress("another class")
-    others = runner_up(logits.predict_on_batch(some[0].astype(np.float32)), some[1])
-    of_others = {name: method(logits, some[0], others) for name, method in methods.items()}
+    some = images[few], labels[few]
+    of_few = {name: _compared(name, method, logits, *some, maps[name][few]) for name, method in methods.items()}
+    if not has_two_classes(logits):
+        progress("another class")
+    of_classes = _of_classes(logits, methods, *some, of_few)
     sane = cascade(logits, methods, *some, seed=seed, progress=lambda layer: progress("sanity check"))
     progress("stability")
     drawing = {name for name in methods if METHODS[name].draws}
@@ -94,7 +102,7 @@ def assess(
             name: MethodTrust(
                 faithful[name],
                 against_controls(faithful[name], controls.of(name), together=together),
-                class_sensitivity(of_few[name], of_others[name], together=together),
+                of_classes[name],
                 sane[name],
                 stable[name],
             )
@@ -103,6 +111,31 @@ def assess(
         {"random": by_chance, **controls.shared},
         deleted,
     )
+
+
+def _compared(
+    name: str, method: Explain, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], maps: Maps
+) -> Maps:
+    """The maps of these images and labels as they are compared, made again for their cells alone."""
+    return views(method, logits, images, labels).compared if METHODS[name].of_a_layer else maps
+
+
+def _of_classes(
+    logits: keras.Model,
+    methods: Mapping[str, Explain],
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    maps: Mapping[str, Maps],
+) -> dict[str, ClassSensitivity | NotAsked]:
+    """By method; `maps` are of these images and labels, as they are compared."""
+    reasons = {name: not_asked(logits, name) for name in methods}
+    asked = [name for name, reason in reasons.items() if reason is None]
+    others = runner_up(logits.predict_on_batch(images.astype(np.float32)), labels)
+    return {
+        name: reason
+        or class_sensitivity(maps[name], views(methods[name], logits, images, others).compared, together=len(asked))
+        for name, reason in reasons.items()
+    }
 
 
 def _held(count: int) -> int:

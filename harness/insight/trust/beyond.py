@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import Explain, Maps
-from harness.insight.trust.answer import Answer, is_above
+from harness.insight.trust.answer import Answer, all_hold, is_above
 from harness.insight.trust.controls import brightness, centre, edges, mean_of_others, untrained
 from harness.insight.trust.faithfulness import Curves, Faithfulness, faithfulness
 from harness.insight.trust.interval import Interval, mean_over_images
@@ -36,6 +36,8 @@ class AgainstBest(NamedTuple):
     """The control with the best mean area over these images."""
     gain: Interval
     """By how much the method's area is better than the best control's: positive is better, for deletion too."""
+    of_all: Interval
+    """The same, wider: such intervals of all that is asked of a method hold together."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +52,26 @@ class BeyondControls:
         """Is the method faithful beyond the best control?
 
         Six gains are asked: deletion and insertion over each of three baselines. Yes where each is above zero with its
-        whole interval; no where any is below zero with its whole interval, since some map that knows nothing of the
-        model then does better; else nobody can tell. A wrong yes is no likelier than for a single gain, since all six
-        must be above zero at once (an intersection-union test: Berger 1982, Technometrics 24, 295).
+        whole interval; no where one is below zero with the whole interval `of_all`, since some map that knows nothing
+        of the model then does better; else nobody can tell. Neither is likelier to be wrong than an answer from a
+        single gain: for a yes all six must be above zero at once, for a no the intervals are wider (`all_hold`).
         """
-        answers = [is_above(found.gain) for found in self._all]
-        if "no" in answers:
-            return "no"
-        return "yes" if set(answers) == {"yes"} else "can't tell"
+        return all_hold([is_above(of.gain) for of in self._all], [is_above(of.of_all) for of in self._all])
 
     @property
-    def least(self) -> AgainstBest:
-        """The one of the six that the answer turns on: the lowest, of those surely below zero where there are some."""
-        return min(self._all, key=lambda found: (is_above(found.gain) != "no", found.gain.mean))
+    def decisive(self) -> tuple[str, Interval]:
+        """Of the six the gain that the answer turns on, by the interval it is taken from, and the control it is over:
+        the one that reaches lowest, of those surely below zero where there are some."""
+        found = min(self._all, key=_reach)
+        return found.best, found.gain if self.answer == "yes" else found.of_all
 
     @property
     def _all(self) -> list[AgainstBest]:
         return [*self.deletion.values(), *self.insertion.values()]
+
+
+def _reach(of: AgainstBest) -> tuple[bool, float]:
+    return is_above(of.of_all) != "no", of.gain.low if np.isfinite(of.gain.low) else of.gain.mean
 
 
 def control_curves(
@@ -112,22 +117,26 @@ def against_controls(ours: Faithfulness, controls: Mapping[str, Faithfulness], *
         controls: by name, of the same images and baselines.
         together: methods whose gains are read beside each other, and hold together with 95 % (Bonferroni).
     """
+    asked = len(ours.deletion) + len(ours.insertion)
 
     def held(kind: str, sign: int) -> dict[str, AgainstBest]:
         found = {}
         for baseline, curves in getattr(ours, kind).items():
             theirs: dict[str, Curves] = {name: getattr(of, kind)[baseline] for name, of in controls.items()}
             areas = {name: sign * of.areas for name, of in theirs.items()}
-            found[baseline] = _against_best(sign * curves.areas, areas, together)
+            found[baseline] = _against_best(sign * curves.areas, areas, together, asked)
         return found
 
     return BeyondControls(held("deletion", -1), held("insertion", 1))
 
 
-def _against_best(ours: NDArray[np.float64], controls: Mapping[str, NDArray[np.float64]], together: int) -> AgainstBest:
+def _against_best(
+    ours: NDArray[np.float64], controls: Mapping[str, NDArray[np.float64]], together: int, asked: int
+) -> AgainstBest:
     """Of what is better the higher it is, (n,)."""
     theirs = np.stack(list(controls.values()))
     total = theirs.sum(axis=1, keepdims=True)
     chosen = (total - theirs if len(ours) > 1 else total).argmax(axis=0)
     gains = ours - theirs[chosen, np.arange(len(ours))]
-    return AgainstBest(list(controls)[int(total[:, 0].argmax())], mean_over_images(gains, together=together))
+    gain, of_all = (mean_over_images(gains, together=together * times) for times in (1, asked))
+    return AgainstBest(list(controls)[int(total[:, 0].argmax())], gain, of_all)

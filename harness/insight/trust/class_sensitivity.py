@@ -5,16 +5,20 @@ image; the yardstick, how much maps of two images differ, is ours.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import Maps
+from harness.insight.saliency import METHODS, Maps
 from harness.insight.trust.answer import Answer, is_above
 from harness.insight.trust.interval import Interval, mean_over_images
 from harness.insight.trust.similarity import spearman
+from harness.models.logits import is_independent
 
+_BOUNDS = (0.0, 2.0)
+"""Of 1 less a correlation."""
 HALFWAY = 0.5
 """Between a map that is the same for both classes and one that changes as much as with the image."""
 
@@ -42,6 +46,28 @@ class ClassSensitivity:
         return is_above(self.beyond_halfway)
 
 
+class NotAsked(NamedTuple):
+    """In place of an answer that would be decided by what is asked, and not by the model."""
+
+    reason: str
+    """A few words, such as "two classes"."""
+
+
+def has_two_classes(logits: keras.Model) -> bool:
+    """Whether what speaks for one class speaks against the other: two classes that share one probability.
+
+    Of logits -z/2 and z/2 a map with signs is the other class's turned over, and one without is the same for both.
+    """
+    return logits.output_shape[-1] == 2 and not is_independent(logits)
+
+
+def not_asked(logits: keras.Model, method: str) -> NotAsked | None:
+    """Why it isn't asked whether a method, by its name in METHODS, is class-specific; None where it is."""
+    if has_two_classes(logits):
+        return NotAsked("two classes")
+    return NotAsked("a map of two classes at once") if METHODS[method].of_two_classes else None
+
+
 def runner_up(outputs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
     """From logits (n, classes) the highest class but the labels', (n,)."""
     others = outputs.astype(np.float64)
@@ -52,8 +78,11 @@ def runner_up(outputs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
 def class_sensitivity(maps: Maps, of_runner_up: Maps, *, together: int = 1) -> ClassSensitivity:
     """Compare maps (n, height, width) of the predicted classes with the same images' maps of the runners-up.
 
-    With fewer than two images there is no yardstick, and its intervals are NaN. `together`: methods whose answers
-    are read beside each other (Bonferroni).
+    With fewer than two images there is no yardstick, and its intervals are NaN.
+
+    Args:
+        maps: as they are compared: of a CAM its cells (`saliency.views`).
+        together: methods whose answers are read beside each other (Bonferroni).
     """
     classes = 1 - spearman(maps, of_runner_up)
     images = np.full(len(maps), np.nan)
@@ -62,7 +91,7 @@ def class_sensitivity(maps: Maps, of_runner_up: Maps, *, together: int = 1) -> C
         if len(others):
             images[number] = (1 - spearman(np.broadcast_to(maps[number], others.shape), others)).mean()
     return ClassSensitivity(
-        mean_over_images(classes),
-        mean_over_images(images),
+        mean_over_images(classes, _BOUNDS),
+        mean_over_images(images, _BOUNDS),
         mean_over_images(classes - HALFWAY * images, together=together),
     )

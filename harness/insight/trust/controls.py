@@ -15,6 +15,10 @@ from scipy.ndimage import sobel  # type: ignore[import-untyped]
 from harness.insight.saliency import Explain, Logits, Maps
 from harness.insight.trust.redraw import draw_anew, layers_with_weights, weights_restored
 
+DRAWS = 4
+"""Of untrained weights. The mean area of one draw's maps differs from another's by a standard deviation of up to 0.02
+for the gradient, 0.07 for Grad-CAM and LRP."""
+
 
 def brightness(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
     """The mean over channels: the brightest pixels first."""
@@ -62,9 +66,15 @@ def untrained(
 ) -> dict[str, Maps]:
     """The methods' maps of the model before training: every weight drawn anew by its layer's own initializer.
 
-    The model's weights are put back, whatever happens.
+    Four draws take turns: image i is explained by draw i mod 4, so that what is taken over images is no single
+    network's luck, and costs no more. The model's weights are put back, whatever happens.
     """
+    maps = {name: np.zeros(images.shape[:3], np.float32) for name in methods}
     with weights_restored(logits):
-        for place, layer in enumerate(layers_with_weights(logits)):
-            draw_anew(layer, (seed, place))
-        return {name: method(logits, images, labels) for name, method in methods.items()}
+        for draw in range(min(DRAWS, len(images))):
+            for place, layer in enumerate(layers_with_weights(logits)):
+                draw_anew(layer, (seed, draw, place))
+            rows = np.arange(draw, len(images), DRAWS)
+            for name, method in methods.items():
+                maps[name][rows] = method(logits, images[rows], labels[rows])
+    return maps

@@ -59,7 +59,7 @@ def spearman_to_mean(maps: NDArray[Any]) -> NDArray[np.float64]:
     return spearman(maps, means.reshape(maps.shape))
 
 
-class Own(NamedTuple):
+class OwnSimilarity(NamedTuple):
     """How alike two sets of maps are in what is each image's own, once the map that all images share is taken out."""
 
     same: NDArray[np.float64]
@@ -68,10 +68,10 @@ class Own(NamedTuple):
     """(n,), its map of the first set with the second set's maps of the other images, on average: the null."""
 
 
-def own_likeness(a: NDArray[Any], b: NDArray[Any]) -> Own:
+def own_similarity(a: NDArray[Any], b: NDArray[Any]) -> OwnSimilarity:
     """Compare maps (n, height, width) in what sets each image's map apart.
 
-        u_i = m_i / |m_i|,   r_i = u_i - mean over images of u,   likeness = cos(r_i of a, r_j of b)
+        u_i = m_i / |m_i|,   r_i = u_i - mean over images of u,   similarity = cos(r_i of a, r_j of b)
 
     Maps of one network share much of their place whatever is in the image, and so do maps of another: that is gone from
     r. A position that is zero in all maps, as a cell that pooling drops, is zero in r, and takes no part. It is linear
@@ -80,11 +80,11 @@ def own_likeness(a: NDArray[Any], b: NDArray[Any]) -> Own:
     its own is otherwise like none: 0. NaN for one image, which has no others to share with.
     """
     if len(a) < 2:
-        return Own(np.full(len(a), np.nan), np.full(len(a), np.nan))
+        return OwnSimilarity(np.full(len(a), np.nan), np.full(len(a), np.nan))
     ours, theirs = _remainders(a), _remainders(b)
     cosines = _cosines(ours, theirs)
     empty = ~ours.any(axis=1) & ~theirs.any(axis=1)
-    return Own(np.where(empty, 1, np.diagonal(cosines)), _others(cosines))
+    return OwnSimilarity(np.where(empty, 1, np.diagonal(cosines)), _others(cosines))
 
 
 def _remainders(maps: NDArray[Any]) -> NDArray[np.float64]:
@@ -114,10 +114,10 @@ def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float
     return cosines
 
 
-def _others(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
+def _others(cosines: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean of each row of (n, n) but for its diagonal."""
-    count = len(likeness)
-    off_diagonal = likeness.sum(axis=1) - np.diagonal(likeness)
+    count = len(cosines)
+    off_diagonal = cosines.sum(axis=1) - np.diagonal(cosines)
     return off_diagonal / (count - 1) if count > 1 else np.full(count, np.nan)
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import Explain, Maps
+from harness.insight.saliency import Explain, Maps, views
 from harness.insight.trust.redraw import draw_anew, layers_with_weights, weights_restored
 from harness.insight.trust.similarity import spearman
 
@@ -35,8 +35,10 @@ def smprt(
 
         mean over the cascade of Spearman(|ē|, |ê|),    ē = 1/copies · Σ_k Φ(x + N(0, (0.1 · range)²)),  ê likewise
 
-    ē is of the trained model, and ê of one whose weights are drawn anew from the logits down to a layer, all layers in
-    turn (the plain test's cascade). Both are of the same noisy copies, which are not clipped. One draw of the weights.
+    ē is of the trained model, and ê of one whose weights are drawn anew from the first layer up to some layer, all
+    layers in turn: the authors' order, where the plain test goes down from the logits. So the layer at the pixels is
+    random in every step. A CAM's maps are of its cells (`saliency.views`). Both are of the same noisy copies, which are
+    not clipped. One draw of the weights.
 
     Args:
         logits: functional; its weights are replaced meanwhile and put back, whatever happens.
@@ -50,14 +52,14 @@ def smprt(
 
     def smooth(method: Explain) -> Maps:
         # In double precision and only then back, so that the sum does not depend on the order of the copies.
-        total = sum(method(logits, copy, labels).astype(np.float64) for copy in noisy)
+        total = sum(views(method, logits, copy, labels).compared.astype(np.float64) for copy in noisy)
         return np.asarray(np.abs(total / copies), np.float32)
 
     trained = {name: smooth(method) for name, method in methods.items()}
     layers = layers_with_weights(logits)
     alike = {name: np.zeros(len(images)) for name in methods}
     with weights_restored(logits):
-        for place, layer in enumerate(layers):
+        for place, layer in reversed(list(enumerate(layers))):
             draw_anew(layer, (seed, place))
             for name, method in methods.items():
                 alike[name] += spearman(trained[name], smooth(method)) / len(layers)

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.saliency import Explain, Maps
+from harness.insight.saliency import Explain, Maps, views
 from harness.insight.trust.answer import Answer, is_above
-from harness.insight.trust.interval import CORRELATION, Interval, mean_over_images
-from harness.insight.trust.similarity import own_likeness, spearman
+from harness.insight.trust.interval import CORRELATION, Interval, mean_over_draws, mean_over_images
+from harness.insight.trust.similarity import own_similarity, spearman
 
 NOISE = 0.02
 """Standard deviation, as a share of the pixel range."""
@@ -21,13 +21,14 @@ _COPIES = 4
 
 @dataclass(frozen=True)
 class Stability:
-    """How alike the maps are to those of noisy copies of the images; means over copies, intervals over images."""
+    """How alike the maps are to those of noisy copies of the images; means over copies, intervals over images and
+    copies: what a method draws is the same for all images of a copy."""
 
     absolute: Interval
     """Spearman's correlation of |map| with |map of a noisy copy|."""
     own: Interval
-    """The likeness of what is each image's own, without the map that all images share: `similarity.own_likeness`. The
-    intervals of all methods asked about at once hold together."""
+    """The similarity of what is each image's own, without the map that all images share:
+    `similarity.own_similarity`. The intervals of all methods asked about at once hold together."""
     null: float
     """What `own` is between an image's map and those of copies of other images."""
     redrawn: Interval | None
@@ -61,9 +62,10 @@ def stability(
     of what stays.
 
     Args:
-        images: (n, height, width, channels) pixels; the noise is N(0, (0.02 · 255)²), the copy clipped to 0 to 255.
-        labels: (n,), what the model predicts. A copy of which it predicts anything else doesn't count.
-        maps: by method, of the images themselves.
+        images: (n, height, width, channels) pixels; the noise is N(0, (0.02 · 255)²), each image's own, and the copy
+            clipped to 0 to 255.
+        labels: (n,), what the model predicts. An image doesn't count where it predicts anything else of a copy.
+        maps: by method, of the images themselves, as they are compared (`saliency.views`).
         drawing: the methods that draw at random and take `seed`, by name.
     """
     absolute: dict[str, list[NDArray[np.float64]]] = {name: [] for name in methods}
@@ -71,15 +73,16 @@ def stability(
     null: dict[str, list[float]] = {name: [] for name in methods}
     fresh = np.random.default_rng(seed).integers(1, 2**31, _COPIES + 1).tolist()
     for copy in range(_COPIES):
-        noise = np.random.default_rng((seed, copy)).normal(0, NOISE * 255, images.shape[1:])
+        noise = np.random.default_rng((seed, copy)).normal(0, NOISE * 255, images.shape)
         noisy = np.clip(images + noise, 0, 255).astype(np.float32)
         same = logits.predict_on_batch(noisy).argmax(axis=1) == labels
         for name, method in methods.items():
-            then, now = maps[name], _by_seed(method, fresh[copy], name in drawing)(logits, noisy, labels)
-            likeness = own_likeness(then, now)
+            then = maps[name]
+            now = views(_by_seed(method, fresh[copy], name in drawing), logits, noisy, labels).compared
+            alike = own_similarity(then, now)
             absolute[name].append(np.where(same, spearman(np.abs(then), np.abs(now)), np.nan))
-            own[name].append(np.where(same, likeness.same, np.nan))
-            null[name].append(float(likeness.others.mean()))
+            own[name].append(np.where(same, alike.same, np.nan))
+            null[name].append(float(alike.others.mean()))
     redrawn = {
         name: spearman(np.abs(maps[name]), np.abs(_by_seed(methods[name], fresh[-1], True)(logits, images, labels)))
         for name in methods
@@ -87,8 +90,8 @@ def stability(
     }
     return {
         name: Stability(
-            mean_over_images(_mean_of_known(np.stack(absolute[name])), CORRELATION),
-            mean_over_images(_mean_of_known(np.stack(own[name])), CORRELATION, together=len(methods)),
+            mean_over_draws(np.stack(absolute[name]), CORRELATION),
+            mean_over_draws(np.stack(own[name]), CORRELATION, together=len(methods)),
             float(np.mean(null[name])),
             mean_over_images(redrawn[name], CORRELATION) if name in redrawn else None,
         )
@@ -98,10 +101,3 @@ def stability(
 
 def _by_seed(method: Explain, seed: int, draws: bool) -> Explain:
     return cast("Explain", partial(method, seed=seed)) if draws else method  # type: ignore[call-arg]
-
-
-def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    known = np.isfinite(values)
-    total = np.where(known, values, 0).sum(axis=0)
-    counts = known.sum(axis=0)
-    return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), np.nan))

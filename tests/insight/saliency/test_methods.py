@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.insight.saliency import METHODS
+from harness.insight.saliency import METHODS, bound, cam_cells, views
 
 FEWER = {
     "smoothgrad": {"samples": 3},
@@ -104,3 +104,16 @@ def test_takes_a_model_of_another_size_and_prints_nothing(
     assert maps.shape == (2, *shape[:2])
     assert np.isfinite(maps).all()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_cam_is_compared_in_its_own_cells_and_another_map_in_its_pixels(cnn: keras.Model, images: Images) -> None:
+    labels = np.zeros(len(images), int)
+    pixels, cells = views(bound("gradcam", "conv_2"), cnn, images, labels)
+    np.testing.assert_array_equal(pixels, METHODS["gradcam"].explain(cnn, images, labels, layer="conv_2"))
+    whole = cam_cells("gradcam", cnn, images, labels, layer="conv_2")
+    rows, columns = cells.shape[1:]
+    assert rows <= whole.shape[1]
+    np.testing.assert_array_equal(cells, whole[:, :rows, :columns])
+    assert not whole[:, rows:].any()
+    pixels, compared = views(bound("gradient"), cnn, images, labels)
+    assert compared is pixels

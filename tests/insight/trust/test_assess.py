@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.data import sources
-from harness.insight.saliency import Maps, bound
+from harness.insight.saliency import Maps, bound, cam_cells, views
 from harness.insight.trust import Trust, assess, assessments, cascade
 from harness.insight.trust.beyond import against_controls, control_curves
 from harness.insight.trust.class_sensitivity import class_sensitivity
@@ -97,8 +97,9 @@ def test_sanity_is_of_some_images_evenly_spread(
     assert list(trust.methods) == list(METHODS)
     for name, of in trust.methods.items():
         assert of.sanity.layers == expected[name].layers
-        for kind in ("signed", "absolute", "foreground", "ssim", "own", "shared"):
+        for kind in ("signed", "absolute", "foreground", "ssim", "own", "own_absolute"):
             np.testing.assert_allclose(getattr(of.sanity, kind), getattr(expected[name], kind), atol=1e-5)
+        np.testing.assert_allclose(of.sanity.kept.similarity, expected[name].kept.similarity, atol=1e-5)
 
 
 def test_stability_is_of_the_same_images(
@@ -109,6 +110,7 @@ def test_stability_is_of_the_same_images(
     maps: Mapping[str, Maps],
 ) -> None:
     few = {name: of[FEW] for name, of in maps.items()}
+    few["gradcam"] = views(METHODS["gradcam"], trained, many[FEW], labels[FEW]).compared
     expected = stability(trained, METHODS, many[FEW], labels[FEW], few, drawing={"smoothgrad"}, seed=SEED)
     for name, of in trust.methods.items():
         for kind in ("absolute", "own"):
@@ -125,7 +127,9 @@ def test_a_method_is_held_against_controls_on_images_evenly_spread(
         ours = faithfulness(trained, of, *some, seed=SEED)
         expected = against_controls(ours, controls.of(name), together=len(METHODS))
         assert trust.methods[name].beyond.answer == expected.answer
-        np.testing.assert_allclose(trust.methods[name].beyond.least.gain, expected.least.gain, rtol=1e-3, atol=1e-4)
+        control, interval = trust.methods[name].beyond.decisive
+        assert control == expected.decisive[0]
+        np.testing.assert_allclose(interval, expected.decisive[1], rtol=1e-3, atol=1e-4)
 
 
 def test_class_sensitivity_is_of_the_predicted_class_and_the_next(
@@ -134,7 +138,10 @@ def test_class_sensitivity_is_of_the_predicted_class_and_the_next(
     outputs = trained.predict_on_batch(many[FEW].astype(np.float32))
     second = np.argsort(outputs, axis=1)[:, -2]
     for name, method in METHODS.items():
-        expected = class_sensitivity(maps[name][FEW], method(trained, many[FEW], second))
+        of = [maps[name][FEW], method(trained, many[FEW], second)]
+        if name == "gradcam":  # of 3 × 3 cells the 2 × 2 that pooling leaves
+            of = [cam_cells(name, trained, many[FEW], cls)[:, :2, :2] for cls in (labels[FEW], second)]
+        expected = class_sensitivity(*of)
         found = trust.methods[name].class_sensitivity
         np.testing.assert_allclose(found.between_classes, expected.between_classes, atol=1e-5)
         np.testing.assert_allclose(found.between_images, expected.between_images, atol=1e-5)

@@ -49,6 +49,29 @@ def test_where_the_interval_spans_zero_nobody_can_tell() -> None:
     assert against_controls(made_up(0.1, 0.7), {"a": made_up(0.1, 0.5, 1)}).answer == "can't tell"
 
 
+def test_a_method_as_good_as_its_control_is_seldom_called_worse_or_better() -> None:
+    """All six gains are zero on average, each of data of its own."""
+    of = np.random.default_rng(4)
+
+    def drawn() -> Faithfulness:
+        areas = iter(of.normal(0.5, 0.1, (6, N)))
+        return Faithfulness(*({name: curves(next(areas)) for name in BASELINES} for _ in range(2)))
+
+    answers = [against_controls(drawn(), {"a": drawn()}).answer for _ in range(400)]
+    assert answers.count("no") / 400 < 0.05
+    assert answers.count("yes") == 0
+
+
+def test_the_gain_that_decides_is_told_by_the_interval_that_it_decides_by() -> None:
+    better = against_controls(made_up(0.1, 0.7), {"a": made_up(0.2, 0.5, 1)})
+    assert better.decisive[1] == better.deletion["black"].gain
+    worse = against_controls(made_up(0.3, 0.7), {"a": made_up(0.2, 0.5, 1)})
+    assert worse.decisive == ("a", worse.deletion["black"].of_all)
+    assert worse.deletion["black"].of_all.low < worse.deletion["black"].gain.low
+    unclear = against_controls(made_up(0.1, 0.7), {"a": made_up(0.1, 0.5, 1)}).decisive[1]
+    assert unclear.low < 0 < unclear.high
+
+
 def test_fewer_than_five_images_tell_nothing() -> None:
     def first(of: Faithfulness) -> Faithfulness:
         return Faithfulness(*({name: Curves(c.values[:1], c.moved_at[:1]) for name, c in kind.items()} for kind in of))

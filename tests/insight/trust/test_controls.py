@@ -68,3 +68,12 @@ def test_untrained_maps_are_those_of_fresh_weights_which_are_put_back(
     assert (drawn != other).any()
     assert (drawn != before).any()
     np.testing.assert_array_equal(gradient(trained, *few), before)
+
+
+def test_several_draws_of_untrained_weights_take_turns_over_the_images(
+    trained: keras.Model, digits: np.ndarray, predicted: np.ndarray
+) -> None:
+    same = np.repeat(digits[:1], 6, axis=0), np.repeat(predicted[:1], 6)
+    maps = untrained(trained, {"gradient": gradient}, *same)["gradient"]
+    assert len(np.unique(maps[:4].reshape(4, -1), axis=0)) == 4
+    np.testing.assert_allclose(maps[4:], maps[:2], rtol=1e-3, atol=1e-9)

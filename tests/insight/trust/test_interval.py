@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.insight.trust.interval import CORRELATION, PROBABILITY, Interval, mean_over_draws, mean_over_images
+from harness.insight.trust.interval import CORRELATION, PROBABILITY, SIZE, Interval, mean_over_draws, mean_over_images
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
@@ -36,6 +36,8 @@ SHAPES: dict[str, tuple[Draw, float, tuple[float, float] | None]] = {
     "areas, small or large": (lambda of, n: of.beta(0.6, 2, n), 0.6 / 2.6, PROBABILITY),
     "correlations near 1": (lambda of, n: 2 * of.beta(12, 2, n) - 1, 5 / 7, CORRELATION),
     "correlations around 0": (lambda of, n: 2 * of.beta(5, 5, n) - 1, 0, CORRELATION),
+    "sizes": (lambda of, n: of.gamma(4, 0.25, n), 1, SIZE),
+    "sizes, some of them large": (lambda of, n: of.gamma(2, 0.5, n), 1, SIZE),
     "differences": (lambda of, n: of.beta(1, 8, n) - of.beta(2, 5, n), 1 / 9 - 2 / 7, None),
 }
 
@@ -81,6 +83,15 @@ def test_values_at_a_bound_are_taken_at_their_word() -> None:
     assert mean_over_images(np.ones(6), CORRELATION) == Interval(1, 1, 1)
     inside = mean_over_images(np.array([1, 1, 1, 1, 0.2]), CORRELATION)
     assert inside.low < inside.mean < inside.high < 1
+
+
+def test_sizes_have_an_interval_above_zero() -> None:
+    values = np.array([0.1, 0.1, 0.1, 0.1, 2])
+    assert mean_over_images(values).low < 0
+    told = mean_over_images(values, SIZE)
+    assert 0 < told.low < told.mean < told.high
+    assert told.mean / told.low == pytest.approx(told.high / told.mean)
+    assert mean_over_images(np.zeros(6), SIZE) == Interval(0, 0, 0)
 
 
 def test_what_is_not_known_is_left_out() -> None:

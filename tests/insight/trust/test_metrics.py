@@ -6,7 +6,7 @@ import pytest
 
 from harness.insight.saliency import gradient, gradient_times_input
 from harness.insight.trust.infidelity import infidelity
-from harness.insight.trust.interval import Interval, mean_over_images
+from harness.insight.trust.interval import SIZE, Interval, mean_over_images
 from harness.insight.trust.metrics import METRICS, measure, metrics_json
 
 METHODS = {"gradient": gradient, "gradient_times_input": gradient_times_input}
@@ -27,7 +27,7 @@ def test_every_metric_of_every_method_is_measured_and_told_with_its_definition(s
     measured = measure(small, METHODS, images, labels, maps, (images, labels), progress=told.append)
     assert set(measured) == set(METRICS)
     assert len(told) == 5
-    expected = mean_over_images(infidelity(small, maps["gradient"], images, labels))
+    expected = mean_over_images(infidelity(small, maps["gradient"], images, labels), SIZE)
     assert measured["infidelity"]["gradient"] == expected
     table = json.loads(json.dumps(metrics_json(measured), allow_nan=False))
     for metric, of in table.items():
@@ -35,6 +35,11 @@ def test_every_metric_of_every_method_is_measured_and_told_with_its_definition(s
         assert of["definition"] == METRICS[metric].definition
         assert set(of["methods"]) == set(METHODS)
     assert table["infidelity"]["methods"]["gradient"]["mean"] == pytest.approx(expected.mean, rel=1e-4)
+
+    for metric, each in measured.items():
+        least, most = METRICS[metric].bounds
+        for told_of in each.values():
+            assert least <= told_of.low <= told_of.mean <= told_of.high <= most
 
     without = measure(small, METHODS, images, labels, maps)
     assert set(METRICS) - set(without) == {"f_fidelity_important", "f_fidelity_others"}

@@ -4,7 +4,7 @@ from scipy.stats import spearmanr
 
 from harness.insight.trust.similarity import (
     foreground,
-    own_likeness,
+    own_similarity,
     spearman,
     spearman_across,
     spearman_to_mean,
@@ -113,10 +113,10 @@ def test_foreground_is_what_differs_from_the_most_frequent_pixel() -> None:
     assert np.argwhere(foreground(white)).tolist() == [[0, 1, 2]]
 
 
-def test_own_likeness_by_hand() -> None:
+def test_own_similarity_by_hand() -> None:
     # Lengths 5, so units (.6, .8), (.8, .6); their mean is (.7, .7); (-.1, .1) and (.1, -.1) are left, and the reverse.
     a = np.array([[[3.0, 4.0]], [[4.0, 3.0]]])
-    found = own_likeness(a, 2 * a[::-1])
+    found = own_similarity(a, 2 * a[::-1])
     np.testing.assert_allclose(found.same, [-1, -1])
     np.testing.assert_allclose(found.others, [1, 1])
 
@@ -126,27 +126,27 @@ def test_a_common_map_makes_maps_alike_but_not_in_what_is_their_own() -> None:
     common, ours, theirs = (draw.random(shape) for shape in ((1, 20, 20), (16, 20, 20), (16, 20, 20)))
     a, b = 5 * common + ours, 5 * common + theirs
     assert spearman(a, b).mean() > 0.9
-    assert abs(own_likeness(a, b).same.mean()) < 0.05
-    assert own_likeness(a, 5 * common + ours + theirs).same.mean() == pytest.approx(np.sqrt(0.5), abs=0.05)
+    assert abs(own_similarity(a, b).same.mean()) < 0.05
+    assert own_similarity(a, 5 * common + ours + theirs).same.mean() == pytest.approx(np.sqrt(0.5), abs=0.05)
 
 
 def test_positions_that_are_always_zero_take_no_part_and_scale_does_not_matter() -> None:
     a, b = maps(0), maps(1)
     scales = np.array([1, 10, 100])[:, np.newaxis, np.newaxis]
-    wider = own_likeness(np.pad(a, ((0, 0), (0, 9), (0, 9))), scales * np.pad(b, ((0, 0), (0, 9), (0, 9))))
-    np.testing.assert_allclose(wider.same, own_likeness(a, b).same)
-    np.testing.assert_allclose(wider.others, own_likeness(a, b).others)
+    wider = own_similarity(np.pad(a, ((0, 0), (0, 9), (0, 9))), scales * np.pad(b, ((0, 0), (0, 9), (0, 9))))
+    np.testing.assert_allclose(wider.same, own_similarity(a, b).same)
+    np.testing.assert_allclose(wider.others, own_similarity(a, b).others)
 
 
 def test_a_map_with_nothing_of_its_own_is_like_another_such_only() -> None:
     flat = np.ones((3, 6, 5))
-    assert own_likeness(flat, 2 * flat).same.tolist() == [1, 1, 1]
-    assert own_likeness(flat, 2 * flat).others.tolist() == [0, 0, 0]
-    assert own_likeness(flat, maps(0)).same.tolist() == [0, 0, 0]
+    assert own_similarity(flat, 2 * flat).same.tolist() == [1, 1, 1]
+    assert own_similarity(flat, 2 * flat).others.tolist() == [0, 0, 0]
+    assert own_similarity(flat, maps(0)).same.tolist() == [0, 0, 0]
 
 
 def test_one_image_has_nothing_to_share() -> None:
-    assert np.isnan(own_likeness(maps(0)[:1], maps(1)[:1])).all()
+    assert np.isnan(own_similarity(maps(0)[:1], maps(1)[:1])).all()
     assert np.isnan(spearman_across(maps(0)[:1], maps(1)[:1])).all()
     assert np.isnan(spearman_to_mean(maps(0)[:1])).all()
 

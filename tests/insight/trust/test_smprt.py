@@ -64,3 +64,19 @@ def test_noise_no_longer_passes_for_dependence(dense: keras.Model, few: np.ndarr
     one, many = (smprt(dense, {"a": noisy}, few, LABELS, copies=copies)["a"].mean() for copies in (1, 64))
     assert one < 0.4
     assert many > 0.8
+
+
+def test_the_weights_are_drawn_from_the_first_layer_up() -> None:
+    """Seen by a map that says which layers are still the trained ones."""
+    inputs = keras.Input((2, 2, 1))
+    x = keras.layers.Dense(3, name="second")(keras.layers.Dense(3, name="first")(keras.layers.Flatten()(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(x))
+    before = {layer.name: layer.get_weights()[0] for layer in model.layers if layer.weights}
+    changed: list[list[str]] = []
+
+    def spy(logits: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        changed.append([name for name in before if (logits.get_layer(name).get_weights()[0] != before[name]).any()])
+        return np.zeros(images.shape[:3], np.float32)
+
+    smprt(model, {"spy": spy}, np.zeros((4, 2, 2, 1), np.uint8), LABELS, copies=1)
+    assert changed == [[], ["first"], ["first", "second"], ["first", "second", "logits"]]

@@ -66,3 +66,35 @@ def test_the_noise_is_small_and_stays_within_the_pixels(
         inside = (digits > 30) & (digits < 225)
         assert (noisy - digits)[inside].std() == pytest.approx(0.02 * 255, rel=0.1)
     assert not np.array_equal(seen[0], seen[1])
+
+
+def test_each_image_has_noise_of_its_own(trained: keras.Model, digits: np.ndarray) -> None:
+    """Seen by a map that is the copy itself, of one image again and again."""
+    images = np.repeat(digits[:1], 6, axis=0)
+    labels = trained.predict_on_batch(images.astype(np.float32)).argmax(axis=1)
+    seen: list[np.ndarray] = []
+
+    def spy(logits: keras.Model, images: np.ndarray, labels: np.ndarray) -> Maps:
+        seen.append(images)
+        return np.zeros(images.shape[:3], np.float32)
+
+    stability(trained, {"spy": spy}, images, labels, {"spy": np.zeros(images.shape[:3], np.float32)})
+    for copies in seen:
+        assert len(np.unique(copies.reshape(6, -1), axis=0)) == 6
+
+
+def test_an_interval_holds_for_other_copies_where_a_draw_is_common_to_all_images(
+    trained: keras.Model, digits: np.ndarray, predicted: np.ndarray
+) -> None:
+    """A method whose maps of one copy are all kept and of the next all lost: four draws, and not 24 images, tell."""
+    calls: list[int] = []
+
+    def moody(logits: keras.Model, images: np.ndarray, labels: np.ndarray) -> Maps:
+        calls.append(1)
+        return edges(logits, images, labels) if len(calls) % 2 else chance(logits, images, labels)
+
+    maps = {"moody": edges(trained, digits, predicted)}
+    found = stability(trained, {"moody": moody}, digits, predicted, maps)["moody"]
+    assert found.own.mean == pytest.approx(0.5, abs=0.05)
+    assert found.own.high - found.own.low > 0.8
+    assert found.stable == "can't tell"
