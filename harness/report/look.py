@@ -72,7 +72,13 @@ class Look:
         """
         methods = methods_for(subject, insight)
         progress.expect(len(methods) + assessments(subject.logits) + 1 + MEASUREMENTS * insight.metrics)
-        a_kind = images_a_kind(subject.logits, methods, insight.images, insight.budget.seconds)
+        a_kind = images_a_kind(
+            subject.logits,
+            list(methods),
+            insight,
+            training=len(subject.train) if subject.train else 0,
+            fine_tuned=bool(subject.train) and not is_independent(subject.logits),
+        )
         explained = explain(
             subject,
             insight.model_copy(update={"images": a_kind}),
