@@ -38,7 +38,7 @@ class InsightSection(Section):
     """How often, while it trains, TensorBoard gets the maps of a few validation images; null for never."""
     metrics: bool = False
     """Whether the published metrics, ROAD, infidelity, max-sensitivity, sMPRT and F-Fidelity, are taken as well, of 16
-    images and into insight.json; it takes minutes."""
+    images and into insight.json; it takes minutes, which count towards the budget."""
     filters: bool = True
     """Whether the filters are looked into as well."""
     budget: Time = Duration.parse("2 minutes")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,13 @@ class Example:
         return self.targets[0]
 
 
+class Empty(NamedTuple):
+    """Of a method's maps, how many are zero everywhere: these say nothing, whatever is drawn of them."""
+
+    empty: int
+    maps: int
+
+
 @dataclass(frozen=True)
 class Explained:
     examples: tuple[Example, ...]
@@ -73,6 +80,11 @@ class Explained:
         return np.stack(
             [maps[example.predicted] for example, maps in zip(self.examples, self.maps[method], strict=True)]
         )
+
+    def empty(self, method: str) -> Empty:
+        """Counted over all classes that are explained."""
+        maps = [values for of in self.maps[method] for values in of.values()]
+        return Empty(sum(not values.any() for values in maps), len(maps))
 
 
 def methods_for(subject: Subject, insight: InsightSection) -> dict[str, Explain]:

@@ -1,53 +1,112 @@
 """How many images are explained: as many as insight.images asks for, or as the budget allows."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 import keras
 
-from harness.insight.layers import convolution, has_convolutions
-from harness.insight.trust import BASELINES, MOST_EXPLAINED_AGAIN, STEPS
+from harness.config.insight import InsightSection
+from harness.insight.saliency import METHODS
+from harness.insight.saliency.cost import passes
+from harness.insight.trust import (
+    BASELINES,
+    MOST_EXPLAINED_AGAIN,
+    STEPS,
+    f_fidelity,
+    infidelity,
+    max_sensitivity,
+    road,
+    smprt,
+)
+from harness.insight.trust.assess import held
+from harness.insight.trust.redraw import layers_with_weights
 from harness.insight.trust.sanity import SEEDS, cascade_steps
+from harness.insight.trust.stability import COPIES
 from harness.insight.work import BACKWARD, SPEED, work
+from harness.report.overview import NEAREST_TO, Amounts
 
 _FEWEST = 2
 """Of each kind, whatever they cost: of three kinds they are enough for an interval."""
 _KINDS = 3
-_GRADIENTS = {"smoothgrad": 50, "integrated_gradients": 100, "contrast": 100}
-"""For a map; one for a method that isn't named here or below."""
-_FORWARD = {"occlusion": 170, "rise": 1000}
-"""Forward passes for a map."""
-_CURVES = (STEPS + 1) * 2 * len(BASELINES)
-"""Forward passes that show what becomes of an image as pixels are taken away, for one map."""
-_CONTROLS = 6
-"""Maps that are held against those of the methods."""
-_OTHER_CHECKS = 6
-"""How often those other than the sanity check make a map of an image again."""
+_EXPLAINED = 5
+"""Maps of an image of each kind, at most: of a mistake and of an uncertain one those for two classes."""
+_CURVE = STEPS + 1
+"""Images that the model is shown where pixels of one are taken away in the order of one map."""
 
 
-def images_a_kind(logits: keras.Model, methods: Collection[str], asked: int, seconds: float) -> int:
-    """How many images of each kind can be explained, and the maps checked, in that time at the speed of two cores.
+def images_a_kind(
+    logits: keras.Model, methods: Sequence[str], insight: InsightSection, *, training: int = 0, fine_tuned: bool = False
+) -> int:
+    """How many images of each kind can be explained, and the maps checked, within insight.budget at the speed of two
+    cores.
 
     By counting passes through the model and not with a clock, so that equal runs show equal images, however busy the
     machine is.
 
     Args:
-        methods: by their names in `insight.methods`.
-        asked: the most, as in `insight.images`.
+        methods: by their names in `insight.methods`, those that can explain the model.
+        training, fine_tuned: as `passes_of_a_look` takes them.
     """
-    of_a_map = sum(_passes(logits, name) for name in methods)
-    of_an_image = 2 * of_a_map + _CURVES * (len(methods) + _CONTROLS)
-    again = SEEDS * len(cascade_steps(logits)) + _OTHER_CHECKS
-    affordable = seconds * SPEED / work(logits)
+    affordable = insight.budget.seconds * SPEED / work(logits)
 
-    def passes(count: int) -> float:
-        images = _KINDS * count
-        return images * of_an_image + min(images, MOST_EXPLAINED_AGAIN) * again * of_a_map
+    def fits(count: int) -> bool:
+        taken = passes_of_a_look(logits, methods, count, insight, training=training, fine_tuned=fine_tuned)
+        return taken <= affordable
 
-    return next((count for count in range(asked, _FEWEST, -1) if passes(count) <= affordable), min(asked, _FEWEST))
+    return next((count for count in range(insight.images, _FEWEST, -1) if fits(count)), min(insight.images, _FEWEST))
 
 
-def _passes(logits: keras.Model, name: str) -> float:
-    """Of a map of that method, in forward passes."""
-    if name == "scorecam" and has_convolutions(logits):
-        return float(convolution(logits).filters)
-    return float(_FORWARD.get(name, BACKWARD * _GRADIENTS.get(name, 1)))
+def passes_of_a_look(
+    logits: keras.Model,
+    methods: Sequence[str],
+    count: int,
+    insight: InsightSection,
+    *,
+    training: int = 0,
+    fine_tuned: bool = False,
+) -> float:
+    """What a look takes in forward passes of the model, of so many images of each kind and with mistakes enough.
+
+    Args:
+        training: images among which the neighbours of mistakes are sought.
+        fine_tuned: whether F-Fidelity is among the metrics.
+    """
+    images = _KINDS * count
+    at_a_time = min(images, MOST_EXPLAINED_AGAIN)
+    few, controlled = at_a_time, held(images)
+    cascade = 1 + SEEDS * len(cascade_steps(logits))
+    timed = 2
+
+    total = 0.0
+    for name in methods:
+        draws = METHODS[name].draws
+        maps = _in_parts(_EXPLAINED * count, at_a_time) + controlled + few * (1 + cascade + COPIES + draws + timed)
+        total += maps * passes(logits, name, insight.layer)
+    total += images * _CURVE * len(methods)
+    total += controlled * _CURVE * 2 * len(BASELINES) * (3 * len(methods) + 4)  # own controls two, shared ones four
+    total += few * (1 + COPIES)  # what the model says of them and of noisy copies
+
+    amounts = Amounts.of(count, logits.output_shape[-1])
+    many = _in_parts(amounts.correct, at_a_time) + 2 * _in_parts(amounts.mistakes, at_a_time)
+    total += many * passes(logits, methods[0], insight.layer)
+    if training:
+        total += min(amounts.mistakes, NEAREST_TO) + min(amounts.among, training)
+    if insight.metrics:
+        total += _passes_of_metrics(logits, methods, few, insight.layer, fine_tuned=fine_tuned)
+    return total
+
+
+def _passes_of_metrics(
+    logits: keras.Model, methods: Sequence[str], images: int, layer: str | None, *, fine_tuned: bool
+) -> float:
+    removed = 2 * len(road.SHARES) + 1 + infidelity.SQUARES
+    again = max_sensitivity.COPIES + smprt.COPIES * (1 + len(layers_with_weights(logits)))
+    total = images * sum(removed + again * passes(logits, name, layer) for name in methods)
+    if fine_tuned:
+        total += BACKWARD * f_fidelity.STEPS * f_fidelity.BATCH
+        total += images * (1 + 2 * len(methods) * len(f_fidelity.SIZES) * f_fidelity.SAMPLES)
+    return total
+
+
+def _in_parts(count: int, at_a_time: int) -> int:
+    """How many are explained where there are so many at a time and the last part is filled up."""
+    return -(-count // at_a_time) * at_a_time

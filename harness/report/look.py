@@ -23,9 +23,10 @@ from harness.report.picture import Picture, with_own_names
 from harness.report.progress import Progress
 from harness.report.saliency_figures import saliency_pictures
 from harness.report.subject import Subject
+from harness.report.table import Verdict
 from harness.report.times import milliseconds, time_key, times_json
 from harness.report.trust_json import trust_json
-from harness.report.trust_section import trust_section, verdict
+from harness.report.trust_section import findings, trust_section
 from harness.report.wording import listed
 
 _CHOSEN = {
@@ -72,7 +73,13 @@ class Look:
         """
         methods = methods_for(subject, insight)
         progress.expect(len(methods) + assessments(subject.logits) + 1 + MEASUREMENTS * insight.metrics)
-        a_kind = images_a_kind(subject.logits, methods, insight.images, insight.budget.seconds)
+        a_kind = images_a_kind(
+            subject.logits,
+            list(methods),
+            insight,
+            training=len(subject.train) if subject.train else 0,
+            fine_tuned=bool(subject.train) and not is_independent(subject.logits),
+        )
         explained = explain(
             subject,
             insight.model_copy(update={"images": a_kind}),
@@ -120,8 +127,11 @@ class Look:
 
     @cached_property
     def sections(self) -> list[Section]:
-        sanity = {name: verdict(method.sanity) for name, method in self.trust.methods.items()}
-        shown = gallery(self.explained, sanity, self.request.label)
+        answers = {
+            name: {key: Verdict(found.answer, found.verdict.good) for key, found in findings(self.trust, name).items()}
+            for name in self.trust.methods
+        }
+        shown = gallery(self.explained, answers, self.request.label)
         return [
             Section("What the model looks at", _intro(self), gallery=shown),
             trust_section(self.trust, self.milliseconds, self.explained.left_out),
@@ -163,6 +173,7 @@ class Look:
             **trust_json(self.trust, self.milliseconds),
             "images": images,
             "images_a_kind": self.a_kind,
+            "empty_maps": {name: self.explained.empty(name)._asdict() for name in self.explained.maps},
             "overview": self.overview.as_json(),
             "metrics": metrics_json(self.metrics) if self.metrics else None,
             **filters.as_json(),

@@ -40,6 +40,7 @@ class NoMaps:
             "controls": {},
             "images": [],
             "images_a_kind": 0,
+            "empty_maps": {},
             "overview": None,
             "metrics": None,
             **filters.as_json(),

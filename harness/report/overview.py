@@ -20,13 +20,32 @@ _OF_A_CLASS, _OF_ALL = 20, 400
 """Correct images that a class's mean map is of, at most, and those of all classes."""
 _MISTAKES = 100
 """At most so many are explained, the most confident first."""
+_AMONG = 10_000
+"""Training images, evenly spread."""
+NEAREST_TO = 10
+"""Mistakes whose neighbours among the training images are sought."""
 _CLUSTERS = 4
 _CONFUSIONS = 10
 _NEIGHBOURS = 5
-_WITH_NEIGHBOURS = 10
-"""Mistakes."""
-_AMONG = 10_000
-"""Training images, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How many images an overview is of, at most."""
+
+    correct: int
+    mistakes: int
+    among: int
+    """The training images among which neighbours are sought."""
+
+    @classmethod
+    def of(cls, a_kind: int, classes: int) -> "Amounts":
+        """As many as there can be from 20 images of each kind on, and of fewer in proportion."""
+
+        def share(most: int) -> int:
+            return min(most, most * a_kind // MOST_A_KIND)
+
+        return cls(min(share(_OF_ALL), _OF_A_CLASS * classes), share(_MISTAKES), share(_AMONG))
 
 
 @dataclass(frozen=True)
@@ -106,15 +125,13 @@ def overview(
 
     Args:
         a_kind: images of each kind that are explained one by one: the more, the more count here, up to 400 correct ones
-            (20 of a class) and 100 mistakes.
+            (20 of a class), 100 mistakes, and 10,000 training images for their neighbours.
         at_a_time: how many are explained together.
     """
     labels, predicted = subject.labels, subject.predicted
-    most = min(_OF_ALL, _OF_A_CLASS * subject.probabilities.shape[1], _OF_ALL * a_kind // MOST_A_KIND)
-    right = examples.correct(labels, predicted, most, seed)
-    wrong = examples.confident_mistakes(
-        labels, subject.probabilities, min(_MISTAKES, _MISTAKES * a_kind // MOST_A_KIND)
-    )
+    amounts = Amounts.of(a_kind, subject.probabilities.shape[1])
+    right = examples.correct(labels, predicted, amounts.correct, seed)
+    wrong = examples.confident_mistakes(labels, subject.probabilities, amounts.mistakes)
 
     def maps(rows: NDArray[np.intp], classes: NDArray[Any]) -> Maps:
         return in_parts(method, at_a_time, subject.logits, subject.images[rows], classes[rows])
@@ -125,7 +142,7 @@ def overview(
         {label: mean_map(of_right[labels[right] == label]) for label in np.unique(labels[right]).tolist()},
         _confusions(subject, wrong, for_predicted, for_true),
         _clusters(subject, wrong, for_predicted),
-        _neighbours(subject, wrong),
+        _neighbours(subject, wrong, amounts.among),
         {"correct": int(empty(of_right).sum()), "mistakes": int(empty(for_predicted).sum())},
         {"correct": len(right), "mistakes": len(wrong)},
     )
@@ -159,11 +176,11 @@ def _clusters(subject: Subject, wrong: NDArray[np.intp], maps: Maps) -> tuple[Cl
     return tuple(found)
 
 
-def _neighbours(subject: Subject, wrong: NDArray[np.intp]) -> MistakeNeighbours | None:
+def _neighbours(subject: Subject, wrong: NDArray[np.intp], most: int) -> MistakeNeighbours | None:
     part = last_hidden(subject.logits)
     if part is None or subject.train is None or not len(wrong):
         return None
-    among = evenly(len(subject.train), _AMONG)
-    mistakes = wrong[:_WITH_NEIGHBOURS]
+    among = evenly(len(subject.train), most)
+    mistakes = wrong[:NEAREST_TO]
     found = nearest(part, subject.images[mistakes], subject.train.images[among], _NEIGHBOURS)
     return MistakeNeighbours(mistakes, Neighbours(among[found.rows], found.likeness))

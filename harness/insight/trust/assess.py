@@ -78,8 +78,8 @@ def assess(
     """
     progress("deletion and insertion")
     deleted = {name: deletion_to_black(logits, of, images, labels, seed=seed) for name, of in maps.items()}
-    held = evenly(len(images), _held(len(images)))
-    shown, of_held = (images[held], labels[held]), {name: of[held] for name, of in maps.items()}
+    compared = evenly(len(images), held(len(images)))
+    shown, of_held = (images[compared], labels[compared]), {name: of[compared] for name, of in maps.items()}
     faithful = {name: faithfulness(logits, of, *shown, seed=seed) for name, of in of_held.items()}
     progress("controls")
     at_a_time = min(len(images), MOST_EXPLAINED_AGAIN)
@@ -138,6 +138,6 @@ def _of_classes(
     }
 
 
-def _held(count: int) -> int:
+def held(count: int) -> int:
     """How many of so many images are held against the controls: whole parts, where there are any."""
     return min(count // MOST_EXPLAINED_AGAIN * MOST_EXPLAINED_AGAIN, _MOST_HELD) or count

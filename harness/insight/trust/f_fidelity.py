@@ -29,7 +29,7 @@ SIZES = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
 SAMPLES = 5
 """Draws of the removed pixels for each size."""
 STEPS = 200
-_BATCH = 64
+BATCH = 64
 _LEARNING_RATE = 1e-4
 
 
@@ -110,9 +110,9 @@ def _fine_tune(logits: keras.Model, images: NDArray[Any], labels: NDArray[Any], 
     optimizer = keras.optimizers.Adam(_LEARNING_RATE)
     optimizer.build(logits.trainable_variables)
     for _ in range(steps):
-        rows = random.integers(0, len(images), _BATCH)
-        shares = random.uniform(0, MOST, (_BATCH, 1, 1, 1))
-        kept = random.random((_BATCH, *images.shape[1:3], 1)) >= shares
+        rows = random.integers(0, len(images), BATCH)
+        shares = random.uniform(0, MOST, (BATCH, 1, 1, 1))
+        kept = random.random((BATCH, *images.shape[1:3], 1)) >= shares
         _step(logits, optimizer, tf.constant(images[rows] * kept, tf.float32), tf.constant(labels[rows], tf.int32))
 
 

@@ -19,7 +19,7 @@ def predict(
     logits: Logits, make: Callable[[NDArray[np.intp]], NDArray[Any]], count: int, chunk: int = _CHUNK
 ) -> NDArray[np.float32]:
     """Logits (count, classes) of the images of numbers 0 to count - 1, which `make` gives for some of them."""
-    chunk = min(chunk, count)
+    chunk = -(-count // -(-count // chunk))  # nearly equal parts: the last one is filled up
     found = []
     for start in range(0, count, chunk):
         # All chunks are of one shape, for which the model is compiled, and on GPUs its kernels chosen, once.

@@ -16,7 +16,7 @@ from harness.insight.trust.similarity import own_similarity, spearman
 
 NOISE = 0.02
 """Standard deviation, as a share of the pixel range."""
-_COPIES = 4
+COPIES = 4
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def stability(
     absolute: dict[str, list[NDArray[np.float64]]] = {name: [] for name in methods}
     own: dict[str, list[NDArray[np.float64]]] = {name: [] for name in methods}
     null: dict[str, list[float]] = {name: [] for name in methods}
-    fresh = np.random.default_rng(seed).integers(1, 2**31, _COPIES + 1).tolist()
-    for copy in range(_COPIES):
+    fresh = np.random.default_rng(seed).integers(1, 2**31, COPIES + 1).tolist()
+    for copy in range(COPIES):
         noise = np.random.default_rng((seed, copy)).normal(0, NOISE * 255, images.shape)
         noisy = np.clip(images + noise, 0, 255).astype(np.float32)
         same = logits.predict_on_batch(noisy).argmax(axis=1) == labels

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Curves
-from harness.report.explanation import Example, Explained
+from harness.report.explanation import Explained
 from harness.report.picture import SIGNED, UNSIGNED, displayable
 from harness.report.table import Verdict
 from harness.report.wording import percent
@@ -33,6 +33,8 @@ KINDS = {
     "unsure": ("uncertain", "least certain"),
 }
 """Why an image is shown: said of one, and of all of them."""
+SHORT = {"depends_on_weights": "weights", "faithful": "faithful", "stable": "stable", "class_specific": "class"}
+"""The questions about a method, by their keys in insight.json, in a word each."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class MethodColumn:
     note: str
     """What its maps show, a sentence without its full stop."""
     signed: bool
-    verdict: Verdict
+    answers: Sequence[tuple[str, Verdict]]
+    """To the questions about the method, each in a word."""
+    empty: str
+    """How many of its maps are zero everywhere, in words; empty where none is."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Target:
     label: int
     roles: str
     """Which of predicted, true and asked it is, with spaces between."""
+    empty: Collection[str]
+    """The methods whose map of it is zero everywhere, and says nothing."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +90,17 @@ class Gallery:
     asked: int | None
 
 
-def gallery(explained: Explained, verdicts: Mapping[str, Verdict], asked: int | None = None) -> Gallery:
+def gallery(explained: Explained, answers: Mapping[str, Mapping[str, Verdict]], asked: int | None = None) -> Gallery:
     """The gallery's rows and columns.
 
     Args:
         explained: the images and their maps.
-        verdicts: by method, that of the sanity check.
+        answers: by method, then by question as in insight.json.
         asked: the class that a user wants explained, if any.
     """
-    rows = [_row(example, asked) for example in explained.examples]
+    rows = [_row(explained, number, asked) for number in range(len(explained.examples))]
     return Gallery(
-        methods=[_column(name, verdicts[name]) for name in explained.maps],
+        methods=[_column(name, explained, answers[name]) for name in explained.maps],
         examples=rows,
         labels=sorted({example.label for example in explained.examples if example.label is not None}),
         kinds={kind: words for kind, (_, words) in KINDS.items() if any(row.kind == kind for row in rows)},
@@ -134,12 +141,20 @@ def script_data(explained: Explained, deletion: Mapping[str, Curves]) -> dict[st
     }
 
 
-def _column(name: str, verdict: Verdict) -> MethodColumn:
-    method = METHODS[name]
-    return MethodColumn(name, method.title, f"{method.note[0].upper()}{method.note[1:]}", method.signed, verdict)
+def _column(name: str, explained: Explained, answers: Mapping[str, Verdict]) -> MethodColumn:
+    method, blank = METHODS[name], explained.empty(name)
+    return MethodColumn(
+        name,
+        method.title,
+        f"{method.note[0].upper()}{method.note[1:]}",
+        method.signed,
+        [(SHORT[question], answer) for question, answer in answers.items()],
+        f"{blank.empty} of {blank.maps} maps all zero" if blank.empty else "",
+    )
 
 
-def _row(example: Example, asked: int | None) -> ExampleRow:
+def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
+    example = explained.examples[number]
     true = "" if example.label is None else f"true class {example.label}, "
     roles = {"predicted": example.predicted, "true": example.label, "asked": asked}
     if example.label is None:
@@ -159,7 +174,12 @@ def _row(example: Example, asked: int | None) -> ExampleRow:
         width=small.shape[1],
         height=small.shape[0],
         targets=[
-            Target(label, " ".join(role for role, of in roles.items() if of == label)) for label in example.targets
+            Target(
+                label,
+                " ".join(role for role, of in roles.items() if of == label),
+                [name for name, maps in explained.maps.items() if not maps[number][label].any()],
+            )
+            for label in example.targets
         ],
     )
 

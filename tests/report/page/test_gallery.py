@@ -4,8 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report.explanation import Example, Explained
+from harness.report.page import Head, Page, Section, render
 from harness.report.page.gallery import gallery, script_data
 from harness.report.table import Verdict
+from harness.report.trust_section import QUESTIONS
 
 
 def explained(values: NDArray[np.float32]) -> Explained:
@@ -15,6 +17,12 @@ def explained(values: NDArray[np.float32]) -> Explained:
     example = Example("test image 0", "correct", 0, image, 0, says, (0,))
     maps = {"integrated_gradients": ({0: values},), "gradient": ({0: np.abs(values)},)}
     return Explained((example,), maps, {})
+
+
+def answers(of: Explained) -> dict[str, dict[str, Verdict]]:
+    """A yes for the first method, a no for the second, to all questions."""
+    verdicts = [Verdict("yes", good=True), Verdict("no", good=False)]
+    return {name: dict.fromkeys(QUESTIONS, verdict) for name, verdict in zip(of.maps, verdicts, strict=True)}
 
 
 def test_zero_has_a_byte_and_a_colour_of_its_own() -> None:
@@ -37,16 +45,34 @@ def test_a_shared_scale_is_never_of_nothing() -> None:
 def test_the_outline_runs_between_dark_and_bright_pixels() -> None:
     found = explained(np.zeros((3, 3), np.float32))
     image = found.examples[0].image
-    verdicts = dict.fromkeys(found.maps, Verdict("none", good=None))
-    assert gallery(found, verdicts).examples[0].outline == ""
+    assert gallery(found, answers(found)).examples[0].outline == ""
     image[1, 1] = 255
-    row = gallery(found, verdicts).examples[0]
+    row = gallery(found, answers(found)).examples[0]
     assert row.outline == "M1 1h1M1 2h1M1 1v1M2 1v1"
     assert (row.width, row.height) == (3, 3)
 
 
 def test_a_method_says_what_its_maps_show() -> None:
     found = explained(np.zeros((3, 3), np.float32))
-    columns = gallery(found, dict.fromkeys(found.maps, Verdict("none", good=None))).methods
+    columns = gallery(found, answers(found)).methods
     assert [column.signed for column in columns] == [True, False]
     assert all(column.note[0].isupper() for column in columns)
+
+
+def test_a_method_has_an_answer_to_each_question() -> None:
+    found = explained(np.ones((3, 3), np.float32))
+    told = [dict(column.answers) for column in gallery(found, answers(found)).methods]
+    assert [set(of) for of in told] == 2 * [{"weights", "faithful", "stable", "class"}]
+    assert [{answer.words for answer in of.values()} for of in told] == [{"yes"}, {"no"}]
+
+
+def test_a_map_that_is_zero_everywhere_is_flagged_and_counted_whatever_its_method() -> None:
+    one = explained(np.ones((3, 3), np.float32))
+    maps = {**one.maps, "gradient": ({0: np.zeros((3, 3), np.float32)},)}
+    found = gallery(Explained(one.examples, maps, {}), answers(one))
+    assert [column.empty for column in found.methods] == ["", "1 of 1 maps all zero"]
+    assert [target.empty for target in found.examples[0].targets] == [["gradient"]]
+    page = render(Page(Head("", []), [Section("Maps", "", gallery=found)], {}))
+    assert "Gradient map for class 0, zero everywhere: test image 0" in page
+    assert "Integrated map for class 0: test image 0" in page
+    assert page.count("all zero</span>") == 2

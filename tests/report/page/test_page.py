@@ -94,10 +94,14 @@ def test_names_and_config_are_escaped() -> None:
 def test_the_names_of_layers_and_of_a_users_files_are_escaped() -> None:
     name = 'my"><script>alert(1)</script>.png'
     row = ExampleRow(
-        name, "predicted 1", "99 %", "your own", "own", "", 1, name, "", "", 2, 2, [Target(1, "predicted")]
+        name, "predicted 1", "99 %", "your own", "own", "", 1, name, "", "", 2, 2, [Target(1, "predicted", [])]
     )
     gallery = Gallery(
-        [MethodColumn("gradient", name, name, False, Verdict(name, good=True))], [row], [], {"own": name}, asked=None
+        [MethodColumn("gradient", name, name, False, [(name, Verdict(name, good=True))], name)],
+        [row],
+        [],
+        {"own": name},
+        asked=None,
     )
     table = Table(name, [name], [Row([name])])
     pictures = [Picture(f"filters-{name}", name, name, name, b"png", table)]

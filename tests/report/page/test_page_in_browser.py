@@ -326,8 +326,9 @@ def test_deletion_names_the_class_whose_map_orders_the_pixels(page: Page) -> Non
 def test_everything_is_reached_by_keyboard(page: Page) -> None:
     page.locator("#opacity").focus()
     focused = "document.activeElement.dataset.example + ' ' + document.activeElement.dataset.method"
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.innerText") == "What the maps show"
+    for name in ("The answers with their numbers", "What the maps show"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.innerText") == name
     page.keyboard.press("Tab")
     if page.evaluate("document.activeElement.id") == "gallery":  # Chromium lets one scroll it by keyboard
         page.keyboard.press("Tab")
@@ -345,9 +346,25 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
     assert page.evaluate(focused) == "0 integrated_gradients"
 
 
-def test_every_map_is_named_with_its_verdict(page: Page) -> None:
-    name = page.locator(".map").first.get_attribute("aria-label")
+def test_every_map_is_named_and_described_by_the_answers_about_its_method(page: Page) -> None:
+    first = page.locator(".map").first
+    name = first.get_attribute("aria-label")
     assert name is not None
     assert name.startswith("Gradient map for class ")
     assert ": test image 3, true class " in name
-    assert "depend" in name
+    described = page.locator(f"#{first.get_attribute('aria-describedby')}").inner_text()
+    for question in ("weights", "faithful", "stable", "class"):
+        assert re.search(rf"{question}\s+[●▲◇] (yes|no|can't tell)", described), question
+
+
+def test_the_answers_stay_within_their_columns_on_a_telephone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator(".answers dd").last.evaluate("answer => { answer.innerText = 'not asked: two classes'; }")
+    within = """heads => heads.every(head => [...head.querySelectorAll("dt, dd")].every(part =>
+      part.scrollWidth <= part.clientWidth + 1
+      && part.getBoundingClientRect().right <= head.getBoundingClientRect().right + 1))"""
+    assert page.locator(".maps thead th").evaluate_all(within)
+    tall = page.locator(".maps thead").evaluate(
+        "head => head.offsetHeight / document.getElementById('gallery').offsetHeight"
+    )
+    assert tall < 0.3
