@@ -1,6 +1,7 @@
 """What several test folders share: a small real data set, real runs of it, and the command line in this process."""
 
 import faulthandler
+import fcntl
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -38,6 +39,12 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that in the end no worker waits for another one's minutes."""
+    with_slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in with_slow)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -133,19 +140,41 @@ def script() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 2,000 training and 500 test images of MNIST, as an .npz file."""
-    path = tmp_path_factory.mktemp("data") / "small.npz"
-    rows = {"x_train": 2000, "y_train": 2000, "x_test": 500, "y_test": 500}
-    with resources.files("harness.data").joinpath("mnist.npz").open("rb") as file, np.load(file) as arrays:
-        np.savez(path, **{name: arrays[name][:count] for name, count in rows.items()})
-    return path
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """The folder of that name that `make` has filled, for all of pytest-xdist's workers; tests only read it."""
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        base = tmp_path_factory.getbasetemp()
+        path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+        with path.with_suffix(".lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                shutil.rmtree(path, ignore_errors=True)  # what another worker could not make
+                path.mkdir()
+                make(path)
+                lock.write("made")
+        return path
+
+    return folder
 
 
 @pytest.fixture(scope="session")
-def small_config(small_data: Path) -> Path:
+def small_data(made_once: Callable[..., Path]) -> Path:
+    """The first 2,000 training and 500 test images of MNIST, as an .npz file."""
+
+    def make(folder: Path) -> None:
+        rows = {"x_train": 2000, "y_train": 2000, "x_test": 500, "y_test": 500}
+        with resources.files("harness.data").joinpath("mnist.npz").open("rb") as file, np.load(file) as arrays:
+            np.savez(folder / "small.npz", **{name: arrays[name][:count] for name, count in rows.items()})
+
+    return made_once("data", make) / "small.npz"
+
+
+@pytest.fixture(scope="session")
+def small_config(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A config that trains for a moment on `small_data`."""
-    path = small_data.with_name("small.yaml")
+    path = tmp_path_factory.mktemp("config") / "small.yaml"
     path.write_text(
         f"name: small\n"
         f"data: {{source: {small_data}, validation: 200}}\n"
@@ -159,26 +188,48 @@ def small_config(small_data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def completed_run(script: Path, small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+def completed_run(
+    script: Path, small_config: Path, made_once: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:
     """A run trained to its end by the console script, and what that printed."""
-    path = tmp_path_factory.mktemp("completed") / "runs" / "small"
-    command = [script, "train", small_config, "--run-dir", path]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return path, Result(ended.returncode, ended.stdout, ended.stderr)
+
+    def make(folder: Path) -> None:
+        command = [script, "train", small_config, "--run-dir", folder / "small"]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        (folder / "printed.json").write_text(json.dumps([ended.returncode, ended.stdout, ended.stderr]))
+
+    made = made_once("completed", make)
+    # Each worker has its own: a run is locked by the commands that use it.
+    path = shutil.copytree(made / "small", tmp_path_factory.mktemp("completed") / "runs" / "small")
+    return path, Result(*json.loads((made / "printed.json").read_text()))
 
 
 @pytest.fixture(scope="session")
-def killed_run(script: Path, small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> KilledRun:
+def killed_run(
+    script: Path, small_config: Path, made_once: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> KilledRun:
     """A run killed in the middle, and what another process was told while it lived."""
-    path = tmp_path_factory.mktemp("killed") / "runs" / "small"
+
+    def make(folder: Path) -> None:
+        status, refusal = killed(script, small_config, folder / "small")
+        (folder / "told.json").write_text(json.dumps([status, *astuple(refusal)]))
+
+    made = made_once("killed", make)
+    path = shutil.copytree(made / "small", tmp_path_factory.mktemp("killed") / "runs" / "small")
+    status, *refusal = json.loads((made / "told.json").read_text())
+    return KilledRun(path, status, Result(*refusal))
+
+
+def killed(script: Path, config: Path, path: Path) -> tuple[str, Result]:
+    """Train in `path`, and kill it in the middle: its status before, and what a resume was told then."""
     settings = [
         "train.length=5000 steps",
         "evaluate.every=5 steps",
         "checkpoint.every=5 steps",
         "schedule.name=constant",
     ]
-    command = [script, "train", small_config, "--run-dir", path]
+    command = [script, "train", config, "--run-dir", path]
     command += [word for setting in settings for word in ("--set", setting)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -195,4 +246,4 @@ def killed_run(script: Path, small_config: Path, tmp_path_factory: pytest.TempPa
         process.kill()
         process.communicate()
     (row,) = json.loads(listed.stdout)
-    return KilledRun(path, row["status"], Result(resumed.returncode, resumed.stdout, resumed.stderr))
+    return row["status"], Result(resumed.returncode, resumed.stdout, resumed.stderr)

@@ -12,7 +12,12 @@ from harness.config import load
 from harness.errors import ConfigError
 from harness.run_dir import RunDir
 
-OFTEN = ["evaluate.every=5 steps", "schedule.name=constant", "train.length=200 steps"]
+OFTEN = [
+    "evaluate.every=5 steps",
+    "schedule.name=constant",
+    "train.length=200 steps",
+    "insight={methods: [], filters: false}",
+]
 
 
 @pytest.fixture(scope="module")

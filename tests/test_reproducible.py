@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 def trained(script: Path, config: Path, run_dir: Path, **settings: object) -> dict[str, Any]:
     """The summary of a run in a new process, with `settings` changed (`section__key=value`)."""
     sets = [word for key, value in settings.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
-    ended = subprocess.run([script, "train", config, "--run-dir", run_dir, *sets], capture_output=True, text=True)
+    command = [script, "train", config, "--no-report", "--run-dir", run_dir, *sets]
+    ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     return RunDir.open(run_dir).read_summary()
 

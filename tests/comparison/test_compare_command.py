@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ class Images(HTMLParser):
         self.addresses += [values[key] for key in ("src", "href", "srcset", "action") if key in values]
 
 
-@pytest.fixture
-def compared(call, completed_run, averaged_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The command's output, and the folder that it made."""
-    monkeypatch.chdir(tmp_path)
-    done = call("compare", completed_run[0], averaged_run, "--images", "17,42")
-    assert done.exit_code == 0, done.stderr
-    return done, tmp_path / "compare-small-averaged"
+@pytest.fixture(scope="module")
+def compared(script: Path, completed_run, averaged_run: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The command's output, and the folder that it made; tests only read it."""
+    here = tmp_path_factory.mktemp("compared")
+    command = [script, "compare", completed_run[0], averaged_run, "--images", "17,42"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=here)
+    assert done.returncode == 0, done.stderr
+    return done, here / "compare-small-averaged"
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -75,8 +77,11 @@ def test_the_page_stands_on_its_own_and_every_image_is_described(compared) -> No
     assert "several seeds" in html
 
 
-def test_again_it_is_the_same_to_the_byte_and_replaces_the_first(call, compared, completed_run, averaged_run) -> None:
+def test_again_it_is_the_same_to_the_byte_and_replaces_the_first(
+    call, compared, completed_run, averaged_run, monkeypatch
+) -> None:
     _, folder = compared
+    monkeypatch.chdir(folder.parent)
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert call("compare", completed_run[0], averaged_run, "--images", "17,42").exit_code == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first

@@ -101,7 +101,9 @@ def test_other_labels_or_images_are_another_test_set(make_run: Callable[..., Run
         assert f"{name}.npz (500 images)" in said
 
 
-def test_a_copy_of_the_data_is_the_same_test_set(make_run: Callable[..., RunDir], small_data: Path) -> None:
-    copy = small_data.with_name("copy.npz")
+def test_a_copy_of_the_data_is_the_same_test_set(
+    make_run: Callable[..., RunDir], small_data: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.npz"
     copy.write_bytes(small_data.read_bytes())
     open_sides(make_run("one").path, make_run("two", copy).path)

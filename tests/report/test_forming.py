@@ -32,7 +32,7 @@ def test_the_maps_of_the_same_images_are_written_as_they_form(
     run = tmp_path / "watched"
     settings = ["insight.every=10 steps", "insight.methods=[gradient, gradcam]"]
     arguments = [word for setting in settings for word in ("--set", setting)]
-    result = call("train", small_config, "--run-dir", run, *arguments)
+    result = call("train", small_config, "--no-report", "--run-dir", run, *arguments)
     assert result.exit_code == 0, result.stderr
     events = EventAccumulator(str(run / "tensorboard" / "train"), size_guidance={TENSORS: 0})
     events.Reload()
@@ -55,7 +55,7 @@ def test_the_maps_of_the_same_images_are_written_as_they_form(
 def test_training_images_are_watched_where_none_are_held_out(call, small_config, tmp_path: Path, alts) -> None:
     settings = ["insight.every=6 steps", "train.length=6 steps", "data.validation=0", "insight.methods=[gradient]"]
     arguments = [word for setting in settings for word in ("--set", setting)]
-    result = call("train", small_config, "--run-dir", tmp_path / "watched", *arguments)
+    result = call("train", small_config, "--no-report", "--run-dir", tmp_path / "watched", *arguments)
     assert result.exit_code == 0, result.stderr
     (alt,) = alts
     assert alt.count("training image ") == 8

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,43 +33,50 @@ def trials_file(make_experiment: Callable[..., Path], tmp_path: Path) -> Path:
     return path
 
 
-def test_an_experiment_becomes_numbers_plots_and_a_page_the_same_each_time(
-    make_experiment: Callable[..., Path], tmp_path: Path
-) -> None:
-    trials_file = make_experiment(tmp_path / "my-experiment", BATCHES)
-    tables = {"trials.csv", "throughput.csv", "noise_scale.csv"}
+@pytest.fixture(scope="module")
+def written(
+    make_experiment: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """The folder of an experiment with all that is made of it, and what was found; tests only read it."""
+    trials_file = make_experiment(tmp_path_factory.mktemp("written") / "my-experiment", BATCHES)
     found = output.write(trials_file, trials_file.parent, target="accuracy 0.985", config_text="name: x")
-    first = files(trials_file.parent)
+    return trials_file.parent, found
+
+
+def test_an_experiment_becomes_numbers_plots_and_a_page_the_same_each_time(
+    written: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, found = written
+    tables = {"trials.csv", "throughput.csv", "noise_scale.csv"}
+    first = files(folder)
     assert set(first) == tables | {"scaling.json", "report.html"} | figures(*NAMES)
     assert json.loads(first["scaling.json"]) == found
     assert found["target"] == "accuracy 0.985"
     assert b"<h1>my-experiment</h1>" in first["report.html"]
-    output.write(trials_file, trials_file.parent, target="accuracy 0.985", config_text="name: x")
-    assert files(trials_file.parent) == first
+    again = shutil.copytree(folder, tmp_path / folder.name)
+    output.write(again / "trials.csv", again, target="accuracy 0.985", config_text="name: x")
+    assert files(again) == first
 
 
 def test_figures_of_tables_that_are_gone_go_and_other_files_stay(
-    make_experiment: Callable[..., Path], trials_file: Path, tmp_path: Path
+    written: tuple[Path, dict[str, Any]], trials_file: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-    output.write(make_experiment(tmp_path / "whole", BATCHES), out)
+    out = shutil.copytree(written[0], tmp_path / "out", ignore=shutil.ignore_patterns("*.csv"))
     (out / "figures" / "mine.png").write_bytes(b"mine")
     output.write(trials_file, out)
     expected = {"figures/mine.png", "scaling.json", "report.html"}
     assert set(files(out)) == expected | figures("steps", "examples", "tradeoff", "best-rate", "trials")
 
 
-def test_what_an_earlier_call_wrote_goes_where_nothing_can_be_fitted_any_more(trials_file: Path) -> None:
-    output.write(trials_file, trials_file.parent)
+def test_what_an_earlier_call_wrote_goes_where_nothing_can_be_fitted_any_more(
+    written: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(written[0], tmp_path / "fitted", ignore=shutil.ignore_patterns("*.csv"))
+    trials_file = folder / "trials.csv"
     trials_file.write_text(HEADER + "16,0.1,0,10,,missed\n32,0.1,0,10,,missed\n")
     with pytest.raises(DataError):
         output.write(trials_file, trials_file.parent)
     assert set(files(trials_file.parent)) == {"trials.csv"}
-
-
-def test_how_many_seeds_select_the_rate_is_the_caller_s(trials_file: Path, tmp_path: Path) -> None:
-    counts = [output.write(trials_file, tmp_path / "out", seeds)["batches"][1]["reported_trials"] for seeds in (1, 2)]
-    assert counts == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +118,7 @@ def test_fit_prints_the_table_the_numbers_the_sentence_and_where_the_report_is(
     assert (ended.exit_code, ended.stderr) == (0, "")
     folder = trials_file.with_name("trials-fit")
     found = json.loads((folder / "scaling.json").read_text())
+    assert found["batches"][1]["reported_trials"] == 3, "one of four seeds selects the rate"
     lines = ended.stdout.splitlines()
     assert lines[0].split()[:3] == ["batch", "best", "rate"]
     assert [line.split()[0] for line in lines[1:4]] == ["16", "256", "4,096"]
@@ -133,7 +142,9 @@ def test_fit_tells_a_bound_and_the_next_batch_where_b_crit_is_not_identified(
     assert f"B_crit not identified: {found['bound']}; next batch to run: {found['next_batch']}" in text
 
 
-def test_fit_as_json_in_another_folder(call: Callable[..., Any], trials_file: Path, tmp_path: Path) -> None:
+def test_fit_as_json_in_another_folder_with_more_seeds_that_select(
+    call: Callable[..., Any], trials_file: Path, tmp_path: Path
+) -> None:
     ended = call("scale", "fit", trials_file, "--out", tmp_path / "a" / "b", "--select-seeds", 2, "--json")
     assert json.loads(ended.stdout) == json.loads((tmp_path / "a" / "b" / "scaling.json").read_text())
     assert json.loads(ended.stdout)["batches"][1]["reported_trials"] == 2

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,12 @@ from tests.processes import started
 
 pytestmark = pytest.mark.slow
 
-QUICK = ["scale", "run", "mnist_scaling_quick"]
+
+@pytest.fixture
+def quick(script: Path, small_data: Path) -> list[Any]:
+    """The shortest shipped experiment, on fewer rows."""
+    settings = (f"data={{source: {small_data}, validation: 200}}", "scale.target.at_least=0.7")
+    return [script, "scale", "run", "mnist_scaling_quick", *(word for each in settings for word in ("--set", each))]
 
 
 def finished(folder: Path) -> dict[str, int]:
@@ -49,9 +55,11 @@ def running_in(folder: Path) -> list[Path]:
     return found
 
 
-def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(script: Path, tmp_path: Path) -> None:
+def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(
+    quick: list[Any], tmp_path: Path
+) -> None:
     folder = tmp_path / "experiment"
-    command = [script, *QUICK, "--dir", folder]
+    command = [*quick, "--dir", folder]
     blocked = folder / "trials" / "b512-lr0.004-s0"  # of the grid, but not its best rate
 
     def start() -> "subprocess.Popen[str]":
@@ -104,9 +112,9 @@ def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(s
     assert (folder / "report.html").read_text() == page
 
 
-def test_trials_that_share_a_gpu_are_told_and_run(script: Path, tmp_path: Path) -> None:
+def test_trials_that_share_a_gpu_are_told_and_run(quick: list[Any], tmp_path: Path) -> None:
     folder = tmp_path / "experiment"
-    command = [script, *QUICK, "--dir", folder, "--max-parallel", "2"]
+    command = [*quick, "--dir", folder, "--max-parallel", "2"]
     with started(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": "0"}) as process:
         assert process.stdout is not None
         assert any("2 trials at a time share one GPU" in line for line in process.stdout)

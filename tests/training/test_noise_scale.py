@@ -218,6 +218,7 @@ def test_the_moving_average_has_no_bias_at_its_start() -> None:
 def test_a_run_measures_shows_and_reports_it(call: Callable[..., Any], small_config: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     settings = ["train.noise_scale=2 steps", "train.length=80 steps", "tensorboard.images=0"]
+    settings += ["insight={methods: [], filters: false}"]
     ended = call("train", small_config, "--run-dir", path, *(word for value in settings for word in ("--set", value)))
     assert ended.exit_code == 0, ended.stderr
     run = RunDir.open(path)
