@@ -38,7 +38,7 @@ from harness.insight.layers import cam_layer
 from harness.models.build import build, builder, check_image_shape
 from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
-from harness.recording import opened, summary, writing
+from harness.recording import Recording, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
@@ -274,9 +274,8 @@ def _begun(job: _Job, may_resume: bool) -> Iterator[Checkpoint | None]:
         checkpoint, refusal = None, None
         if run:
             try:
-                checkpoint = stack.enter_context(
-                    opened(run, job.config, cluster, job.events, job.data.sha256, may_resume, job.terminal)
-                )
+                recording = Recording(run, job.config, cluster, job.events, job.data, job.terminal)
+                checkpoint = stack.enter_context(recording.opened(may_resume))
             except HarnessError as error:
                 refusal = error
             except OSError as error:
