@@ -114,8 +114,10 @@ def train(
     if run and run.exists():
         run.check_same(config)
     data, splits, events = read(config)
-    if run and run.exists() and not data_changed:
-        run.check_same_data(data.sha256)
+    if run and run.exists():
+        run.check_same(config, len(splits[0]))
+        if not data_changed:
+            run.check_same_data(data.sha256)
     common = {**config.common(), "content of data.source": data.sha256}
     cluster = connect(config.cluster, common=common, train=config.train, say=terminal.warning)
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):

@@ -102,7 +102,7 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
     config, step = session.config, session.step
     with ExitStack() as closing:
         steps_per_epoch = len(session.train_split) / config.train.global_batch
-        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics())
+        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics(), config.train.label_smoothing)
         session.writers = [
             ProgressLines(terminal, step, session.events.total_steps, steps_per_epoch),
             MetricsFile(run.metrics_file),

@@ -79,7 +79,7 @@ def differences_section(
     return Section(
         "What differs",
         [
-            f"{told} Differences in versions, device, replicas, workers, commit and content of the data: {apart or 'none'}."
+            f"{told} Differences in versions, device, replicas, workers, commit and the data's content: {apart or 'none'}."
         ],
         [Table("What differs", ["", "A", "B"], rows)] if rows else [],
     )

@@ -78,7 +78,7 @@ def visualize(
             html = render(look.page(head, [curves, _mistakes(subject)], filters, summary, config_text))
             _write(folder, html, look.as_json(filters), pictures)
             if folder == run.path:
-                write_images(run.tensorboard_dir / "test", pictures, summary["steps"])
+                write_images(run.tensorboard_dir, pictures, summary["steps"])
 
         _write_twice(write, subject, asked, config.seed, progress)
     return folder / "report.html"
