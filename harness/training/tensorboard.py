@@ -53,9 +53,7 @@ def rewind(folder: Path, step: int) -> None:
 class TensorBoard(Writer):
     """Scalars and histograms, and what describes a run once at its start."""
 
-    def __init__(
-        self, folder: Path, step: int, earlier: Iterable[Row] = (), label_smoothing: float = 0.0
-    ) -> None:
+    def __init__(self, folder: Path, step: int, earlier: Iterable[Row] = (), label_smoothing: float = 0.0) -> None:
         """Go on behind `step`, with the rows of the run up to it."""
         self._folder = folder
         # Smoothed labels have another loss, which isn't to be overlaid with that of the evaluations.
