@@ -3,6 +3,7 @@
 import json
 import os
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -157,7 +158,8 @@ def train(
                 around = error.with_traceback(None)
 
 
-def evaluate(run: RunDir, split: str, warn: Callable[[str], None]) -> dict[str, float | int]:
+@keras_settings.pinned()
+def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = warnings.warn) -> dict[str, float | int]:
     """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}.
 
     On the devices of this machine, whatever the run was trained on; `warn` is told where its data have changed since.
