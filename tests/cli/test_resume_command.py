@@ -104,7 +104,7 @@ def test_killed_right_after_it_was_made_longer_it_goes_on(small_config, tmp_path
     ("length", "words"),
     [
         ("20 steps", "train.length (30 steps → 20 steps)"),
-        ("0.1 epochs", "already at step 30, past the end of 0.1 epochs"),
+        ("0.1 epochs", "train.length (30 steps → 0.1 epochs)"),
         ("ten", "--length: train.length: write a number and a unit"),
     ],
 )
