@@ -3,6 +3,7 @@
 import json
 import os
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ from harness.models.build import builder, trained
 from harness.models.export import export, logits_of
 from harness.models.memory import estimate_bytes
 from harness.python_objects import as_sections
-from harness.recording import opened, summary, writing
+from harness.recording import Recording, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
@@ -141,8 +142,10 @@ def _train(
     if run and run.exists():
         run.check_same(config)
     data, splits, events = read(config)
-    if run and run.exists() and not data_changed:
-        run.check_same_data(data.sha256)
+    if run and run.exists():
+        run.check_same(config, len(splits[0]))
+        if not data_changed:
+            run.check_same_data(data.sha256)
     common = {**config.common(), "content of data.source": data.sha256}
     cluster = connect(config.cluster, common=common, train=config.train, say=terminal.warning)
     with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
@@ -179,7 +182,8 @@ def _train(
                 around = error.with_traceback(None)
 
 
-def evaluate(run: RunDir, split: str, warn: Callable[[str], None]) -> dict[str, float | int]:
+@keras_settings.pinned()
+def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = warnings.warn) -> dict[str, float | int]:
     """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}.
 
     On the devices of this machine, whatever the run was trained on; `warn` is told where its data have changed since.
@@ -295,9 +299,8 @@ def _begun(job: _Job, may_resume: bool) -> Iterator[Checkpoint | None]:
         checkpoint, refusal = None, None
         if run:
             try:
-                checkpoint = stack.enter_context(
-                    opened(run, job.config, cluster, job.events, job.data.sha256, may_resume, job.terminal)
-                )
+                recording = Recording(run, job.config, cluster, job.events, job.data, job.terminal)
+                checkpoint = stack.enter_context(recording.opened(may_resume))
             except HarnessError as error:
                 refusal = error
             except OSError as error:

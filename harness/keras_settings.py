@@ -7,7 +7,8 @@ program may change the same settings later. `override_environment` acts before t
 import json
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ _ENVIRONMENT = {
     "KERAS_MAX_STEPS_PER_EPOCH": None,
 }
 """By variable, what it has to be; None for not set."""
-_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "dtype_policy": "float32"}
+_SHARED = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 """By name in keras.config: Keras's own defaults, which all that is trained and exported here relies on."""
+_OF_A_THREAD = {"dtype_policy": "float32"}
+"""The same, of what Keras keeps for each thread."""
+_SETTINGS = _SHARED | _OF_A_THREAD
 
 _overridden: dict[str, str] = {}
 
@@ -42,13 +46,8 @@ def override_environment() -> None:
 
 def overridden() -> list[str]:
     """The user's own settings that count for nothing here, each as it is written and where."""
-    file = settings_file()
-    try:
-        in_file = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        in_file = None
+    file, values = settings_file(), _in_file()
     needed = _SETTINGS | {"backend": "tensorflow"}
-    values = in_file if isinstance(in_file, dict) else {}
     differing = [name for name, value in values.items() if name in needed and value != needed[name]]
     return [f"{name}={value}" for name, value in _overridden.items()] + [
         f"{name} {values[name]} in {file}" for name in differing
@@ -59,6 +58,14 @@ def settings_file() -> Path:
     """Where Keras looks for its settings; there need be no file."""
     home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
     return Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser() / "keras.json"
+
+
+def _in_file() -> dict[str, Any]:
+    try:
+        values = json.loads(settings_file().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def import_keras() -> Any:
@@ -73,30 +80,59 @@ def import_keras() -> Any:
     except (ValueError, TypeError, AttributeError, OSError) as error:  # how Keras stumbles over what the file holds
         reason = str(error).splitlines()[0]
         raise UserError(f"{settings_file()} keeps Keras from being imported: {reason}: mend or delete it") from None
+    except ImportError:  # of a backend that isn't installed, or of Keras itself
+        backend = os.environ.get("KERAS_BACKEND") or _in_file().get("backend", "tensorflow")
+        if backend == "tensorflow":
+            raise
+        raise _wrong_backend(backend) from None
     if keras.config.backend() != "tensorflow":
-        raise UserError(
-            f"Keras was imported with the backend {keras.config.backend()}, and harness needs tensorflow: "
-            "start Python anew with KERAS_BACKEND=tensorflow, or import harness first"
-        )
+        raise _wrong_backend(keras.config.backend())
     return keras
 
 
-def pin() -> dict[str, Any]:
-    """Give the settings the values needed, and return those they had. Raises UserError as `import_keras` does."""
-    keras = import_keras()
-    before = {name: getattr(keras.config, name)() for name in _SETTINGS}
+def _wrong_backend(name: str) -> UserError:
+    return UserError(
+        f"TensorFlow or Keras was imported with the backend {name}, and harness needs tensorflow: "
+        "start Python anew with KERAS_BACKEND=tensorflow, or import harness first"
+    )
+
+
+def pin() -> None:
+    """Give the settings the values needed. Raises UserError as `import_keras` does."""
     _set(_SETTINGS)
-    return before
+
+
+_lock = threading.Lock()
+_holders = 0
+"""How many threads are in `pinned`."""
+_before: dict[str, Any] = {}
+"""What the settings that threads share were before the first of these."""
 
 
 @contextmanager
 def pinned() -> Iterator[None]:
-    """The same for a while, in a process that is not ours alone: its own settings are back afterwards."""
-    before = pin()
+    """The same for a while, in a process that is not ours alone: its own settings are back when the last thread is
+    through."""
+    global _holders, _before
+    before = _get(_OF_A_THREAD)
+    with _lock:
+        if not _holders:
+            _before = _get(_SHARED)
+        _holders += 1
+        pin()
     try:
         yield
     finally:
+        with _lock:
+            _holders -= 1
+            if not _holders:
+                _set(_before)
         _set(before)
+
+
+def _get(names: Iterable[str]) -> dict[str, Any]:
+    keras = import_keras()
+    return {name: getattr(keras.config, name)() for name in names}
 
 
 def _set(values: dict[str, Any]) -> None:

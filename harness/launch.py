@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from harness import gpus, tensorflow_lines
 from harness.cluster import heartbeat
@@ -22,7 +20,7 @@ from harness.cluster.environment import alone, tf_config
 from harness.errors import UserError
 from harness.resources import free_ports
 from harness.run_dir import LAUNCHED
-from harness.stop_signals import heeded_signals
+from harness.stop_signals import StopSignals
 
 PROGRAM = "from harness.cli import main; main()"
 PYTHON = (sys.executable, "-P")
@@ -69,7 +67,7 @@ def run(plan: Plan) -> int:
     0 where all ended well; else the code of the worker that failed first the last time, 128 + n for signal n. A signal
     to this process goes on to the workers, and is the end whatever the plan says.
     """
-    with _Signals() as signals:
+    with StopSignals(interrupts=False) as signals:
         arguments = list(plan.command)
         for attempt in range(plan.max_restarts + 1):
             exit_code = _Attempt(plan, arguments, signals).run()
@@ -95,7 +93,7 @@ class _Worker:
 class _Attempt:
     """All workers, from their start to the end of the last one."""
 
-    def __init__(self, plan: Plan, arguments: Sequence[str], signals: "_Signals") -> None:
+    def __init__(self, plan: Plan, arguments: Sequence[str], signals: StopSignals) -> None:
         self._plan = plan
         self._arguments = arguments
         self._signals = signals
@@ -159,7 +157,8 @@ class _Attempt:
             self._read(_SECONDS_BETWEEN_LOOKS)
             for number in self._signals.all[forwarded:]:
                 for worker in alive:
-                    worker.process.send_signal(number)
+                    # The terminal that is gone with SIGHUP is ours; the workers had none.
+                    worker.process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
                 forwarded += 1
             if failure is None:
                 failure = self._first_failure()
@@ -261,28 +260,6 @@ class _Attempt:
     def _close(self, pipe: int) -> None:
         self._selector.unregister(pipe)
         os.close(pipe)
-
-
-class _Signals:
-    """While entered, SIGINT, SIGTERM and SIGHUP are kept here, to be handed on."""
-
-    def __init__(self) -> None:
-        self.all: list[int] = []
-
-    @property
-    def received(self) -> bool:
-        return bool(self.all)
-
-    def __enter__(self) -> "_Signals":
-        self._previous: dict[int, Any] = {number: signal.signal(number, self._receive) for number in heeded_signals()}
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.all.append(signal.SIGTERM if number == signal.SIGHUP else number)
 
 
 def die_with_parent() -> None:

@@ -4,6 +4,7 @@ import errno
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -12,12 +13,14 @@ from harness import provenance
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
 from harness.config import Config
 from harness.config.duration import SHARE, Duration
+from harness.data.sources import DataSet
 from harness.errors import RunError, Stopped, WriteFailed
+from harness.models.build import builder
 from harness.run_dir import RunDir
 from harness.terminal import Terminal
 from harness.training import tensorboard
 from harness.training.callback import Named, OwnCallbacks
-from harness.training.checkpoint import Checkpoint, Checkpoints, discard_behind, load_newest
+from harness.training.checkpoint import Checkpoint, Checkpoints, assign_result, discard_behind, load_newest
 from harness.training.events import Events
 from harness.training.progress import ProgressLines
 from harness.training.schedule import WarmupThenDecay
@@ -34,33 +37,64 @@ _OF_A_DISK = {
 """The errors that mean a file can't be written. Of others, such as no more threads, that advice would mislead."""
 
 
-@contextmanager
-def opened(
-    run: RunDir,
-    config: Config,
-    cluster: Cluster,
-    events: Events,
-    data_sha256: str,
-    may_resume: bool,
-    terminal: Terminal,
-) -> Iterator[Checkpoint | None]:
-    """Hold the run's directory, made new or taken up where its newest checkpoint is, and leave its status right.
+@dataclass(frozen=True)
+class Recording:
+    """A run's directory in the chief's hands, and what is to be trained in it."""
 
-    Gives that checkpoint; None for a run that is new or died before it had one. Raises RunError.
-    """
-    run.lock()
-    try:
-        newest = _taken_up(run, config, cluster, events, data_sha256, may_resume, terminal) if run.exists() else None
-        run.begin(config, data_sha256)
-        if newest is None:
-            terminal.line(f"run       {run.path}")
-        terminal.log_to(run.log_file)
-        with _failures_recorded(run, terminal):
-            yield newest
-    finally:
-        with suppress(OSError):
-            terminal.close()
-        run.unlock()
+    run: RunDir
+    config: Config
+    cluster: Cluster
+    events: Events
+    data: DataSet
+    terminal: Terminal
+
+    @contextmanager
+    def opened(self, may_resume: bool) -> Iterator[Checkpoint | None]:
+        """Hold the directory, made new or taken up where its newest checkpoint is, and leave its status right.
+
+        Gives that checkpoint; None for a run that is new or died before it had one. Raises RunError.
+        """
+        run, terminal = self.run, self.terminal
+        run.lock()
+        try:
+            newest = self._taken_up(may_resume) if run.exists() else None
+            run.begin(self.config, self.data.sha256)
+            if newest is None:
+                terminal.line(f"run       {run.path}")
+            terminal.log_to(run.log_file)
+            with _failures_recorded(run, terminal):
+                yield newest
+        finally:
+            with suppress(OSError):
+                terminal.close()
+            run.unlock()
+
+    def _taken_up(self, may_resume: bool) -> Checkpoint | None:
+        """Rewind the run's records to its newest checkpoint. What can be refused is, before anything is written."""
+        run, config, events = self.run, self.config, self.events
+        if not may_resume:
+            raise RunError(f"{run.path} has just become another process's run")
+        run.check_same(config)
+        newest = load_newest(run.checkpoints_dir, self.terminal.warning)
+        step = newest.step if newest else 0
+        if step > events.total_steps:
+            raise RunError(f"{run.path} is already at step {step:,}, past the end of {config.train.length}")
+        planned = _planned_length(newest, run) if newest else config.train.length
+        if newest and newest.header["identity"] != config.with_length(planned).identity_hash():
+            raise RunError(f"{run.path}: the checkpoint of step {step:,} was written under another config")
+        if newest and _is_on_other_data(newest, self.data):
+            model = builder(config, self.data.image_shape, self.data.classes)()
+            assign_result(newest, model)  # refuses images of another shape, and another number of classes
+        discard_behind(run.checkpoints_dir, step)
+        run.rewind_metrics(step)
+        tensorboard.rewind(run.tensorboard_dir, step)
+        is_longer = planned != config.train.length
+        is_replanned = is_longer and (config.schedule.name != "constant" or config.schedule.warmup.unit == SHARE)
+        promise = "" if is_replanned or newest is None else _promise(newest, config, self.cluster, self.data)
+        self.terminal.line(f"resume    {run.path} at step {step:,}{promise}")
+        if is_longer:
+            self.terminal.line(f"length    {planned} → {config.train.length}: {_new_plan(config, events, step)}")
+        return newest
 
 
 @contextmanager
@@ -69,7 +103,7 @@ def writing(session: Session, run: RunDir, terminal: Terminal, callbacks: Sequen
     config, step = session.config, session.step
     with ExitStack() as closing:
         steps_per_epoch = len(session.train_split) / config.train.global_batch
-        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics())
+        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics(), config.train.label_smoothing)
         session.writers = [
             ProgressLines(terminal, step, session.events.total_steps, steps_per_epoch),
             MetricsFile(run.metrics_file),
@@ -139,38 +173,6 @@ def summary(session: Session, status: str, noise_scale: list[dict[str, Any]] | N
     }
 
 
-def _taken_up(
-    run: RunDir,
-    config: Config,
-    cluster: Cluster,
-    events: Events,
-    data_sha256: str,
-    may_resume: bool,
-    terminal: Terminal,
-) -> Checkpoint | None:
-    """Rewind the run's records to its newest checkpoint."""
-    if not may_resume:
-        raise RunError(f"{run.path} has just become another process's run")
-    run.check_same(config)
-    newest = load_newest(run.checkpoints_dir, terminal.warning)
-    step = newest.step if newest else 0
-    if step > events.total_steps:
-        raise RunError(f"{run.path} is already at step {step:,}, past the end of {config.train.length}")
-    planned = _planned_length(newest, run) if newest else config.train.length
-    if newest and newest.header["identity"] != config.with_length(planned).identity_hash():
-        raise RunError(f"{run.path}: the checkpoint of step {step:,} was written under another config")
-    discard_behind(run.checkpoints_dir, step)
-    run.rewind_metrics(step)
-    tensorboard.rewind(run.tensorboard_dir, step)
-    is_longer = planned != config.train.length
-    is_replanned = is_longer and (config.schedule.name != "constant" or config.schedule.warmup.unit == SHARE)
-    promise = "" if is_replanned else _promise(newest, config, cluster, data_sha256)
-    terminal.line(f"resume    {run.path} at step {step:,}{promise}")
-    if is_longer:
-        terminal.line(f"length    {planned} → {config.train.length}: {_new_plan(config, events, step)}")
-    return newest
-
-
 def _planned_length(checkpoint: Checkpoint, run: RunDir) -> Duration:
     """The `train.length` for which the steps up to the checkpoint were trained; in the run's config before 0.2.0."""
     length = checkpoint.header.get("length")
@@ -187,11 +189,13 @@ def _new_plan(config: Config, events: Events, step: int) -> str:
     return f"the learning rate is planned anew: {rate:.3g} from step {step:,} on{rises}{falls}"
 
 
-def _promise(checkpoint: Checkpoint | None, config: Config, cluster: Cluster, data_sha256: str) -> str:
-    """How close to an uninterrupted run this one will end, where there is a checkpoint to go on from."""
-    if checkpoint is None:
-        return ""
-    if checkpoint.header.get("data_sha256") not in (None, data_sha256):
+def _is_on_other_data(checkpoint: Checkpoint, data: DataSet) -> bool:
+    return checkpoint.header.get("data_sha256") not in (None, data.sha256)
+
+
+def _promise(checkpoint: Checkpoint, config: Config, cluster: Cluster, data: DataSet) -> str:
+    """How close to an uninterrupted run one that goes on from the checkpoint will end."""
+    if _is_on_other_data(checkpoint, data):
         return ", on changed data: the result will match a run on neither data set"
     then, now = checkpoint.header.get("devices", {}), devices(config, cluster)
     changes = [f"{key} {then.get(key)}, now {now[key]}" for key in now if then.get(key) != now[key]]

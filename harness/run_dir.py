@@ -92,15 +92,15 @@ class RunDir:
     def unlock(self) -> None:
         self._lock.release()
 
-    def check_same(self, config: Config) -> None:
+    def check_same(self, config: Config, epoch_examples: int | None = None) -> None:
         """Raise RunError, naming the keys, where `config` would train other weights than this run's own.
 
-        It may be longer: the learning rate is then planned anew from the newest checkpoint on.
+        It may be longer: the learning rate is then planned anew from the newest checkpoint on. Where `epoch_examples`,
+        the number of training rows, isn't known yet, epochs count as no shorter than anything in another unit.
         """
         own = self.read_config()
-        length = own.train.length
-        longer = config.train.length.unit != length.unit or config.train.length.amount > length.amount
-        then, now = own.identity(), (config.with_length(length) if longer else config).identity()
+        grown = _is_no_shorter(config, own, epoch_examples)
+        then, now = own.identity(), (config.with_length(own.train.length) if grown else config).identity()
         different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
         if different:
             changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
@@ -193,6 +193,16 @@ class RunDir:
         rows = self.read_metrics()
         kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step and row["split"] != "test"]
         write_atomically(self.metrics_file, "".join(kept).encode())
+
+
+def _is_no_shorter(config: Config, own: Config, epoch_examples: int | None) -> bool:
+    new, old = config.train.length, own.train.length
+    if new.unit == old.unit:
+        return new.amount >= old.amount
+    if epoch_examples is None and "epochs" in (new.unit, old.unit):
+        return True
+    new_examples, old_examples = (length.examples(epoch_examples or 0, own.train.global_batch) for length in (new, old))
+    return new_examples >= old_examples
 
 
 def _row(line: bytes, where: str) -> dict[str, Any]:

@@ -16,27 +16,16 @@ from harness.config import Config, load
 from harness.config.load import shipped
 from harness.errors import ConfigError, RunError
 from harness.run_dir import RunDir
-from harness.run_names import RUNS, is_run
+from harness.run_names import RUNS, SORTED_BY, runs_in
 
 _WIDE = 10_000  # what goes into a pipe or a file is not cut
 _ROOM = 120
 """Columns of a terminal from which speed and changes have columns of their own; below, changes stand under the name."""
 _IN_COLUMNS = ("name", "seed", "data.source")
-COLUMNS = {
-    "age": "age_seconds",
-    "name": "name",
-    "status": "status",
-    "accuracy": "accuracy",
-    "config": "config",
-    "seed": "seed",
-    "data": "data",
-    "speed": "images_per_second",
-}
-"""What the table can be sorted by, and the key of a row that holds it."""
 
 
 def find_runs(folder: Path, by: str = "age") -> list[dict[str, Any]]:
-    """A row for each run in `folder`, the newest last, or sorted by another of COLUMNS with the largest last.
+    """A row for each run in `folder`, the newest last, or sorted by another of SORTED_BY with the largest last.
 
     A row holds name, path, status, test accuracy, images/s and age in seconds; the config's name, its seed and data
     source; and `changed`, key → value, where the config is not the shipped one of its name, or not the default. What
@@ -45,11 +34,8 @@ def find_runs(folder: Path, by: str = "age") -> list[dict[str, Any]]:
     """
     if not os.path.isdir(folder):
         raise RunError(f"{folder} is no folder; runs are written to ./runs unless --run-dir says otherwise")
-    rows = sorted(
-        (_row(RunDir(path)) for path in folder.iterdir() if is_run(path)),
-        key=lambda row: (-row["age_seconds"], row["name"]),
-    )
-    key = COLUMNS[by]
+    rows = [_row(RunDir(path)) for path in runs_in(folder)]
+    key = SORTED_BY[by]
     if by != "age":
         rows.sort(key=lambda row: (row[key] is not None, row[key] if row[key] is not None else 0))
     return rows

@@ -9,6 +9,17 @@ from harness.errors import RunError
 RUNS = Path("runs")
 """Where runs go unless told otherwise, and where a bare name is looked up."""
 LATEST = "latest"
+SORTED_BY = {
+    "age": "age_seconds",
+    "name": "name",
+    "status": "status",
+    "accuracy": "accuracy",
+    "config": "config",
+    "seed": "seed",
+    "data": "data",
+    "speed": "images_per_second",
+}
+"""What `harness runs` can sort by, and the key of a row that holds it."""
 _MOST_NAMED = 5
 
 
@@ -17,11 +28,9 @@ def is_run(path: Path) -> bool:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The runs in `folder`, the one begun or resumed last at the end; none where it can't be read."""
-    with suppress(OSError):
-        begun = [((path / "config.yaml").stat().st_mtime, path) for path in folder.iterdir() if is_run(path)]
-        return [path for _, path in sorted(begun)]
-    return []
+    """The runs in `folder`, the one begun or resumed last at the end. Raises OSError where it can't be read."""
+    begun = [((path / "config.yaml").stat().st_mtime, path) for path in folder.iterdir() if is_run(path)]
+    return [path for _, path in sorted(begun)]
 
 
 def find(name: str | Path) -> Path:
@@ -34,7 +43,9 @@ def find(name: str | Path) -> Path:
     if is_run(path):
         return path
     folder = path.parent if path.parent != Path() else RUNS
-    runs = runs_in(folder)
+    runs: list[Path] = []
+    with suppress(OSError):  # then there is none of that name
+        runs = runs_in(folder)
     if path.name == LATEST and runs:
         return runs[-1]
     if is_run(folder / path.name):

@@ -31,15 +31,22 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 
 class StopSignals:
-    """While entered, the first signal is kept in `received`; a second SIGINT interrupts at once.
+    """While entered, signals are kept in `all`, the newest in `received` too; a second SIGINT interrupts at once.
 
     A signal that is ignored stays so, as SIGHUP under nohup, and in a thread, which gets none, they are left alone.
 
     To be entered after the strategy is built: MultiWorkerMirroredStrategy installs a SIGTERM handler of its own.
     """
 
-    def __init__(self) -> None:
-        self.received = 0
+    def __init__(self, interrupts: bool = True) -> None:
+        """`interrupts`: whether a second SIGINT does; it is kept too where all are to be handed on."""
+        self.all: list[int] = []
+        self._interrupts = interrupts
+
+    @property
+    def received(self) -> int:
+        """The newest signal; 0 where there was none."""
+        return self.all[-1] if self.all else 0
 
     def __enter__(self) -> Self:
         heeded = heeded_signals() if threading.current_thread() is threading.main_thread() else []
@@ -53,6 +60,6 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received and number == signal.SIGINT:
+        if self._interrupts and self.all and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = number
+        self.all.append(number)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import RunError, UserError
 from harness.run_dir import RunDir
+from harness.run_names import RUNS
 
 _HOST = "127.0.0.1"
 _FIRST_PORT = 6006
@@ -17,6 +18,8 @@ def find(folder: Path, port: int | None) -> tuple[Path, int]:
 
     Raises UserError where there is nothing to show or the port is taken.
     """
+    if folder == RUNS and not folder.exists():
+        raise RunError(f"there is no ./{RUNS}, where runs are written by default: name a RUN, or a folder of runs")
     if not os.path.isdir(folder):
         folder = RunDir.open(folder).path
     # TensorBoard follows links too, to runs on another disk for one.

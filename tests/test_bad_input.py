@@ -350,6 +350,7 @@ class TestCommandLine:
             (["tensorboard", ".", "--port", "http"], "http"),
             (["runs", "nowhere"], "nowhere"),
             (["runs", "x" * 300], "is no folder"),
+            (["tensorboard"], "there is no ./runs"),
             (["tensorboard", "nowhere"], "nowhere"),
             (["tensorboard", "x" * 300], "there is no run xxx"),
         ],

@@ -1,5 +1,6 @@
 """A file in the current folder that has the name of a module stays out of the processes that are started."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def shadowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("command", [[*HARNESS, "--version"], [*PYTHON, "-m", "harness.keras_fit", "--help"]])
 @pytest.mark.usefixtures("shadowed")
 def test_a_process_of_ours_imports_what_is_installed(command: list[str]) -> None:
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.usefixtures("shadowed")
+def test_an_empty_entry_in_the_search_path_is_not_handed_on(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f":{os.environ.get('PYTHONPATH', '')}:")
+    command = [*HARNESS, "--version"]
+    assert subprocess.run(command, capture_output=True).returncode, "the folder is in the way"
+    assert call("--version").exit_code == 0
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
 

@@ -73,3 +73,33 @@ def test_any_value_changes_the_digest(data, tmp_path, name):
     data[name].flat[7] ^= 1
     np.savez(tmp_path / "data.npz", **data)
     assert sources.load(str(tmp_path / "data.npz")).sha256 != before
+
+
+def test_data_that_do_not_fit_the_checkpoint_are_refused_before_anything_is_written(call, run, data, tmp_path):
+    padded = {name: np.pad(x, ((0, 0), (2, 2), (2, 2))) if x.ndim == 3 else x for name, x in data.items()}
+    more_classes = {name: np.where(x == 9, 10, x) if x.ndim == 1 else x for name, x in data.items()}
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
+    for changed in (padded, more_classes):
+        np.savez(tmp_path / "data.npz", **changed)
+        refused = call("resume", run.path, "--data-changed")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        (line,) = refused.stderr.splitlines()
+        assert "that fits this model and data" in line
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def test_compare_says_that_two_runs_were_trained_on_different_data(call, run, data, tmp_path):
+    config = run.read_config()
+    for name, shift in (("a", 0), ("b", 1)):
+        np.savez(tmp_path / "data.npz", **{**data, "y_train": (data["y_train"] + shift) % 10})
+        harness.train(config, run_dir=tmp_path / name, quiet=True, with_report=False)
+    page = ("--out", tmp_path / "page", "--set", "insight.methods=[gradient]", "--set", "insight.images=1")
+    compared = call("compare", tmp_path / "a", tmp_path / "b", *page)
+    (line,) = compared.stderr.splitlines()
+    assert line.startswith("warning: A and B were trained on data of different content")
+    assert line.removeprefix("warning: ") in (tmp_path / "page" / "compare.html").read_text()
+
+    checkpoint = tmp_path / "a" / "checkpoints" / "step-2.safetensors"
+    compared = call("compare", tmp_path / "a", checkpoint, *page)
+    (line,) = compared.stderr.splitlines()
+    assert "the content of" in line, "the same data then, which have changed since"

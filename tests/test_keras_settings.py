@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ import safetensors.numpy
 import harness
 from harness.doctor import examine
 from harness.errors import UserError
-from harness.keras_settings import import_keras
+from harness.keras_settings import import_keras, pinned
 
 OTHERS = {"backend": "jax", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
 
@@ -65,6 +66,38 @@ def test_a_run_in_a_program_with_settings_of_its_own_is_in_float32_and_leaves_th
     weights = [array for path, array in saved.items() if path.startswith("model/") and "kernel" in path]
     assert weights
     assert {str(array.dtype) for array in weights} == {"float32"}
+
+
+def test_two_threads_that_train_both_have_what_they_need_and_the_program_gets_its_own_back() -> None:
+    def hold() -> None:
+        with pinned():
+            entered.set()
+            leave.wait(10)
+            seen.append(keras.config.floatx())
+
+    entered, leave, seen = threading.Event(), threading.Event(), list[str]()
+    other = threading.Thread(target=hold)
+    keras.config.set_floatx("float16")
+    try:
+        with pinned():
+            other.start()
+            assert entered.wait(10)
+        leave.set()
+        other.join()
+        assert seen == ["float32"]
+        assert keras.config.floatx() == "float16"
+    finally:
+        keras.config.set_floatx("float32")
+
+
+def test_tensorflow_imported_first_with_another_backend_is_refused_in_one_line(tmp_path: Path) -> None:
+    program = (
+        "import tensorflow, harness\nfrom harness.errors import UserError\n"
+        "try: harness.train\nexcept UserError as error: print(error)"
+    )
+    seen = process(["-c", program], tmp_path, KERAS_BACKEND="jax")
+    assert "backend jax" in seen.stdout, seen.stderr
+    assert seen.stdout.count("\n") == 1
 
 
 def test_keras_imported_with_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ import pytest
 import safetensors.numpy
 
 from harness.errors import DeviceError
-from harness.launch import _Signals
 from harness.resources import deal_gpus, share_gpus, share_logical_cpus
 from harness.run_dir import RunDir
 from tests.processes import started, wait_for_checkpoint
@@ -193,17 +192,6 @@ def test_checkpoints_by_the_clock_are_saved_by_all_at_the_same_step(
     ended = subprocess.run(launch(tmp_path / "run", sets=sets), capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert len(list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))) > 3
-
-
-def test_nohup_is_respected() -> None:
-    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with _Signals():
-            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, previous)
 
 
 @pytest.mark.slow

@@ -115,10 +115,10 @@ def weights(run: Path, step: int) -> dict[str, Any]:
     return safetensors.numpy.load_file(run / "checkpoints" / f"step-{step}.safetensors")
 
 
-def scalars(run: RunDir, split: str) -> dict[str, list[tuple[int, float]]]:
-    """Every scalar event of `split` by tag, file by file: nothing that TensorBoard would drop is dropped."""
+def scalars(run: RunDir, name: str) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar event of a sub-run by tag, file by file: nothing that TensorBoard would drop is dropped."""
     found = defaultdict(list)
-    files = (run.tensorboard_dir / split).iterdir()
+    files = (run.tensorboard_dir / name).iterdir()
     for path in sorted(files, key=lambda path: int(path.name.split("from-step-")[1].removesuffix(".v2"))):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
@@ -137,7 +137,10 @@ def assert_one_clean_curve(run: RunDir) -> None:
         assert at[-1] == STEPS
         if split == "validation":
             assert at == list(range(4, STEPS + 1, 4))
-        written = {tag: points for tag, points in scalars(run, split).items() if not tag.startswith("noise_scale/")}
+        written = scalars(run, "train" if split == "train" else "validation")
+        if split == "test":
+            written = {tag.removeprefix("test/"): points for tag, points in written.items() if "test/" in tag}
+        written = {tag: points for tag, points in written.items() if "/" not in tag}
         assert "loss" in written
         for tag, points in written.items():
             assert points == [(row["step"], float(np.float32(row[tag]))) for row in of_split], (split, tag)

@@ -36,6 +36,14 @@ def test_a_second_termination_still_waits() -> None:
         assert signals.received == signal.SIGTERM
 
 
+def test_signals_that_are_handed_on_are_all_kept() -> None:
+    sent = [signal.SIGHUP, signal.SIGINT, signal.SIGINT, signal.SIGTERM]
+    with StopSignals(interrupts=False) as signals:
+        for number in sent:
+            os.kill(os.getpid(), number)
+        assert signals.all == sent
+
+
 def test_the_handlers_from_before_come_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(ZeroDivisionError), StopSignals():

@@ -49,11 +49,11 @@ def see(page: Any, text: str) -> None:
     page.get_by_text(text, exact=True).locator("visible=true").first.wait_for()
 
 
-def test_scalars_show_every_curve_with_train_validation_and_test_overlaid(page: Any) -> None:
+def test_scalars_show_every_curve_with_train_and_validation_overlaid(page: Any) -> None:
     open_tab(page, "scalars")
     for tag in ("accuracy", "loss", "learning_rate", "images_per_second", "step_seconds", "gradient_norm"):
         see(page, tag)
-    for run in ("train", "validation", "test"):
+    for run in ("train", "validation"):
         see(page, run)
 
 
@@ -71,7 +71,7 @@ def test_graph_shows_the_model(page: Any) -> None:
     page.locator("g.node text").filter(has_text="cnn").first.wait_for(state="attached")
 
 
-def test_hyperparameters_have_a_row_for_the_run(page: Any) -> None:
+def test_hyperparameters_have_a_row_of_the_runs_name_with_its_result(page: Any) -> None:
     open_tab(page, "hparams")
-    see(page, "train.global_batch")
-    see(page, "optimizer.learning_rate")
+    for text in ("small", "train.global_batch", "optimizer.learning_rate", "test/accuracy"):
+        see(page, text)

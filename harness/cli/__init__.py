@@ -15,6 +15,7 @@ from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos, gpu_check
 from harness.cli.run import evaluate, resume, train
 from harness.cli.scale import scale
+from harness.cli.startup import keep_current_folder_out
 from harness.cli.visualize import visualize
 from harness.errors import HarnessError, Stopped, UserError
 from harness.requirements import DISTRIBUTION
@@ -57,6 +58,7 @@ def main() -> None:
     A crash, and SIGQUIT (Ctrl-\\), write the Python stacks to standard error before they end the process.
     """
     streams.make_last()
+    keep_current_folder_out()
     stop_signals.raise_for_signals()
     faulthandler.enable(file=_standard_error())
     faulthandler.register(signal.SIGQUIT, file=_standard_error(), all_threads=True, chain=True)

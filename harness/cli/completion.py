@@ -1,5 +1,6 @@
 """What Tab offers: shipped configs and files, runs, keys of a config."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -20,9 +21,17 @@ def complete_run(context: click.Context, argument: click.Parameter, begun: str) 
     """`latest` and the runs under ./runs by name; elsewhere, folders."""
     from harness.run_names import LATEST, RUNS, runs_in
 
-    names = [run.name for run in runs_in(RUNS)]
+    names: list[str] = []
+    with suppress(OSError):
+        names = [run.name for run in runs_in(RUNS)]
     offered = [name for name in [*([LATEST] if names else []), *reversed(names)] if name.startswith(begun)]
     return [CompletionItem(name) for name in offered] or [CompletionItem(begun, type="dir")]
+
+
+def complete_resume(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The same, and `auto`."""
+    auto = [CompletionItem("auto")] if "auto".startswith(begun) else []
+    return [*auto, *complete_run(context, option, begun)]
 
 
 def complete_key(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:

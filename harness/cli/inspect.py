@@ -11,6 +11,7 @@ from harness.cli.completion import complete_config, complete_run
 from harness.cli.options import set_option
 from harness.cli.startup import import_tensorflow
 from harness.errors import UserError
+from harness.run_names import SORTED_BY
 
 
 @click.command()
@@ -18,7 +19,7 @@ from harness.errors import UserError
 @click.option(
     "--sort",
     "by",
-    type=click.Choice(["age", "name", "status", "accuracy", "config", "seed", "data", "speed"]),
+    type=click.Choice(list(SORTED_BY)),
     default="age",
     show_default=True,
     help="The largest last; of age, the newest.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.completion import complete_config, complete_run
+from harness.cli.completion import complete_config, complete_resume, complete_run
 from harness.cli.options import set_option
 from harness.cli.startup import use_devices
 
@@ -34,7 +34,12 @@ def named(run_name: str | None) -> list[str]:
 @set_option
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write the run here.  [runs/NAME-TIME]")
 @click.option("--run-name", metavar="NAME", help="Begin the run directory's name with this.")
-@click.option("--resume", metavar="auto|RUN", help="Go on with RUN; auto: with --run-dir, if there is a run in it.")
+@click.option(
+    "--resume",
+    metavar="auto|RUN",
+    shell_complete=complete_resume,
+    help="Go on with RUN; auto: with --run-dir, if there is a run in it.",
+)
 @click.option("--dry-run", is_flag=True, help="Check and print everything, train and write nothing.")
 @click.option("--only-training", is_flag=True, help="Leave out test, model and pictures; a resume makes up for them.")
 @click.option("--no-report", is_flag=True, help="Leave out the pictures and the report; harness visualize makes them.")

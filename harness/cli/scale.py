@@ -21,6 +21,7 @@ def scale() -> None:
 @click.option("--dir", "path", type=click.Path(path_type=Path), help="The experiment's directory.  [runs/NAME]")
 @click.option("--dry-run", is_flag=True, help="Print the grid and an estimate of the time, train and write nothing.")
 @click.option("--max-parallel", type=click.IntRange(1, 1000), metavar="N", help="So many trials at a time.  [1]")
+@click.option("--data-changed", is_flag=True, help="Go on though the data are not what they were.")
 @click.option("--executor", type=click.Choice(["local", "slurm"]), default="local", show_default=True)
 def run(
     config: str,
@@ -28,6 +29,7 @@ def run(
     path: Path | None,
     dry_run: bool,
     max_parallel: int | None,
+    data_changed: bool,
     executor: str,
 ) -> None:
     """Train CONFIG's grid of batch sizes and rates to a target, and find out how large a batch still pays.
@@ -47,7 +49,9 @@ def run(
     experiment = load_as(Experiment, config, assignments)
     folder = ExperimentDir(path or Path("runs") / experiment.name)
     folder.check(experiment)
-    sweep.check(experiment)
+    sha256 = sweep.check(experiment).sha256
+    if not data_changed:
+        folder.check_same_data(sha256)
     check_devices()
     terminal = Terminal()
     sweep.describe(experiment, terminal)
@@ -63,7 +67,7 @@ def run(
         terminal.line(f"gpus      {local.capacity} trials at a time share {shared}; throughput is measured alone")
     with folder.held(experiment):
         workers = local or Slurm(folder.path / "slurm", experiment.scale.slurm, max_parallel)
-        result = sweep.run(experiment, folder, workers, terminal)
+        result = sweep.run(experiment, folder, workers, terminal, data_changed)
     terminal.line(as_text(result))
     terminal.line(f"report    {folder.report_file}")
 

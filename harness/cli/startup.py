@@ -8,6 +8,13 @@ from harness import keras_settings, tensorflow_lines
 from harness.errors import UserError
 
 
+def keep_current_folder_out() -> None:
+    """Take empty entries out of PYTHONPATH, as in `/mine:`, for the processes that we start: Python reads them as the
+    current folder, where a user's `random.py` is not the library's."""
+    if "PYTHONPATH" in os.environ:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, os.environ["PYTHONPATH"].split(os.pathsep)))
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow and look for devices; its lines are kept off the terminal, unless this fails.
 

@@ -47,6 +47,7 @@ def visualize(
     With --set only the keys under insight. can be replaced.
     """
     from harness.config import resolve
+    from harness.data import own_files, own_images
     from harness.run_dir import RunDir
     from harness.terminal import Terminal
 
@@ -67,6 +68,9 @@ def visualize(
     base = opened.read_config().model_dump(mode="json") if opened else {}
     without = ("insight.filters=false",) if no_filters else ()
     insight = resolve(base, (*assignments, *without), "--set").insight
+    own_images.check(files)
+    if model and data:
+        own_files.check(model, data)
     use_devices()
     from harness import report
     from harness.imports import import_modules

@@ -35,6 +35,8 @@ class Comparison:
     environment: list[Difference]
     speed: dict[str, Quantity]
     shown: Shown
+    doubt: str | None
+    """What else than the recipe may make the two differ, in a sentence."""
 
 
 def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], terminal: Terminal) -> Comparison:
@@ -70,16 +72,27 @@ def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], term
             labels[chosen],
             lambda name: progress.step(f"maps by {METHODS[name].title}"),
         )
+    environment = environment_differences(of_a.summary, of_b.summary)
+    if doubt := _doubt(a, b, environment):
+        terminal.warning(doubt)
     return Comparison(
         of_a,
         of_b,
         outcomes(labels, of_a.subject.predicted, of_b.subject.predicted),
         compare_curves(a.rows, b.rows),
         config_differences(a.config, b.config),
-        environment_differences(of_a.summary, of_b.summary),
+        environment,
         speeds(of_a.summary, of_b.summary),
         Shown(of_a, of_b, groups, maps),
+        doubt,
     )
+
+
+def _doubt(a: Side, b: Side, environment: Sequence[Difference]) -> str | None:
+    if any(each.key == "data_sha256" for each in environment):
+        return "A and B were trained on data of different content, which may be what makes them differ"
+    changes = (side.run.change_of_data(side.data.sha256) for side in (a, b))
+    return next(filter(None, changes), None)
 
 
 def write(found: Comparison, out: Path) -> Path:
@@ -154,7 +167,7 @@ def _page(found: Comparison) -> Page:
     return Page(
         title=f"{a.side.name} compared with {b.side.name}",
         sides=[(f"A, {a.side.name}", _what(a)), (f"B, {b.side.name}", _what(b))],
-        sentence=f"{words[0].upper()}{words[1:]}.",
+        sentence=f"{words[0].upper()}{words[1:]}.{f' {found.doubt}.' if found.doubt else ''}",
         headlines=[
             ("accuracy of A", accuracies[0]),
             ("accuracy of B", accuracies[1]),

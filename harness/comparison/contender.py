@@ -40,7 +40,7 @@ def _summary(checkpoint: Checkpoint, global_batch: int) -> dict[str, Any]:
     header = checkpoint.header
     seconds = header.get("train_seconds")
     return {
-        **{key: header.get(key) for key in ("train_seconds", "compile_seconds", "versions")},
+        **{key: header.get(key) for key in ("train_seconds", "compile_seconds", "versions", "data_sha256")},
         **{key: header.get("devices", {}).get(key) for key in ("device", "replicas", "workers")},
         "steps": checkpoint.step,
         "images_per_second": checkpoint.step * global_batch / seconds if seconds else None,

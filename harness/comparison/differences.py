@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.config import Config
 
-_ENVIRONMENT = ("device", "replicas", "workers", "git")
+_ENVIRONMENT = ("device", "replicas", "workers", "git", "data_sha256")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def config_differences(a: Config, b: Config) -> list[Difference]:
 
 
 def environment_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
-    """Where versions, device, replicas, workers or commit of two summaries differ; what one lacks is left out."""
+    """Where versions, device, replicas, workers, commit or data of two summaries differ; what one lacks is left out."""
     known = [_environment(a), _environment(b)]
     return _differences(
         *({key: value for key, value in of.items() if all(key in one for one in known)} for of in known)

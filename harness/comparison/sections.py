@@ -78,7 +78,7 @@ def differences_section(
     apart = ", ".join(each.key for each in environment)
     return Section(
         "What differs",
-        [f"{told} Differences in versions, device, replicas, workers and commit: {apart or 'none'}."],
+        [f"{told} Differences in versions, device, replicas, workers, commit and data: {apart or 'none'}."],
         [Table("What differs", ["", "A", "B"], rows)] if rows else [],
     )
 

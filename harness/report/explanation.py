@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config.insight import InsightSection
+from harness.data import own_images
 from harness.errors import DataError, UserError
 from harness.insight.layers import cam_layer, feature_layers
 from harness.insight.saliency import METHODS, Explain, Maps, bound, in_parts
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.models.logits import probabilities
-from harness.report import examples, own_images
+from harness.report import examples
 from harness.report.subject import Subject, outputs_of, readable
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.config.insight import InsightSection
+from harness.errors import UserError
 from harness.insight.saliency import METHODS, Explain, cam_grid
 from harness.insight.sampling import evenly
 from harness.insight.trust import MOST_EXPLAINED_AGAIN, Interval, Trust, assess, assessments
@@ -23,7 +24,6 @@ from harness.report.picture import Picture, with_own_names
 from harness.report.progress import Progress
 from harness.report.saliency_figures import saliency_pictures
 from harness.report.subject import Subject
-from harness.report.table import Verdict
 from harness.report.times import milliseconds, time_key, times_json
 from harness.report.trust_json import trust_json
 from harness.report.trust_section import findings, trust_section
@@ -41,20 +41,78 @@ _CHOSEN = {
 
 @dataclass(frozen=True)
 class Look:
+    """Without maps: the result and the filters are all there is."""
+
     subject: Subject
+    insight: InsightSection
+    times: Mapping[str, float]
+    """Milliseconds an image by `time_key`, those of earlier looks at the model among them."""
+
+    @property
+    def sections(self) -> list[Section]:
+        return [Section("What the model looks at", "No maps were asked for (insight.methods).")]
+
+    @property
+    def _maps(self) -> Sequence[Picture]:
+        """As pictures, for the folder of figures and TensorBoard."""
+        return ()
+
+    @property
+    def _script_data(self) -> dict[str, Any] | None:
+        return None
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        return {
+            "methods": {},
+            "controls": {},
+            "images": [],
+            "images_a_kind": 0,
+            "empty_maps": {},
+            "overview": None,
+            "metrics": None,
+        }
+
+    def pictures(self, filters: Filters) -> list[Picture]:
+        """All of them, for files."""
+        sections = [*self.sections, *filters.sections]
+        return with_own_names([*self._maps, *(picture for section in sections for picture in section.pictures)])
+
+    def page(
+        self, head: Head, first: Sequence[Section], filters: Filters, summary: dict[str, Any], config: str
+    ) -> Page:
+        """The page, with `first` before what this is about."""
+        return Page(
+            head=head,
+            sections=[*first, *self.sections, *filters.sections],
+            data=self._script_data,
+            summary=summary,
+            config=config,
+        )
+
+    def as_json(self, filters: Filters, source: Mapping[str, str]) -> bytes:
+        """insight.json: trust by method, the images with what the model says of them, the filters by layer, and how
+        they came about; of a user's own files, with `source`, where these lie."""
+        told = {
+            **self._told,
+            **filters.as_json(),
+            "insight": self.insight.model_dump(mode="json"),
+            "times": times_json(self.subject, self.times),
+            **source,
+        }
+        return json.dumps(told, indent=1).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class LookAtMaps(Look):
     request: Request
     explained: Explained
     trust: Trust
     overview: Overview
     metrics: Mapping[str, Mapping[str, Interval]] | None
     """By metric and method, where insight.metrics asks for them."""
-    maps: Sequence[Picture]
-    """The maps as pictures, for the folder of figures and TensorBoard."""
-    insight: InsightSection
     a_kind: int
     """How many images of each kind are explained: insight.images, or fewer where the budget is short."""
-    times: Mapping[str, float]
-    """Milliseconds an image by `time_key`, those of earlier looks at the model among them."""
 
     @classmethod
     def into(
@@ -65,7 +123,7 @@ class Look:
         request: Request,
         known: Mapping[str, float],
         progress: Progress,
-    ) -> "Look":
+    ) -> "LookAtMaps":
         """Explain, assess and picture the maps.
 
         Args:
@@ -107,18 +165,7 @@ class Look:
             for name, method in methods.items()
             if keys[name] not in known
         }
-        return cls(
-            subject,
-            request,
-            explained,
-            trust,
-            many,
-            metrics,
-            saliency_pictures(explained),
-            insight,
-            a_kind,
-            {**known, **new},
-        )
+        return cls(subject, insight, {**known, **new}, request, explained, trust, many, metrics, a_kind)
 
     @property
     def milliseconds(self) -> dict[str, float]:
@@ -126,10 +173,13 @@ class Look:
         return {name: self.times[time_key(self.subject, name, self.insight.layer)] for name in self.explained.maps}
 
     @cached_property
+    def _maps(self) -> Sequence[Picture]:
+        return saliency_pictures(self.explained)
+
+    @cached_property
     def sections(self) -> list[Section]:
         answers = {
-            name: {key: Verdict(found.answer, found.verdict.good) for key, found in findings(self.trust, name).items()}
-            for name in self.trust.methods
+            name: {key: found.short for key, found in findings(self.trust, name).items()} for name in self.trust.methods
         }
         shown = gallery(self.explained, answers, self.request.label)
         return [
@@ -138,26 +188,12 @@ class Look:
             overview_section(self.subject, self.overview),
         ]
 
-    def pictures(self, filters: Filters) -> list[Picture]:
-        """All of them, for files."""
-        sections = [*self.sections, *filters.sections]
-        return with_own_names([*self.maps, *(picture for section in sections for picture in section.pictures)])
+    @property
+    def _script_data(self) -> dict[str, Any]:
+        return script_data(self.explained, self.trust.deletion)
 
-    def page(
-        self, head: Head, first: Sequence[Section], filters: Filters, summary: dict[str, Any], config: str
-    ) -> Page:
-        """The page, with `first` before what this is about."""
-        return Page(
-            head=head,
-            sections=[*first, *self.sections, *filters.sections],
-            data=script_data(self.explained, self.trust.deletion),
-            summary=summary,
-            config=config,
-        )
-
-    def as_json(self, filters: Filters) -> bytes:
-        """insight.json: trust by method, the images with what the model says of them, the filters by layer, and how
-        they came about."""
+    @property
+    def _told(self) -> dict[str, Any]:
         images = [
             {
                 "name": example.name,
@@ -169,18 +205,31 @@ class Look:
             }
             for example in self.explained.examples
         ]
-        told = {
+        return {
             **trust_json(self.trust, self.milliseconds),
             "images": images,
             "images_a_kind": self.a_kind,
             "empty_maps": {name: self.explained.empty(name)._asdict() for name in self.explained.maps},
             "overview": self.overview.as_json(),
             "metrics": metrics_json(self.metrics) if self.metrics else None,
-            **filters.as_json(),
-            "insight": self.insight.model_dump(mode="json"),
-            "times": times_json(self.subject, self.times),
         }
-        return json.dumps(told, indent=1).encode() + b"\n"
+
+
+def look_into(
+    subject: Subject,
+    insight: InsightSection,
+    seed: int,
+    request: Request,
+    known: Mapping[str, float],
+    progress: Progress,
+) -> Look:
+    """As `LookAtMaps.into`, or without maps where `insight.methods` is empty. Raises UserError for a request of rows
+    then; what the model says of pictures of the user's own is told before."""
+    if insight.methods:
+        return LookAtMaps.into(subject, insight, seed, request, known, progress)
+    if request.rows:
+        raise UserError("insight.methods is empty, so --images has nothing to show: name a method")
+    return Look(subject, insight, known)
 
 
 def _metrics(
@@ -201,7 +250,7 @@ def _metrics(
     )
 
 
-def _intro(look: Look) -> str:
+def _intro(look: LookAtMaps) -> str:
     kinds = [example.kind for example in look.explained.examples]
     wrong, total = int((look.subject.labels != look.subject.predicted).sum()), len(look.subject.labels)
     counted = [words(kinds.count(kind)) for kind, words in _COUNTED.items() if kind in kinds]
@@ -242,7 +291,7 @@ def _bands(subject: Subject) -> str:
     return f"The first three of {channels} channels are shown as red, green and blue; the maps cover all of them. "
 
 
-def _layer(look: Look) -> str:
+def _layer(look: LookAtMaps) -> str:
     """Which layer the CAM methods look at, and how much its cells can tell."""
     titles = [METHODS[name].title for name in look.explained.maps if METHODS[name].of_a_layer]
     if not titles:

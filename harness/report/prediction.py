@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from harness.data import own_images
 from harness.models.logits import probabilities
-from harness.report import own_images
 from harness.report.explanation import Request
 from harness.report.subject import Subject, outputs_of, readable
 from harness.report.unlike import unlike

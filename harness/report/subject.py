@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data import sources
+from harness.data import own_files, sources
 from harness.data.npz import opened
 from harness.data.sources import DataSet, Split, check_rows
 from harness.errors import DataError, RunError
@@ -21,7 +21,6 @@ from harness.models.logits import pixels_to_logits, probabilities
 from harness.run_dir import RunDir
 
 _BATCH = 250
-_ARRAYS = (("images", "labels"), ("x_test", "y_test"))
 _LARGEST = 1e30
 """Beyond, float32 overflows."""
 
@@ -122,10 +121,8 @@ def _subject(name: str, logits: keras.Model, images: NDArray[Any], labels: NDArr
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     with opened(path, str(path)) as file:
-        pairs = [(file[images], file[labels]) for images, labels in _ARRAYS if {images, labels} <= set(file)]
-    if not pairs:
-        raise DataError(f"{path} must hold the arrays images and labels, or x_test and y_test")
-    images, labels = pairs[0]
+        names = own_files.arrays_in(path, file)
+        images, labels = (file[name] for name in names)
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if not images.size:

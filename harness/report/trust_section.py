@@ -36,6 +36,11 @@ class Finding:
         return Verdict(f"{self.words}: {told(self.interval)}", _GOOD[self.answer])
 
     @property
+    def short(self) -> Verdict:
+        """Without its interval and reason."""
+        return Verdict("not asked" if isinstance(self.answer, NotAsked) else self.answer, self.verdict.good)
+
+    @property
     def words(self) -> str:
         return f"not asked: {self.answer.reason}" if isinstance(self.answer, NotAsked) else self.answer
 

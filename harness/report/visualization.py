@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import keras_settings
 from harness.config.insight import InsightSection
 from harness.errors import RunError, UserError
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
-from harness.report.no_maps import look_into
+from harness.report.look import look_into
 from harness.report.page import Section, head_of_model, head_of_run, render
 from harness.report.page.confusion import confusion
 from harness.report.picture import Picture
@@ -26,6 +27,7 @@ from harness.terminal import Terminal
 _NOTHING_MORE = Request()
 
 
+@keras_settings.pinned()
 def visualize(
     run: RunDir,
     terminal: Terminal | None = None,
@@ -34,8 +36,9 @@ def visualize(
 ) -> Path:
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
-    With pictures of the user's own, they go into the run's `inputs/NAME`, by the first one's name, and leave the run's
-    own page and TensorBoard as they are. What the model says of these pictures is printed first.
+    With pictures of the user's own, they go into the run's `inputs/NAME`, by the first one's name (`NAME-2` where that
+    is of a picture in another folder), and leave the run's own page and TensorBoard as they are. What the model says
+    of these pictures is printed first.
 
     First with the maps and their checks, and again with the filters when these have been looked into, so that whoever
     stops it there has a page.
@@ -60,7 +63,8 @@ def visualize(
     if not isinstance(summary.get("steps"), int):
         raise RunError(f"{run.summary_file} has no number of steps")
     terminal = terminal or Terminal(quiet=True)
-    folder = run.path / "inputs" / request.files[0].stem if request.files else run.path
+    folder = _folder_of(request.files[0], run.path / "inputs") if request.files else run.path
+    source = {"input_file": str(request.files[0].resolve())} if request.files else {}
     with Progress(terminal) as progress:
         subject, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
         tell_predictions(subject, request, terminal)
@@ -76,9 +80,9 @@ def visualize(
         def write(filters: Filters) -> None:
             pictures = [*curves.pictures, *matrix, *look.pictures(filters)]
             html = render(look.page(head, [curves, _mistakes(subject)], filters, summary, config_text))
-            _write(folder, html, look.as_json(filters), pictures)
+            _write(folder, html, look.as_json(filters, source), pictures)
             if folder == run.path:
-                write_images(run.tensorboard_dir / "test", pictures, summary["steps"])
+                write_images(run.tensorboard_dir, pictures, summary["steps"])
 
         _write_twice(write, subject, asked, config.seed, progress)
     return folder / "report.html"
@@ -110,8 +114,8 @@ def visualize_model(
 
         def write(filters: Filters) -> None:
             html = render(look.page(head, [_mistakes(subject)], filters, {}, ""))
-            told = json.loads(look.as_json(filters)) | {"model_file": str(model_file.resolve())}
-            _write(out, html, json.dumps(told, indent=1).encode() + b"\n", [*matrix, *look.pictures(filters)])
+            told = look.as_json(filters, {"model_file": str(model_file.resolve())})
+            _write(out, html, told, [*matrix, *look.pictures(filters)])
 
         _write_twice(write, subject, asked, 0, progress)
     return out / "report.html"
@@ -119,12 +123,27 @@ def visualize_model(
 
 def _check_same_model(insight_file: Path, model_file: Path) -> None:
     """Raise UserError where the folder is of another model, which may have the same name up to its ending."""
-    try:
-        other = json.loads(insight_file.read_bytes()).get("model_file", str(model_file.resolve()))
-    except (OSError, ValueError, AttributeError):
-        return
-    if other != str(model_file.resolve()):
+    other = _source(insight_file, "model_file")
+    if other not in (None, str(model_file.resolve())):
         raise UserError(f"{insight_file.parent} is of another model, {other}: name another folder with --out")
+
+
+def _folder_of(picture: Path, inputs: Path) -> Path:
+    """Where the page of a picture goes: by its name, with a number where another picture of that name has a page."""
+    first = inputs / picture.stem
+    folder, number = first, 2
+    while _source(folder / "insight.json", "input_file") not in (None, str(picture.resolve())):
+        folder, number = Path(f"{first}-{number}"), number + 1
+    return folder
+
+
+def _source(insight_file: Path, key: str) -> str | None:
+    """What an insight.json says it is of; None where there is none, or it doesn't say."""
+    try:
+        found = json.loads(insight_file.read_bytes()).get(key)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _write_twice(

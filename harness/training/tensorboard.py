@@ -1,12 +1,15 @@
-"""Rows and weights as TensorBoard event files, one sub-run a split so that TensorBoard overlays their curves.
+"""Rows and weights as TensorBoard event files, in two sub-runs so that TensorBoard overlays their curves: `train` and
+`validation`. It unticks all runs where there are more than some forty, so what else there is has to fit into these.
 
-What belongs to the run as a whole stands above them: its hyperparameters, and the steps to its target.
+`validation` holds what runs are compared by, which the table of hyperparameters takes from the sub-run in which these
+are: the evaluations, the test's result under `test/`, and the steps to the target.
 
 Each checkpoint begins new files, named by its step. A resume at step S deletes those begun at or after S, which hold
 exactly what came behind S, so the curves never fork. The noise scale's moving average goes on from the rows before S.
 """
 
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,23 +28,36 @@ from harness.training import noise_scale
 from harness.training.state import State
 from harness.training.writers import CALLBACK, Row, Writer
 
-_SUFFIX = re.compile(r"\.from-step-(\d+)\.v2$")
+_NAME = re.compile(r"events\.out\.tfevents\.(\d+)(\..*\.from-step-(\d+)\.v2)")
 
 
 def rewind(folder: Path, step: int) -> None:
-    """Delete what was written behind `step`."""
+    """Delete what was written behind `step`, and let what stays come before what is written from now on.
+
+    TensorBoard reads the files by name, which holds the second at which each was begun. Where the clock has been set
+    back since, the names are too.
+    """
+    kept = []
     for path in folder.rglob("*tfevents*"):
-        begun = _SUFFIX.search(path.name)
-        if begun and int(begun[1]) >= step:
-            path.unlink()
+        if begun := _NAME.fullmatch(path.name):
+            if int(begun[3]) >= step:
+                path.unlink()
+            else:
+                kept.append((path, int(begun[1]), begun[2]))
+    too_late = max((second for _, second, _ in kept), default=0) - int(time.time()) + 1
+    if too_late > 0:
+        for path, second, rest in kept:
+            path.rename(path.with_name(f"events.out.tfevents.{second - too_late:010}{rest}"))
 
 
 class TensorBoard(Writer):
     """Scalars and histograms, and what describes a run once at its start."""
 
-    def __init__(self, folder: Path, step: int, earlier: Iterable[Row] = ()) -> None:
+    def __init__(self, folder: Path, step: int, earlier: Iterable[Row] = (), label_smoothing: float = 0.0) -> None:
         """Go on behind `step`, with the rows of the run up to it."""
         self._folder = folder
+        # Smoothed labels have another loss, which isn't to be overlaid with that of the evaluations.
+        self._loss = "loss_smoothed_labels" if label_smoothing else "loss"
         self._begun = step
         self._files: dict[str, Any] = {}
         self._noise_scale = noise_scale.Smoothed()
@@ -62,11 +78,17 @@ class TensorBoard(Writer):
         if row["split"] == CALLBACK:
             self._write_callback(row)
             return
-        with self._file(row["split"]).as_default(row["step"]):
+        file = self._file("train" if row["split"] == "train" else "validation")
+        with file.as_default(row["step"]):
             for name, value in row.items():
                 if isinstance(value, float):
-                    tf.summary.scalar(name, value)
-        self._file(row["split"]).flush()
+                    tf.summary.scalar(self._tag(row["split"], name), value)
+        file.flush()
+
+    def _tag(self, split: str, name: str) -> str:
+        if split == "test":
+            return f"test/{name}"
+        return self._loss if (split, name) == ("train", "loss") else name
 
     def _write_callback(self, row: Row) -> None:
         with self._file("train").as_default(row["step"]):
@@ -82,7 +104,7 @@ class TensorBoard(Writer):
 
     @file_errors
     def reached_target(self, step: int) -> None:
-        with self._file("").as_default(step):
+        with self._file("validation").as_default(step):
             tf.summary.scalar("steps_to_target", float(step))
 
     @file_errors
@@ -104,7 +126,7 @@ class TensorBoard(Writer):
         """
         images = config.tensorboard.images
         parameters = {key: value for key, value in config.identity().items() if value is not None}
-        with self._file("").as_default(0):
+        with self._file("validation").as_default(0):
             hparams(parameters, trial_id=_trial(self._folder.resolve().parent))  # else a hash, alike for equal runs
         forward = tf.function(lambda pixels: model(pixels, training=False), autograph=False)
         pixels = tf.TensorSpec((None, *model.input.shape[1:]), model.inputs[0].dtype)
@@ -129,12 +151,12 @@ class TensorBoard(Writer):
         with self._file("train").as_default():
             write_png(tag, png, step)
 
-    def _file(self, split: str) -> Any:
-        if split not in self._files:
-            self._files[split] = tf.summary.create_file_writer(
-                str(self._folder / split), filename_suffix=f".from-step-{self._begun}.v2"
+    def _file(self, name: str) -> Any:
+        if name not in self._files:
+            self._files[name] = tf.summary.create_file_writer(
+                str(self._folder / name), filename_suffix=f".from-step-{self._begun}.v2"
             )
-        return self._files[split]
+        return self._files[name]
 
 
 def summary_text(model: keras.Model) -> str:

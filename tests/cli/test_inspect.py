@@ -72,6 +72,8 @@ def test_shell_completion_script(script, shell):
         ("harness train mnist --set train.gl", "train.global_batch="),
         ("harness evaluate la", "latest"),
         ("harness resume mn", "mnist-1"),
+        ("harness train my.yaml --resume mn", "mnist-1"),
+        ("harness train my.yaml --resume a", "auto"),
     ],
 )
 def test_shell_completion_proposes(script, words, proposed, tmp_path):

@@ -1,9 +1,15 @@
 """What starts at once: importing the package and asking for help load nothing heavy."""
 
+import pydoc
 import subprocess
 import sys
+import zipfile
 
+import numpy as np
 import pytest
+from PIL import Image
+
+import harness
 
 HEAVY = [
     "tensorflow",
@@ -57,6 +63,37 @@ def test_loads_nothing_heavy(program):
 def test_a_look_at_a_config_does_without_tensorflow(arguments):
     loaded = loaded_by(command(*arguments))
     assert loaded.isdisjoint({"tensorflow", "keras", "matplotlib"})
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "picture", "told"),
+    [
+        ("words.txt", "data.npz", "grey.png", "words.txt is no .keras file"),
+        ("my.keras", "words.txt", "grey.png", "words.txt can't be read as an .npz file"),
+        ("my.keras", "other.npz", "grey.png", "other.npz must hold the arrays images and labels"),
+        ("my.keras", "data.npz", "words.txt", "words.txt is no picture that can be read"),
+    ],
+)
+def test_a_wrong_file_is_refused_before_tensorflow_is_loaded(tmp_path, model, data, picture, told):
+    (tmp_path / "words.txt").write_text("words")
+    zipfile.ZipFile(tmp_path / "my.keras", "w").close()
+    np.savez(tmp_path / "data.npz", images=np.zeros((2, 8, 8), np.uint8), labels=[0, 1])
+    np.savez(tmp_path / "other.npz", pictures=[0])
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "grey.png")
+    files = [f"--{option}={tmp_path / name}" for option, name in (("model", model), ("data", data), ("input", picture))]
+    program = command("visualize", *files).replace("assert not ended.code, ended.code", "assert ended.code == 2")
+    lines = f"import sys\n{program}\nassert not {{'tensorflow', 'keras'}} & {{*sys.modules}}"
+    ended = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.startswith("error: ")
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_help_lists_what_there_is():
+    shown = pydoc.plain(pydoc.render_doc(harness))
+    for line in ("class RunDir", "evaluate(", "train(", "visualize("):
+        assert f"    {line}" in shown
 
 
 def test_what_is_loaded_would_be_seen():

@@ -49,6 +49,22 @@ def test_a_finished_run_without_its_model_gets_it_back(call, run, monkeypatch):
     assert "is complete: nothing to do" in again.stdout
 
 
+@pytest.mark.parametrize("shorter", ["20 steps", "640 examples", "0.35 epochs"])
+def test_a_shorter_length_is_refused_in_any_unit(call, run, shorter):
+    (run.checkpoints_dir / "step-30.safetensors").unlink()
+    files = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
+    refused = call("resume", run.path, "--length", shorter)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert f"train.length (30 steps → {shorter})" in line
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == files
+
+
+def test_the_same_length_in_another_unit_is_no_shorter(run, small_config):
+    for same in ("30 steps", "960 examples", "0.6 epochs"):
+        run.check_same(load(small_config, [f"train.length={same}"]), epoch_examples=1600)
+
+
 def test_a_longer_length_plans_the_learning_rate_anew_and_says_so(run, small_config, capsys):
     assert rates(run)[30] < 0.0002
     harness.train(load(small_config, ["train.length=60 steps"]), resume=run.path, only_training=True)
@@ -88,7 +104,7 @@ def test_killed_right_after_it_was_made_longer_it_goes_on(small_config, tmp_path
     ("length", "words"),
     [
         ("20 steps", "train.length (30 steps → 20 steps)"),
-        ("0.1 epochs", "already at step 30, past the end of 0.1 epochs"),
+        ("0.1 epochs", "train.length (30 steps → 0.1 epochs)"),
         ("ten", "--length: train.length: write a number and a unit"),
     ],
 )

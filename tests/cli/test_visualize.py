@@ -42,6 +42,17 @@ def test_images_a_class_and_a_picture_of_ones_own_are_shown_too(call, run, tmp_p
     assert "for 3" in (own / "report.html").read_text()
 
 
+def test_pictures_of_one_name_in_two_folders_have_a_page_each(call, run, tmp_path):
+    fast = ("--set", "insight.methods=[]", "--no-filters")
+    for number, folder in enumerate(("a", "b", "b")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.fromarray(np.full((28, 28), 50 * number, np.uint8)).save(tmp_path / folder / "my.png")
+        result = call("visualize", run, "--input", tmp_path / folder / "my.png", *fast)
+        assert result.exit_code == 0, result.stderr
+    pages = {path.name: insight(path)["input_file"] for path in (run / "inputs").iterdir()}
+    assert pages == {"my": str(tmp_path / "a" / "my.png"), "my-2": str(tmp_path / "b" / "my.png")}
+
+
 def test_the_same_again_gives_the_same_bytes(call, run):
     kept = {name: (run / name).read_bytes() for name in ("report.html", "insight.json")}
     assert call("visualize", run).exit_code == 0

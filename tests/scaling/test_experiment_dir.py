@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import harness
@@ -170,3 +171,38 @@ def test_an_interval_of_more_than_a_step_and_5_percent_is_coarse() -> None:
     ]
     wide = Trial(16, 0.1, 3, 93, 100, "reached")
     assert coarse([*fine, wide]) == [wide]
+
+
+def test_an_experiment_on_other_data_is_refused_or_accepted_on_request(call, small_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.npz"
+    shutil.copy(small_data, data)
+    config = tmp_path / "experiment.yaml"
+    config.write_text(
+        f"name: experiment\ndata: {{source: {data}, validation: 200}}\ntrain: {{ema: 0.9}}\n"
+        "schedule: {name: constant, warmup: 0 steps}\nscale:\n  global_batches: [32]\n  max_extend: 0\n"
+        "  learning_rate: {base: 0.002, base_batch: 32, multipliers: [1]}\n  target: {at_least: 0.999}\n"
+        "  evaluate_every: 32 examples\n  max_examples: 32\n"
+    )
+    experiment = load_as(Experiment, config)
+    folder = ExperimentDir(tmp_path / "experiment")
+    settings = [Setting(32, 0.002, seed) for seed in (0, 1)]
+    with folder.held(experiment):
+        for setting in settings:
+            harness.train(experiment.trial(*setting), folder.run_of(setting).path, quiet=True, only_training=True)
+    again = ("scale", "run", config, "--dir", folder.path)
+    assert "changed" not in call(*again).stderr
+
+    with np.load(data) as file:
+        np.savez(data, **{**file, "y_train": 9 - file["y_train"]})
+    before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
+    refused = call(*again)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert f"the content of {data} has changed" in line
+    assert "--data-changed" in line
+    assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
+
+    config.write_text(config.read_text().replace("max_examples: 32", "max_examples: 64"))
+    accepted = call(*again, "--data-changed")
+    assert folder.run_of(settings[0]).read_summary()["steps"] == 2, accepted.stderr
+    assert f"trials that ran before {data} changed: 1; " in accepted.stderr

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -64,6 +65,24 @@ def test_event_files_hold_the_rows(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train", "validation"]
 
 
+def test_the_tests_result_stands_with_the_evaluations(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path, 0)
+    board.write(row(10, "validation"))
+    board.write(row(10, "test"))
+    board.close()
+    assert {tag for tag, _ in scalars(tmp_path / "validation")} == {"loss", "accuracy", "test/loss", "test/accuracy"}
+    assert [path.name for path in tmp_path.iterdir()] == ["validation"]
+
+
+def test_a_loss_on_smoothed_labels_is_not_overlaid_with_one_without(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path, 0, label_smoothing=0.1)
+    for split in ("train", "validation"):
+        board.write(row(10, split))
+    board.close()
+    assert {tag for tag, _ in scalars(tmp_path / "train")} == {"loss_smoothed_labels", "accuracy"}
+    assert {tag for tag, _ in scalars(tmp_path / "validation")} == {"loss", "accuracy"}
+
+
 def test_rows_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
     board = TensorBoard(tmp_path, 0)
     for step in (1, 2, 3):
@@ -81,11 +100,13 @@ def test_rewinding_deletes_exactly_what_came_behind_the_checkpoint(tmp_path: Pat
             board.write(row(step, "validation"))
             board.save(step, None, {})
     board.close()
-    kept = {
-        path for path in tmp_path.rglob("*tfevents*") if int(path.name.split("-step-")[1].split(".")[0]) < checkpoint
-    }
+
+    def present() -> set[tuple[str, str]]:  # but for the second in the name
+        return {(path.parent.name, path.name.split(".", 4)[4]) for path in tmp_path.rglob("*tfevents*")}
+
+    kept = {(folder, name) for folder, name in present() if int(name.split("-step-")[1].split(".")[0]) < checkpoint}
     rewind(tmp_path, checkpoint)
-    assert set(tmp_path.rglob("*tfevents*")) == kept
+    assert present() == kept
     assert {step for _, step in scalars(tmp_path / "train")} == set(range(10, checkpoint + 1, 10))
     assert {step for _, step in scalars(tmp_path / "validation")} == set(range(20, checkpoint + 1, 20))
 
@@ -104,6 +125,25 @@ def test_a_run_rewound_and_gone_on_with_makes_one_curve(tmp_path: Path) -> None:
     resumed.close()
     losses = {step: value for (name, step), value in scalars(tmp_path / "train").items() if name == "loss"}
     assert losses == {10: np.float32(0.1), 20: np.float32(0.05), 30: 9.0, 40: 9.0}
+
+
+def test_a_run_gone_on_with_after_the_clock_was_set_back_makes_one_curve(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path, 0)
+    for step in (10, 20, 30):
+        board.write(row(step))
+        if step < 30:
+            board.save(step, None, {})
+    board.close()
+    for path in tmp_path.rglob("*tfevents*"):  # as a clock that is an hour ahead would have named them
+        second = path.name.split(".")[3]
+        path.rename(path.with_name(path.name.replace(second, str(int(second) + 3600))))
+    rewind(tmp_path, 20)
+    resumed = TensorBoard(tmp_path, 20)
+    resumed.write(row(30))
+    resumed.close()
+    shown = EventAccumulator(str(tmp_path / "train"), size_guidance={TENSORS: 0})
+    shown.Reload()
+    assert [point.step for point in shown.Tensors("loss")] == [10, 20, 30]
 
 
 def norms(step: int) -> dict[str, Any]:
@@ -192,7 +232,7 @@ def test_a_run_is_a_row_in_the_table_of_hyperparameters_with_its_steps_to_target
     board.close()
     (start,) = (
         HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info
-        for event in events(folder)
+        for event in events(folder / "validation")
         for value in event.summary.value
         if value.metadata.plugin_data.plugin_name == "hparams"
     )
@@ -200,7 +240,7 @@ def test_a_run_is_a_row_in_the_table_of_hyperparameters_with_its_steps_to_target
     parameters = {name: value.number_value or value.string_value for name, value in start.hparams.items()}
     assert (parameters["seed"], parameters["train.global_batch"], parameters["optimizer.name"]) == (3, 64, "adam")
     assert "train.clip_norm" not in parameters
-    assert list(scalars(folder).items())[-1] == (("steps_to_target", 50), 50.0)
+    assert list(scalars(folder / "validation").items())[-1] == (("steps_to_target", 50), 50.0)
 
 
 def test_an_image_is_written_as_it_is_under_its_step(tmp_path: Path) -> None:

@@ -50,6 +50,21 @@ class ExperimentDir:
                 f"{self.path} holds an experiment of another config: {changes}; give another --dir for this one"
             )
 
+    def changes_of_data(self, sha256: str) -> list[str]:
+        """Of each trial that was trained on other data than those of that digest, that it was."""
+        changes = []
+        for run in self._runs():
+            with suppress(UserError):  # a damaged one is told when it is to go on
+                changes.append(run.change_of_data(sha256))
+        return list(filter(None, changes))
+
+    def check_same_data(self, sha256: str) -> None:
+        """Raise RunError where the data, now of that digest, have changed since a trial was trained on them."""
+        for change in self.changes_of_data(sha256):
+            raise RunError(
+                f"{change}: bring it back, give another --dir, or go on with the new data with --data-changed"
+            )
+
     @contextmanager
     def held(self, experiment: Experiment) -> Iterator[None]:
         """Keep others out of the directory, and the config in it. Raises RunError where that can't be."""
@@ -78,12 +93,17 @@ class ExperimentDir:
 
     def results(self, classes: int) -> list[Trial]:
         """Of every trial that has come to its end; one whose files are damaged has not."""
-        runs = sorted(path for path in self.trials_dir.iterdir() if path.is_dir())
         found = []
-        for run in filter(RunDir.exists, map(RunDir, runs)):
+        for run in self._runs():
             with suppress(UserError):
                 found.append(result_of(run, classes))
         return sorted(filter(None, found), key=Setting.of)
+
+    def _runs(self) -> list[RunDir]:
+        folders = (
+            sorted(path for path in self.trials_dir.iterdir() if path.is_dir()) if self.trials_dir.is_dir() else []
+        )
+        return list(filter(RunDir.exists, map(RunDir, folders)))
 
     def unfinished(self, done: Sequence[Trial], scale: ScaleSection) -> set[Setting]:
         """Those that were missed within less than the budget of `scale`, and so may go on."""

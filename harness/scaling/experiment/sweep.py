@@ -13,6 +13,7 @@ from typing import Any
 from harness.config import dump
 from harness.config.scale import Experiment
 from harness.data import sources
+from harness.data.sources import DataSet
 from harness.errors import ConfigError, HarnessError, Stopped
 from harness.launch import HARNESS
 from harness.run_dir import write_atomically
@@ -30,13 +31,17 @@ _MOST_IDLE_STARTS = 3
 """Of a trial that was stopped by a signal, such as that of a cluster that needs its node back, and got no further."""
 
 
-def run(experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal) -> dict[str, Any]:
+def run(
+    experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal, data_changed: bool = False
+) -> dict[str, Any]:
     """Run what is missing of an experiment, then write its tables, plots and page; what scaling.json then holds.
+
+    With `data_changed`, trials that were stopped go on though their data are not what they were.
 
     Raises Stopped after a signal, with everything saved: the same call goes on. DataError where the trials say too
     little for a fit; trials.csv and the trials are kept.
     """
-    sweep = Sweep(experiment, folder, executor, terminal)
+    sweep = Sweep(experiment, folder, executor, terminal, data_changed)
     sweep.run()
     from harness.scaling.report import output  # the libraries that fit and draw need not be loaded before
 
@@ -50,8 +55,8 @@ def run(experiment: Experiment, folder: ExperimentDir, executor: Executor, termi
     )
 
 
-def check(experiment: Experiment) -> int:
-    """Refuse what the data can't give; else the number of classes. Raises ConfigError, DataError."""
+def check(experiment: Experiment) -> DataSet:
+    """Refuse what the data can't give; else the data. Raises ConfigError, DataError."""
     data = sources.load(experiment.data.source)
     train, validation, _ = data.splits(experiment.data.validation, experiment.data.stratify)
     too_large = [batch for batch in experiment.scale.global_batches if batch > len(train)]
@@ -61,19 +66,23 @@ def check(experiment: Experiment) -> int:
         )
     if not len(validation):
         raise ConfigError("scale.target looks at validation rows: data.validation must be above 0")
-    return data.classes
+    return data
 
 
 class Sweep:
     """Runs what an experiment lacks. All state is in the directory: a killed one is made again and goes on."""
 
-    def __init__(self, experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal) -> None:
+    def __init__(
+        self, experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal, data_changed: bool
+    ) -> None:
         """Raises ConfigError and DataError where the data can't give what is asked for."""
         self._experiment = experiment
         self._folder = folder
         self._executor = executor
         self._terminal = terminal
-        self._classes = check(experiment)
+        data = check(experiment)
+        self._classes, self._data_sha256 = data.classes, data.sha256
+        self._data_changed = data_changed
         self._signals = StopSignals()
         self._idle_starts: Counter[Setting] = Counter()
         self._stopped_at: dict[Setting, int] = {}
@@ -95,6 +104,11 @@ class Sweep:
                 self._terminal.warning(
                     f"{len(wide)} trials reached the target in an interval of more than 5 % of their steps: evaluate "
                     "more often (scale.evaluate_every)"
+                )
+            if changes := self._folder.changes_of_data(self._data_sha256):
+                self._terminal.warning(
+                    f"trials that ran before {self._experiment.data.source} changed: {len(changes)}; their steps to "
+                    "target can't be compared with those of the others"
                 )
             noise.write(self._folder, done)
             if any(trial.status == "reached" for trial in done):  # else there is nothing to tell in seconds
@@ -131,6 +145,7 @@ class Sweep:
         config_file, run = self._folder.config_of(setting), self._folder.run_of(setting)
         write_atomically(config_file, dump(self._experiment.trial(*setting)).encode())
         options = ["--run-dir", str(run.path), "--resume", "auto", "--only-training"]
+        options += ["--data-changed"] if self._data_changed else []
         return Task(setting.name, [*HARNESS, "train", str(config_file), *options], self._folder.output_of(setting))
 
     def _note_failure(self, setting: Setting, done: Sequence[Trial]) -> None:

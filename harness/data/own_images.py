@@ -35,6 +35,11 @@ def read(paths: Sequence[Path], shape: tuple[int, int, int], invert: bool = Fals
     return np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
 
 
+def check(paths: Sequence[Path]) -> None:
+    """Raise DataError, as `read` does, where one of the files can't be read, whatever the model takes."""
+    read(paths, (1, 1, 3))
+
+
 def changes(path: Path, shape: tuple[int, int, int]) -> list[str]:
     """What `read` did to a picture so that it has `shape`, in a few words each."""
     height, width, channels = shape

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.data.own_images import changes, read
 from harness.errors import DataError
-from harness.report.own_images import changes, read
 
 GREY, COLOUR = (28, 28, 1), (10, 20, 3)
 
