@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 from keras.src.backend.tensorflow import nn
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from tensorflow.python.framework import config
@@ -34,13 +35,22 @@ _PURE = (
 )
 
 
+class _Pure(keras.optimizers.Optimizer):  # type: ignore[misc]
+    """What stands between one of Keras's rules and its optimizer for TensorFlow."""
+
+
+for _name in _PURE:
+    setattr(_Pure, _name, getattr(BaseOptimizer, _name))
+
+
 def pure(rule: type[_Rule]) -> type[_Rule]:
-    """A subclass of one of Keras's optimizers whose `stateless_apply` works on TensorFlow.
+    """A subclass of a Keras optimizer whose `stateless_apply` works on TensorFlow.
 
     Keras refuses there, as its optimizers for TensorFlow update through tf.distribute. The methods that do are replaced
     by those that all backends inherit, which say the same in pure operations; nothing looks across replicas any more.
+    What the rule has of its own stays, such as Muon's weight decay, and finds the pure methods as its `super()`.
     """
-    return type(rule.__name__, (rule,), {name: getattr(BaseOptimizer, name) for name in _PURE})
+    return type(rule.__name__, (rule, _Pure), {})
 
 
 @contextmanager
@@ -114,6 +124,18 @@ def _each(value: int | Sequence[int], count: int) -> tuple[int, ...]:
     return (value,) * count if isinstance(value, int) else tuple(value)
 
 
+@contextmanager
+def fresh_names() -> Iterator[None]:
+    """While entered, layers without a name are numbered from the first on, whatever else this process has built."""
+    name = "object_name_uids"
+    before = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(name, before)
+
+
 def is_op_determinism_enabled() -> bool:
     """Whether TensorFlow refuses kernels that may give other bits each time."""
     return bool(config.is_op_determinism_enabled())
@@ -124,10 +146,10 @@ def disable_op_determinism() -> None:
     config.disable_op_determinism()
 
 
-def optimizer_moments(optimizer: keras.optimizers.Adam) -> int:
-    """Where in `optimizer.variables` the second moments of the only weight stand."""
-    (moment,) = optimizer._velocities
-    return next(index for index, variable in enumerate(optimizer.variables) if variable is moment)
+def optimizer_moments(optimizer: keras.optimizers.Adam) -> list[int]:
+    """Where in `optimizer.variables` the second moments of each weight stand."""
+    places = {id(variable): place for place, variable in enumerate(optimizer.variables)}
+    return [places[id(moment)] for moment in optimizer._velocities]
 
 
 def graph_layers(model: keras.Model) -> list[Any]:

@@ -90,7 +90,7 @@ def new_chunk(config: Config, cluster: Cluster, state: State, train: Split, firs
         norms = GradientNorms(plan, state.optimizer, state.packing.size, events.noise_scale)
     augment = partial(_shifted, seed=config.seed, pixels=config.data.shift)
     has_branches = not (jit or is_on_gpus())
-    step = Step(state.model, state.optimizer, state.packing, config.train, norms, augment, jit, has_branches)
+    step = Step(state.model, state.update_rule, state.packing, config.train, norms, augment, jit, has_branches)
     on_device = fits_on_device(config, train)
     is_fused = jit and cluster.replicas == 1
     block = block_steps(config, train, events.next_after(0), on_device) if is_fused else None
