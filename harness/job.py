@@ -45,12 +45,11 @@ from harness.recording import Recording, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
-from harness.training import loop, noise_scale
+from harness.training import loop, noise_scale, optimizer
 from harness.training.callback import Named, interval, made
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
-from harness.training.optimizer import SLOTS
 from harness.training.session import Session
 from harness.training.state import State
 from harness.training.tensorboard import summary_text
@@ -220,6 +219,7 @@ def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
 def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Events]:
     """The splits and events of `config` on `data`. Raises UserError where they don't go together."""
     splits = data.splits(config.data.validation, config.data.stratify)
+    optimizer.check(config.optimizer)
     side = min(data.image_shape[:2])
     if config.data.shift >= side:
         raise ConfigError(
@@ -284,7 +284,7 @@ def dry_run(config: Config, terminal: Terminal) -> None:
     describe(config, cluster, cluster.replicas * workers, data, splits, events, terminal)
     state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
     plan = BatchPlan.of(config.train, cluster.replicas * workers)
-    slots = SLOTS[config.optimizer.name] + bool(config.train.ema)
+    slots = state.update_rule.slots + bool(config.train.ema)
     needed = estimate_bytes(state.model, slots, plan.micro_rows)
     terminal.line(summary_text(state.model))
     terminal.line(f"memory    about {needed / 2**20:,.0f} MiB a replica, beside TensorFlow itself (estimate)")

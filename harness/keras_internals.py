@@ -38,13 +38,22 @@ _PURE = (
 )
 
 
+class _Pure(keras.optimizers.Optimizer):  # type: ignore[misc]
+    """What stands between one of Keras's rules and its optimizer for TensorFlow."""
+
+
+for _name in _PURE:
+    setattr(_Pure, _name, getattr(BaseOptimizer, _name))
+
+
 def pure(rule: type[_Rule]) -> type[_Rule]:
-    """A subclass of one of Keras's optimizers whose `stateless_apply` works on TensorFlow.
+    """A subclass of a Keras optimizer whose `stateless_apply` works on TensorFlow.
 
     Keras refuses there, as its optimizers for TensorFlow update through tf.distribute. The methods that do are replaced
     by those that all backends inherit, which say the same in pure operations; nothing looks across replicas any more.
+    What the rule has of its own stays, such as Muon's weight decay, and finds the pure methods as its `super()`.
     """
-    return type(rule.__name__, (rule,), {name: getattr(BaseOptimizer, name) for name in _PURE})
+    return type(rule.__name__, (rule, _Pure), {})
 
 
 @contextmanager
@@ -263,10 +272,10 @@ def disable_op_determinism() -> None:
     config.disable_op_determinism()
 
 
-def optimizer_moments(optimizer: keras.optimizers.Adam) -> int:
-    """Where in `optimizer.variables` the second moments of the only weight stand."""
-    (moment,) = optimizer._velocities
-    return next(index for index, variable in enumerate(optimizer.variables) if variable is moment)
+def optimizer_moments(optimizer: keras.optimizers.Adam) -> list[int]:
+    """Where in `optimizer.variables` the second moments of each weight stand."""
+    places = {id(variable): place for place, variable in enumerate(optimizer.variables)}
+    return [places[id(moment)] for moment in optimizer._velocities]
 
 
 def graph_layers(model: keras.Model) -> list[Any]:

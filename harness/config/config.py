@@ -21,6 +21,9 @@ from harness.config.section import Section
 from harness.config.tensorboard import TensorBoardSection
 from harness.config.train import TrainSection
 
+_OPTIMIZER_BEFORE_0_2 = {"sgd": {"nesterov": False}, "adamw": {"decay_biases": True}}
+"""What an optimizer did before there was a key for it."""
+
 
 def _file_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
@@ -62,6 +65,9 @@ class Config(Section):
                 del kept["model"][key]
         if not self.data.stratify:  # so that runs from before there was a choice can be resumed
             del kept["data"]["stratify"]
+        for key, value in _OPTIMIZER_BEFORE_0_2.get(self.optimizer.name, {}).items():
+            if kept["optimizer"][key] == value:
+                del kept["optimizer"][key]
         free = {"micro_batch", "jit", "deterministic", "tf32", "on_nonfinite", "target", "max_seconds"}
         if self.schedule.name == "constant" and not (
             self.schedule.warmup.unit == SHARE and self.schedule.warmup.amount

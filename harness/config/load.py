@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -184,7 +184,7 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     first = problems[0]
     location = [str(part) for part in first["loc"]]
     rest = len(problems) - 1
-    if location[:1] == ["optimizer"] and len(location) > 2:
+    if location[:1] == ["optimizer"] and len(location) > 1:
         del location[1]  # the tag of the union, which is no key of the file
     if first["type"].endswith(("_type", "literal_error")) and _is_one_of_several_types(first, kind):
         location.pop()
@@ -225,10 +225,10 @@ def _problem(error: Any, config: type[Config]) -> str:
     if kind == "union_tag_invalid":
         names = re.findall(r"'([^']+)'", context["expected_tags"])
         return f"name {context['tag']!r} is not one of {', '.join(names)}{_did_you_mean(context['tag'], names)}"
-    if kind == "union_tag_not_found":
+    if kind == "union_tag_not_found" and isinstance(given, dict):
         names = [str(model.model_fields["name"].default) for model in _models(location, config)]
         return f"the key 'name' is missing: one of {', '.join(names)}"
-    if kind in ("model_type", "model_attributes_type"):
+    if kind in ("model_type", "union_tag_not_found"):
         return f"expected a section with keys, got {_described(given)}"
     limits = {
         name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
@@ -286,9 +286,8 @@ def _sections(fields: dict[str, Any], part: str) -> list[type[BaseModel]]:
     if part not in fields:
         return []
     annotation = fields[part].annotation
-    return [
-        kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
-    ]
+    kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in get_args(annotation)]
+    return [kind for kind in (annotation, *kinds) if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def _did_you_mean(given: str, names: list[str]) -> str:

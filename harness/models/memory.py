@@ -7,7 +7,7 @@ import keras
 _SIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def estimate_bytes(model: keras.Model, optimizer_slots: int, rows: int) -> int:
+def estimate_bytes(model: keras.Model, optimizer_slots: float, rows: int) -> int:
     """Bytes per replica for one micro-batch: weights and optimizer slots, each as a variable, before a step and after
     it; gradients; and activations kept and their gradients. The runtime itself and its workspaces come on top, as do
     the training images where they lie on the device.

@@ -91,7 +91,7 @@ def new_chunk(config: Config, cluster: Cluster, state: State, train: Split, firs
     augment = partial(_shifted, seed=config.seed, pixels=config.data.shift)
     has_branches = not (jit or is_on_gpus())
     step = Step(
-        state.model, state.optimizer, state.packing, config.train, norms, augment, config.seed, jit, has_branches
+        state.model, state.update_rule, state.packing, config.train, norms, augment, config.seed, jit, has_branches
     )
     on_device = fits_on_device(config, train)
     is_fused = jit and cluster.replicas == 1

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
 from harness.data.pipeline import Batch
-from harness.training.optimizer import preconditioner
+from harness.training.optimizer import is_adam, preconditioner
 from harness.training.values import Values
 
 Share = Callable[[Values, Batch], tuple[tf.Tensor, list[tf.Tensor]]]
@@ -44,8 +44,7 @@ class GradientNorms:
         self._optimizer = optimizer
         self._parameters = parameters
         self._every = every
-        adaptive = isinstance(optimizer, keras.optimizers.Adam)
-        self.kinds = ("sq", "sq_preconditioned") if adaptive else ("sq",)
+        self.kinds = ("sq", "sq_preconditioned") if is_adam(optimizer) else ("sq",)
         """The norms taken of each gradient."""
         self.numbers = 1 + 2 * len(self.kinds)
         """How many `of_step` gives."""

@@ -1,11 +1,11 @@
 """Everything that a step changes: the weights, their moving average, and the optimizer's own variables."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from harness.cluster.strategy import Cluster
@@ -37,10 +37,10 @@ class State:
             self.learning_rate = WarmupThenDecay(
                 config.schedule.name, config.optimizer.learning_rate, events.warmup_steps, events.total_steps
             )
-            self.optimizer = optimizer.build(config.optimizer, self.learning_rate)
-            self.optimizer.build(
-                [keras.Variable(np.zeros(self.packing.size), dtype=self.packing.dtype, name="weights")]
+            self.update_rule = optimizer.update_rule(
+                config.optimizer, self.learning_rate, self.model.trainable_variables, self.packing
             )
+            self.optimizer = self.update_rule.optimizer
             self._loss_scale: list[keras.Variable] = []
             if config.train.precision == "float16":
                 self._loss_scale = [
@@ -60,7 +60,14 @@ class State:
             "average": [] if self.average is None else self.average.variables,
             "optimizer": [*self.optimizer.variables, *self._loss_scale],
         }
-        return {f"{name}/{variable.path}": variable for name, variables in owned.items() for variable in variables}
+        named, counts = {}, Counter[str]()
+        for name, variables in owned.items():
+            for variable in variables:
+                path = f"{name}/{variable.path}"
+                number = counts[path]
+                counts[path] += 1
+                named[f"{path}#{number}" if number else path] = variable  # Keras's Adafactor has several of one name
+        return named
 
     def read(self) -> Values:
         """What the variables hold. To be called in a replica."""

@@ -22,7 +22,7 @@ from harness.data.random import bits
 from harness.keras_internals import as_one_batch, strided_max_pooling
 from harness.training import loss_scale
 from harness.training.gradient_norms import GradientNorms
-from harness.training.optimizer import clip
+from harness.training.optimizer import UpdateRule, clip
 from harness.training.packing import Packing
 from harness.training.values import Progress, Values, floats
 
@@ -96,7 +96,7 @@ class Step:
     """The arithmetic of one step. Nothing in it holds a value of the training state."""
 
     model: keras.Model
-    optimizer: keras.optimizers.Optimizer
+    update_rule: UpdateRule
     packing: Packing
     train: TrainSection
     norms: GradientNorms | None
@@ -143,7 +143,7 @@ class Step:
 
         def updated() -> Values:
             clipped = grads if self.train.clip_norm is None else clip(grads, norm, self.train.clip_norm)
-            (weights,), slots = self.optimizer.stateless_apply(values.slots, [clipped], [values.weights])
+            weights, slots = self.update_rule.apply(values.slots, clipped, values.weights)
             averaged = [weights, *floats(other)] if values.average else []
             average = [self._averaged(*pair, slots[0]) for pair in zip(values.average, averaged, strict=True)]
             return values._replace(weights=weights, other=other, slots=slots, average=average)

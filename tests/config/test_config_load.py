@@ -143,6 +143,7 @@ class TestSet:
             "name": "sgd",
             "learning_rate": 0.1,
             "momentum": 0.9,
+            "nesterov": False,
         }
         assert resolve(deepcopy(adam), ["optimizer.name=adam"]).optimizer.learning_rate == 0.5
         assert from_text(FULL, "schedule.name=linear").schedule == from_text(FULL).schedule.model_copy(
@@ -156,6 +157,7 @@ class TestSet:
             "name": "adamw",
             "learning_rate": 0.7,
             "weight_decay": 0.004,
+            "decay_biases": True,
         }
 
     def test_a_list_is_replaced_not_added_to(self):

@@ -23,6 +23,8 @@ DECIDES_THE_WEIGHTS = [
     "optimizer.learning_rate=0.1",
     "optimizer={name: sgd, learning_rate: 0.003}",
     "optimizer={name: adamw, learning_rate: 0.003}",
+    "optimizer={name: lion, learning_rate: 0.003}",
+    "optimizer={name: my_rules:Mine, learning_rate: 0.003}",
     "schedule.name=cosine",
     "schedule.warmup=2 epochs",
 ]
@@ -105,6 +107,26 @@ def test_is_that_of_version_0_1_0():
     """Whose checkpoints hold this hash, taken from `1 epochs` as it wrote it."""
     was = "01f0818a4b33e00237db3dc2c30b53efe724368b9285ff1304bfb12e9abc6e86"
     assert config("schedule.warmup=1 epoch").identity_hash() == was
+
+
+@pytest.mark.parametrize(
+    ("rule", "new", "was"),
+    [
+        ("{name: sgd}", "nesterov=true", "c2dc4b4ee48f5fecc28da98f379c3943e9cc5de4a41de297e62b60074471ff09"),
+        ("{name: adamw}", "decay_biases=false", "e88323dffcc34880e762bd9a2ee8d5d644307d18072a3bed2782dc0590161914"),
+    ],
+)
+def test_an_optimizer_before_it_had_a_key_is_the_same(rule, new, was):
+    """Its checkpoints hold this hash."""
+    assert config(f"optimizer={rule}", "schedule.warmup=1 epoch").identity_hash() == was
+    assert (
+        config(f"optimizer={rule}", f"optimizer.{new}").identity_hash() != config(f"optimizer={rule}").identity_hash()
+    )
+
+
+def test_an_argument_of_an_imported_optimizer_counts():
+    rule = "optimizer={name: my_rules:Mine, learning_rate: 0.1, nesterov: false}"
+    assert config(rule).identity_hash() != config(rule.replace(", nesterov: false", "")).identity_hash()
 
 
 def test_the_order_of_the_keys_does_not_matter():

@@ -8,6 +8,8 @@ from harness.config import Config, resolve
 from harness.errors import ConfigError
 
 SCHEMA = Config.model_json_schema()
+OPEN = ("ModelSection", "CallbackSection", "ImportedOptimizer")
+"""Whose class or function judges their further keys."""
 SECTIONS = {"Config": SCHEMA} | SCHEMA["$defs"]
 
 
@@ -21,16 +23,23 @@ def test_has_every_key_of_the_config():
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_only_the_model_takes_keys_that_are_not_ours(name):
-    assert SECTIONS[name]["additionalProperties"] is (name == "ModelSection")
+def test_only_what_may_be_the_users_own_takes_keys_that_are_not_ours(name):
+    assert SECTIONS[name]["additionalProperties"] is (name in OPEN)
 
 
 @pytest.mark.parametrize(("section", "key"), keys())
 def test_every_key_is_described(section, key):
     entry = SECTIONS[section]["properties"][key]
-    reference = entry.get("$ref") or entry.get("discriminator")
+    reference = entry.get("$ref") or entry.get("oneOf")
     if not reference:  # a section of its own is described by its keys
         assert len(entry.get("description", "")) > 5
+
+
+def choices(name):
+    """The sections of optimizers that a name fits."""
+    sections = [entry["$ref"].rpartition("/")[2] for entry in SCHEMA["properties"]["optimizer"]["oneOf"]]
+    allowed = {section: SECTIONS[section]["properties"]["name"] for section in sections}
+    return [s for s, key in allowed.items() if name == key.get("const") or re.search(key.get("pattern", "$^"), name)]
 
 
 def test_says_limits_choices_and_defaults():
@@ -39,7 +48,8 @@ def test_says_limits_choices_and_defaults():
     assert train["label_smoothing"]["exclusiveMaximum"] == 1
     assert train["length"]["default"] == "5 epochs"
     assert SCHEMA["$defs"]["DataSection"]["properties"]["placement"]["enum"] == ["auto", "device", "host"]
-    assert SCHEMA["properties"]["optimizer"]["discriminator"]["propertyName"] == "name"
+    assert choices(name="sgd") == ["SGD"]
+    assert choices(name="my_rules:Mine") == ["ImportedOptimizer"]
 
 
 @pytest.mark.parametrize(
