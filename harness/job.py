@@ -35,14 +35,14 @@ from harness.errors import (
     WriteFailed,
 )
 from harness.insight.layers import cam_layer
-from harness.models.build import build, builder, check_image_shape
+from harness.models.build import builder, check_image_shape
 from harness.models.export import export, load, logits_of
 from harness.models.memory import estimate_bytes
 from harness.recording import opened, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
-from harness.training import loop, noise_scale
+from harness.training import loop, metrics, noise_scale
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
@@ -155,8 +155,9 @@ def train(
                 around = error.with_traceback(None)
 
 
-def evaluate(run: RunDir, split: str, warn: Callable[[str], None]) -> dict[str, float | int]:
-    """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}.
+def evaluate(run: RunDir, split: str, warn: Callable[[str], None]) -> dict[str, Any]:
+    """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}, and
+    the metrics of its config.
 
     On the devices of this machine, whatever the run was trained on; `warn` is told where its data have changed since.
     Raises UserError where the split is empty, or the run's data can't be had.
@@ -172,7 +173,7 @@ def evaluate(run: RunDir, split: str, warn: Callable[[str], None]) -> dict[str, 
     cluster = connect(ClusterSection(), environment={}, train=config.train)
     with cluster.strategy.scope():
         model = logits_of(load(run.model_file))
-    return Evaluator(cluster, model, config.evaluate.batch)(rows)
+    return Evaluator(cluster, model, config.evaluate.batch, metrics.in_evaluation(config))(rows)
 
 
 def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[str, Any]) -> Config:
@@ -198,10 +199,13 @@ def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Ev
         raise ConfigError(
             f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
         )
-    if (config.train.target or config.train.max_seconds) and not len(splits[1]):
-        raise ConfigError("train.target and train.max_seconds look at evaluations: data.validation must be above 0")
+    metrics.check(config, data.classes)
+    if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(splits[1]):
+        raise ConfigError(
+            "train.target, train.early_stop and train.max_seconds look at evaluations: data.validation must be above 0"
+        )
     if config.insight.layer is not None:
-        cam_layer(build(config.model.name, data.image_shape, data.classes, config.seed), config.insight.layer)
+        cam_layer(builder(config, data.image_shape, data.classes, "float32")(), config.insight.layer)
     events = Events.of(config, len(splits[0]))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(

@@ -72,7 +72,7 @@ def writing(session: Session, run: RunDir, terminal: Terminal) -> Iterator[None]
         session.writers = [
             ProgressLines(terminal, step, session.events.total_steps, steps_per_epoch),
             MetricsFile(run.metrics_file),
-            Checkpoints(run.checkpoints_dir, config.checkpoint.keep),
+            Checkpoints(run.checkpoints_dir, config.checkpoint.keep, config.checkpoint.best),
             board,
         ]
         if session.events.maps:
@@ -109,7 +109,7 @@ def summary(session: Session, status: str, noise_scale: list[dict[str, Any]] | N
 
     def result(split: str) -> dict[str, Any] | None:
         row = session.rows.get(split)
-        return {key: row[key] for key in ("loss", "accuracy", "examples")} if row else None
+        return {key: row[key] for key in ("loss", "accuracy", *session.config.metrics, "examples")} if row else None
 
     return {
         "status": status,

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from harness.keras_internals import (
     disable_op_determinism,
+    function_graph,
     graph_layers,
     is_op_determinism_enabled,
     optimizer_moments,
@@ -160,3 +161,9 @@ def test_layers_inside_layers_are_found() -> None:
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="deep")])
     model = keras.Sequential([keras.Input((4,)), inner, keras.layers.ReLU(name="flat")])
     assert {"deep", "flat"} <= {layer.name for layer in graph_layers(model)}
+
+
+def test_a_function_graph_traces_as_a_function_does() -> None:
+    with function_graph():
+        labels = tf.compat.v1.placeholder(tf.int64, (3,))
+        assert (labels == tf.constant([1, 2, 3], tf.int64)).shape == (3,)  # in a plain tf.Graph one Python bool

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.comparison.sides import Side
-from harness.models.build import build
+from harness.models.build import builder
 from harness.models.export import load
 from harness.report.subject import Subject, of_model
 from harness.training import checkpoint as checkpoints
@@ -31,7 +31,7 @@ def enter(side: Side) -> Contender:
     else:
         checkpoint = checkpoints.load(side.checkpoint)
         config = side.config
-        model = build(config.model.name, side.data.image_shape, side.data.classes, config.seed)
+        model = builder(config, side.data.image_shape, side.data.classes, "float32")()
         checkpoints.assign_result(checkpoint, model)
         summary = _summary(checkpoint, config.train.global_batch)
     return Contender(side, of_model(side.name, model, side.data), summary)

@@ -1,6 +1,9 @@
-"""What every section of the config has in common."""
+"""What the sections of the config have in common."""
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -9,3 +12,21 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+OWN = "package.module:name"
+"""How an object of the user's own is named."""
+
+
+class OwnObject(Section):
+    """An object of the user's own by its import path, with the keyword arguments that it is called with."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = Field(json_schema_extra={"pattern": ":"})
+    """Where it is imported from: `package.module:name`."""
+
+
+def did_you_mean(given: str, names: Iterable[str]) -> str:
+    """A hint for a message, where one of `names` is close to what was given."""
+    close = difflib.get_close_matches(given, list(names), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from harness.config import Config
+from harness.config.loss import logits_for
 from harness.errors import DataError
 
 NAMES = ("cnn", "cnn_two_pools")
@@ -30,7 +31,8 @@ def builder(
 ) -> Callable[[], keras.Model]:
     """What builds the config's model for such images, with the same weights at each call; `dtype` replaces
     `train.precision`."""
-    return partial(build, config.model.name, image_shape, classes, config.seed, dtype or config.train.precision)
+    logits = logits_for(config.loss, classes)
+    return partial(build, config.model.name, image_shape, logits, config.seed, dtype or config.train.precision)
 
 
 def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int, dtype: str = "float32") -> keras.Model:
@@ -39,7 +41,7 @@ def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int,
     Args:
         name: one of NAMES.
         image_shape: height, width, channels.
-        classes: how many logits.
+        classes: how many logits; one for two classes where the loss is `binary`.
         seed: decides the initial weights, together with nothing else.
         dtype: of weights and computation, float32 or float64; with bfloat16 or float16 the hidden layers compute in
             that, while all weights, the scaled pixels and the logits are float32.

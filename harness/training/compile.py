@@ -20,6 +20,7 @@ from harness.training.chunk import Chunk
 from harness.training.events import Events
 from harness.training.fused import Fused
 from harness.training.gradient_norms import GradientNorms
+from harness.training.metrics import in_training
 from harness.training.source import Source, block_steps
 from harness.training.state import State
 from harness.training.step import Step
@@ -90,7 +91,17 @@ def new_chunk(config: Config, cluster: Cluster, state: State, train: Split, firs
         norms = GradientNorms(plan, state.optimizer, state.packing.size, events.noise_scale)
     augment = partial(_shifted, seed=config.seed, pixels=config.data.shift)
     has_branches = not (jit or is_on_gpus())
-    step = Step(state.model, state.optimizer, state.packing, config.train, norms, augment, jit, has_branches)
+    step = Step(
+        state.model,
+        state.optimizer,
+        state.packing,
+        config.train,
+        in_training(config),
+        norms,
+        augment,
+        jit,
+        has_branches,
+    )
     on_device = fits_on_device(config, train)
     is_fused = jit and cluster.replicas == 1
     block = block_steps(config, train, events.next_after(0), on_device) if is_fused else None
