@@ -40,13 +40,13 @@ from harness.insight.layers import cam_layer
 from harness.models.build import builder, trained
 from harness.models.export import export, logits_of
 from harness.models.memory import estimate_bytes
-from harness.python_objects import as_sections
+from harness.python_objects import Named
 from harness.recording import Recording, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
 from harness.training import loop, metrics, noise_scale, optimizer
-from harness.training.callback import Named, interval, made
+from harness.training.callback import NamedCallback, interval, made
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
@@ -86,6 +86,9 @@ def train(
     *,
     model: Any = None,
     data: Any = None,
+    loss: Any = None,
+    metrics: Mapping[str, Any] | None = None,
+    optimizer: Any = None,
     callbacks: Sequence[Any] = (),
     **changes: Any,
 ) -> RunDir | None:
@@ -104,6 +107,10 @@ def train(
             one of a notebook has to be given again to resume the run.
         data: {"x_train", "y_train", "x_test", "y_test"} or ((x, y), (x, y)), images uint8 (n, height, width[,
             channels]) and labels (n,); a function that returns such; or what `data.source` takes.
+        loss: a function (logits, labels) → the loss of each example, (n,), or what the config's `loss` takes.
+        metrics: by name, a function (logits, labels) → a number for each example, (n,), whose mean is the metric, or
+            what the config's `metrics` takes.
+        optimizer: a class of Keras's optimizers or one of its instances, or what the config's `optimizer` takes.
         callbacks: subclasses' instances of harness.Callback, functions (step, state, rows), or entries of the config's
             `callbacks`; in place of the config's.
         changes: what `--set` takes: **{"train.length": "1 epoch"}.
@@ -121,10 +128,10 @@ def train(
         WorkerMissing, WorkerLost: when another worker never shows up, or dies.
         Stopped: after SIGINT, SIGTERM or SIGHUP, once the state is saved; in a thread signals are left alone.
     """
-    sections, objects = as_sections(model, data, callbacks)
-    with handed(objects):
+    named = Named(model, data, loss, metrics, optimizer, callbacks)
+    with handed(named.objects):
         options = (run_dir, resume, quiet, only_training, data_changed, with_report)
-        return _train(as_config(config, sections | changes), *options)
+        return _train(as_config(config, named.sections | changes), *options)
 
 
 def _train(
@@ -334,7 +341,7 @@ def _attempt(job: _Job, may_resume: bool, around: NonFiniteLoss | None) -> None:
 def _sit(
     job: _Job,
     state: State,
-    callbacks: Sequence[Named],
+    callbacks: Sequence[NamedCallback],
     checkpoint: Checkpoint | None,
     around: NonFiniteLoss | None,
 ) -> None:

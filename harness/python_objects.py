@@ -1,7 +1,7 @@
 """What `harness.train` is handed in Python → what a config says instead: import paths, where there are any."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,68 +12,93 @@ Sections = dict[str, Any]
 """`section` or `section.key` → value, as `--set` takes them."""
 
 
-def as_sections(model: Any = None, data: Any = None, callbacks: Sequence[Any] = ()) -> tuple[Sections, dict[str, Any]]:
-    """The config's sections that name these objects, and those of them that other processes couldn't find, by name.
+class Named:
+    """The sections of a config that name objects, and those of the objects that other processes couldn't find."""
 
-    Args:
-        model: a function (image_shape, classes, **arguments) → keras.Model, its import path, a `.keras` file's path, or
-            the section of a config, in which `name` may be that function.
-        data: arrays as `{"x_train": …, "y_train": …, "x_test": …, "y_test": …}` or `((x, y), (x, y))`, a function
-            that returns such, or what `data.source` takes.
-        callbacks: callables, or entries of the config's `callbacks`.
+    def __init__(
+        self,
+        model: Any = None,
+        data: Any = None,
+        loss: Any = None,
+        metrics: Mapping[str, Any] | None = None,
+        optimizer: Any = None,
+        callbacks: Sequence[Any] = (),
+    ) -> None:
+        """Each is a callable, its import path, or a section of the config, in which `name` may be a callable.
 
-    Raises ConfigError where one of them is something else.
-    """
-    objects: dict[str, Any] = {}
+        Args:
+            model: also the path of a `.keras` file.
+            data: also arrays.
+            optimizer: also an instance of one of Keras's.
 
-    def named(value: Any, key: str) -> str:
+        Raises ConfigError where one of them is something else.
+        """
+        self.objects: dict[str, Any] = {}
+        """By the path that stands for each in the sections."""
+        self.sections: Sections = {}
+        if model is not None:
+            self.sections["model"] = self._model(model)
+        if data is not None:
+            self.sections["data.source"] = self._data(data)
+        if loss is not None:
+            self.sections["loss"] = self._section(loss, "loss")
+        if metrics is not None:
+            self.sections["metrics"] = {
+                name: self._section(given, f"metrics.{name}") for name, given in metrics.items()
+            }
+        if optimizer is not None:
+            self.sections["optimizer"] = self._optimizer(optimizer)
+        if callbacks:
+            self.sections["callbacks"] = [
+                self._section(given, f"callbacks.{number}") for number, given in enumerate(callbacks)
+            ]
+
+    def _section(self, given: Any, key: str) -> Sections:
+        if isinstance(given, Mapping):
+            name = given.get("name")
+            return {**given, "name": self._path(name, key)} if callable(name) else dict(given)
+        return {"name": given if isinstance(given, str) else self._path(given, key)}
+
+    def _path(self, value: Any, key: str) -> str:
+        """Its import path; else what stands for it in this process alone."""
         path = path_of(value)
         if not is_importable(value):
-            path = f"__main__:<{key}>" if isinstance(value, functools.partial) or ":<" in path else path
-            objects[path] = value
+            if isinstance(value, functools.partial) or not hasattr(value, "__qualname__") or "<" in path:
+                path = f"__main__:<{key}>"
+            self.objects[path] = value
         return path
 
-    sections: Sections = {}
-    if model is not None:
-        sections["model"] = _model_section(model, named)
-    if data is not None:
-        sections["data.source"] = _data_source(data, named, objects)
-    if callbacks:
-        sections["callbacks"] = [_callback(given, number, objects) for number, given in enumerate(callbacks)]
-    return sections, objects
+    def _model(self, model: Any) -> Sections:
+        if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".keras")):
+            return {"file": str(model)}
+        if not isinstance(model, str | Mapping) and (not callable(model) or hasattr(model, "layers")):
+            raise ConfigError(
+                "model: give the function (image_shape, classes) → keras.Model that builds it, or the path of its "
+                f".keras file, not {type(model).__name__}"
+            )
+        return self._section(model, "model")
 
+    def _data(self, data: Any) -> str:
+        if isinstance(data, str | Path):
+            return str(data)
+        if callable(data):
+            return self._path(data, "data")
+        name = "__main__:<arrays>"
+        self.objects[name] = data
+        return name
 
-def _callback(given: Any, number: int, objects: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(given, Mapping):
-        return dict(given)
-    if is_importable(given):
-        return {"name": path_of(given)}
-    name = f"__main__:<callback {number}>"
-    objects[name] = given
-    return {"name": name}
-
-
-def _model_section(model: Any, named: Callable[[Any, str], str]) -> dict[str, Any]:
-    if isinstance(model, Mapping):
-        name = model.get("name")
-        return {**model, "name": named(name, "model")} if callable(name) else dict(model)
-    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".keras")):
-        return {"file": str(model)}
-    if isinstance(model, str):
-        return {"name": model}
-    if not callable(model) or hasattr(model, "layers"):
-        raise ConfigError(
-            "model: give the function (image_shape, classes) → keras.Model that builds it, or the path of its .keras "
-            f"file, not {type(model).__name__}"
-        )
-    return {"name": named(model, "model")}
-
-
-def _data_source(data: Any, named: Callable[[Any, str], str], objects: dict[str, Any]) -> str:
-    if isinstance(data, str | Path):
-        return str(data)
-    if callable(data):
-        return named(data, "data")
-    name = "__main__:<arrays>"
-    objects[name] = data
-    return name
+    def _optimizer(self, optimizer: Any) -> Sections:
+        if not hasattr(optimizer, "get_config") or isinstance(optimizer, type):
+            section = self._section(optimizer, "optimizer")
+        else:
+            given, default = optimizer.get_config(), type(optimizer)().get_config()
+            changed = {key: value for key, value in given.items() if value != default[key] and key != "name"}
+            section = {
+                "learning_rate": given["learning_rate"],
+                **changed,
+                "name": self._path(type(optimizer), "optimizer"),
+            }
+        name = section.get("name")
+        if isinstance(name, str) and name.startswith("keras.src.optimizers."):  # where Keras has them is its own affair
+            section["name"] = f"keras.optimizers:{name.partition(':')[2]}"
+        return section

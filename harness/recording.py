@@ -19,7 +19,7 @@ from harness.models.build import builder
 from harness.run_dir import RunDir
 from harness.terminal import Terminal
 from harness.training import tensorboard
-from harness.training.callback import Named, OwnCallbacks
+from harness.training.callback import NamedCallback, OwnCallbacks
 from harness.training.checkpoint import Checkpoint, Checkpoints, assign_result, discard_behind, load_newest
 from harness.training.events import Events
 from harness.training.progress import ProgressLines
@@ -98,7 +98,7 @@ class Recording:
 
 
 @contextmanager
-def writing(session: Session, run: RunDir, terminal: Terminal, callbacks: Sequence[Named]) -> Iterator[None]:
+def writing(session: Session, run: RunDir, terminal: Terminal, callbacks: Sequence[NamedCallback]) -> Iterator[None]:
     """Let the session write to the run's directory and the terminal; at the end, however it comes, the summary."""
     config, step = session.config, session.step
     with ExitStack() as closing:

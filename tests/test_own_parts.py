@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import harness
 from harness.errors import ConfigError, DataError, UserError
@@ -126,3 +127,36 @@ def test_what_is_no_data_is_refused(here: Path, data: Any, told: str) -> None:
     with pytest.raises(DataError, match=told):
         harness.train("mnist", here / "run", model=lonely, data=data, **SMALL)
     assert not (here / "run").exists()
+
+
+def test_loss_metric_and_optimizer_are_handed_over(here: Path) -> None:
+    def squared(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum((logits - tf.one_hot(labels, logits.shape[-1])) ** 2, axis=1)
+
+    given = {
+        "model": lonely,
+        "data": arrays,
+        "loss": squared,
+        "metrics": {
+            "far": lambda logits, labels: squared(logits, labels) > 1,
+            "nll": {"name": "negative_log_likelihood"},
+        },
+    }
+    seen = {}
+    for name, optimizer in {
+        "class": {"name": keras.optimizers.Nadam, "learning_rate": 0.002, "beta_1": 0.8},
+        "instance": keras.optimizers.Nadam(0.002, beta_1=0.8),
+        "path": {"name": "keras.optimizers:Nadam", "learning_rate": 0.002, "beta_1": 0.8},
+    }.items():
+        options = {"quiet": True, "only_training": True, "optimizer": optimizer}
+        run = harness.train("mnist", here / name, **options, **given, **(SMALL | {"seed": 1}))
+        assert run is not None
+        seen[name] = run.read_summary()["weights_sha256"]
+        assert run.read_config().optimizer.name == "keras.optimizers:Nadam"
+    assert len(set(seen.values())) == 1
+    validation = [row for row in run.read_metrics() if row["split"] == "validation"][-1]
+    assert 0 <= validation["far"] <= 1
+    assert validation["nll"] > 0
+    with pytest.raises(ConfigError, match="loss"):
+        harness.train("mnist", here / "none", loss=lambda logits, labels: logits, model=lonely, data=arrays, **SMALL)
+    assert not (here / "none").exists()

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from harness.config.duration import TrainingInterval
-from harness.config.section import OpenSection
+from harness.config.section import OwnObject
 
 
 def _is_path(name: str) -> str:
@@ -14,7 +14,7 @@ def _is_path(name: str) -> str:
     return name
 
 
-class CallbackSection(OpenSection):
+class CallbackSection(OwnObject):
     name: Annotated[str, AfterValidator(_is_path)]
     """The import path of a subclass of harness.Callback, with its arguments as further keys, or of a function (step,
     state, rows)."""

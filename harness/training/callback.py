@@ -60,13 +60,13 @@ def interval(section: CallbackSection) -> Duration:
         raise ConfigError(f"callbacks: {section.name} says every = {given!r}: write a duration, '1 epoch'") from None
 
 
-Named = tuple[str, Callable[..., Any]]
+NamedCallback = tuple[str, Callable[..., Any]]
 
 
 class OwnCallbacks(Writer):
     """Calls the config's callbacks when they are due, with the rows so far."""
 
-    def __init__(self, callbacks: Sequence[Named], due: Sequence[Every], earlier: Iterable[Row]) -> None:
+    def __init__(self, callbacks: Sequence[NamedCallback], due: Sequence[Every], earlier: Iterable[Row]) -> None:
         self._due = list(zip(callbacks, due, strict=True))
         self._rows = list(earlier)
 
@@ -83,7 +83,7 @@ class OwnCallbacks(Writer):
         return rows
 
 
-def made(section: CallbackSection) -> Named:
+def made(section: CallbackSection) -> NamedCallback:
     """The callback and its name. Raises ConfigError where it can't be had."""
     found = load_object(section.name, "callbacks")
     arguments = section.arguments

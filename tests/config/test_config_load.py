@@ -77,6 +77,7 @@ def test_the_defaults_are_those_of_the_documentation():
             "filters": True,
             "budget": "2 minutes",
         },
+        "callbacks": [],
     }
 
 

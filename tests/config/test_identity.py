@@ -11,7 +11,7 @@ DECIDES_THE_WEIGHTS = [
     "data.stratify=true",
     "data.shift=1",
     "model.name=cnn_two_pools",
-    "model.file=own.keras",
+    "model={file: own.keras}",
     "model.freeze=[conv_1]",
     "train.length=6 epochs",
     "train.global_batch=64",
@@ -54,6 +54,7 @@ MAY_CHANGE = [
     "checkpoint.best.metric=validation.loss",
     "checkpoint.best.mode=max",
     "metrics={top_5: {name: top_k}}",
+    "callbacks=[{name: 'my_package:Mine'}]",
     "tensorboard.histograms=100 steps",
     "tensorboard.images=0",
     "insight.images=1",
@@ -97,6 +98,7 @@ def test_every_key_of_the_config_is_judged_above():
     assert set(leaves(config().model_dump(mode="json"))) - judged == {
         "optimizer.name",
         "loss.name",
+        "model.file",
     }  # set by whole sections
 
 
