@@ -26,7 +26,7 @@ class MapPair:
     """(n,), that of A's map with B's maps of the other images, on average: what any two maps of this data have in
     common. NaN for one image."""
     own: NDArray[np.float64]
-    """(n,), the likeness of what is each image's own, once the map that all images share is taken out of both
+    """(n,), the similarity of what is each image's own, once the map that all images share is taken out of both
     (`similarity.own_similarity`). NaN for one image."""
 
     @classmethod

@@ -64,6 +64,17 @@ def operations(model: keras.Model) -> list[keras.Operation]:
     return [operation for operation in told.operations if not isinstance(operation, keras.layers.InputLayer)]
 
 
+def of_a_second_call(model: keras.Model) -> str | None:
+    """What of a model comes from another call of a layer than its first, the only one that an operation tells of: "what
+    goes into NAME", or "what gives its logits". None where each layer is called once."""
+    steps = operations(model)
+    told = {id(tensor) for tensor in keras.tree.flatten([model.inputs, [step.output for step in steps]])}
+    for step in steps:
+        if not {id(tensor) for tensor in keras.tree.flatten(step.input)} <= told:
+            return f"what goes into {step.name}"
+    return None if {id(output) for output in model.outputs} <= told else "what gives its logits"
+
+
 def feature_layers(model: keras.Model) -> dict[str, keras.Operation]:
     """By name, from the pixels upwards, the layers and operations that give feature maps: a tensor of four dimensions,
     (n, rows, columns, channels), that a layer with a kernel has had a part in."""

@@ -13,7 +13,7 @@ from harness.insight.inference import infer
 class Neighbours(NamedTuple):
     rows: NDArray[np.intp]
     """(n, count) which images, the most alike first; of equals the one with the smaller number."""
-    likeness: NDArray[np.float32]
+    similarity: NDArray[np.float32]
     """(n, count) cosines."""
 
 
@@ -36,9 +36,9 @@ def nearest(part: keras.Model, images: NDArray[Any], among: NDArray[Any], count:
         images, among: (n, height, width, channels) and (m, height, width, channels), in what the model takes.
         count: all of them where there are fewer.
     """
-    likeness = _directions(part, images) @ _directions(part, among).T
-    rows = np.argsort(-likeness, axis=1, kind="stable")[:, :count]
-    return Neighbours(rows, np.take_along_axis(likeness, rows, axis=1))
+    similarity = _directions(part, images) @ _directions(part, among).T
+    rows = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
+    return Neighbours(rows, np.take_along_axis(similarity, rows, axis=1))
 
 
 def _directions(part: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from harness.insight.layers import image_shape, operations
+from harness.insight.layers import image_shape, of_a_second_call, operations
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -70,7 +70,7 @@ def centres(model: keras.Model, layer: str) -> tuple[NDArray[np.float64], NDArra
     has no window, or is called more than once.
     """
     part = _part(model, layer)
-    if _calls_a_layer_again(part):
+    if of_a_second_call(part):
         return None
     fields = _uncut(part, 0), _uncut(part, 1)
     return None if fields[0] is None or fields[1] is None else (fields[0].sum(axis=1) / 2, fields[1].sum(axis=1) / 2)
@@ -88,7 +88,7 @@ def unit_of_all(model: keras.Model, layer: str, size: tuple[int, int]) -> tuple[
     """Of an image of that size, rows and columns, the unit of a layer that sees just all of it, padding not counted:
     its row and column in the layer's maps. None where there is none, or a layer on the way has no window."""
     part = _part(model, layer)
-    if _calls_a_layer_again(part):
+    if of_a_second_call(part):
         return None
     pixels = keras.Input((*size, part.inputs[0].shape[3]))
     smaller = keras.models.clone_model(part, input_tensors=[pixels])
@@ -110,7 +110,7 @@ def _part(model: keras.Model, layer: str) -> keras.Model:
 def _seen(part: keras.Model, axis: int) -> NDArray[np.int64]:
     """(units, 2) first and after last along one axis (0 rows, 1 columns) of what the output's units see."""
     units = np.arange(part.outputs[0].shape[1 + axis])
-    if _calls_a_layer_again(part):
+    if of_a_second_call(part):
         return np.tile([0, part.inputs[0].shape[1 + axis]], (len(units), 1))
     seen = {id(part.outputs[0]): np.stack([units, units], axis=1)}
     for operation in reversed(operations(part)):
@@ -139,7 +139,7 @@ def _uncut(part: keras.Model, axis: int) -> NDArray[np.int64] | None:
 
 def _needed(model: keras.Model, target: keras.KerasTensor, axis: int) -> NDArray[np.bool_]:
     """(units,) along one axis: which positions of a tensor of the model its output can depend on."""
-    if _calls_a_layer_again(model):
+    if of_a_second_call(model):
         return np.ones(_side(target, axis), np.bool_)
     needed = {id(output): np.ones(_side(output, axis), np.bool_) for output in model.outputs}
     for operation in reversed(operations(model)):
@@ -159,13 +159,6 @@ def _needed(model: keras.Model, target: keras.KerasTensor, axis: int) -> NDArray
 def _side(tensor: keras.KerasTensor, axis: int) -> int:
     """How many rows or columns; a vector is one."""
     return int(tensor.shape[1 + axis]) if len(tensor.shape) == 4 else 1
-
-
-def _calls_a_layer_again(part: keras.Model) -> bool:
-    """Whether some tensor comes from another call than the first, the only one that an operation tells."""
-    told = {id(tensor) for operation in part.operations for tensor in keras.tree.flatten(operation.output)}
-    taken = [operation.input for operation in part.operations if not isinstance(operation, layers.InputLayer)]
-    return not {id(tensor) for tensor in keras.tree.flatten([taken, part.outputs])} <= told
 
 
 def _union(intervals: list[NDArray[np.int64]]) -> NDArray[np.int64]:

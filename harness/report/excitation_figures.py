@@ -187,7 +187,7 @@ def _table(layer: LayerStudy, filters: range) -> Table:
 def _row(layer: LayerStudy, number: int) -> Row:
     place = layer.shown.index(number)
     remarks = _remarks(layer, number)
-    remarks += [f"like {other} ({likeness:.2f})" for other, likeness in layer.like(number).items()]
+    remarks += [f"like {other} ({similarity:.2f})" for other, similarity in layer.like(number).items()]
     return Row(
         [
             str(number),

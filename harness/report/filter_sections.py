@@ -127,7 +127,7 @@ def _count(layer: LayerStudy) -> str:
     dead = f" ({', '.join(map(str, layer.dead))})" if layer.dead else ""
     rare = ", ".join(f"{number}: {share:.2%}" for number, share in layer.rare.items())
     seldom = f"{len(layer.rare)} rare ({rare}), " if rare else ""
-    pairs = [f"{pair.first} and {pair.second}: {pair.likeness:.2f}" for pair in layer.duplicates]
+    pairs = [f"{pair.first} and {pair.second}: {pair.similarity:.2f}" for pair in layer.duplicates]
     alike = f" ({'; '.join(pairs)})" if pairs else ""
     return (
         f"{layer.name}: {len(layer.classes)} filters, {len(layer.dead) or 'none'} dead{dead}, {seldom}"

@@ -51,7 +51,7 @@ class LayerStudy:
     def like(self, number: int) -> dict[int, float]:
         """The duplicates of a filter, and how alike they are."""
         return {
-            pair.second if pair.first == number else pair.first: pair.likeness
+            pair.second if pair.first == number else pair.first: pair.similarity
             for pair in self.duplicates
             if number in (pair.first, pair.second)
         }
@@ -193,7 +193,7 @@ def _filter_json(layer: LayerStudy, place: int, number: int) -> dict[str, Any]:
         "fires": _rounded(layer.strongest.fires[number]),
         "dead": number in layer.dead,
         "rare": number in layer.rare,
-        "duplicates": {str(other): round(likeness, 4) for other, likeness in layer.like(number).items()},
+        "duplicates": {str(other): round(similarity, 4) for other, similarity in layer.like(number).items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""What one method's maps say of the data set as a whole: by class, by confusion, by likeness, and of which nothing."""
+"""What one method's maps say of the data set as a whole: by class, confusion and similarity, and of which nothing."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -110,8 +110,12 @@ class Overview:
                 for cluster in self.clusters
             ],
             "neighbours": [
-                {"image": row, "training_images": rows.tolist(), "cosines": [round(float(one), 4) for one in likeness]}
-                for row, rows, likeness in zip(self.neighbours.mistakes.tolist(), *self.neighbours.found, strict=True)
+                {
+                    "image": row,
+                    "training_images": rows.tolist(),
+                    "cosines": [round(float(one), 4) for one in similarity],
+                }
+                for row, rows, similarity in zip(self.neighbours.mistakes.tolist(), *self.neighbours.found, strict=True)
             ]
             if self.neighbours
             else [],
@@ -183,4 +187,4 @@ def _neighbours(subject: Subject, wrong: NDArray[np.intp], most: int) -> Mistake
     among = evenly(len(subject.train), most)
     mistakes = wrong[:NEAREST_TO]
     found = nearest(part, subject.images[mistakes], subject.train.images[among], _NEIGHBOURS)
-    return MistakeNeighbours(mistakes, Neighbours(among[found.rows], found.likeness))
+    return MistakeNeighbours(mistakes, Neighbours(among[found.rows], found.similarity))

@@ -129,13 +129,13 @@ def _neighbours_picture(subject: Subject, neighbours: MistakeNeighbours) -> Pict
         0.2 + (1 + neighbours.found.rows.shape[1]) * (_TILE + _GAP) + 0.15, len(neighbours.mistakes) * line
     )
     told = []
-    for number, (row, rows, likeness) in enumerate(
-        zip(neighbours.mistakes.tolist(), neighbours.found.rows.tolist(), neighbours.found.likeness, strict=True)
+    for number, (row, rows, similarity) in enumerate(
+        zip(neighbours.mistakes.tolist(), neighbours.found.rows.tolist(), neighbours.found.similarity, strict=True)
     ):
         top, label = number * line + 0.05, int(subject.labels[row])
         told.append(f"test image {row}: {', '.join(str(int(subject.train.labels[each])) for each in rows)}")
         _captioned(axes, subject.images[row], 0.1, top, tall, f"{label} as {subject.predicted[row]}\ntest {row}")
-        for column, (each, cosine) in enumerate(zip(rows, likeness, strict=True)):
+        for column, (each, cosine) in enumerate(zip(rows, similarity, strict=True)):
             left = 0.25 + (1 + column) * (_TILE + _GAP)
             words = f"{subject.train.labels[each]} ({cosine:.2f})\ntraining {each}"
             _captioned(axes, subject.train.images[each], left, top, tall, words)

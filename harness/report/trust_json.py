@@ -38,7 +38,7 @@ DEFINITIONS = {
     "on untrained weights",
     "class_sensitivity": "1 less Spearman's rank correlation of two maps with their signs: between the predicted "
     "class and the runner-up of one image, and between two images; null where it is not asked",
-    "answers.stable": "yes where the interval of stability_own.likeness lies above stability_own.bound, no where below",
+    "answers.stable": "yes where the interval of stability_own.similarity lies above its bound, no where below",
     "own similarity": "each map is divided by its length, the mean of these over the images is taken out, and the "
     "cosine of what is left of two maps is their similarity: 1 the same, 0 nothing in common",
     "deletion, insertion": "area under the curve of the predicted class's probability while pixels are taken away, or "
@@ -58,7 +58,8 @@ DEFINITIONS = {
     "sanity.to_mean": "Spearman's rank correlation of each such map with the mean of the others",
     "sanity.steps_of_layers": "steps of the cascade, and layers with weights",
     "stability": "Spearman's rank correlation of |map| with |map of a copy under noise of 2 % of the pixel range|",
-    "stability_own": "own similarity of the same maps, its null between different images, and the bound halfway to 1",
+    "stability_own": "own similarity of the same maps, its null between different images, and the bound halfway to 1; "
+    "likeness is the similarity by an earlier name",
     "redrawn": "Spearman's rank correlation of two |maps| of one image by two seeds; null where nothing is drawn",
 }
 
@@ -145,7 +146,12 @@ def _kept(of: Kept) -> dict[str, Any]:
 def _stability(of: Stability) -> dict[str, Any]:
     return {
         "stability": _interval(of.absolute),
-        "stability_own": {"likeness": _interval(of.own), "null": _rounded(of.null), "bound": _rounded(of.bound)},
+        "stability_own": {
+            "similarity": _interval(of.own),
+            "likeness": _interval(of.own),
+            "null": _rounded(of.null),
+            "bound": _rounded(of.bound),
+        },
         "redrawn": _interval(of.redrawn) if of.redrawn else None,
     }
 

@@ -63,7 +63,7 @@ def test_insight_json_holds_the_numbers_of_the_page(run):
     told = insight(run)
     method = told["methods"]["gradient"]
     assert method["sanity"]["layers"] == ["logits", "dense", "conv_3", "conv_2", "conv_1"]
-    assert {"signed", "absolute", "foreground", "ssim", "verdict", "likeness", "layers"} <= set(method["sanity"])
+    assert {"signed", "absolute", "foreground", "ssim", "verdict", "similarity", "layers"} <= set(method["sanity"])
     assert {found["answer"] for found in method["answers"].values()} <= {"yes", "no", "can't tell"}
     assert told["definitions"]
     for kind in ("deletion", "insertion"):

@@ -20,7 +20,7 @@ def test_the_nearest_in_the_last_hidden_layer_are_those_by_hand(cnn: keras.Model
     for number, of_image in enumerate(ours):
         cosines = [other @ of_image / np.linalg.norm(other) / np.linalg.norm(of_image) for other in theirs]
         assert np.argsort(cosines)[::-1][:3].tolist() == found.rows[number].tolist()
-        np.testing.assert_allclose(found.likeness[number], np.sort(cosines)[::-1][:3], rtol=1e-4)
+        np.testing.assert_allclose(found.similarity[number], np.sort(cosines)[::-1][:3], rtol=1e-4)
 
 
 def test_feature_maps_become_their_means_and_pixels_are_no_hidden_layer() -> None:

@@ -12,7 +12,7 @@ from harness.insight.inference import infer
 from harness.insight.layers import before_activation, convolutions
 
 ALIKE = 0.98
-"""Filters are duplicates when their likeness is above this. For a correlation r one filter says r² of the other's
+"""Filters are duplicates when their similarity is above this. For a correlation r one filter says r² of the other's
 variance: all but 4 % of it."""
 
 
@@ -20,7 +20,7 @@ class Duplicates(NamedTuple):
     first: int
     second: int
     """Filter numbers, the larger one second."""
-    likeness: float
+    similarity: float
     """The cosine of the kernels, or the correlation of the activations where that is less."""
 
 
@@ -61,7 +61,7 @@ def _of_layer(model: keras.Model, layer: keras.layers.Conv2D, images: NDArray[An
         Duplicates(int(one), int(other), min(float(cosines[one, other]), float(correlations[tuple(place)])))
         for (one, other), place in zip(pairs, places.reshape(pairs.shape), strict=True)
     ]
-    return sorted((pair for pair in found if pair.likeness > ALIKE), key=lambda pair: -pair.likeness)
+    return sorted((pair for pair in found if pair.similarity > ALIKE), key=lambda pair: -pair.similarity)
 
 
 def _correlations(part: keras.Model, filters: NDArray[np.intp], images: NDArray[Any]) -> NDArray[np.float64]:

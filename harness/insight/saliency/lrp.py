@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.insight.inference import infer
-from harness.insight.layers import operations
+from harness.insight.layers import of_a_second_call, operations
 from harness.insight.saliency.chunks import Maps, in_chunks
 from harness.insight.saliency.lrp_rules import Linear, Tensors, epsilon_rule, gamma_rule, pixel_rule, shared, stepped
 
@@ -77,17 +77,11 @@ def lrp(
 
 def unsupported(logits: keras.Model) -> str | None:
     """Why LRP can't explain a model; None where it can."""
-    steps = operations(logits)
-    told = {id(tensor) for tensor in keras.tree.flatten([logits.inputs, [step.output for step in steps]])}
-    for step in steps:
+    for step in operations(logits):
         if not _has_rule(step):
             return f"the model has a layer that LRP has no rule for, {step.name} ({type(step).__name__})"
-        unknown = [tensor for tensor in keras.tree.flatten(step.input) if id(tensor) not in told]
-        if unknown:  # an operation tells of its first call alone
-            return f"the model calls a layer twice, which LRP can't follow: what goes into {step.name}"
-    if id(logits.outputs[0]) not in told:
-        return "the model calls a layer twice, which LRP can't follow: what gives its logits"
-    return None
+    again = of_a_second_call(logits)
+    return f"the model calls a layer twice, which LRP can't follow: {again}" if again else None
 
 
 def _has_rule(step: keras.Operation) -> bool:

@@ -77,10 +77,13 @@ def assess(
         progress: is given what is being assessed, as it begins.
     """
     progress("deletion and insertion")
-    deleted = {name: deletion_to_black(logits, of, images, labels, seed=seed) for name, of in maps.items()}
     compared = evenly(len(images), held(len(images)))
     shown, of_held = (images[compared], labels[compared]), {name: of[compared] for name, of in maps.items()}
     faithful = {name: faithfulness(logits, of, *shown, seed=seed) for name, of in of_held.items()}
+    deleted = {
+        name: _deletion(logits, of, images, labels, compared, faithful[name].deletion["black"], seed)
+        for name, of in maps.items()
+    }
     progress("controls")
     at_a_time = min(len(images), MOST_EXPLAINED_AGAIN)
     by_parts = {name: partial(in_parts, method, at_a_time) for name, method in methods.items()}
@@ -110,6 +113,27 @@ def assess(
         },
         {"random": by_chance, **controls.shared},
         deleted,
+    )
+
+
+def _deletion(
+    logits: keras.Model,
+    maps: Maps,
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    compared: NDArray[np.intp],
+    of_compared: Curves,
+    seed: int,
+) -> Curves:
+    """Over black, of all images, where those of the rows `compared` are known."""
+    others = np.setdiff1d(np.arange(len(images)), compared)
+    if not len(others):
+        return of_compared
+    rest = deletion_to_black(logits, maps[others], images[others], labels[others], seed=seed)
+    places = np.argsort(np.concatenate([compared, others]))
+    return Curves(
+        np.concatenate([of_compared.values, rest.values])[places],
+        np.concatenate([of_compared.moved_at, rest.moved_at])[places],
     )
 
 

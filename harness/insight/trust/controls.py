@@ -39,11 +39,6 @@ def edges(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
     return np.stack([np.hypot(sobel(grey, axis=0), sobel(grey, axis=1)) for grey in greys])
 
 
-def constant(logits: Logits, images: NDArray[Any], labels: NDArray[Any]) -> Maps:
-    """Every pixel alike."""
-    return np.ones(images.shape[:3], np.float32)
-
-
 def chance(logits: Logits, images: NDArray[Any], labels: NDArray[Any], *, seed: int = 0) -> Maps:
     """Uniform noise, drawn by `seed` and the image."""
     seeds = [zlib.crc32(np.ascontiguousarray(image).tobytes()) for image in images]

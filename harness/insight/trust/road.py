@@ -37,13 +37,6 @@ class Road(NamedTuple):
     least_first: Removal
     """The least important ones: higher is better."""
 
-    @property
-    def gap(self) -> NDArray[np.float64]:
-        """(n,), the label's mean probability over the shares, least important first less most important first."""
-        return np.asarray(
-            self.least_first.probability.mean(axis=1) - self.most_first.probability.mean(axis=1), np.float64
-        )
-
 
 def road(logits: Logits, maps: Maps, images: NDArray[Any], labels: NDArray[Any], *, seed: int = 0) -> Road:
     """Remove pixels of images (n, height, width, channels) in the order of maps (n, height, width).

@@ -30,7 +30,7 @@ def test_a_copy_is_found_whatever_its_size_and_its_bias(digits: NDArray[np.uint8
     kernel[..., 4] = 3 * kernel[..., 1]
     (pair,) = duplicates(model_of([kernel, bias]), digits)["conv"]
     assert (pair.first, pair.second) == (1, 4)
-    np.testing.assert_allclose(pair.likeness, 1, rtol=1e-5)
+    np.testing.assert_allclose(pair.similarity, 1, rtol=1e-5)
 
 
 def test_an_opposite_is_no_copy(digits: NDArray[np.uint8]) -> None:
@@ -39,7 +39,7 @@ def test_an_opposite_is_no_copy(digits: NDArray[np.uint8]) -> None:
     assert duplicates(model_of([kernel, bias]), digits) == {"conv": []}
 
 
-def test_pairs_come_with_the_most_alike_first_and_their_likeness_is_the_smaller_of_the_two(
+def test_pairs_come_with_the_most_alike_first_and_their_similarity_is_the_smaller_of_the_two(
     digits: NDArray[np.uint8],
 ) -> None:
     kernel, bias = random_weights()
@@ -52,7 +52,7 @@ def test_pairs_come_with_the_most_alike_first_and_their_likeness_is_the_smaller_
         one, other = (kernel[:, :, 0, number].astype(np.float64) for number in pair[:2])
         cosine = (one * other).sum() / np.sqrt((one**2).sum() * (other**2).sum())
         said = [np.einsum("nijhw,hw->nij", windows, of).ravel() for of in (one, other)]
-        np.testing.assert_allclose(pair.likeness, min(cosine, np.corrcoef(said)[0, 1]), rtol=1e-5)
+        np.testing.assert_allclose(pair.similarity, min(cosine, np.corrcoef(said)[0, 1]), rtol=1e-5)
 
 
 def test_alike_in_their_weights_but_not_in_what_they_say() -> None:
@@ -80,4 +80,4 @@ def test_colour_kernels_are_compared_in_all_channels(digits: NDArray[np.uint8]) 
     kernel[:, :, 2, 5] = 0
     found = duplicates(model_of([kernel, bias]), np.repeat(digits, 3, axis=-1))["conv"]
     assert [(pair.first, pair.second) for pair in found] == [(1, 4)]
-    assert found[0].likeness > ALIKE
+    assert found[0].similarity > ALIKE

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from harness.insight.saliency import gradient
-from harness.insight.trust.controls import brightness, centre, chance, constant, edges, mean_of_others, untrained
+from harness.insight.trust.controls import brightness, centre, chance, edges, mean_of_others, untrained
 
 LABELS = np.zeros(1, np.int32)
 
@@ -27,10 +27,6 @@ def test_chance_is_the_same_for_an_image_wherever_it_stands() -> None:
     labels = np.zeros(3, np.int32)
     np.testing.assert_array_equal(chance(None, images, labels)[1:], chance(None, images[1:], labels[1:]))
     assert (chance(None, images, labels, seed=1) != chance(None, images, labels)).any()
-
-
-def test_constant_is_constant() -> None:
-    assert np.unique(constant(None, np.zeros((1, 4, 4, 3)), LABELS)).tolist() == [1]
 
 
 def test_brightness_is_the_mean_over_channels() -> None:
