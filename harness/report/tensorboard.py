@@ -12,8 +12,8 @@ from harness.report.picture import Picture
 
 @file_errors
 def write_images(folder: Path, pictures: Iterable[Picture], step: int) -> None:
-    """Write the pictures into the sub-run of the test's result, in place of earlier ones: one of their own would be one more run to
-    tick in TensorBoard, which unticks all where there are many. A resume at `step` or before deletes them.
+    """Write the pictures into the sub-run of the test's result, in place of earlier ones: one of their own would be one
+    more run to tick in TensorBoard, which unticks all where there are many. A resume at `step` or before deletes them.
 
     Args:
         folder: that of all sub-runs.
