@@ -2,7 +2,8 @@
 `validation`. It unticks all runs where there are more than some forty, so what else there is has to fit into these.
 
 `validation` holds what runs are compared by, which the table of hyperparameters takes from the sub-run in which these
-are: the evaluations, the test's result under `test/`, and the steps to the target.
+are: the evaluations, the test's result under `test/`, and the steps to the target. The report's pictures, which are of
+test images, go there too.
 
 Each checkpoint begins new files, named by its step. A resume at step S deletes those begun at or after S, which hold
 exactly what came behind S, so the curves never fork. The noise scale's moving average goes on from the rows before S.

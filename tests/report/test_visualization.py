@@ -70,10 +70,9 @@ def figures(run: RunDir) -> dict[str, bytes]:
 
 
 def tensorboard_images(run: RunDir) -> dict[str, list[Any]]:
-    events = EventAccumulator(str(run.tensorboard_dir / "train"), size_guidance={TENSORS: 0})
+    events = EventAccumulator(str(run.tensorboard_dir / "validation"), size_guidance={TENSORS: 0})
     events.Reload()
-    images = {tag for tag in events.PluginTagToContent("images") if not tag.startswith("inputs/")}
-    return {tag: events.Tensors(tag) for tag in images}
+    return {tag: events.Tensors(tag) for tag in events.PluginTagToContent("images")}
 
 
 def test_every_figure_is_written(run: RunDir) -> None:
