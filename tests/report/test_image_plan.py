@@ -17,7 +17,7 @@ from harness.insight.work import BACKWARD, work
 from harness.models.cnn import build
 from harness.report.explanation import Request
 from harness.report.image_plan import images_a_kind, passes_of_a_look
-from harness.report.look import Look
+from harness.report.look import LookAtMaps
 from harness.report.progress import Progress
 from harness.report.subject import Subject, outputs_of
 from harness.terminal import Terminal
@@ -108,7 +108,7 @@ def test_a_look_takes_as_many_passes_as_are_planned() -> None:
     insight = InsightSection(images=count, methods=["gradient_times_input", "smoothgrad"], metrics=True)
     RAN.clear()
     with Progress(Terminal(quiet=True)) as progress:
-        Look.into(subject, insight, 0, Request(), {}, progress)
+        LookAtMaps.into(subject, insight, 0, Request(), {}, progress)
     planned = passes_of_a_look(model, insight.methods, count, insight, training=len(train), fine_tuned=True)
     assert planned == pytest.approx(measured(model), rel=1e-3)
 
