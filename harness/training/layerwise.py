@@ -91,11 +91,12 @@ def adams_update(rule: Any, gradient: Any, momentum: keras.Variable, velocity: k
         gradient: of a weight.
         momentum, velocity: of that weight, updated here.
     """
+    beta_1, beta_2 = (ops.convert_to_tensor(beta, gradient.dtype) for beta in (rule.beta_1, rule.beta_2))
     updates = ops.cast(rule.iterations + 1, gradient.dtype)
-    rule.assign_add(momentum, (gradient - momentum) * (1 - rule.beta_1))
-    rule.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - rule.beta_2))
-    mean = momentum / (1 - ops.power(ops.cast(rule.beta_1, gradient.dtype), updates))
-    square = velocity / (1 - ops.power(ops.cast(rule.beta_2, gradient.dtype), updates))
+    rule.assign_add(momentum, (gradient - momentum) * (1 - beta_1))
+    rule.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - beta_2))
+    mean = momentum / (1 - ops.power(beta_1, updates))
+    square = velocity / (1 - ops.power(beta_2, updates))
     return mean / (ops.sqrt(square) + rule.epsilon)
 
 
