@@ -121,7 +121,7 @@ def assert_estimates_agree(norms: list[dict[str, Any]], of_each: NDArray[np.floa
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("global_batch", "count", "micro_batch"),
-    [(16, 1, None), (17, 1, None), (16, 2, None), (16, 4, None), (18, 4, None), (18, 1, 4), (15, 2, 3)],
+    [(17, 1, None), (18, 4, None), (18, 1, 4), (15, 2, 3)],
 )
 def test_the_mean_of_many_draws_is_what_every_example_gives(
     replicas: Replicas,
