@@ -67,8 +67,6 @@ def make_run() -> Callable[..., RunDir]:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+def run(made_once: Callable[..., Path]) -> RunDir:
     """A run that has been pictured; tests only read it."""
-    run = finished_run(tmp_path_factory.mktemp("pictured") / "runs")
-    visualize(run)
-    return run
+    return RunDir(made_once("pictured", lambda folder: visualize(finished_run(folder))) / "small-run")
