@@ -23,6 +23,8 @@ from harness.report import Request, visualize
 from harness.run_dir import RunDir
 from harness.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 NAMES = {
     "training-curves",
     "confusion-matrix",
@@ -249,7 +251,6 @@ def test_a_look_that_is_stopped_at_the_filters_leaves_a_page_of_the_maps(run: Ru
     assert list(told["methods"]) == ["lrp", "occlusion", "gradient"]
 
 
-@pytest.mark.slow
 def test_the_published_metrics_are_taken_where_they_are_asked_for(run: RunDir, tmp_path: Path) -> None:
     assert json.loads(run.insight_file.read_text())["metrics"] is None
     copy = RunDir(tmp_path / run.path.name)

@@ -94,7 +94,7 @@ def on_one_replica(train: Split) -> Callable[[int, str], list[Any]]:
     return reference
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.slow), "float32"])
 @pytest.mark.parametrize(
     ("global_batch", "replicas", "micro_batch"),
     [(64, 2, None), (50, 4, None), (50, 1, 7), (50, 4, 5), (64, 2, 8)],

@@ -12,6 +12,8 @@ from harness.training import loss_scale
 from harness.training.chunk import Chunk
 from harness.training.state import State
 
+pytestmark = pytest.mark.slow
+
 Begin = Callable[..., tuple[State, Chunk]]
 SmallTraining = Callable[..., Config]
 

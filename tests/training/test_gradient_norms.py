@@ -199,6 +199,7 @@ def test_measuring_leaves_the_weights_alone(
             np.testing.assert_array_equal(other, one)
 
 
+@pytest.mark.slow
 def test_the_same_pieces_give_the_same_norms_on_any_replicas(
     replicas: Replicas, small_training: SmallTraining, pool: Split
 ) -> None:
@@ -226,6 +227,7 @@ def test_the_norms_are_those_before_clipping(replicas: Replicas, small_training:
             assert norms["big_sq"] == pytest.approx(result.gradient_norm**2, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_replicas_with_nothing_but_padding_add_nothing(
     replicas: Replicas, small_training: SmallTraining, pool: Split
 ) -> None:
