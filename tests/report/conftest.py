@@ -67,6 +67,14 @@ def make_run() -> Callable[..., RunDir]:
 
 
 @pytest.fixture(scope="session")
-def run(made_once: Callable[..., Path]) -> RunDir:
+def unseen_run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run without pictures; tests only read it."""
+    return finished_run(tmp_path_factory.mktemp("unseen") / "runs")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A run that has been pictured; tests only read it."""
-    return RunDir(made_once("pictured", lambda folder: visualize(finished_run(folder))) / "small-run")
+    run = finished_run(tmp_path_factory.mktemp("pictured") / "runs")
+    visualize(run)
+    return run
