@@ -695,6 +695,7 @@ class TestRealRuns:
         assert "summary.json has no number of steps" in refused("visualize", path)
 
 
+@pytest.mark.slow
 class TestVisualize:
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -83,10 +83,12 @@ def test_training_ends_at_the_first_evaluation_after_its_time(small_config: Path
     assert summary["steps"] == max(validations(run)) < 100_000
 
 
+@pytest.mark.slow
 def test_a_run_without_target_is_ended_by_its_length(completed_run: tuple[Path, object]) -> None:
     assert RunDir(completed_run[0]).read_summary()["ended_by"] == "length"
 
 
+@pytest.mark.slow
 def test_a_completed_run_says_when_it_ended(completed_run: tuple[Path, object]) -> None:
     run = RunDir(completed_run[0])
     finished = datetime.fromisoformat(run.read_summary()["finished"])

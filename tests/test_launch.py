@@ -26,7 +26,7 @@ SETTINGS = [
     "schedule={name: constant, warmup: 0 steps}",
     "evaluate={every: 50 steps}",
     "checkpoint={every: 50 steps, keep: 99}",
-    "insight.images=1",
+    "insight={methods: [], filters: false}",
 ]
 
 
@@ -73,6 +73,15 @@ def two_workers(launch: Callable[..., list[str]], tmp_path_factory: pytest.TempP
     return RunDir.open(path), ended.stdout
 
 
+@pytest.fixture(scope="module")
+def one_process(script: Path, small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """The first 50 steps, without workers."""
+    path = tmp_path_factory.mktemp("alone") / "run"
+    command = [script, "train", small_config, *settings("train.length=50 steps"), "--run-dir", path, "--only-training"]
+    subprocess.run(command, check=True, capture_output=True)
+    return RunDir.open(path)
+
+
 @pytest.mark.slow
 def test_two_workers_end_with_equal_weights_and_only_the_chief_writes(two_workers: tuple[RunDir, str]) -> None:
     run, output = two_workers
@@ -91,9 +100,8 @@ def test_two_workers_end_with_equal_weights_and_only_the_chief_writes(two_worker
 @pytest.mark.parametrize("logical_cpus", [None, 4])
 def test_launched_workers_train_what_one_process_trains(
     two_workers: tuple[RunDir, str],
+    one_process: RunDir,
     launch: Callable[..., list[str]],
-    script: Path,
-    small_config: Path,
     tmp_path: Path,
     logical_cpus: int | None,
 ) -> None:
@@ -106,9 +114,7 @@ def test_launched_workers_train_what_one_process_trains(
         assert "worker 1 of 2 with 2 devices each" in ended.stdout
         run = RunDir.open(tmp_path / "run")
         assert run.read_summary()["replicas"] == 4
-    alone = [str(script), "train", str(small_config), *settings("train.length=50 steps"), "--run-dir", tmp_path / "one"]
-    subprocess.run(alone, check=True, capture_output=True)
-    one, several = weights(RunDir.open(tmp_path / "one"), 50), weights(run, 50)
+    one, several = weights(one_process, 50), weights(run, 50)
     assert one.keys() == several.keys()
     for name in one:
         assert np.linalg.norm(several[name] - one[name]) < 1e-5 * np.linalg.norm(one[name]), name

@@ -55,6 +55,7 @@ def test_no_report_then_one_without_maps(call, short, tmp_path):
     assert "data.npz has changed since this run trained on it" in changed.stderr
 
 
+@pytest.mark.slow
 def test_another_model_of_the_same_name_does_not_lose_its_pictures(
     call, completed_run, small_data, tmp_path, monkeypatch
 ):

@@ -34,7 +34,7 @@ SETTINGS = [
     "schedule={name: constant, warmup: 0 steps}",
     "evaluate={every: 25 steps}",
     "checkpoint={every: 25 steps, keep: 99}",
-    "insight.images=1",
+    "insight={methods: [], filters: false}",
 ]
 PROGRAM = "from harness.cli import main; main()"
 POISON = "from harness.chaos import poison; poison({}); " + PROGRAM
@@ -96,16 +96,16 @@ def all_finite(run: RunDir) -> bool:
     return all(np.isfinite(array).all() for array in safetensors.numpy.load_file(newest).values())
 
 
-def test_killed_at_ten_random_moments_it_ends_as_if_nothing_had_happened(
+def test_killed_at_five_random_moments_it_ends_as_if_nothing_had_happened(
     train: Callable[..., list[str]], undisturbed: RunDir, tmp_path: Path
 ) -> None:
-    """One of the ten while a checkpoint is written, by a process that kills itself between writing and renaming it."""
+    """One of the five while a checkpoint is written, by a process that kills itself between writing and renaming it."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     moments = random.Random(seed)
     run = tmp_path / "run"
-    at_steps = sorted(moments.sample(range(10, 390), 10))
-    in_write = moments.randrange(10)
+    at_steps = sorted(moments.sample(range(10, 390), 5))
+    in_write = moments.randrange(5)
     for number, step in enumerate(at_steps):
         if number == in_write:
             kill_in_write = (

@@ -31,7 +31,7 @@ SETTINGS = [
     "train.noise_scale=5 steps",
     "evaluate.every=4 steps",
     "checkpoint.every=12 steps",  # so that most kills leave rows behind the newest checkpoint
-    "insight.images=1",
+    "insight={methods: [], filters: false}",
 ]
 
 
@@ -254,7 +254,7 @@ def test_it_goes_on_with_another_number_of_replicas(
     resumed_at = steps(path / "checkpoints")[-1]
     two = ["--set", "cluster.logical_cpus=2", "--set", "train.micro_batch=5"]
     with started([*command, *two, "--resume", str(path)]) as process:
-        wait_for(process, "test")
+        wait_for(process, "validation", 5)
     assert "2 replicas × 16, each in 4 micro-batches of 4" in (path / "log.txt").read_text()
     # Rounding differs from here on, and Adam makes more of it at each step: look at the first steps, which would be
     # quite different with other examples or without the optimizer's state.

@@ -22,6 +22,7 @@ SETTINGS = [
     "schedule={name: constant, warmup: 0 steps}",
     "evaluate={every: 20 steps, batch: 7}",
     "checkpoint.every=20 steps",
+    "insight={methods: [], filters: false}",
 ]
 
 

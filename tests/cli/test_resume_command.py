@@ -12,6 +12,8 @@ import harness
 from harness.config import dump, load
 from harness.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(completed_run, tmp_path: Path) -> RunDir:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(completed_run, tmp_path: Path) -> Path:
@@ -106,7 +108,6 @@ def test_a_model_of_ones_own_needs_no_run(call, tmp_path, monkeypatch, kind, cha
     assert insight(out)["filters_shown"] is None
 
 
-@pytest.mark.slow
 def test_a_terminal_gets_a_bar(script, run):
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}

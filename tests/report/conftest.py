@@ -67,6 +67,12 @@ def make_run() -> Callable[..., RunDir]:
 
 
 @pytest.fixture(scope="session")
+def unseen_run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run without pictures; tests only read it."""
+    return finished_run(tmp_path_factory.mktemp("unseen") / "runs")
+
+
+@pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A run that has been pictured; tests only read it."""
     run = finished_run(tmp_path_factory.mktemp("pictured") / "runs")

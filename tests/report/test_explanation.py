@@ -18,8 +18,8 @@ INSIGHT = InsightSection(images=4, methods=["gradient", "gradcam"])
 
 
 @pytest.fixture(scope="module")
-def subject(run: RunDir) -> Subject:
-    return of_run(run)
+def subject(unseen_run: RunDir) -> Subject:
+    return of_run(unseen_run)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ def alts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return told
 
 
+@pytest.mark.slow
 def test_the_maps_of_the_same_images_are_written_as_they_form(
     call, completed_run, small_config, tmp_path: Path, alts: list[str]
 ) -> None:

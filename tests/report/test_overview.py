@@ -15,8 +15,8 @@ GRADIENT = METHODS["gradient"].explain
 
 
 @pytest.fixture(scope="module")
-def subject(run: RunDir) -> Subject:
-    return of_run(run)
+def subject(unseen_run: RunDir) -> Subject:
+    return of_run(unseen_run)
 
 
 @pytest.fixture(scope="module")

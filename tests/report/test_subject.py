@@ -113,12 +113,12 @@ def test_images_of_one_value_within_a_known_range_are_taken(model_file: Path, tm
     assert of_files(model_file, data(tmp_path, images=np.full(IMAGES.shape, 7.0))).images.max() == 7
 
 
-def test_an_image_that_is_not_there_is_told_before_the_model_is_loaded(run: RunDir, tmp_path: Path) -> None:
+def test_an_image_that_is_not_there_is_told_before_the_model_is_loaded(unseen_run: RunDir, tmp_path: Path) -> None:
     (tmp_path / "no.keras").touch()
     with pytest.raises(DataError, match="--images 20: there are 20 test images, 0 to 19"):
         of_files(tmp_path / "no.keras", data(tmp_path), [20])
     with pytest.raises(DataError, match="--images -1: there are 60 test images, 0 to 59"):
-        of_run(run, [3, -1])
+        of_run(unseen_run, [3, -1])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY"])
@@ -144,9 +144,9 @@ def test_unsafe_content_is_not_loaded(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_run_is_shown_on_its_test_images(run: RunDir) -> None:
-    subject = of_run(run)
+def test_a_run_is_shown_on_its_test_images(unseen_run: RunDir) -> None:
+    subject = of_run(unseen_run)
     assert subject.name == "small-run"
     assert subject.images.shape == (60, 28, 28, 1)
-    expected = keras.saving.load_model(run.model_file).predict(subject.images, verbose=0)
+    expected = keras.saving.load_model(unseen_run.model_file).predict(subject.images, verbose=0)
     np.testing.assert_allclose(subject.probabilities, expected, rtol=1e-4, atol=1e-6)

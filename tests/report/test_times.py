@@ -11,8 +11,8 @@ from harness.run_dir import RunDir
 
 
 @pytest.fixture(scope="module")
-def subject(run: RunDir) -> Subject:
-    return of_run(run)
+def subject(unseen_run: RunDir) -> Subject:
+    return of_run(unseen_run)
 
 
 def test_times_are_known_of_the_same_weights_only(subject: Subject, tmp_path: Path) -> None:

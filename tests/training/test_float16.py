@@ -12,6 +12,8 @@ from harness.training import loss_scale
 from harness.training.chunk import Chunk
 from harness.training.state import State
 
+pytestmark = pytest.mark.slow
+
 Begin = Callable[..., tuple[State, Chunk]]
 SmallTraining = Callable[..., Config]
 
@@ -60,15 +62,15 @@ def test_a_gradient_that_overflows_skips_its_step_and_halves_the_scale(
     chunk(1)
     scale, steps = scale_of(state)
     assert (scale.numpy(), steps.numpy()) == (2.0**15, 1)
-    scale.assign(2.0**40)
+    scale.assign(2.0**28)
     before = snapshot(state)
     result = chunk(1)
     assert result.steps == 1  # it counts as a step: no failure, and its examples are used up
-    assert result.loss_scale == 2.0**39
-    assert (scale.numpy(), steps.numpy()) == (2.0**39, 0)
+    assert result.loss_scale == 2.0**27
+    assert (scale.numpy(), steps.numpy()) == (2.0**27, 0)
     changed = {path for path, value in snapshot(state).items() if not np.array_equal(value, before[path])}
     assert {path.rpartition("/")[2] for path in changed} == {"iteration", "loss_scale", "steps_at_loss_scale"}
-    chunk(30)
+    chunk(12)
     assert scale.numpy() <= 2.0**20  # found its way back
     assert not np.array_equal(before["model/logits/kernel"], snapshot(state)["model/logits/kernel"])
 
@@ -87,7 +89,7 @@ def test_one_and_two_replicas_end_alike(begin: Begin, half: Callable[..., Config
         scale_of(state)[0].assign(2.0**40)  # too large for any gradient: both skip a step
         assert chunk(1).loss_scale == 2.0**39
         scale_of(state)[0].assign(2.0**12)
-    first, second = chunk_of_one(20), chunk_of_two(20)
+    first, second = chunk_of_one(8), chunk_of_two(8)
     assert first.loss_scale == second.loss_scale == 2.0**12
     assert second.loss == pytest.approx(first.loss, rel=1e-3)
     expected, actual = (

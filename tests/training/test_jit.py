@@ -35,8 +35,15 @@ def weights(state: State) -> Any:
     return state.packing.pack([weight.value for weight in state.model.trainable_variables]).numpy()
 
 
-@pytest.mark.parametrize("placement", ["device", "host"])
-@pytest.mark.parametrize(("count", "micro_batch"), [(1, None), (1, 3), (2, None), (2, 3)])
+@pytest.mark.parametrize(
+    ("count", "micro_batch", "placement"),
+    [
+        (1, None, "host"),
+        (1, 3, "device"),
+        pytest.param(2, None, "device", marks=pytest.mark.slow),
+        pytest.param(2, 3, "host", marks=pytest.mark.slow),
+    ],
+)
 def test_weights_are_those_of_uncompiled_code(
     begin: Begin, small_training: SmallTraining, count: int, micro_batch: int | None, placement: str
 ) -> None:
@@ -190,6 +197,7 @@ def with_statistics_and_masks() -> keras.Model:
     return keras.Model(pixels, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["on", "off"])
 @pytest.mark.parametrize("model", [small_cnn, with_statistics_and_masks])
 def test_a_resume_in_the_middle_of_a_block_is_exact(

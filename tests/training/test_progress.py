@@ -2,6 +2,7 @@ import os
 import pty
 import re
 import tty
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ def test_a_quiet_terminal_prints_nothing_but_keeps_the_log(capsys: pytest.Captur
     assert "step 10/20  train" in (tmp_path / "log.txt").read_text()
 
 
+def everything(terminal: int) -> str:
+    """What was written to a terminal whose other end is closed."""
+    shown = b""
+    with suppress(OSError):  # how Linux says that there is no more
+        while part := os.read(terminal, 100_000):
+            shown += part
+    os.close(terminal)
+    return shown.decode()
+
+
 @pytest.mark.parametrize(("columns", "least_bar"), [(80, 15), (132, 15)])
 def test_a_terminal_has_a_bar_and_the_time_left_on_one_line(
     monkeypatch: pytest.MonkeyPatch, columns: int, least_bar: int
@@ -85,8 +96,7 @@ def test_a_terminal_has_a_bar_and_the_time_left_on_one_line(
         progress = ProgressLines(Terminal(), step=0, total_steps=85_938, steps_per_epoch=1718.8)
         progress.write(train_row(42_000))
         progress.close()
-        shown = os.read(ours, 100_000).decode()
-    os.close(ours)
+    shown = everything(ours)
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
     last = [line for line in lines if "42,000/85,938" in line][-1]
     assert len(last) <= columns

@@ -66,12 +66,13 @@ def test_smoothgrad_agrees_with_finite_differences(
         np.testing.assert_allclose(maps[:, *pixel], np.abs(expected), rtol=1e-3, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_agree_with_finite_differences(
     cnn: keras.Model, images: Images, labels: Labels, differences: Differences
 ) -> None:
     """The model is piecewise linear, and 400 points of the path are as good as any integral of it."""
     maps = integrated_gradients(cnn, images, labels, baseline=60.0)
-    for pixel in PIXELS[:3]:
+    for pixel in PIXELS[:2]:
         shares = (np.arange(400) + 0.5) / 400
         mean = np.mean([differences(60 + share * (images - 60.0), pixel) for share in shares], axis=0)
         expected = (images[:, *pixel, 0] - 60.0) * mean

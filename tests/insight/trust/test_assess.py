@@ -16,6 +16,8 @@ from harness.insight.trust.controls import brightness, centre, chance, edges
 from harness.insight.trust.faithfulness import Faithfulness, deletion_to_black, faithfulness
 from harness.insight.trust.stability import stability
 
+pytestmark = pytest.mark.slow
+
 SEED = 3
 METHODS = {name: bound(name) for name in ("gradient", "gradcam", "smoothgrad")}
 FEW = [33 * number // 15 for number in range(16)]

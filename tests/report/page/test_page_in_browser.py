@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, ViewportSize
 from harness.report import visualize
 from harness.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 NARROW_AND_WIDE: list[ViewportSize] = [{"width": 360, "height": 800}, {"width": 1280, "height": 900}]
 
 
