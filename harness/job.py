@@ -45,7 +45,7 @@ from harness.recording import Recording, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
-from harness.training import loop, noise_scale
+from harness.training import loop, metrics, noise_scale
 from harness.training.callback import Named, interval, made
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
@@ -183,8 +183,9 @@ def _train(
 
 
 @keras_settings.pinned()
-def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = warnings.warn) -> dict[str, float | int]:
-    """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}.
+def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = warnings.warn) -> dict[str, Any]:
+    """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}, and
+    the metrics of its config.
 
     On the devices of this machine, whatever the run was trained on; `warn` is told where its data have changed since.
     Raises UserError where the split is empty, or the run's data can't be had.
@@ -200,7 +201,7 @@ def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = war
     cluster = connect(ClusterSection(), environment={}, train=config.train)
     with cluster.strategy.scope():
         model = logits_of(trained(run))
-    return Evaluator(cluster, model, config.evaluate.batch)(rows)
+    return Evaluator(cluster, model, config.evaluate.batch, metrics.in_evaluation(config))(rows)
 
 
 def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[str, Any]) -> Config:
@@ -225,8 +226,11 @@ def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Ev
         raise ConfigError(
             f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
         )
-    if (config.train.target or config.train.max_seconds) and not len(splits[1]):
-        raise ConfigError("train.target and train.max_seconds look at evaluations: data.validation must be above 0")
+    metrics.check(config, data.classes)
+    if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(splits[1]):
+        raise ConfigError(
+            "train.target, train.early_stop and train.max_seconds look at evaluations: data.validation must be above 0"
+        )
     events = Events.of(config, len(splits[0]), list(map(interval, config.callbacks)))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(

@@ -277,3 +277,13 @@ def graph_layers(model: keras.Model) -> list[Any]:
 def draws_at_random(layer: keras.layers.Layer) -> bool:
     """Whether a layer draws: what it draws from is then a variable of its own."""
     return bool(layer._seed_generators)
+
+
+@contextmanager
+def function_graph() -> Iterator[None]:
+    """While entered, this thread traces operations as in a tf.function, and computes none.
+
+    TensorFlow does not begin to run for it, as it would for a tf.function: its devices may still be configured.
+    """
+    with tf.__internal__.FuncGraph("traced").as_default():
+        yield

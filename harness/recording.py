@@ -13,6 +13,7 @@ from harness import provenance
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
 from harness.config import Config
 from harness.config.duration import SHARE, Duration
+from harness.config.loss import smoothing_of
 from harness.data.sources import DataSet
 from harness.errors import RunError, Stopped, WriteFailed
 from harness.models.build import builder
@@ -103,11 +104,11 @@ def writing(session: Session, run: RunDir, terminal: Terminal, callbacks: Sequen
     config, step = session.config, session.step
     with ExitStack() as closing:
         steps_per_epoch = len(session.train_split) / config.train.global_batch
-        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics(), config.train.label_smoothing)
+        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics(), smoothing_of(config.loss))
         session.writers = [
             ProgressLines(terminal, step, session.events.total_steps, steps_per_epoch),
             MetricsFile(run.metrics_file),
-            Checkpoints(run.checkpoints_dir, config.checkpoint.keep),
+            Checkpoints(run.checkpoints_dir, config.checkpoint.keep, config.checkpoint.best),
             board,
             OwnCallbacks(callbacks, session.events.callbacks, run.read_metrics()),
         ]
@@ -145,7 +146,7 @@ def summary(session: Session, status: str, noise_scale: list[dict[str, Any]] | N
 
     def result(split: str) -> dict[str, Any] | None:
         row = session.rows.get(split)
-        return {key: row[key] for key in ("loss", "accuracy", "examples")} if row else None
+        return {key: row[key] for key in ("loss", "accuracy", *session.config.metrics, "examples")} if row else None
 
     return {
         "status": status,

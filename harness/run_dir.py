@@ -23,6 +23,8 @@ _MEASURED = {
 }
 """By split, what every line of metrics.jsonl has beside its step."""
 
+_ENDS = ("length", "target", "early_stop", "max_seconds")
+"""The keys of `train` that say when it ends."""
 
 LAUNCHED = "HARNESS_LAUNCHED"
 """Names the options of the `harness launch` that started this process; scripts/harness sets HARNESS_COMMAND, to how it
@@ -123,7 +125,7 @@ class RunDir:
     def is_complete(self, config: Config, with_report: bool = True) -> bool:
         """Whether `config` asks for nothing that this run has not done, up to the model or the report."""
         own = self.read_config().train
-        same_end = all(getattr(own, key) == getattr(config.train, key) for key in ("length", "target", "max_seconds"))
+        same_end = all(getattr(own, key) == getattr(config.train, key) for key in _ENDS)
         is_whole = self.model_file.is_file() and (self.report_file.exists() or not with_report)
         return same_end and is_whole and self.read_summary().get("status") == "completed"
 

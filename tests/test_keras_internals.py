@@ -13,6 +13,7 @@ from harness.keras_internals import (
     as_one_batch,
     disable_op_determinism,
     fresh_names,
+    function_graph,
     graph_layers,
     is_op_determinism_enabled,
     moments,
@@ -234,3 +235,9 @@ def test_layers_are_called_the_same_in_any_process() -> None:
         assert keras.layers.Dense(1).name == "dense"
     outside = keras.layers.Dense(1).name
     assert outside != "dense"
+
+
+def test_a_function_graph_traces_as_a_function_does() -> None:
+    with function_graph():
+        labels = tf.compat.v1.placeholder(tf.int64, (3,))
+        assert (labels == tf.constant([1, 2, 3], tf.int64)).shape == (3,)  # in a plain tf.Graph one Python bool

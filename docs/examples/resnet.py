@@ -1,7 +1,7 @@
 """A small ResNet of one's own, with BatchNormalization and Dropout, through the model's door alone.
 
-    cd docs/examples
-    harness train resnet.yaml
+cd docs/examples
+harness train resnet.yaml
 """
 
 import keras

@@ -122,9 +122,10 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
     use_devices()
     from harness.job import evaluate as evaluate_run
     from harness.terminal import Terminal
+    from harness.training.writers import evaluation_text
 
     result = evaluate_run(opened, split, Terminal().warning)
     if as_json:
         click.echo(json.dumps({"split": split, **result}))
     else:
-        click.echo(f"{split}: loss {result['loss']:.4f}  accuracy {result['accuracy']:.4f}  of {result['examples']:,}")
+        click.echo(f"{split}: {evaluation_text(result)}  of {result['examples']:,}")

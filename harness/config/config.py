@@ -5,7 +5,7 @@ import json
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from harness.config.callback import CallbackSection
 from harness.config.checkpoint import CheckpointSection
@@ -14,10 +14,13 @@ from harness.config.data import DataSection
 from harness.config.duration import SHARE, Duration
 from harness.config.evaluate import EvaluateSection
 from harness.config.insight import InsightSection
+from harness.config.loss import CrossEntropy, LossSection
+from harness.config.metrics import MetricsSection
 from harness.config.model import ModelSection
 from harness.config.optimizer import Adam, OptimizerSection
 from harness.config.schedule import ScheduleSection
-from harness.config.section import Section
+from harness.config.section import Section, did_you_mean
+from harness.config.target import ACCURACY, LOSS, Ranked, Watched
 from harness.config.tensorboard import TensorBoardSection
 from harness.config.train import TrainSection
 
@@ -35,6 +38,9 @@ class Config(Section):
     """Sets the initial weights, the order of the data and the random shifts."""
     data: DataSection = DataSection()
     model: ModelSection = ModelSection()
+    loss: LossSection = CrossEntropy()
+    metrics: MetricsSection = Field(default={})
+    """What is measured beside loss and accuracy: {top_5: {name: top_k, k: 5}}."""
     cluster: ClusterSection = ClusterSection()
     train: TrainSection = TrainSection()
     optimizer: OptimizerSection = Adam()
@@ -46,6 +52,44 @@ class Config(Section):
     callbacks: list[CallbackSection] = Field(default=[])
     """What of your own is called between steps."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_label_smoothing_from_where_it_was(cls, tree: Any) -> Any:
+        """Version 0.1.0 had it under `train`, and the configs of its runs do."""
+        train, loss = (tree.get(name, {}) for name in ("train", "loss")) if isinstance(tree, dict) else ({}, {})
+        if not (isinstance(train, dict) and "label_smoothing" in train and isinstance(loss, dict)):
+            return tree
+        old = train["label_smoothing"]
+        if "label_smoothing" in loss:
+            raise ValueError(
+                f"train.label_smoothing, now {old}, is the old name of loss.label_smoothing, now "
+                f"{loss['label_smoothing']}: give that alone"
+            )
+        train = {key: value for key, value in train.items() if key != "label_smoothing"}
+        is_left_out = not old and loss.get("name", "cross_entropy") != "cross_entropy"
+        return tree | {"train": train} | ({} if is_left_out else {"loss": loss | {"label_smoothing": old}})
+
+    def watched(self) -> dict[str, Watched | None]:
+        """By key, what looks at a metric."""
+        return {
+            "train.target": self.train.target,
+            "train.early_stop": self.train.early_stop,
+            "checkpoint.best": self.checkpoint.best,
+        }
+
+    @model_validator(mode="after")
+    def _measures_what_is_watched(self) -> Self:
+        known = [ACCURACY, LOSS, *(f"validation.{name}" for name in self.metrics)]
+        for key, watched in self.watched().items():
+            if watched and watched.metric not in known:
+                hint = did_you_mean(watched.metric, known)
+                raise ValueError(f"{key}.metric: {watched.metric!r} is not one of {', '.join(known)}{hint}")
+            if isinstance(watched, Ranked) and watched.lacks_mode:
+                raise ValueError(
+                    f"{key}: {watched.metric} needs mode: max where the highest value is the best, min where the lowest"
+                )
+        return self
+
     def identity(self) -> dict[str, Any]:
         """What decides the trained weights, as flat `section.key` → value: a resumed run must not change it.
 
@@ -54,7 +98,7 @@ class Config(Section):
         """
         whole = self.model_dump(mode="json")
         kept: dict[str, Any] = {
-            section: whole[section] for section in ("seed", "data", "model", "optimizer", "schedule")
+            section: whole[section] for section in ("seed", "data", "model", "loss", "optimizer", "schedule")
         }
         del kept["data"]["placement"]
         for key in ("file", "freeze"):  # as above runs from before there was such a key can be resumed
@@ -62,7 +106,7 @@ class Config(Section):
                 del kept["model"][key]
         if not self.data.stratify:  # so that runs from before there was a choice can be resumed
             del kept["data"]["stratify"]
-        free = {"micro_batch", "jit", "deterministic", "tf32", "on_nonfinite", "target", "max_seconds"}
+        free = {"micro_batch", "jit", "deterministic", "tf32", "on_nonfinite", "target", "early_stop", "max_seconds"}
         if self.schedule.name == "constant" and not (
             self.schedule.warmup.unit == SHARE and self.schedule.warmup.amount
         ):
@@ -83,8 +127,12 @@ class Config(Section):
         return _flatten(self.model_dump(mode="json", exclude={"name": True, "cluster": {"gpus", "start_timeout"}}))
 
     def identity_hash(self) -> str:
-        """SHA-256 of `identity()`, in hex."""
-        identity = {key: _as_of_old(value) for key, value in self.identity().items()}
+        """SHA-256 of `identity()`, in hex; of its keys as version 0.1.0 had them where it had them."""
+        identity = self.identity()
+        if isinstance(self.loss, CrossEntropy) and self.loss.class_weights is None:
+            del identity["loss.name"], identity["loss.class_weights"]
+            identity["train.label_smoothing"] = identity.pop("loss.label_smoothing")
+        identity = {key: _as_of_old(value) for key, value in identity.items()}
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

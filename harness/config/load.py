@@ -1,17 +1,18 @@
 """A YAML file, or a shipped config's name, and `--set` assignments → a checked Config; every mistake is one line."""
 
-import difflib
 import os
 import re
 from collections.abc import Hashable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.config.config import Config
+from harness.config.metrics import MetricSection
+from harness.config.section import OWN, did_you_mean
 from harness.errors import ConfigError
 
 Kind = TypeVar("Kind", bound=Config)
@@ -184,9 +185,10 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     first = problems[0]
     location = [str(part) for part in first["loc"]]
     rest = len(problems) - 1
-    if location[:1] == ["optimizer"] and len(location) > 2:
-        del location[1]  # the tag of the union, which is no key of the file
-    if first["type"].endswith(("_type", "literal_error")) and _is_one_of_several_types(first, kind):
+    depth = _TAGS.get(location[0] if location else "", len(location))
+    del location[depth : depth + 1]
+    is_of_wrong_type = first["type"].endswith(("_type", "literal_error")) and first["type"] != "model_type"
+    if is_of_wrong_type and _is_one_of_several_types(first, kind):
         location.pop()
         several = [problem for problem in problems if problem["loc"][:-1] == first["loc"][:-1]]
         told = f"must be {' or '.join(map(_expected, several))}, got {_described(first['input'])}"
@@ -195,6 +197,10 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
         told = _problem(first, kind)
     more = f" (and {rest} more)" if rest else ""
     return f"{'.'.join(location)}: {told}{more}".removeprefix(": ")
+
+
+_TAGS = {"optimizer": 1, "loss": 1, "metrics": 2}
+"""Where pydantic puts which section of several it took one for, which is no key of the file."""
 
 
 def _is_one_of_several_types(error: Any, kind: type[Config]) -> bool:
@@ -218,15 +224,15 @@ def _problem(error: Any, config: type[Config]) -> str:
         return "that section makes it an experiment: harness scale run CONFIG"
     if kind == "extra_forbidden":
         keys = _keys(location[:-1], config)
-        return f"unknown key{_did_you_mean(location[-1], keys) or '; known: ' + ', '.join(keys)}"
+        return f"unknown key{did_you_mean(location[-1], keys) or '; known: ' + ', '.join(keys)}"
     if kind == "literal_error":
         names = re.findall(r"'([^']+)'", context["expected"])
-        return f"{given!r} is not one of {', '.join(names)}{_did_you_mean(str(given), names)}"
+        return f"{given!r} is not one of {', '.join(names)}{did_you_mean(str(given), names)}"
     if kind == "union_tag_invalid":
         names = re.findall(r"'([^']+)'", context["expected_tags"])
-        return f"name {context['tag']!r} is not one of {', '.join(names)}{_did_you_mean(context['tag'], names)}"
+        return f"name {context['tag']!r} is not one of {', '.join(names)}{did_you_mean(context['tag'], names)}"
     if kind == "union_tag_not_found":
-        names = [str(model.model_fields["name"].default) for model in _models(location, config)]
+        names = [_name_of(model) for model in _models(location, config)]
         return f"the key 'name' is missing: one of {', '.join(names)}"
     if kind in ("model_type", "model_attributes_type"):
         return f"expected a section with keys, got {_described(given)}"
@@ -274,23 +280,30 @@ def _keys(location: list[str], config: type[Config]) -> list[str]:
 def _models(location: list[str], config: type[Config]) -> list[type[BaseModel]]:
     """The models that the section at `location` may be; several where its name is still to choose one."""
     models: list[type[BaseModel]] = [config]
+    if location[:1] == ["metrics"] and len(location) > 1:  # under a name of the user's
+        models, location = _within(MetricSection), location[2:]
     for part in location:
         inner = [found for model in models for found in _sections(model.model_fields, part)]
-        models = inner or [
-            model for model in models if "name" in model.model_fields and model.model_fields["name"].default == part
-        ]
+        models = inner or [model for model in models if "name" in model.model_fields and _name_of(model) == part]
     return models
+
+
+def _name_of(section: type[BaseModel]) -> str:
+    """What has to be written for `name` where that chooses the section."""
+    choices = get_args(section.model_fields["name"].annotation)
+    return str(choices[0]) if choices else OWN
 
 
 def _sections(fields: dict[str, Any], part: str) -> list[type[BaseModel]]:
     if part not in fields:
         return []
-    annotation = fields[part].annotation
-    return [
-        kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
-    ]
+    return _within(fields[part].annotation)
 
 
-def _did_you_mean(given: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(given, names, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+def _within(annotation: Any) -> list[type[BaseModel]]:
+    """The models among the alternatives of a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) is dict:
+        return []
+    return [found for inner in get_args(annotation) for found in _within(inner)]

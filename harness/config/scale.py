@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from harness.config.config import Config
 from harness.config.duration import Duration, TrainingInterval
 from harness.config.section import Section
-from harness.config.target import Target
+from harness.config.target import Target, Watched
 
 _MOST_BATCHES = 100
 
@@ -104,6 +104,9 @@ class Experiment(Config):
     """The config of `harness scale run`: that of a run, and what is varied."""
 
     scale: ScaleSection
+
+    def watched(self) -> dict[str, Watched | None]:
+        return {**super().watched(), "scale.target": self.scale.target}
 
     @model_validator(mode="after")
     def _fit_for_trials(self) -> Self:

@@ -1,8 +1,10 @@
-"""What every section of the config has in common."""
+"""What the sections of the config have in common."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -22,3 +24,20 @@ class OpenSection(Section):
     def arguments(self) -> dict[str, Any]:
         """The further keys."""
         return dict(self.model_extra or {})
+
+
+OWN = "package.module:name"
+"""How an object of the user's own is named."""
+
+
+class OwnObject(OpenSection):
+    """An object of the user's own by its import path, with the keyword arguments that it is called with."""
+
+    name: str = Field(json_schema_extra={"pattern": ":"})
+    """Where it is imported from: `package.module:name`."""
+
+
+def did_you_mean(given: str, names: Iterable[str]) -> str:
+    """A hint for a message, where one of `names` is close to what was given."""
+    close = difflib.get_close_matches(given, list(names), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from harness.config.duration import Duration, TrainingInterval
 from harness.config.section import Section
-from harness.config.target import Target
+from harness.config.target import EarlyStop, Target
 
 
 def _on_or_off(value: Any) -> Any:
@@ -19,6 +19,8 @@ class TrainSection(Section):
     """How long to train; the last step is the first one at or past it."""
     target: Target | None = None
     """End at the first evaluation that reaches this, if it comes before `length`; null for no such end."""
+    early_stop: EarlyStop | None = None
+    """End where evaluations no longer get better, if that comes before `length`; null for no such end."""
     max_seconds: Annotated[float, Field(gt=0)] | None = None
     """End at the first evaluation behind so many seconds of training, compilation and evaluation not counted."""
     global_batch: int = Field(default=128, ge=1, le=2**24)
@@ -27,8 +29,6 @@ class TrainSection(Section):
     """At most so many examples at a time on a replica, their gradients accumulated; null for all at once."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Scale the reduced gradient down to this global norm where it is longer; null for never."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the target spread evenly over all classes."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and exported."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from harness.config import Config
+from harness.config.loss import logits_for
 from harness.errors import ConfigError, HarnessError
 from harness.imports import load_object, reason
 from harness.keras_internals import fresh_names, graph_layers
@@ -29,13 +30,13 @@ def builder(
     Args:
         config: whose model, seed and precision are taken.
         image_shape: height, width, channels.
-        classes: how many logits.
+        classes: how many logits; but one for two classes where the loss is `binary`.
         dtype: instead of `train.precision`.
 
     What it gives is a Functional model from pixels (n, height, width, channels), 0 to 255, to logits (n, classes). It
     raises ConfigError where that can't be had, DataError where the images are too small.
     """
-    return partial(_build, config, image_shape, classes, dtype or config.train.precision)
+    return partial(_build, config, image_shape, logits_for(config.loss, classes), dtype or config.train.precision)
 
 
 def trained(run: RunDir) -> keras.Model:

@@ -9,10 +9,15 @@ import keras
 
 from harness.errors import RunError
 
+_ENDING = "probabilities"
+
 
 def export(logits_model: keras.Model, path: Path) -> None:
-    """Save the model with a softmax behind it at `path`, replacing the file there at once."""
-    probabilities = keras.layers.Softmax(name="probabilities")(logits_model.output)
+    """Save the model with a softmax behind it, or a sigmoid behind a single logit, at `path`, replacing the file there
+    at once."""
+    is_single = logits_model.output_shape[-1] == 1
+    ending = keras.layers.Activation("sigmoid", name=_ENDING) if is_single else keras.layers.Softmax(name=_ENDING)
+    probabilities = ending(logits_model.output)
     model = keras.Model(logits_model.input, probabilities, name=logits_model.name)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         temporary = Path(folder) / path.name
@@ -39,5 +44,5 @@ def load(path: Path) -> keras.Model:
 
 
 def logits_of(exported: keras.Model) -> keras.Model:
-    """The part of an exported model before its softmax."""
-    return keras.Model([exported.input], exported.get_layer("probabilities").input, name=exported.name)
+    """The part of an exported model before its softmax or sigmoid."""
+    return keras.Model([exported.input], exported.get_layer(_ENDING).input, name=exported.name)

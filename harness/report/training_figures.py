@@ -1,5 +1,7 @@
 """How training went, and which classes are mistaken for which."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,8 @@ _WASH = LinearSegmentedColormap.from_list("wash", ["#e8eff6", "#8fafd3"])
 """That of the page's confusion matrix, page.css, from almost no mistakes to the most."""
 
 
-def curves_figure(rows: list[dict[str, Any]], label_smoothing: float) -> Figure:
-    """Loss, accuracy and learning rate against the step: see `curves_picture`."""
+def curves_figure(rows: list[dict[str, Any]], label_smoothing: float, metrics: Sequence[str]) -> Figure:
+    """Loss, accuracy, learning rate and other metrics against the step: see `curves_picture`."""
     panels = [("Loss", "loss", tuple(_STYLES))]
     if label_smoothing:
         panels = [
@@ -35,26 +37,31 @@ def curves_figure(rows: list[dict[str, Any]], label_smoothing: float) -> Figure:
             ("Validation and test loss", "loss", ("validation", "test")),
         ]
     panels += [("Accuracy", "accuracy", tuple(_STYLES)), ("Learning rate", "learning_rate", ("train",))]
+    panels += [(name.replace("_", " ").capitalize(), name, tuple(_STYLES)) for name in metrics]
     high = -(-len(panels) // 3)
     figure = Figure(figsize=(10, 3.3 * high), dpi=96, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(high, len(panels) // high, squeeze=False)
-    for axes, (title, value, splits) in zip(grid.flat, panels, strict=True):
+    grid = figure.subplots(high, -(-len(panels) // high), squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    drawn = grid.flat[: len(panels)]
+    for axes, (title, value, splits) in zip(drawn, panels, strict=True):
         _draw(axes, title, value, {split: [row for row in rows if row["split"] == split] for split in splits})
     steps = [row["step"] for row in rows if row["split"] in _STYLES]
     if len(set(steps)) > 1:
-        for axes in grid.flat:
+        for axes in drawn:
             axes.set_xlim(min(steps), max(steps))
     return figure
 
 
-def curves_picture(rows: list[dict[str, Any]], label_smoothing: float = 0.0) -> Picture:
-    """Loss, accuracy and learning rate against the step.
+def curves_picture(rows: list[dict[str, Any]], label_smoothing: float = 0.0, metrics: Sequence[str] = ()) -> Picture:
+    """Loss, accuracy, learning rate and other metrics against the step.
 
     Args:
         rows: of metrics.jsonl.
         label_smoothing: that of the training loss, which then has axes of its own: it can't be compared with a loss
             without.
+        metrics: names of those beside loss and accuracy; a row may lack one, as it may have been added later.
     """
     smoothed = " and the loss with label smoothing" if label_smoothing else ""
     apart = (
@@ -68,8 +75,8 @@ def curves_picture(rows: list[dict[str, Any]], label_smoothing: float = 0.0) -> 
         caption="Each training point is the mean over the steps since the previous one, with augmentation "
         f"on{smoothed}. Validation and test are measured at that step, without either.{apart}",
         alt="Loss, accuracy and learning rate over the steps of training. " + _last_values(rows),
-        png=png(curves_figure(rows, label_smoothing)),
-        table=_table(rows),
+        png=png(curves_figure(rows, label_smoothing, metrics)),
+        table=_table(rows, metrics),
         chart=True,
     )
 
@@ -85,7 +92,7 @@ def _draw(axes: Axes, title: str, value: str, splits: dict[str, list[dict[str, A
             # A point at the very edge is whole: the axes end where the data do.
             axes.plot(
                 [row["step"] for row in rows],
-                [row[value] for row in rows],
+                [math.nan if row.get(value) is None else row[value] for row in rows],
                 label=split,
                 clip_on=False,
                 zorder=3,
@@ -102,7 +109,7 @@ def _draw(axes: Axes, title: str, value: str, splits: dict[str, list[dict[str, A
         axes.legend(frameon=False, fontsize=9)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[dict[str, Any]], metrics: Sequence[str]) -> Table:
     """Every evaluation, and as many rows of training, evenly, as can be read."""
     drawn = [row for row in rows if row["split"] in _STYLES]
     train = [row for row in drawn if row["split"] == "train"]
@@ -116,10 +123,11 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             f"{row['loss']:.4f}",
             f"{row['accuracy']:.4f}",
             f"{row['learning_rate']:.3g}" if "learning_rate" in row else "",
+            *("" if row.get(name) is None else f"{row[name]:.4f}" for name in metrics),
         ]
         for row in shown
     ]
-    headings = ["step", "split", "loss", "accuracy", "learning rate"]
+    headings = ["step", "split", "loss", "accuracy", "learning rate", *metrics]
     return Table("Training curves as numbers", headings, [Row(row) for row in cells])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness import keras_settings
 from harness.config.insight import InsightSection
+from harness.config.loss import smoothing_of
 from harness.errors import RunError, UserError
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
@@ -70,9 +71,8 @@ def visualize(
         tell_predictions(subject, request, terminal)
         known = known_times(run.insight_file, subject)
         look = look_into(subject, asked, config.seed, request, known, progress)
-        curves = Section(
-            "Training", "How loss and accuracy developed.", [curves_picture(rows, config.train.label_smoothing)]
-        )
+        pictures = [curves_picture(rows, smoothing_of(config.loss), list(config.metrics))]
+        curves = Section("Training", "How loss and accuracy developed.", pictures)
         test = summary.get("test") or {"accuracy": _accuracy(subject)}
         head = head_of_run(subject.name, config, summary, subject.logits.count_params(), test["accuracy"])
         matrix, config_text = _matrix(subject), run.config_file.read_text()

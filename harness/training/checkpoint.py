@@ -18,11 +18,13 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from harness.config.target import Ranked
 from harness.errors import RunError
 from harness.run_dir import write_atomically
 from harness.training.state import State
 from harness.training.writers import Writer
 
+_BY_ACCURACY = Ranked()
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 
 
@@ -36,28 +38,36 @@ class Checkpoint:
 
 
 class Checkpoints(Writer):
-    """Saves the state, and keeps the newest `keep` checkpoints and the best by validation accuracy."""
+    """Saves the state, and keeps the newest `keep` checkpoints and the best."""
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int, best: Ranked = _BY_ACCURACY) -> None:
         self._folder = folder
         self._keep = keep
+        self._best = best
 
     def save(self, step: int, state: State, header: dict[str, Any]) -> None:
         arrays = {path: np.asarray(variable.numpy()) for path, variable in state.variables().items()}
-        save(self._folder, step, arrays, header, self._keep)
+        save(self._folder, step, arrays, header, self._keep, self._best)
 
 
-def save(folder: Path, step: int, arrays: dict[str, NDArray[Any]], header: dict[str, Any], keep: int) -> None:
+def save(
+    folder: Path,
+    step: int,
+    arrays: dict[str, NDArray[Any]],
+    header: dict[str, Any],
+    keep: int,
+    best: Ranked = _BY_ACCURACY,
+) -> None:
     """Write the checkpoint of `step` durably, then drop all but the newest `keep` and the best one.
 
-    The best has the highest header["validation"]["accuracy"], the newest of those that are equal.
+    The best is that by header["validation"], the newest of those that are equal.
     """
     folder.mkdir(exist_ok=True)
     data = safetensors.numpy.save(arrays, metadata={"harness": json.dumps({"step": step, **header})})
     path = _path(folder, step)
     write_atomically(path.with_suffix(".sha256"), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
     write_atomically(path, data)
-    _prune(folder, keep)
+    _prune(folder, keep, best)
 
 
 def steps(folder: Path) -> list[int]:
@@ -148,20 +158,20 @@ def _header(path: Path) -> dict[str, Any]:
     return header
 
 
-def _accuracy(path: Path) -> float:
-    """The validation accuracy in a checkpoint's header; below all others where there is none or it is damaged."""
+def _score(path: Path, best: Ranked) -> float:
+    """How good the validation result in a checkpoint's header is; below all others where there is none or it is
+    damaged."""
     try:
-        validation = _header(path).get("validation")
+        return best.score(_header(path).get("validation"))
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError):
         return -np.inf
-    return float(validation["accuracy"]) if validation else -np.inf
 
 
-def _prune(folder: Path, keep: int) -> None:
+def _prune(folder: Path, keep: int, best: Ranked) -> None:
     present = steps(folder)
-    best = max(present, key=lambda step: (_accuracy(_path(folder, step)), step))
+    kept = max(present, key=lambda step: (_score(_path(folder, step), best), step))
     for step in present[:-keep]:
-        if step != best:
+        if step != kept:
             _discard(folder, step)
 
 

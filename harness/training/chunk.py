@@ -18,7 +18,8 @@ class ChunkResult:
 
     steps: int
     loss: float
-    accuracy: float
+    metrics: dict[str, Any]
+    """The accuracy and others, by name; None for one that is not finite."""
     gradient_norm: float
     loss_scale: float | None = None
     """In float16: what the loss is multiplied by in the end."""
@@ -64,12 +65,12 @@ class Chunk:
         return self._result(values, progress, record)
 
     def _result(self, values: Values, progress: Progress, record: Any) -> ChunkResult:
-        steps, (loss, correct, norm, updates) = int(progress.steps), progress.sums.numpy()
+        steps, (loss, *metrics, norm, updates) = int(progress.steps), progress.sums.numpy()
         examples = max(steps, 1) * self._step.train.global_batch
         return ChunkResult(
             steps,
             loss / examples,
-            correct / examples,
+            self._step.measures.means(metrics, examples),
             norm / max(updates, 1),
             float(values.loss_scale[0]) if values.loss_scale else None,
             [] if self._step.norms is None else self._step.norms.rows(record),

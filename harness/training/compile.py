@@ -20,6 +20,7 @@ from harness.training.chunk import Chunk
 from harness.training.events import Events
 from harness.training.fused import Fused
 from harness.training.gradient_norms import GradientNorms
+from harness.training.metrics import in_training
 from harness.training.source import Source, block_steps
 from harness.training.state import State
 from harness.training.step import Step
@@ -91,7 +92,16 @@ def new_chunk(config: Config, cluster: Cluster, state: State, train: Split, firs
     augment = partial(_shifted, seed=config.seed, pixels=config.data.shift)
     has_branches = not (jit or is_on_gpus())
     step = Step(
-        state.model, state.optimizer, state.packing, config.train, norms, augment, config.seed, jit, has_branches
+        state.model,
+        state.optimizer,
+        state.packing,
+        config.train,
+        in_training(config),
+        norms,
+        augment,
+        config.seed,
+        jit,
+        has_branches,
     )
     on_device = fits_on_device(config, train)
     is_fused = jit and cluster.replicas == 1

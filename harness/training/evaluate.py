@@ -1,4 +1,4 @@
-"""Loss and accuracy over a split: masked sums over all replicas, divided once."""
+"""Loss, accuracy and other metrics over a split: masked sums over all replicas, divided once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,28 +9,32 @@ import tensorflow as tf
 from harness.cluster.strategy import Cluster
 from harness.data.pipeline import evaluation_batches
 from harness.data.sources import Split
-from harness.training.step import is_correct, losses
+from harness.training.metrics import Measures
+
+_PLAIN = Measures()
 
 
 class Evaluator:
-    """Calling it with a split gives {"loss", "accuracy", "examples"}, the same for any batch and number of replicas.
+    """Calling it with a split gives {"loss", "accuracy", other metrics, "examples"}, the same for any batch and number
+    of replicas.
 
     The counts are equal to the last example; the losses to float32 rounding, since they are added in float64.
     """
 
-    def __init__(self, cluster: Cluster, model: keras.Model, batch: int) -> None:
+    def __init__(self, cluster: Cluster, model: keras.Model, batch: int, measures: Measures = _PLAIN) -> None:
         self._cluster = cluster
         self._model = model
+        self._measures = measures
         self._rows_per_replica = -(-batch // cluster.replicas)
         self._sums = tf.function(self._summed)
         self._datasets: dict[int, Any] = {}
 
-    def __call__(self, split: Split) -> dict[str, float | int]:
+    def __call__(self, split: Split) -> dict[str, Any]:
         batches = -(-len(split) // (self._rows_per_replica * self._cluster.replicas))
-        loss, correct, examples = self._sums(iter(self._dataset(split)), tf.constant(batches)).numpy()
+        loss, *metrics, examples = self._sums(iter(self._dataset(split)), tf.constant(batches)).numpy()
         return {
             "loss": float(loss / examples),
-            "accuracy": float(correct / examples),
+            **self._measures.means(metrics, examples),
             "examples": int(examples),
         }
 
@@ -42,7 +46,7 @@ class Evaluator:
         return self._datasets[id(split)]
 
     def _summed(self, batches: Iterator[Any], count: tf.Tensor) -> tf.Tensor:
-        totals = tf.zeros([3], tf.float64)
+        totals = tf.zeros([2 + len(self._measures.metrics)], tf.float64)
         for _ in tf.range(count):
             per_replica = self._cluster.strategy.run(self._batch_sums, args=next(batches))
             totals += self._cluster.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
@@ -51,6 +55,5 @@ class Evaluator:
     def _batch_sums(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         logits = self._model(tf.cast(images, self._model.inputs[0].dtype), training=False)
         weights = tf.cast(weights, tf.float64)
-        loss = tf.reduce_sum(weights * tf.cast(losses(logits, labels), tf.float64))
-        correct = tf.reduce_sum(weights * tf.cast(is_correct(logits, labels), tf.float64))
-        return tf.stack([loss, correct, tf.reduce_sum(weights)])
+        loss = tf.reduce_sum(weights * tf.cast(self._measures.loss(logits, labels), tf.float64))
+        return tf.concat([[loss], self._measures.sums(logits, labels, weights), [tf.reduce_sum(weights)]], axis=0)

@@ -54,7 +54,7 @@ class Fused:
 
     def started(self) -> Progress:
         """How a chunk fares that has taken no step."""
-        progress: Progress = self._strategy.run(Progress.start)
+        progress: Progress = self._strategy.run(self._step.started)
         return progress
 
     def _run(self, values: Values, progress: Progress, begin: int, end: int) -> tuple[Values, Progress, tf.Tensor]:

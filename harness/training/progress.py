@@ -6,7 +6,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from harness.terminal import Terminal
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
-from harness.training.writers import CALLBACK, Row, Writer
+from harness.training.writers import CALLBACK, Row, Writer, evaluation_text
 
 _SECONDS_BETWEEN_LINES = 10
 _WIDE = 110
@@ -38,10 +38,7 @@ class ProgressLines(Writer):
         if row["split"] in (NOISE_SCALE, CALLBACK):  # the noise scale is told at the end, when its interval is known
             return
         if row["split"] != "train":
-            self._terminal.line(
-                f"{self._position(row['step'])}  {row['split']:10}  "
-                f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
-            )
+            self._terminal.line(f"{self._position(row['step'])}  {row['split']:10}  {evaluation_text(row)}")
             return
         position, loss = self._position(row["step"]), f"loss {row['loss']:.4f}  "
         numbers = (

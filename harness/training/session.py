@@ -20,8 +20,10 @@ from harness.stop_signals import StopSignals
 from harness.training.checkpoint import Checkpoint, with_packed_moments
 from harness.training.clock import Clock
 from harness.training.compile import compiled_chunk
+from harness.training.early_stop import Patience
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
+from harness.training.metrics import in_evaluation
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
 from harness.training.state import State, weights_sha256
 from harness.training.writers import Row, Writer
@@ -76,7 +78,9 @@ class Session:
         if around is not None:
             self.detour = Detour(around.data_step + 1 - self.step, around.restores + 1)
         self._last_save = time.monotonic()
-        self._evaluator = Evaluator(cluster, state.result, config.evaluate.batch)
+        known = checkpoint.header.get("early_stop") if checkpoint else None
+        self._patience = Patience(config.train.early_stop, known)
+        self._evaluator = Evaluator(cluster, state.result, config.evaluate.batch, in_evaluation(config))
         with self.clock.compiling():
             first_step = self.step + self.detour.skipped_steps
             self._chunk = compiled_chunk(config, cluster, state, self.train_split, first_step, warn)
@@ -106,7 +110,7 @@ class Session:
             step=self.step,
             split="train",
             loss=result.loss,
-            accuracy=result.accuracy,
+            **result.metrics,
             learning_rate=self._learning_rate(self.step - 1),
             gradient_norm=result.gradient_norm,
             images_per_second=self.config.train.global_batch / self.clock.step_seconds,
@@ -118,6 +122,7 @@ class Session:
         """Evaluate the validation rows, where there are any."""
         if len(self.validation_split):
             self._write(step=self.step, split="validation", **self._evaluator(self.validation_split))
+            self._patience.add(self.rows["validation"])
             self._heartbeat.beat()
         if self.ended_by() == "target":
             with self._failing_later():
@@ -159,6 +164,7 @@ class Session:
             "compile_seconds": self.clock.compile_seconds,
             "train_seconds": self.clock.train_seconds,
             "validation": validation if validation and validation["step"] == self.step else None,
+            "early_stop": self._patience.as_json(),
             "devices": devices(self.config, self.cluster),
             **self.detour._asdict(),
         }
@@ -176,12 +182,14 @@ class Session:
         """Whether, when the workers last agreed, training had come to its end before its length: see `ended_by`."""
         return self._is_over
 
-    def ended_by(self) -> Literal["length", "target", "max_seconds"]:
+    def ended_by(self) -> Literal["length", "target", "early_stop", "max_seconds"]:
         """What ends training where it stands now; "length" also where nothing does yet."""
         train, validation = self.config.train, self.rows.get("validation")
         if self.events.evaluates(self.step):
             if train.target and validation and validation["step"] == self.step and train.target.is_reached(validation):
                 return "target"
+            if self._patience.is_over():
+                return "early_stop"
             if train.max_seconds and self.clock.train_seconds >= train.max_seconds:
                 return "max_seconds"
         return "length"

@@ -22,6 +22,7 @@ from harness.data.random import bits
 from harness.keras_internals import as_one_batch, strided_max_pooling
 from harness.training import loss_scale
 from harness.training.gradient_norms import GradientNorms
+from harness.training.metrics import Measures
 from harness.training.optimizer import clip
 from harness.training.packing import Packing
 from harness.training.values import Progress, Values, floats
@@ -29,20 +30,7 @@ from harness.training.values import Progress, Values, floats
 _FIRST_STREAM, _STREAMS_A_LAYER = 1000, 1000
 """Of the run's random numbers, those that layers draw."""
 
-SUMS = 2
-"""Σ loss and Σ correct, which ride behind the gradient."""
-
-
-def losses(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
-    """Softmax cross-entropy of each example, (n,), with label smoothing (Szegedy et al. 2016, arXiv 1512.00567, §7)."""
-    classes = logits.shape[-1]
-    targets = tf.one_hot(labels, classes, 1 - smoothing + smoothing / classes, smoothing / classes, dtype=logits.dtype)
-    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-
-
-def is_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Whether the largest logit is the label's, (n,) bool."""
-    return tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
+_PLAIN = Measures()
 
 
 def gradients(
@@ -51,7 +39,7 @@ def gradients(
     other: list[tf.Tensor],
     batch: Batch,
     global_batch: int,
-    smoothing: float = 0.0,
+    measures: Measures = _PLAIN,
     scale: tf.Tensor | None = None,
     seed: int = 0,
 ) -> tuple[list[tf.Tensor], tf.Tensor, list[tf.Tensor]]:
@@ -64,8 +52,9 @@ def gradients(
         seed: of what random layers draw, together with the examples' positions.
 
     Returns:
-        Gradients in the weights' shapes and dtype, [Σ loss, Σ correct] in that dtype, and the new values of `other`.
-        No reduction over replicas, but in a BatchNormalization. XLA can compile it, on one replica in any case.
+        Gradients in the weights' shapes and dtype, [Σ loss, Σ of each metric] in that dtype, and the new values of
+        `other`. No reduction over replicas, but in a BatchNormalization. XLA can compile it, on one replica in any
+        case.
     """
 
     def drawn(layer: int, draw: int, numbers: int) -> tf.Tensor:
@@ -78,17 +67,17 @@ def gradients(
             weights, other, tf.cast(batch.images, model.inputs[0].dtype), training=True, return_losses=True
         )
         counts = tf.cast(batch.weights, logits.dtype)
-        loss_sum = tf.reduce_sum(counts * losses(logits, batch.labels, smoothing))
+        loss_sum = tf.reduce_sum(counts * measures.loss(logits, batch.labels))
         objective = loss_sum / global_batch
         if penalties:
             objective += tf.reduce_sum(counts) / global_batch * tf.cast(tf.add_n(penalties), logits.dtype)
         if scale is not None:
             objective *= tf.cast(scale, objective.dtype)
-    correct = tf.reduce_sum(counts * tf.cast(is_correct(logits, batch.labels), logits.dtype))
+    sums = tf.concat([[loss_sum], measures.sums(logits, batch.labels, counts)], axis=0)
     grads = tape.gradient(objective, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     if scale is not None:
         grads = [grad / tf.cast(scale, grad.dtype) for grad in grads]
-    return grads, tf.stack([loss_sum, correct]), other
+    return grads, sums, other
 
 
 @dataclass(frozen=True)
@@ -99,6 +88,7 @@ class Step:
     optimizer: keras.optimizers.Optimizer
     packing: Packing
     train: TrainSection
+    measures: Measures
     norms: GradientNorms | None
     augment: Callable[[Batch], Batch]
     seed: int
@@ -113,9 +103,18 @@ class Step:
         """Of the gradient noise scale, in a step."""
         return 0 if self.norms is None else self.norms.numbers
 
+    @property
+    def _sums(self) -> int:
+        """Σ loss and Σ of each metric, which ride behind the gradient."""
+        return 1 + len(self.measures.metrics)
+
+    def started(self) -> Progress:
+        """How a chunk fares that has taken no step."""
+        return Progress.start(self._sums)
+
     def nothing(self, values: Values) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """What `gradients` would give of no examples, for adding up micro-batches."""
-        scalars = SUMS if self.norms is None else SUMS + len(self.norms.kinds)
+        scalars = self._sums if self.norms is None else self._sums + len(self.norms.kinds)
         return tf.zeros([self.packing.size + scalars], self.packing.dtype), values.other
 
     def gradients(self, values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -153,8 +152,8 @@ class Step:
             # Learning rates go by the steps, and do not wait for one that was skipped.
             slots = [values.slots[0] + tf.cast(is_taken, values.slots[0].dtype), *after.slots[1:]]
             after = after._replace(slots=slots, loss_scale=loss_scale.after(values.loss_scale, finite, is_taken))
-        counts = tf.stack([sums[0], sums[1], norm, tf.ones_like(norm)])
-        counted = tf.stack([is_taken, is_taken, is_updated, is_updated])
+        counts = tf.concat([sums[: self._sums], [norm, tf.ones_like(norm)]], axis=0)
+        counted = tf.stack([*[is_taken] * self._sums, is_updated, is_updated])
         return (
             after,
             Progress(
@@ -162,7 +161,7 @@ class Step:
                 progress.steps + tf.cast(is_taken, tf.int64),
                 progress.sums + tf.cast(tf.where(counted, counts, tf.zeros_like(counts)), tf.float64),
             ),
-            self._measured(values, grads, sums[SUMS:], is_taken),
+            self._measured(values, grads, sums[self._sums :], is_taken),
         )
 
     def _after(self, is_updated: tf.Tensor, updated: Callable[[], Values], values: Values) -> Values:
@@ -181,7 +180,7 @@ class Step:
         given = (self.packing.unpack(values.weights), values.other, batch, self.train.global_batch)
         scale = values.loss_scale[0] if values.loss_scale else None
         with strided_max_pooling() if self.jit else nullcontext():
-            grads, sums, other = gradients(self.model, *given, self.train.label_smoothing, scale, self.seed)
+            grads, sums, other = gradients(self.model, *given, self.measures, scale, self.seed)
         return tf.concat([self.packing.pack(grads), tf.cast(sums, self.packing.dtype)], axis=0), other
 
     def _measured(self, values: Values, grads: tf.Tensor, small: tf.Tensor, is_taken: tf.Tensor) -> tf.Tensor:

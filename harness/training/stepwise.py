@@ -44,7 +44,7 @@ class Stepwise:
         self, batches: Iterator[Any], data: Any, values: Values, steps: tf.Tensor, live: tf.Tensor
     ) -> tuple[Values, Progress, tf.Tensor]:
         run, micro_batches = self._strategy.run, self.source.plan.micro_batches
-        progress = run(Progress.start)
+        progress = run(self._step.started)
         record = tf.TensorArray(self._step.packing.dtype, size=steps, element_shape=[self._step.numbers_measured])
         for number in tf.range(steps):
             if micro_batches == 1:

@@ -125,7 +125,11 @@ class TensorBoard(Writer):
         What decides the weights is also the run's row, under the run's name, in TensorBoard's table of hyperparameters.
         """
         images = config.tensorboard.images
-        parameters = {key: value for key, value in config.identity().items() if value is not None}
+        parameters = {
+            key: value if isinstance(value, str | int | float) else str(value)  # lists are none that the table takes
+            for key, value in config.identity().items()
+            if value is not None
+        }
         with self._file("validation").as_default(0):
             hparams(parameters, trial_id=_trial(self._folder.resolve().parent))  # else a hash, alike for equal runs
         forward = tf.function(lambda pixels: model(pixels, training=False), autograph=False)

@@ -31,8 +31,8 @@ class Progress(NamedTuple):
 
     healthy: tf.Tensor  # () bool, whether no step has failed
     steps: tf.Tensor  # () int64, that were taken
-    sums: tf.Tensor  # (4,) float64: Σ loss, Σ correct, Σ gradient norm, updates
+    sums: tf.Tensor  # (sums + 2,) float64: Σ loss, Σ of each metric, Σ gradient norm, updates
 
     @classmethod
-    def start(cls) -> "Progress":
-        return cls(tf.constant(True), tf.constant(0, tf.int64), tf.zeros([4], tf.float64))
+    def start(cls, sums: int) -> "Progress":
+        return cls(tf.constant(True), tf.constant(0, tf.int64), tf.zeros([sums + 2], tf.float64))

@@ -17,6 +17,14 @@ CALLBACK = "callback"
 """What rows of the user's own callbacks have for `split`; beside numbers they hold texts, and images as arrays."""
 
 
+def evaluation_text(result: Row) -> str:
+    """The loss and the metrics of an evaluation, as `loss 0.1251  accuracy 0.9898`."""
+    values = {name: value for name, value in result.items() if name not in ("step", "split", "examples")}
+    return "  ".join(
+        f"{name} {'not finite' if value is None else format(value, '.4f')}" for name, value in values.items()
+    )
+
+
 class Writer:
     """A writer of nothing: each writer overrides what it has use for."""
 

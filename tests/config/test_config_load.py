@@ -15,7 +15,9 @@ seed: 7
 data: {source: somewhere.npz, validation: 12, shift: 2}
 model: {name: cnn_two_pools}
 cluster: {strategy: mirrored, gpus: [0, 3]}
-train: {length: 0.1 epochs, global_batch: 96, micro_batch: 7, clip_norm: 1.0, label_smoothing: 0.1, ema: 0.999}
+train: {length: 0.1 epochs, global_batch: 96, micro_batch: 7, clip_norm: 1.0, ema: 0.999}
+loss: {name: focal, gamma: 1.5, class_weights: [1, 2.5]}
+metrics: {top_3: {name: top_k, k: 3}, own: {name: "mine:right", alpha: 0.3}}
 optimizer: {name: sgd, learning_rate: 1e-3, momentum: 0.8}
 schedule: {name: cosine, warmup: 0 steps}
 evaluate: {every: 300 steps, batch: 17}
@@ -35,6 +37,8 @@ def test_the_defaults_are_those_of_the_documentation():
         "seed": 0,
         "data": {"source": "mnist", "validation": 5000, "stratify": False, "shift": 0, "placement": "auto"},
         "model": {"name": "cnn", "file": None, "freeze": []},
+        "loss": {"name": "cross_entropy", "label_smoothing": 0.0, "class_weights": None},
+        "metrics": {},
         "cluster": {
             "strategy": "auto",
             "gpus": None,
@@ -46,11 +50,11 @@ def test_the_defaults_are_those_of_the_documentation():
         "train": {
             "length": "5 epochs",
             "target": None,
+            "early_stop": None,
             "max_seconds": None,
             "global_batch": 128,
             "micro_batch": None,
             "clip_norm": None,
-            "label_smoothing": 0.0,
             "ema": None,
             "precision": "float32",
             "tf32": False,
@@ -62,7 +66,7 @@ def test_the_defaults_are_those_of_the_documentation():
         "optimizer": {"name": "adam", "learning_rate": 0.003},
         "schedule": {"name": "linear", "warmup": "20 %"},
         "evaluate": {"every": "1 epoch", "batch": 250},
-        "checkpoint": {"every": "1 epoch", "keep": 3},
+        "checkpoint": {"every": "1 epoch", "keep": 3, "best": {"metric": "validation.accuracy", "mode": None}},
         "tensorboard": {"histograms": None, "images": 16},
         "insight": {
             "images": 20,

@@ -16,7 +16,9 @@ DECIDES_THE_WEIGHTS = [
     "train.length=6 epochs",
     "train.global_batch=64",
     "train.clip_norm=1.0",
-    "train.label_smoothing=0.1",
+    "loss.label_smoothing=0.1",
+    "loss.class_weights=[1, 2]",
+    "loss={name: focal}",
     "train.ema=0.99",
     "train.noise_scale=10 steps",
     "train.precision=bfloat16",
@@ -36,6 +38,7 @@ MAY_CHANGE = [
     "cluster.start_timeout=60",
     "train.micro_batch=32",
     "train.target={at_least: 0.99}",
+    "train.early_stop={patience: 2}",
     "train.max_seconds=60",
     "train.tf32=true",
     "train.jit=off",
@@ -46,6 +49,9 @@ MAY_CHANGE = [
     "evaluate.batch=7",
     "checkpoint.every=1 minutes",
     "checkpoint.keep=9",
+    "checkpoint.best.metric=validation.loss",
+    "checkpoint.best.mode=max",
+    "metrics={top_5: {name: top_k}}",
     "tensorboard.histograms=100 steps",
     "tensorboard.images=0",
     "insight.images=1",
@@ -86,7 +92,10 @@ def test_every_key_of_the_config_is_judged_above():
                 yield prefix + key
 
     judged = {assignment.partition("=")[0] for assignment in DECIDES_THE_WEIGHTS + MAY_CHANGE}
-    assert set(leaves(config().model_dump(mode="json"))) - judged == {"optimizer.name"}  # set by a whole section
+    assert set(leaves(config().model_dump(mode="json"))) - judged == {
+        "optimizer.name",
+        "loss.name",
+    }  # set by whole sections
 
 
 def test_a_constant_rate_lets_a_run_be_made_longer():

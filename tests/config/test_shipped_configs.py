@@ -74,7 +74,9 @@ CHANGES = {
     "train.global_batch": [2, 7, 1024, 50_000],
     "train.micro_batch": [8, 100_000],
     "train.clip_norm": [1],
-    "train.label_smoothing": [0, 0.2],
+    "loss.name": ["cross_entropy", "focal"],
+    "loss.label_smoothing": [0, 0.2],
+    "loss.class_weights": ["[1, 1, 1, 1, 1, 1, 1, 1, 1, 2]"],
     "train.ema": [0.99],
     "train.precision": ["bfloat16", "float16"],
     "train.tf32": ["true"],
@@ -100,8 +102,11 @@ CHANGES = {
     "insight.filters": ["false"],
     "insight.budget": ["1 minute"],
     "train.target": ["{at_least: 0.9}"],
+    "train.early_stop": ["{patience: 2}"],
+    "checkpoint.best.metric": ["validation.loss"],
+    "checkpoint.best.mode": ["max"],
 }
-NEEDS_VALIDATION = {"train.target", "train.max_seconds"}
+NEEDS_VALIDATION = {"train.target", "train.early_stop", "train.max_seconds"}
 ONE_CHANGED = [
     (path, key)
     for path in FILES

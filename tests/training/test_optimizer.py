@@ -25,7 +25,9 @@ def everything_on(small_training: Callable[..., Config]) -> Config:
     """All that may touch gradients and weights in a step."""
     return small_training(
         data={"shift": 1},
-        train={"global_batch": 9, "micro_batch": 3, "clip_norm": 0.5, "ema": 0.9, "label_smoothing": 0.1},
+        train={"global_batch": 9, "micro_batch": 3, "clip_norm": 0.5, "ema": 0.9},
+        loss={"label_smoothing": 0.1},
+        metrics={"top_3": {"name": "top_k", "k": 3}},
     )
 
 
@@ -52,7 +54,7 @@ def reductions(graph: Any) -> list[tuple[int, int]]:
 
 def test_a_step_makes_one_all_reduce(on_two_replicas: tuple[State, Chunk], graph_of: GraphOf) -> None:
     _, chunk = on_two_replicas
-    assert reductions(graph_of(chunk)) == [(2, IN_ONE_PACK)]
+    assert reductions(graph_of(chunk)) == [(2, IN_ONE_PACK + 1)]  # the sum of the metric
 
 
 @pytest.mark.parametrize("train", [{}, {"micro_batch": 1}])
@@ -104,7 +106,7 @@ def test_two_replicas_update_as_one_does(begin: Begin, everything_on: Config, se
         np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=0, atol=1e-5)
     np.testing.assert_allclose(result_of_two.loss, result_of_one.loss, rtol=1e-5)
     np.testing.assert_allclose(result_of_two.gradient_norm, result_of_one.gradient_norm, rtol=1e-4)
-    assert result_of_two.accuracy == result_of_one.accuracy
+    assert result_of_two.metrics == result_of_one.metrics
 
 
 def test_all_reduce_sums_over_replicas(replicas: Callable[[int], Cluster]) -> None:

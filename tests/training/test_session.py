@@ -67,7 +67,7 @@ def test_norms_are_written_under_their_steps_before_the_chunk_unless_they_overfl
         steps = session._chunk.steps
 
         def __call__(self, steps: int) -> ChunkResult:
-            return ChunkResult(steps, 0.5, 0.5, 0.5, None, norms)
+            return ChunkResult(steps, 0.5, {"accuracy": 0.5}, 0.5, None, norms)
 
     session._chunk = Measured()  # type: ignore[assignment]
     session.train_chunk()

@@ -8,7 +8,7 @@ from harness.cluster.batch import BatchPlan
 from harness.data.pipeline import Batch
 from harness.data.sources import Split
 from harness.models.cnn import build
-from harness.training.step import gradients, is_correct, losses
+from harness.training.step import gradients
 
 
 @pytest.fixture(scope="module")
@@ -47,24 +47,6 @@ def of_the_mean_loss(model: keras.Model, split: Split, rows: int) -> tuple[list[
 def assert_close(actual: list[tf.Tensor], expected: list[NDArray[np.float32]]) -> None:
     for one, other in zip(actual, expected, strict=True):
         assert np.linalg.norm(one.numpy() - other) <= 1e-6 * np.linalg.norm(other) + 1e-9
-
-
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
-def test_losses_are_the_cross_entropy_with_smoothed_targets(smoothing: float) -> None:
-    random = np.random.default_rng(0)
-    logits, labels = random.normal(0, 3, (20, 7)), random.integers(0, 7, 20).astype(np.int32)
-    of_label = log_softmax(logits)[np.arange(20), labels]
-    expected = -(1 - smoothing) * of_label - smoothing * log_softmax(logits).mean(axis=1)
-    np.testing.assert_allclose(losses(tf.constant(logits), tf.constant(labels), smoothing), expected, rtol=1e-12)
-
-
-def test_correct_is_the_largest_logit() -> None:
-    logits = tf.constant([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0], [-3.0, -2.0, -1.0]])
-    assert is_correct(logits, tf.constant([1, 1, 2], tf.int64)).numpy().tolist() == [True, False, True]
 
 
 def test_gradients_are_those_of_the_mean_loss(model: keras.Model, train_rows: Split) -> None:
