@@ -158,6 +158,7 @@ def test_one_logit_is_trained_exported_evaluated_and_pictured(small_config: Path
         parity = {name: values % 2 if name.startswith("y") else values for name, values in arrays.items()}
     np.savez(tmp_path / "parity.npz", **parity)
     changes = [f"data.source={tmp_path / 'parity.npz'}", "loss={name: binary}", "metrics={brier: {name: brier}}"]
+    changes += ["insight.methods=[]", "insight.filters=false"]
     run = harness.train(load(small_config, changes), tmp_path / "run", quiet=True)
     assert run is not None
     test = run.read_summary()["test"]
