@@ -82,7 +82,7 @@ def reliability_picture(calibration: Calibration) -> Picture:
     upper.set(xlim=(0, 1), ylim=(0, 1))
     upper.set_ylabel("accuracy", fontsize=10)
     upper.set_title(f"Expected calibration error {calibration.error:.4f}", fontsize=10.5, color=INK, loc="left")
-    upper.legend(frameon=False, fontsize=9, loc="upper left")
+    upper.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 0.99), borderpad=0)
     lower.bar(edges, calibration.counts / total, width, align="edge", color="#8fafd3", edgecolor="white")
     lower.set_ylabel("share of images", fontsize=10)
     lower.set_xlabel("probability of the predicted class", fontsize=10)

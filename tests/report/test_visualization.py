@@ -26,6 +26,7 @@ from harness.terminal import Terminal
 NAMES = {
     "training-curves",
     "confusion-matrix",
+    "reliability",
     "saliency-correct",
     "saliency-mistakes",
     "saliency-unsure",
