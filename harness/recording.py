@@ -13,6 +13,7 @@ from harness import provenance
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
 from harness.config import Config
 from harness.config.duration import SHARE, Duration
+from harness.config.loss import smoothing_of
 from harness.data.sources import DataSet
 from harness.errors import RunError, Stopped, WriteFailed
 from harness.models.build import builder
@@ -103,7 +104,7 @@ def writing(session: Session, run: RunDir, terminal: Terminal, callbacks: Sequen
     config, step = session.config, session.step
     with ExitStack() as closing:
         steps_per_epoch = len(session.train_split) / config.train.global_batch
-        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics(), getattr(config.loss, "label_smoothing", 0))
+        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics(), smoothing_of(config.loss))
         session.writers = [
             ProgressLines(terminal, step, session.events.total_steps, steps_per_epoch),
             MetricsFile(run.metrics_file),

@@ -55,3 +55,8 @@ LossSection = Annotated[
 def logits_for(section: LossSection, classes: int) -> int:
     """How many logits a model has for the loss."""
     return 1 if section.name == "binary" else classes
+
+
+def smoothing_of(section: LossSection) -> float:
+    """The label smoothing in the training loss, which can't be compared with a loss without."""
+    return section.label_smoothing if isinstance(section, CrossEntropy) else 0.0

@@ -44,5 +44,5 @@ def load(path: Path) -> keras.Model:
 
 
 def logits_of(exported: keras.Model) -> keras.Model:
-    """The part of an exported model before its softmax."""
-    return keras.Model([exported.input], exported.get_layer("probabilities").input, name=exported.name)
+    """The part of an exported model before its softmax or sigmoid."""
+    return keras.Model([exported.input], exported.get_layer(_ENDING).input, name=exported.name)

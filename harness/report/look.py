@@ -90,7 +90,7 @@ class Look:
             config=config,
         )
 
-    def as_json(self, filters: Filters, source: Mapping[str, str]) -> bytes:
+    def as_json(self, filters: Filters, source: Mapping[str, Any]) -> bytes:
         """insight.json: trust by method, the images with what the model says of them, the filters by layer, and how
         they came about; of a user's own files, with `source`, where these lie."""
         told = {

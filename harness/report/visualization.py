@@ -8,8 +8,10 @@ import numpy as np
 
 from harness import keras_settings
 from harness.config.insight import InsightSection
-from harness.config.loss import CrossEntropy
+from harness.config.loss import smoothing_of
 from harness.errors import RunError, UserError
+from harness.report.calibration import Calibration, reliability_picture
+from harness.report.class_scores import class_scores, classes_section
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
 from harness.report.look import look_into
@@ -71,17 +73,16 @@ def visualize(
         tell_predictions(subject, request, terminal)
         known = known_times(run.insight_file, subject)
         look = look_into(subject, asked, config.seed, request, known, progress)
-        smoothing = config.loss.label_smoothing if isinstance(config.loss, CrossEntropy) else 0.0
-        pictures = [curves_picture(rows, smoothing, list(config.metrics))]
+        pictures = [curves_picture(rows, smoothing_of(config.loss), list(config.metrics))]
         curves = Section("Training", "How loss and accuracy developed.", pictures)
         test = summary.get("test") or {"accuracy": _accuracy(subject)}
         head = head_of_run(subject.name, config, summary, subject.logits.count_params(), test["accuracy"])
-        matrix, config_text = _matrix(subject), run.config_file.read_text()
+        classified, config_text = _Classified(subject), run.config_file.read_text()
 
         def write(filters: Filters) -> None:
-            pictures = [*curves.pictures, *matrix, *look.pictures(filters)]
-            html = render(look.page(head, [curves, _mistakes(subject)], filters, summary, config_text))
-            _write(folder, html, look.as_json(filters, source), pictures)
+            pictures = [*curves.pictures, *classified.pictures, *look.pictures(filters)]
+            html = render(look.page(head, [curves, *classified.sections], filters, summary, config_text))
+            _write(folder, html, look.as_json(filters, {**classified.as_json, **source}), pictures)
             if folder == run.path:
                 write_images(run.tensorboard_dir, pictures, summary["steps"])
 
@@ -109,14 +110,14 @@ def visualize_model(
         tell_predictions(subject, request, terminal)
         known = known_times(out / "insight.json", subject)
         look = look_into(subject, asked, 0, request, known, progress)
-        matrix = _matrix(subject)
+        classified = _Classified(subject)
         head = head_of_model(subject.name, readable(data_file.name), subject.logits.count_params(), _accuracy(subject))
         out.mkdir(parents=True, exist_ok=True)
 
         def write(filters: Filters) -> None:
-            html = render(look.page(head, [_mistakes(subject)], filters, {}, ""))
-            told = look.as_json(filters, {"model_file": str(model_file.resolve())})
-            _write(out, html, told, [*matrix, *look.pictures(filters)])
+            html = render(look.page(head, classified.sections, filters, {}, ""))
+            told = look.as_json(filters, {**classified.as_json, "model_file": str(model_file.resolve())})
+            _write(out, html, told, [*classified.pictures, *look.pictures(filters)])
 
         _write_twice(write, subject, asked, 0, progress)
     return out / "report.html"
@@ -161,6 +162,23 @@ def _write(folder: Path, html: str, told: bytes, pictures: Iterable[Picture]) ->
     _write_figures(folder / "figures", pictures)
     write_atomically(folder / "insight.json", told)
     write_atomically(folder / "report.html", html.encode())
+
+
+class _Classified:
+    """Which test images are classified correctly, and how sure the model is: what the page, the figures and
+    insight.json hold of it."""
+
+    def __init__(self, subject: Subject) -> None:
+        scores = class_scores(subject.labels, subject.predicted)
+        calibration = Calibration.of(subject.probabilities, subject.labels)
+        reliability = reliability_picture(calibration)
+        self.pictures = [*_matrix(subject), reliability]
+        self.sections = [
+            _mistakes(subject),
+            classes_section(scores),
+            Section("Calibration", "Whether the model is right as often as it says.", [reliability]),
+        ]
+        self.as_json = {"classes": [score.as_json() for score in scores], "calibration": calibration.as_json()}
 
 
 def _accuracy(subject: Subject) -> float:

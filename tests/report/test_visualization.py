@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
 NAMES = {
     "training-curves",
     "confusion-matrix",
+    "reliability",
     "saliency-correct",
     "saliency-mistakes",
     "saliency-unsure",

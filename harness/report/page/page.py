@@ -19,7 +19,7 @@ class TrustTable:
     """A row a method, and how to read it."""
 
     table: Table
-    notes: Sequence[str]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
