@@ -13,7 +13,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness import keras_settings
+from harness import keras_settings, tensorflow_lines
 
 if TYPE_CHECKING:
     from harness.job import evaluate, train
@@ -41,7 +41,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     if name in _ON_TENSORFLOW:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # a script or notebook has no log for TensorFlow's own lines
-        keras_settings.import_keras()  # tells a setting that it can't be imported with
+        with tensorflow_lines.kept_out():
+            keras_settings.import_keras()  # tells a setting that it can't be imported with
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+            return getattr(import_module(module), name)
     return getattr(import_module(module), name)
 
 

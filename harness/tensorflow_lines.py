@@ -1,13 +1,18 @@
 """What TensorFlow writes by itself, from C++ and through Python loggers: off the terminal, and into the run's log.
 
 C++ writes to file descriptor 2. In a process that has called `divert` that is no longer the terminal but a buffer, and
-the run's log from when there is one; `sys.stderr`, and with it all that we say, goes where it went before.
+the run's log from when there is one; `sys.stderr`, and with it all that we say, goes where it went before. A process
+that isn't ours alone has `kept_out` instead, while TensorFlow is imported and looks for devices.
 """
 
 import logging
 import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from harness.streams import lasting
 
@@ -16,7 +21,11 @@ LOG_VARIABLE = "HARNESS_TENSORFLOW_LOG"
 _LOGGERS = ("tensorflow", "absl")
 """Keras logs through absl's."""
 
+_THEIRS = re.compile(rb"[IWEF]\d{4} \d\d:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWEF] |.*before absl::InitializeLog")
+"""How the lines that C++ logs begin, in absl's form and in TensorFlow's older one."""
+
 _buffer: int | None = None
+_in_turn = Lock()
 
 
 def divert() -> None:
@@ -61,6 +70,28 @@ def append_to(path: Path) -> None:
     with path.open("ab", buffering=0) as file:
         file.write(held())
         os.dup2(file.fileno(), 2)
+
+
+@contextmanager
+def kept_out() -> Iterator[None]:
+    """Hold what is written to file descriptor 2 meanwhile, and write it there afterwards without the lines of C++.
+
+    With them where it ends in an error; and nothing is held after `divert`, or where the user has asked TensorFlow for
+    all of its lines.
+    """
+    if _buffer is not None or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    with _in_turn, os.fdopen(os.dup(2), "wb") as before, os.fdopen(os.memfd_create("tensorflow"), "rb") as buffer:
+        os.dup2(buffer.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(before.fileno(), 2)
+            buffer.seek(0)
+            before.writelines(line for line in buffer if failed or not _THEIRS.match(line))
 
 
 def _is_held() -> bool:

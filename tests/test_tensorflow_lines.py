@@ -103,9 +103,15 @@ def test_a_failing_import_shows_what_was_said_last(tmp_path: Path) -> None:
     assert ended.stderr.endswith("ImportError: TensorFlow is broken\n")
 
 
-def test_a_python_process_that_trains_keeps_its_descriptors(small_config: Path, tmp_path: Path) -> None:
+def test_a_python_process_that_trains_keeps_its_descriptors_and_its_own_lines(
+    small_config: Path, tmp_path: Path
+) -> None:
     program = (
-        "import os, sys, harness\n"
+        "import os, sys, threading, time, harness\n"
+        "def speak():\n"
+        "    while 'tensorflow' not in sys.modules: time.sleep(0.01)\n"
+        "    os.write(2, b'while it is imported\\n')\n"
+        "threading.Thread(target=speak).start()\n"
         "before = os.fstat(2), sys.stderr\n"
         f"harness.train({str(small_config)!r}, {str(tmp_path / 'run')!r}, quiet=True, only_training=True)\n"
         "os.write(2, b'of the caller\\n')\n"
@@ -113,5 +119,5 @@ def test_a_python_process_that_trains_keeps_its_descriptors(small_config: Path, 
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.endswith("of the caller\n")
+    assert ended.stderr == "while it is imported\nof the caller\n"
     assert "of the caller" not in (tmp_path / "run" / "log.txt").read_text()
