@@ -106,6 +106,13 @@ class RunDir:
         different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
         if different:
             changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
+            if different == ["train.length"]:
+                trained = self.read_summary().get("steps")
+                so_far = f", and has trained {trained:,} steps" if isinstance(trained, int) else ""
+                raise RunError(
+                    f"{self.path} can only be made longer{so_far}: {changes} is shorter; give a longer length, or "
+                    "start a new run"
+                )
             raise RunError(f"can't resume {self.path} with another config: {changes}; start a new run for that")
 
     def change_of_data(self, sha256: str) -> str | None:

@@ -2,12 +2,14 @@
 
 import os
 import sys
+import textwrap
 from datetime import timedelta
 from functools import cache
 from importlib import resources
+from itertools import zip_longest
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -20,17 +22,22 @@ from harness.run_names import RUNS, SORTED_BY, runs_in
 
 _WIDE = 10_000  # what goes into a pipe or a file is not cut
 _ROOM = 120
-"""Columns of a terminal from which speed and changes have columns of their own; below, changes stand under the name."""
-_IN_COLUMNS = ("name", "seed", "data.source")
+"""Columns of a terminal from which speed and changes have columns of their own; below, changes stand under the run."""
+_HEADINGS = ["run", "status", "accuracy", "images/s", "age", "config", "seed", "data"]
+_SPEED = _HEADINGS.index("images/s")
+_FOLDED = ("run", "config", "data", "changed")
+_NUMBERS = ("accuracy", "images/s", "age")
+_IN_COLUMNS = ("name", "based_on", "seed", "data.source")
 
 
 def find_runs(folder: Path, by: str = "age") -> list[dict[str, Any]]:
     """A row for each run in `folder`, the newest last, or sorted by another of SORTED_BY with the largest last.
 
     A row holds name, path, status, test accuracy, images/s and age in seconds; the config's name, its seed and data
-    source; and `changed`, key → value, where the config is not the shipped one of its name, or not the default. What
-    can't be read is None. The status is that of the summary; "interrupted" where that says "running" and no process
-    holds the run, "running?" where its lock can't be opened to see. Raises RunError where there is no such folder.
+    source; and `changed`, key → value, where the config is not the shipped one it was made from, or not the default.
+    What can't be read is None. The status is that of the summary; "interrupted" where that says "running" and no
+    process holds the run, "running?" where its lock can't be opened to see. Raises RunError where there is no such
+    folder.
     """
     if not os.path.isdir(folder):
         raise RunError(f"{folder} is no folder; runs are written to ./runs unless --run-dir says otherwise")
@@ -50,27 +57,61 @@ def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
         return
     named = folder.resolve() == RUNS.resolve()
     names = [row["name"] if named else row["path"] for row in rows]
-    is_wide = console.width >= _ROOM
-    table = Table(box=None, pad_edge=False)
-    table.add_column("run", overflow="fold", max_width=max(map(len, names)))
-    table.add_column("status", no_wrap=True)
-    for heading in ("accuracy", *(["images/s"] if is_wide else []), "age"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("config", "seed", "data", *(["changed"] if is_wide else [])):
-        table.add_column(heading, overflow="fold")
-    for name, row in zip(names, rows, strict=True):
-        accuracy, speed = row["accuracy"], row["images_per_second"]
-        changed = [f"{key}={value}" for key, value in (row["changed"] or {}).items()]
-        table.add_row(
-            name if is_wide else "\n  ".join([name, *changed]),
-            row["status"],
-            "-" if accuracy is None else f"{accuracy:.4f}",
-            *(["-" if speed is None else f"{speed:,.0f}"] if is_wide else []),
-            str(timedelta(seconds=int(row["age_seconds"]))),
-            *("-" if row[key] is None else str(row[key]) for key in ("config", "seed", "data")),
-            *([" ".join(changed)] if is_wide else []),
-        )
-    console.print(table)
+    cells = [_cells(name, row) for name, row in zip(names, rows, strict=True)]
+    changes = [[f"{key}={value}" for key, value in (row["changed"] or {}).items()] for row in rows]
+    if console.width >= _ROOM:
+        whole = [[*of, " ".join(changed)] for of, changed in zip(cells, changes, strict=True)]
+        console.print(_table([*_HEADINGS, "changed"], whole, []))
+        return
+    headings, *cells = [of[:_SPEED] + of[_SPEED + 1 :] for of in (_HEADINGS, *cells)]
+    widths = _widths([headings, *cells], console.width)
+    console.print(_table(headings, [], widths))
+    for of, changed in zip(cells, changes, strict=True):
+        console.print(_table(headings, [of], widths, show_header=False))
+        for line in _lines(changed, console.width):
+            console.print(line, highlight=False)
+
+
+def _cells(name: str, row: dict[str, Any]) -> list[str]:
+    accuracy, speed = row["accuracy"], row["images_per_second"]
+    return [
+        name,
+        row["status"],
+        "-" if accuracy is None else f"{accuracy:.4f}",
+        "-" if speed is None else f"{speed:,.0f}",
+        str(timedelta(seconds=int(row["age_seconds"]))),
+        *("-" if row[key] is None else str(row[key]) for key in ("config", "seed", "data")),
+    ]
+
+
+def _table(headings: list[str], rows: list[list[str]], widths: list[int], show_header: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=show_header)
+    for heading, width in zip_longest(headings, widths):
+        folds = heading in _FOLDED
+        justify: Literal["left", "right"] = "right" if heading in _NUMBERS else "left"
+        table.add_column(heading, justify=justify, no_wrap=not folds, overflow="fold", width=width)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _widths(rows: list[list[str]], room: int) -> list[int]:
+    """Of columns in which all rows fit into `room`, the longest texts folded."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    folded = [index for index, heading in enumerate(rows[0]) if heading in _FOLDED]
+    while sum(widths) + 2 * (len(widths) - 1) > room:
+        widest = max(folded, key=widths.__getitem__)
+        if widths[widest] <= len("config"):
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _lines(changed: list[str], room: int) -> list[str]:
+    """The changes below a run, indented, broken between them where they are too long for a line."""
+    joined = " ".join(change.replace(" ", "\N{NO-BREAK SPACE}") for change in changed)
+    lines = textwrap.wrap(joined, room, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _row(run: RunDir) -> dict[str, Any]:
@@ -92,7 +133,7 @@ def _row(run: RunDir) -> dict[str, Any]:
         "accuracy": test.get("accuracy"),
         "images_per_second": summary.get("images_per_second"),
         "age_seconds": max(0.0, time() - run.config_file.stat().st_mtime),  # the clock may have been set back since
-        "config": config and config.name,
+        "config": config and config.origin,
         "seed": config and config.seed,
         "data": config and config.data.source,
         "changed": config and _changed(config),
@@ -107,8 +148,8 @@ def _config(run: RunDir) -> Config | None:
 
 
 def _changed(config: Config) -> dict[str, Any]:
-    """What differs from the shipped config of its name, or where there is none from the defaults."""
-    usual = (_shipped(config.name) if config.name in shipped() else Config()).flat()
+    """What differs from the shipped config it was made from, or where there is none from the defaults."""
+    usual = (_shipped(config.origin) if config.origin in shipped() else Config()).flat()
     return {key: value for key, value in config.flat().items() if key not in _IN_COLUMNS and usual.get(key) != value}
 
 

@@ -251,6 +251,12 @@ class TestCheckSame:
         with pytest.raises(RunError, match=r"seed \(5 → 6\), train\.global_batch \(128 → 64\)"):
             run.check_same(Config.model_validate({"seed": 6, "train": {"global_batch": 64}}))
 
+    def test_a_shorter_length_alone_is_told_with_what_has_been_trained(self, run):
+        run.update_summary(steps=1234)
+        with pytest.raises(RunError, match=r"longer.*1,234 steps.*5 epochs → 3 epochs") as refused:
+            run.check_same(Config.model_validate({"seed": 5, "train": {"length": "3 epochs"}}))
+        assert "another config" not in str(refused.value)
+
     def test_lets_what_does_not_decide_the_weights_change(self, run):
         run.check_same(
             Config.model_validate({"seed": 5, "cluster": {"logical_cpus": 2}, "train": {"micro_batch": 3}, "name": "x"})

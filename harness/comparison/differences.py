@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.config import Config
 
+_NAMES = ("name", "based_on")
 _ENVIRONMENT = ("device", "replicas", "workers", "git", "data_sha256")
 
 
@@ -18,8 +19,8 @@ class Difference:
 
 
 def config_differences(a: Config, b: Config) -> list[Difference]:
-    """The flat keys, `section.key`, whose values differ, in the config's order."""
-    return _differences(a.flat(), b.flat())
+    """The flat keys, `section.key`, whose values differ, in the config's order; how a run is called is none."""
+    return [each for each in _differences(a.flat(), b.flat()) if each.key not in _NAMES]
 
 
 def environment_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:

@@ -37,6 +37,8 @@ def _file_name(name: str) -> str:
 class Config(Section):
     name: Annotated[str, AfterValidator(_file_name)] = "run"
     """Begins the run directory's name."""
+    based_on: str | None = None
+    """The name that --set or --run-name has replaced: by it the run's table and page call the config."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Sets the initial weights, the order of the data and the random shifts."""
     data: DataSection = DataSection()
@@ -93,6 +95,11 @@ class Config(Section):
                 )
         return self
 
+    @property
+    def origin(self) -> str:
+        """The name of the config that this one was made from by replacing values, or its own."""
+        return self.based_on or self.name
+
     def identity(self) -> dict[str, Any]:
         """What decides the trained weights, as flat `section.key` → value: a resumed run must not change it.
 
@@ -130,7 +137,9 @@ class Config(Section):
 
     def common(self) -> dict[str, Any]:
         """What all workers of a run must have alike, flat; which of its GPUs each uses is its own business."""
-        return _flatten(self.model_dump(mode="json", exclude={"name": True, "cluster": {"gpus", "start_timeout"}}))
+        return _flatten(
+            self.model_dump(mode="json", exclude={"name": True, "based_on": True, "cluster": {"gpus", "start_timeout"}})
+        )
 
     def identity_hash(self) -> str:
         """SHA-256 of `identity()`, in hex; of its keys as version 0.1.0 had them where it had them."""

@@ -48,8 +48,11 @@ def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str],
     assigned = [(assignment, *_read(assignment)) for assignment in assignments]
     for _, key, value in assigned:
         _forget_keys_of_another_name(tree, key, value, kind)
+    name = tree.get("name")
     for assignment, key, value in assigned:
         _assign(tree, assignment, key, value)
+    if name != tree.get("name"):
+        tree["based_on"] = tree.get("based_on") or name
     try:
         return kind.model_validate(tree)
     except ValidationError as error:

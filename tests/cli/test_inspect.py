@@ -155,7 +155,8 @@ class TestRuns:
     def test_at_80_columns_what_was_changed_stands_below(self, script, tmp_path):
         run = RunDir(tmp_path / "runs" / "mnist-20261129-145501")
         run.lock()
-        run.begin(load("mnist", ["optimizer.learning_rate=0.01", "seed=7"]))
+        changes = ["optimizer.learning_rate=0.01", "train.length=300 steps", "insight.filters=False"]
+        run.begin(load("mnist", [*changes, "seed=7"]))
         run.unlock()
         ours, theirs = pty.openpty()
         environment = {**os.environ, "TERM": "dumb", "COLUMNS": "80"}
@@ -166,7 +167,17 @@ class TestRuns:
         assert max(map(len, lines)) <= 80
         assert lines[1].split()[:2] == [run.path.name, "interrupted"]
         assert lines[1].split()[-3:] == ["mnist", "7", "mnist"]
-        assert "".join(line.strip() for line in lines[2:]).replace(" ", "") == "optimizer.learning_rate=0.01"
+        assert len(lines) <= 4
+        assert all(line.startswith("  ") for line in lines[2:])
+        assert all(any(change in line for line in lines[2:]) for change in changes)
+
+    def test_a_run_by_another_name_is_still_of_its_config(self, call, tmp_path):
+        for name, changed in {"first": ["train.length=300 steps"], "second": []}.items():
+            RunDir(tmp_path / name).lock()
+            RunDir(tmp_path / name).begin(load("mnist", [f"name={name}", *changed]))
+        rows = {row["name"]: row for row in json.loads(call("runs", tmp_path, "--json").stdout)}
+        assert [row["config"] for row in rows.values()] == ["mnist", "mnist"]
+        assert [rows[name]["changed"] for name in ("first", "second")] == [{"train.length": "300 steps"}, {}]
 
     def test_is_sorted_by_what_is_asked_for_the_best_last(self, call, make_run, tmp_path):
         for name, accuracy in {"b": 0.5, "c": None, "a": 0.25}.items():

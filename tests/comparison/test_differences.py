@@ -1,7 +1,7 @@
 import pytest
 
 from harness.comparison.differences import Difference, config_differences, environment_differences, in_words
-from harness.config import resolve
+from harness.config import load, resolve
 
 
 def test_keys_that_differ_in_the_config() -> None:
@@ -13,6 +13,11 @@ def test_keys_that_differ_in_the_config() -> None:
         Difference("insight.methods", ["lrp", "occlusion", "gradient"], ["gradient"]),
     ]
     assert config_differences(a, a) == []
+
+
+def test_how_a_run_is_called_is_no_difference() -> None:
+    a, b, c = load("mnist"), load("mnist", ["name=first"]), load("mnist", ["name=second"])
+    assert config_differences(a, b) == config_differences(b, c) == []
 
 
 def test_a_key_that_only_one_optimizer_has() -> None:

@@ -34,6 +34,7 @@ def from_text(text, *assignments):
 def test_the_defaults_are_those_of_the_documentation():
     assert Config().model_dump(mode="json") == {
         "name": "run",
+        "based_on": None,
         "seed": 0,
         "data": {"source": "mnist", "validation": 5000, "stratify": False, "shift": 0, "placement": "auto"},
         "model": {"name": "cnn", "file": None, "freeze": []},
@@ -164,6 +165,12 @@ class TestSet:
             "weight_decay": 0.004,
             "decay_biases": True,
         }
+
+    def test_another_name_leaves_a_config_known_by_its_own(self):
+        named = from_text(FULL, "name=first")
+        again = resolve(named.model_dump(mode="json"), ["name=second"])
+        assert [config.name for config in (from_text(FULL), named, again)] == ["full-1.2_x", "first", "second"]
+        assert {config.origin for config in (from_text(FULL), named, again)} == {"full-1.2_x"}
 
     def test_a_list_is_replaced_not_added_to(self):
         assert from_text(FULL, "insight.methods=[gradient]").insight.methods == ["gradient"]

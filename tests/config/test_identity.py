@@ -32,6 +32,7 @@ DECIDES_THE_WEIGHTS = [
 ]
 MAY_CHANGE = [
     "name=other",
+    "based_on=other",
     "cluster.strategy=single",
     "cluster.gpus=[0]",
     "cluster.logical_cpus=2",

@@ -54,6 +54,7 @@ def test_opens_with_its_command_the_expected_time_and_the_expected_score(path):
 
 CHANGES = {
     "name": ["mine"],
+    "based_on": ["mine"],
     "seed": [1],
     "data.source": ["mnist"],
     "data.validation": [1, 10_000],

@@ -34,7 +34,7 @@ def head_of_run(name: str, config: Config, summary: dict[str, Any], parameters: 
         ("parameters", f"{parameters:,}"),
         ("trained", _date(finished) if finished else ""),
         ("seed", str(config.seed)),
-        ("config", config.name),
+        ("config", config.origin),
         ("run", name),
     ]
     return Head(_title(model, data, accuracy), [(what, value) for what, value in facts if value])

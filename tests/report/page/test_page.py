@@ -28,7 +28,9 @@ def html(**what: Any) -> str:
 
 
 def test_the_head_tells_a_stranger_which_run_it_is() -> None:
-    config = resolve({"name": "my-config", "seed": 5, "data": {"source": "/data/sets/digits.npz"}})
+    config = resolve(
+        {"name": "my-run", "based_on": "my-config", "seed": 5, "data": {"source": "/data/sets/digits.npz"}}
+    )
     summary = SUMMARY | {"finished": "2026-11-29T14:13:08+00:00"}
     head = head_of_run("my-run", config, summary, 60_554, 0.99084)
     assert dict(head.facts) == {
