@@ -128,6 +128,10 @@ def train(
         WorkerMissing, WorkerLost: when another worker never shows up, or dies.
         Stopped: after SIGINT, SIGTERM or SIGHUP, once the state is saved; in a thread signals are left alone.
     """
+    if not isinstance(run_dir, str | os.PathLike | None):
+        raise ConfigError(
+            "changes are keywords, such as **{'train.length': '1 epoch'}, and the second is the run's path"
+        )
     named = Named(model, data, loss, metrics, optimizer, callbacks)
     with handed(named.objects):
         options = (run_dir, resume, quiet, only_training, data_changed, with_report)

@@ -51,11 +51,11 @@ class Terminal:
 
     def log_to(self, path: Path) -> None:
         """Append to the log at `path` from now on, what was printed before first, and TensorFlow's own lines too."""
-        tensorflow_lines.append_to(path)
         self._log = path.open("a", encoding="utf-8")
         for text in self._before_log:
             self.log(text)
         self._before_log.clear()
+        tensorflow_lines.append_to(path)
 
     def close(self) -> None:
         if self._log is not None:

@@ -110,12 +110,10 @@ WRONG = [
     ("trian: {}", "trian: unknown key", "'train'"),
     ("train: {lenght: 5 epochs}", "train.lenght: unknown key", "'length'"),
     ("optimizer: {name: adam, learning_rat: 1}", "optimizer.learning_rat: unknown key", "'learning_rate'"),
-    ("optimizer: {name: adam, momentum: 0.9}", "optimizer.momentum: unknown key", "name, learning_rate"),
-    (
-        "optimizer: {name: sgd, weight_decay: 0.9}",
-        "optimizer.weight_decay: unknown key",
-        "learning_rate, momentum",
-    ),
+    ("optimizer: {name: adam, momentum: 0.9}", "optimizer.momentum: unknown key", "adam", "optimizer.name=sgd"),
+    ("optimizer: {name: sgd, weight_decay: 0.9}", "optimizer.weight_decay: unknown key", "optimizer.name=adamw"),
+    ("optimizer: {name: sgd, momentun: 0.9}", "optimizer.momentun: unknown key", "did you mean 'momentum'"),
+    ("train_length: 3 steps", "train_length: unknown key", "did you mean 'train.length'"),
     ("optimizer: {learning_rate: 0.1}", "optimizer", "name", "adam, adamw, sgd"),
     ("optimizer: {name: adma}", "optimizer", "'adma'", "adam, adamw, sgd", "did you mean 'adam'"),
     ("optimizer: {name: 3}", "optimizer", "3", "adam, adamw, sgd"),
@@ -134,6 +132,7 @@ WRONG = [
     ),
     ("insight: {methods: [grad]}", "insight.methods", "gradient, gradient_times_input, smoothgrad"),
     ("insight: {methods: gradient}", "insight.methods", "'gradient'"),
+    ("insight: {methods: [lrp, grad]}", "insight.methods[1]", "gradient"),
     ("insight: {images: 0}", "insight.images", "1", "0"),
     ("seed: true", "seed", "integer", "True"),
     ("seed: 1.5", "seed", "integer", "1.5"),
@@ -163,7 +162,7 @@ WRONG = [
     ("loss: {label_smothing: 0.1}", "loss.label_smothing", "did you mean 'label_smoothing'"),
     ("loss: {name: focal, label_smoothing: 0.1}", "loss.label_smoothing", "unknown key", "gamma"),
     ("loss: {name: focal, gamma: -1}", "loss.gamma", "0 or more"),
-    ("loss: {class_weights: [1, -1]}", "loss.class_weights.1", "0 or more", "-1"),
+    ("loss: {class_weights: [1, -1]}", "loss.class_weights[1]", "0 or more", "-1"),
     ("loss: focal", "loss", "expected a section", "'focal'"),
     ("metrics: {top: top_k}", "metrics.top", "expected a section", "'top_k'"),
     ("metrics: {top: {k: 3}}", "metrics.top", "'name' is missing", "top_k", "package.module:name"),
@@ -255,6 +254,17 @@ def test_a_number_that_yaml_reads_otherwise_is_refused_with_that_reading(refused
     assert f"--set seed={text}: {said}" in refused("config", "mnist", "--set", f"seed={text}")
     (tmp_path / "a.yaml").write_text(f"name: a\ncluster: {{gpus: [{text}]}}\n")
     assert f"a.yaml:2: {said}" in refused("config", "a.yaml")
+
+
+def test_no_other_number_of_bits_is_proposed(refused):
+    said = refused("config", "mnist", "--set", "train.precision=float64")
+    assert "float16" in said
+    assert "did you mean" not in said
+
+
+def test_a_path_from_the_root_is_looked_up_in_no_folder(refused, tmp_path):
+    assert str(tmp_path) not in refused("config", "/nope/a.yaml")
+    assert str(tmp_path) in refused("config", "nope/a.yaml")
 
 
 def test_a_key_of_another_optimizer_is_not_proposed_for_itself(refused):

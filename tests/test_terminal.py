@@ -1,5 +1,8 @@
 """What is printed, and that the log holds the same whole lines."""
 
+import subprocess
+import sys
+
 import pytest
 
 from harness.terminal import Terminal
@@ -19,6 +22,17 @@ def test_the_log_holds_what_was_printed_before_and_after_it_was_opened(capsys, l
     out, err = capsys.readouterr()
     assert out == log.read_text() == "before\nafter\ntwo lines\n"
     assert err == ""
+
+
+def test_the_log_begins_with_our_lines_and_not_with_tensorflow_s(log):
+    program = (
+        "import os, sys; from pathlib import Path; from harness import tensorflow_lines\n"
+        "from harness.terminal import Terminal\n"
+        "tensorflow_lines.divert(); os.write(2, b'theirs\\n')\n"
+        "terminal = Terminal(); terminal.line('ours'); terminal.log_to(Path(sys.argv[1]))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, log], check=True, capture_output=True)
+    assert log.read_text() == "ours\ntheirs\n"
 
 
 def test_a_line_is_in_the_log_at_once(log):

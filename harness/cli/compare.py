@@ -5,16 +5,16 @@ from pathlib import Path
 import click
 
 from harness.cli.completion import complete_run
-from harness.cli.options import check_insight_only, images_option, set_option
+from harness.cli.options import check_insight_only, images_option, set_insight_option
 from harness.cli.startup import use_devices
 
 
-@click.command()
+@click.command(short_help="Set two runs, or two checkpoints, side by side.")
 @click.argument("run_a", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.argument("run_b", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the page here.  [compare-A-B]")
 @images_option
-@set_option
+@set_insight_option
 def compare(run_a: Path, run_b: Path, out: Path | None, rows: tuple[int, ...], assignments: tuple[str, ...]) -> None:
     """Set two runs side by side, or two checkpoints, RUN/checkpoints/step-N.safetensors, on one page.
 

@@ -41,5 +41,10 @@ def complete_key(context: click.Context, option: click.Parameter, begun: str) ->
     return [CompletionItem(f"{key}=") for key in keys() if key.startswith(begun)]
 
 
+def complete_insight_key(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Those of the pictures."""
+    return [item for item in complete_key(context, option, begun) if item.value.startswith("insight.")]
+
+
 def _entries(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []

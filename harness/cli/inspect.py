@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.run_names import SORTED_BY
 
 
-@click.command()
+@click.command(short_help="List runs, and what each one changed.")
 @click.argument("folder", metavar="[DIR]", default="runs", type=click.Path(path_type=Path))
 @click.option(
     "--sort",
@@ -55,7 +55,7 @@ def config(config: str | None, assignments: tuple[str, ...], schema: bool) -> No
         click.echo(dump(load(config, assignments)), nl=False)
 
 
-@click.command()
+@click.command(short_help="Say what is installed, and what is missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def doctor(as_json: bool) -> None:
     """Say what is installed, which devices are seen, and what is missing."""
@@ -72,7 +72,7 @@ def doctor(as_json: bool) -> None:
     sys.exit(0 if result["ok"] else 1)
 
 
-@click.command()
+@click.command(short_help="Show runs in TensorBoard, on this machine alone.")
 @click.argument(
     "folder", metavar="[RUN|DIR]", default="runs", type=click.Path(path_type=Path), shell_complete=complete_run
 )

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from harness.config.cluster import ClusterSection
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(
+    short_help="Train with several workers on this machine.", context_settings={"ignore_unknown_options": True}
+)
 @click.option("--workers", type=click.IntRange(1, 1024), required=True, help="How many processes to start.")
 @click.option("--gpus-per-worker", type=click.IntRange(min=1), help="[an equal share of the GPUs here]")
 @click.option("--max-restarts", type=click.IntRange(min=0), default=0, show_default=True, help="After failures.")

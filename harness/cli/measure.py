@@ -60,7 +60,7 @@ def bench(
         click.echo(json.dumps(result, indent=2) if as_json else paired.as_text(result))
 
 
-@click.command("gpu-check")
+@click.command("gpu-check", short_help="Check and measure this machine's GPUs.")
 @click.option("--quick", is_flag=True, help="Under 90 seconds on one card: fewer measurements, no other frameworks.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write it here.  [gpu-check-TIME]")
 def gpu_check(quick: bool, out: Path | None) -> None:
@@ -84,7 +84,7 @@ def gpu_check(quick: bool, out: Path | None) -> None:
     sys.exit(1 if report.failed() else 0)
 
 
-@click.command()
+@click.command(short_help="Inject faults into runs of CONFIG: do they recover?")
 @click.argument("config", shell_complete=complete_config)
 @set_option
 @click.option("--faults", metavar="A,B,…", help="Which, separated by commas.  [all of them]")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.completion import complete_key
+from harness.cli.completion import complete_insight_key, complete_key
 
 set_option = click.option(
     "--set",
@@ -13,6 +13,15 @@ set_option = click.option(
     metavar="KEY=VALUE",
     shell_complete=complete_key,
     help="Replace a value: train.length='2 epochs'.",
+)
+
+set_insight_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=complete_insight_key,
+    help="Replace a value: insight.images=5.",
 )
 
 

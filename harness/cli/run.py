@@ -83,7 +83,7 @@ def train(
         click.echo(trained.path)
 
 
-@click.command()
+@click.command(short_help="Go on with RUN, and make what it lacks.")
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.option("--length", metavar="LENGTH", help="Train to this length, such as '10 epochs'.  [that of its config]")
 @click.option("--no-report", is_flag=True, help="Leave out the pictures and the report; harness visualize makes them.")

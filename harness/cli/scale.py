@@ -10,7 +10,7 @@ from harness.cli.options import set_option
 from harness.cli.startup import check_devices
 
 
-@click.group()
+@click.group(short_help="Find out how large a batch fits, and still pays.")
 def scale() -> None:
     """Find out how large a batch fits, and how large a batch still pays."""
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from harness.cli.completion import complete_run
-from harness.cli.options import check_insight_only, images_option, set_option
+from harness.cli.options import check_insight_only, images_option, set_insight_option
 from harness.cli.startup import use_devices
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Make the page of RUN, or of any Keras model.")
 @click.argument("run", required=False, type=click.Path(path_type=Path), shell_complete=complete_run)
 @images_option
 @click.option("--class", "label", type=int, metavar="C", help="Explain class C too, for --images and --input.")
@@ -20,7 +20,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--invert", is_flag=True, help="Swap dark and bright in --input: MNIST is white on black.")
 @click.option("--no-filters", is_flag=True, help="Leave the filters out: --set insight.filters=false.")
-@set_option
+@set_insight_option
 @click.option("--model", type=_FILE, metavar="FILE", help="Look into this .keras file, instead of a RUN.")
 @click.option("--data", type=_FILE, metavar="FILE", help="With --model: an .npz file of images and labels.")
 @click.option(

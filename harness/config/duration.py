@@ -28,6 +28,8 @@ class Duration(NamedTuple):
         if isinstance(value, Duration):
             value = str(value)
         match = _PATTERN.fullmatch(str(value).strip())
+        if isinstance(value, str) and _PATTERN.fullmatch(value.strip().removeprefix("-")) and match is None:
+            raise ValueError("must not be negative")
         if not isinstance(value, str) or match is None:
             raise ValueError(f"write a number and a unit, such as '5 {units[0]}' ({', '.join(units)})")
         amount, unit = match.groups()

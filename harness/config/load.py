@@ -84,7 +84,8 @@ def find(config: str | Path) -> Path:
         return Path(str(resources.files("harness.configs") / f"{config}.yaml"))
     if os.path.isdir(path):
         raise ConfigError(f"{config} is a folder: name a YAML file in it")
-    raise ConfigError(f"{config}: no such config file in {os.getcwd()}; shipped configs: {', '.join(shipped())}")
+    where = "" if path.is_absolute() else f" in {os.getcwd()}"
+    raise ConfigError(f"{config}: no such config file{where}; shipped configs: {', '.join(shipped())}")
 
 
 def parse(text: bytes, source: str) -> dict[str, Any]:
@@ -199,7 +200,10 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     else:
         told = _problem(first, kind)
     more = f" (and {rest} more)" if rest else ""
-    return f"{'.'.join(location)}: {told}{more}".removeprefix(": ")
+    key = ".".join(location)
+    if first["type"] != "invalid_key":
+        key = re.sub(r"\.(\d+)(?![^.])", r"[\1]", key)  # a place in a list
+    return f"{key}: {told}{more}".removeprefix(": ")
 
 
 _TAGS = {"optimizer": 1, "loss": 1, "metrics": 2}
@@ -226,8 +230,14 @@ def _problem(error: Any, config: type[Config]) -> str:
     if kind == "extra_forbidden" and location == ["scale"]:
         return "that section makes it an experiment: harness scale run CONFIG"
     if kind == "extra_forbidden":
-        keys = _keys(location[:-1], config)
-        return f"unknown key{did_you_mean(location[-1], keys) or '; known: ' + ', '.join(keys)}"
+        here, key = _keys(location[:-1], config), location[-1]
+        if owners := _owners(location, config):
+            section, name = ".".join(location[:-2]), location[-2]
+            return (
+                f"unknown key for {name}; known: {', '.join(here)}; it goes with {section}.name={' or '.join(owners)}"
+            )
+        near = here if len(location) > 1 else [*here, *keys()]
+        return f"unknown key{did_you_mean(key, near) or '; known: ' + ', '.join(here)}"
     if kind == "literal_error":
         names = re.findall(r"'([^']+)'", context["expected"])
         return f"{given!r} is not one of {', '.join(names)}{did_you_mean(str(given), names)}"
@@ -310,3 +320,11 @@ def _within(annotation: Any) -> list[type[BaseModel]]:
     if get_origin(annotation) is dict:
         return []
     return [found for inner in get_args(annotation) for found in _within(inner)]
+
+
+def _owners(location: list[str], config: type[Config]) -> list[str]:
+    """The names with which the section, whose own name doesn't go with the last key of `location`, would have it."""
+    named = {_name_of(model): model for model in _models(location[:-2], config) if "name" in model.model_fields}
+    if len(named) < 2 or location[-2] not in named:
+        return []
+    return [name for name, model in named.items() if location[-1] in model.model_fields and name != OWN]

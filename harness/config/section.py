@@ -1,6 +1,7 @@
 """What the sections of the config have in common."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,5 +40,6 @@ class OwnObject(OpenSection):
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:
     """A hint for a message, where one of `names` is close to what was given."""
-    close = difflib.get_close_matches(given, list(names), n=1)
+    alike = [name for name in names if re.sub(r"\D", "", name) == re.sub(r"\D", "", given)]  # float16 isn't float64
+    close = difflib.get_close_matches(given, alike, n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

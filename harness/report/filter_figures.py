@@ -97,9 +97,7 @@ def feature_maps_picture(
     return Picture(
         name=f"features-{label}",
         title=f"Feature maps of an image of class {label}",
-        caption="The output of each filter at each position of the image, after the activation function. Each layer "
-        "has one scale, from 0 (or its smallest value, if negative) to its largest. The first layer traces strokes and "
-        "edges; the last shows what is where. A filter's number is its row label plus its column label.",
+        caption=f"Test image {row}, of class {label}.",
         alt=f"Test image {row}, of class {label}, and its feature maps: "
         + ", ".join(f"{layer} has {len(values)}" for layer, values in maps.items())
         + ".",

@@ -106,7 +106,10 @@ def features(subject: Subject, layers: Sequence[LayerStudy]) -> Section:
     ]
     return Section(
         "Feature maps",
-        f"The output of the filters for one image of {which}: the one the model is most certain about.",
+        f"The output of the filters for one image of {which}: the one the model is most certain about. "
+        "Each map shows a filter's output at each position of the image, after the activation function. Each layer has "
+        "one scale, from 0 (or its smallest value, if negative) to its largest. The first layer traces strokes and "
+        "edges; the last shows what is where. A filter's number is its row label plus its column label.",
         pictures,
         folded=True,
     )

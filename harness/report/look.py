@@ -279,7 +279,9 @@ _COUNTED: Mapping[str, Callable[[int], str]] = {
     "named": lambda count: f"{count} you asked for",
     "correct": lambda count: f"{count} classified correctly",
     "mistakes": lambda count: "the most confident mistake" if count == 1 else f"the {count} most confident mistakes",
-    "unsure": lambda count: "the least certain one" if count == 1 else f"the {count} least certain ones",
+    "unsure": lambda count: (
+        "the image it was least certain of" if count == 1 else f"the {count} images it was least certain of"
+    ),
 }
 
 

@@ -25,6 +25,7 @@ class Progress:
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=terminal.console,
             disable=not terminal.is_live,
             transient=True,
@@ -47,7 +48,7 @@ class Progress:
 
     def expect(self, steps: int) -> None:
         """Say that a section of the page begins, and how many steps it has."""
-        self._bar.reset(self._task, total=steps)
+        self._bar.reset(self._task, total=steps, description="")
         self._what, self._steps, self._began = "", steps, []
         self._told = time.monotonic()
 

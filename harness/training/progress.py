@@ -50,10 +50,11 @@ class ProgressLines(Writer):
             position, loss = f"{row['step']:,}/{self._total:,}", ""
         self._bar.update(self._task, description=position, completed=row["step"], numbers=loss + numbers)
         now = time.monotonic()
-        if now - self._last_line < _SECONDS_BETWEEN_LINES:
+        is_last = row["step"] >= self._total
+        if now - self._last_line < _SECONDS_BETWEEN_LINES and not is_last:
             return
         self._last_line = now
-        if self._terminal.is_live:
+        if self._terminal.is_live and not is_last:
             self._terminal.log(line)
         else:
             self._terminal.line(line)

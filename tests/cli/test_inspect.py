@@ -53,6 +53,23 @@ def test_version_and_help(script, call):
         assert f"  {command} " in shown
 
 
+def test_help_shows_what_each_command_does_whole(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "..." not in call("--help").stdout.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("command", ["compare", "visualize"])
+def test_help_names_a_key_that_the_command_takes(call, command):
+    shown = call(command, "--help").stdout
+    assert "insight.images=" in shown
+    assert "train.length" not in shown
+
+
+def test_the_module_is_the_command():
+    shown = subprocess.run([sys.executable, "-m", "harness", "--version"], capture_output=True, text=True)
+    assert shown.stdout.endswith(f"version {metadata.version('mirrored-harness')}\n")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion_script(script, shell):
     environment = {**os.environ, "_HARNESS_COMPLETE": f"{shell}_source"}
@@ -70,6 +87,7 @@ def test_shell_completion_script(script, shell):
         ("harness train m", "my.yaml"),
         ("harness config configs/", "configs/other.yaml"),
         ("harness train mnist --set train.gl", "train.global_batch="),
+        ("harness visualize latest --set ins", "insight.images="),
         ("harness evaluate la", "latest"),
         ("harness resume mn", "mnist-1"),
         ("harness train my.yaml --resume mn", "mnist-1"),

@@ -45,7 +45,6 @@ def test_reads_a_number_and_a_unit(text, amount, unit):
         True,
         "",
         "epochs",
-        "-5 epochs",
         "nan epochs",
         "inf steps",
         "5 epochs more",
@@ -54,6 +53,12 @@ def test_reads_a_number_and_a_unit(text, amount, unit):
 )
 def test_refuses_what_is_not_a_number_and_a_unit_and_shows_how_to_write_one(value):
     with pytest.raises(ValueError, match=r"'5 epochs'.*epochs, steps, examples, minutes"):
+        Duration.parse(value)
+
+
+@pytest.mark.parametrize("value", ["-5 epochs", " -0.5steps "])
+def test_a_negative_one_is_told_as_that(value):
+    with pytest.raises(ValueError, match="negative"):
         Duration.parse(value)
 
 

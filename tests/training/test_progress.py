@@ -36,6 +36,14 @@ def test_the_first_chunk_and_every_evaluation_are_lines(capsys: pytest.CaptureFi
     assert (tmp_path / "log.txt").read_text().splitlines() == [train, *others]
 
 
+def test_the_last_row_of_training_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = ProgressLines(Terminal(), step=0, total_steps=30, steps_per_epoch=10.0)
+    for step in (10, 20, 30):
+        progress.write(train_row(step))
+    lines = capsys.readouterr().out.splitlines()
+    assert [int(line.split("step")[1].split("/")[0]) for line in lines] == [10, 30]
+
+
 def test_lines_of_training_are_ten_seconds_apart(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
