@@ -46,6 +46,8 @@ class Picture:
     """The numbers that are drawn."""
     chart: bool = False
     """Whether it is lines and letters on white alone, whose colours a dark page may turn round."""
+    narrow: bytes | None = None
+    """The same for the page on a telephone, where it would be too wide."""
 
 
 def with_own_names(pictures: Iterable[Picture]) -> list[Picture]:

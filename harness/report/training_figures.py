@@ -28,7 +28,9 @@ _WASH = LinearSegmentedColormap.from_list("wash", ["#e8eff6", "#8fafd3"])
 """That of the page's confusion matrix, page.css, from almost no mistakes to the most."""
 
 
-def curves_figure(rows: list[dict[str, Any]], label_smoothing: float, metrics: Sequence[str]) -> Figure:
+def curves_figure(
+    rows: list[dict[str, Any]], label_smoothing: float, metrics: Sequence[str] = (), in_one_column: bool = False
+) -> Figure:
     """Loss, accuracy, learning rate and other metrics against the step: see `curves_picture`."""
     panels = [("Loss", "loss", tuple(_STYLES))]
     if label_smoothing:
@@ -38,8 +40,8 @@ def curves_figure(rows: list[dict[str, Any]], label_smoothing: float, metrics: S
         ]
     panels += [("Accuracy", "accuracy", tuple(_STYLES)), ("Learning rate", "learning_rate", ("train",))]
     panels += [(name.replace("_", " ").capitalize(), name, tuple(_STYLES)) for name in metrics]
-    high = -(-len(panels) // 3)
-    figure = Figure(figsize=(10, 3.3 * high), dpi=96, facecolor="white", layout="constrained")
+    high = len(panels) if in_one_column else -(-len(panels) // 3)
+    figure = Figure(figsize=(5 if in_one_column else 10, 3.3 * high), dpi=96, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(high, -(-len(panels) // high), squeeze=False)
     for axes in grid.flat[len(panels) :]:
@@ -76,6 +78,7 @@ def curves_picture(rows: list[dict[str, Any]], label_smoothing: float = 0.0, met
         f"on{smoothed}. Validation and test are measured at that step, without either.{apart}",
         alt="Loss, accuracy and learning rate over the steps of training. " + _last_values(rows),
         png=png(curves_figure(rows, label_smoothing, metrics)),
+        narrow=png(curves_figure(rows, label_smoothing, metrics, in_one_column=True)),
         table=_table(rows, metrics),
         chart=True,
     )

@@ -32,6 +32,16 @@ def test_confusion_picture_without_a_mistake_and_with_many_classes() -> None:
     assert confusion_picture(np.eye(100, dtype=np.int64)).png
 
 
+def test_curves_stand_below_each_other_on_a_telephone() -> None:
+    train = {"step": 1, "split": "train", "loss": 2.0, "accuracy": 0.1, "learning_rate": 0.1}
+    picture = curves_picture([train])
+    assert picture.narrow
+    wide, narrow = (Image.open(io.BytesIO(png)).size for png in (picture.png, picture.narrow))
+    assert wide[0] > wide[1]
+    assert narrow[0] < narrow[1]
+    assert narrow[0] < 500
+
+
 def test_curves_of_a_run_without_validation_or_of_no_step_at_all() -> None:
     train = {"step": 1, "split": "train", "loss": 2.0, "accuracy": 0.1, "learning_rate": 0.1}
     assert "Last train: loss 2.0000, accuracy 0.1000." in curves_picture([train]).alt
