@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+import harness
+from harness.errors import UserError
+
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """Control characters, but for tab and line feed."""
 
@@ -251,3 +254,10 @@ def test_a_dry_run_meets_nobody(call, small_config, monkeypatch):
     assert ended.exit_code == 0
     assert "workers   4 (Slurm), taken to be like this one: a dry run meets nobody" in ended.stdout
     assert "4 replicas" in ended.stdout
+
+
+def test_changes_in_a_dict_are_told_to_be_keywords(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="keywords"):
+        harness.train("mnist", {"train": {"length": "1 epoch"}})
+    assert not list(tmp_path.iterdir())
