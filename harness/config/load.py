@@ -210,10 +210,6 @@ _TAGS = {"optimizer": 1, "loss": 1, "metrics": 2}
 """Where pydantic puts which section of several it took one for, which is no key of the file."""
 
 
-_TAGS = {"optimizer": 1, "loss": 1, "metrics": 2}
-"""Where pydantic puts which section of several it took one for, which is no key of the file."""
-
-
 def _is_one_of_several_types(error: Any, kind: type[Config]) -> bool:
     """Whether pydantic tells this of one of the types that a key takes, and has put that type behind the key."""
     last = error["loc"][-1]
