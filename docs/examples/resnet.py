@@ -30,8 +30,9 @@ def resnet(image_shape: tuple[int, int, int], classes: int, width: int = 16, blo
 def _residual(x: keras.KerasTensor, width: int, strides: int) -> keras.KerasTensor:
     y = _normalized(layers.Conv2D(width, 3, strides, padding="same", use_bias=False)(x))
     y = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(width, 3, padding="same", use_bias=False)(y))
-    if x.shape != y.shape:
-        x = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(width, 1, strides, use_bias=False)(x))
+    if x.shape != y.shape:  # pooled before its convolution, as in He et al. 2019, arXiv 1812.01187, figure 2c
+        x = layers.AveragePooling2D(strides, padding="same")(x)
+        x = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(width, 1, use_bias=False)(x))
     return layers.ReLU()(layers.Add()([x, y]))
 
 
