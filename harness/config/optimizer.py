@@ -89,8 +89,8 @@ class LARS(Section):
     momentum: Momentum = 0.9
     """μ: share of the last update that is kept; 0 for none."""
     trust_coefficient: float = Field(default=0.02, gt=0)
-    """η: at γ = 1 a step without momentum moves a weight by this share of its norm. The paper's 0.001 goes with learning
-    rates of 2 to 30 in networks with batch normalization."""
+    """η: at γ = 1 a step without momentum moves a weight by this share of its norm. The usual 0.001 goes with learning
+    rates of 2 to 30, in networks with batch normalization."""
     weight_decay: WeightDecay = 0.0001
     """λ, added to the gradient."""
     decay_biases: DecayBiases = False
