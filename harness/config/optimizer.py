@@ -84,12 +84,13 @@ class LARS(Section):
     name: Literal["lars"] = "lars"
     """LARS (You, Gitman, Ginsburg 2017, arXiv 1708.03888, algorithm 1): with trust coefficient η and weight decay λ,
     v ← μv + γ · η|w| / (|g| + λ|w|) · (g + λw), w ← w - v; for biases and scales the ratio is 1."""
-    learning_rate: LearningRate = 3.0
-    """The peak, reached after warm-up."""
+    learning_rate: LearningRate = 0.1
+    """The peak, reached after warm-up; biases move at it as by SGD, so without normalization it can't be much above."""
     momentum: Momentum = 0.9
     """μ: share of the last update that is kept; 0 for none."""
-    trust_coefficient: float = Field(default=0.001, gt=0)
-    """η: at γ = 1 a step without momentum moves a weight by this share of its norm."""
+    trust_coefficient: float = Field(default=0.02, gt=0)
+    """η: at γ = 1 a step without momentum moves a weight by this share of its norm. The usual 0.001 goes with learning
+    rates of 2 to 30, in networks with batch normalization."""
     weight_decay: WeightDecay = 0.0001
     """λ, added to the gradient."""
     decay_biases: DecayBiases = False
