@@ -18,6 +18,8 @@ from harness.insight.trust import (
     smprt,
 )
 from harness.insight.trust.assess import held
+from harness.insight.trust.class_sensitivity import not_asked
+from harness.insight.trust.controls import DRAWS
 from harness.insight.trust.redraw import layers_with_weights
 from harness.insight.trust.sanity import SEEDS, cascade_steps
 from harness.insight.trust.stability import COPIES
@@ -75,13 +77,16 @@ def passes_of_a_look(
     few, controlled = at_a_time, held(images)
     cascade = 1 + SEEDS * len(cascade_steps(logits))
     timed = 2
+    untrained = sum(_in_parts(len(range(draw, controlled, DRAWS)), at_a_time) for draw in range(DRAWS))
 
     total = 0.0
     for name in methods:
-        draws = METHODS[name].draws
-        maps = _in_parts(_EXPLAINED * count, at_a_time) + controlled + few * (1 + cascade + COPIES + draws + timed)
+        method = METHODS[name]
+        another_class = not_asked(logits, name) is None
+        checked = few * (method.of_a_layer + another_class + cascade + COPIES + method.draws + timed)
+        maps = _in_parts(_EXPLAINED * count, at_a_time) + untrained + checked
         total += maps * passes(logits, name, insight.layer)
-    total += images * _CURVE * len(methods)
+    total += (images - controlled) * _CURVE * len(methods)
     total += controlled * _CURVE * 2 * len(BASELINES) * (3 * len(methods) + 4)  # own controls two, shared ones four
     total += few * (1 + COPIES)  # what the model says of them and of noisy copies
 

@@ -101,11 +101,11 @@ def test_lrp_takes_as_many_convolutions_as_are_planned(tmp_path: Path) -> None:
 
 
 def test_a_look_takes_as_many_passes_as_are_planned() -> None:
-    model, count = metered_model(), 2
+    model, count = metered_model(), 6
     images, labels = images_of(8, 120), np.arange(120, dtype=np.int32) % 3
     train = Split(images_of(8, 700), np.arange(700, dtype=np.int32) % 3)
     subject = Subject("small", model, images, labels, outputs_of(model, images), train)
-    insight = InsightSection(images=count, methods=["gradient_times_input", "smoothgrad"], metrics=True)
+    insight = InsightSection(images=count, methods=["gradient_times_input", "smoothgrad", "gradcam"], metrics=True)
     RAN.clear()
     with Progress(Terminal(quiet=True)) as progress:
         LookAtMaps.into(subject, insight, 0, Request(), {}, progress)

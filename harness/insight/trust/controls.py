@@ -62,7 +62,7 @@ def untrained(
     """The methods' maps of the model before training: every weight drawn anew by its layer's own initializer.
 
     Four draws take turns: image i is explained by draw i mod 4, so that what is taken over images is no single
-    network's luck, and costs no more. The model's weights are put back, whatever happens.
+    network's luck. The model's weights are put back, whatever happens.
     """
     maps = {name: np.zeros(images.shape[:3], np.float32) for name in methods}
     with weights_restored(logits):
