@@ -98,6 +98,16 @@ def test_the_callbacks_write_numbers_and_a_picture(tmp_path: Path) -> None:
     assert rows[1]["conv_1/kernel/growth"] != 0
 
 
+def test_the_loss_trains_and_is_measured(tmp_path: Path) -> None:
+    settings = {"train.length": "6 steps", "train.global_batch": 16, "loss": {"name": "squared:squared", "scale": 2}}
+    metrics = {"brier": {"name": "squared:squared"}}
+    run = harness.train("mnist", tmp_path / "run", quiet=True, only_training=True, metrics=metrics, **settings)
+    assert run is not None
+    validation = run.read_summary()["validation"]
+    assert validation["loss"] == pytest.approx(2 * validation["brier"], rel=1e-5)
+    assert validation["accuracy"] > 0.1
+
+
 def test_the_package_knows_nothing_of_them() -> None:
     package = Path(harness.__file__).parent
     mentioned = re.compile("resnet:resnet|docs/examples")
