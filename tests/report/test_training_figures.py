@@ -84,6 +84,21 @@ def test_a_smoothed_loss_is_not_drawn_over_one_that_is_not() -> None:
     assert others == {"validation", "test"}
 
 
+def test_each_metric_has_axes_of_its_own() -> None:
+    """Of five panels; a row may have none, where the metric was added later, or none that is finite."""
+    rows = [dict(row) for row in ROWS]
+    rows[-1] |= {"top_3": 0.75}
+    rows[-2] |= {"top_3": None}
+    figure = curves_figure(rows, 0.0, ["top_3", "brier"])
+    figure.canvas.draw()
+    assert [axes.get_title(loc="left") for axes in figure.axes][-2:] == ["Top 3", "Brier"]
+    assert len(figure.axes) == 5
+    table = curves_picture(rows, 0.0, ["top_3"]).table
+    assert table is not None
+    assert table.headings[-1] == "top_3"
+    assert [row.cells[-1] for row in table.rows][-2:] == ["", "0.7500"]
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_axes_begin_where_the_data_do_and_have_plain_numbers(smoothing: float) -> None:
     figure = curves_figure(ROWS, smoothing)
