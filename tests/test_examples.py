@@ -49,6 +49,7 @@ def after_50_steps() -> Callable[[int, str], State]:
     return train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_the_resnet_ends_alike_on_any_number_of_replicas(

@@ -152,7 +152,7 @@ def test_gradient_times_input_agrees_with_the_gradient(cnn: keras.Model, images:
 
 
 @pytest.mark.parametrize("baseline", [0.0, 128.0])
-@pytest.mark.parametrize("steps", [100, 7])
+@pytest.mark.parametrize("steps", [pytest.param(100, marks=pytest.mark.slow), 7])
 def test_integrated_gradients_add_up_to_what_the_logit_gains(
     baseline: float, steps: int, trained: keras.Model, digits: Images
 ) -> None:
