@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness import gpus
@@ -67,13 +68,13 @@ def test_training_warns_and_the_log_has_it(machine: Machine, script: Path, small
 def test_commands_that_compute_in_their_own_process_warn(
     machine: Machine, script: Path, small_config: Path, completed_run: tuple[Path, Result], tmp_path: Path
 ) -> None:
-    run, unreadable = shutil.copytree(completed_run[0], tmp_path / "run"), tmp_path / "model.keras"
-    unreadable.touch()
+    run, flat = shutil.copytree(completed_run[0], tmp_path / "run"), tmp_path / "flat.npz"
+    np.savez(flat, images=np.zeros((2, 5), np.uint8), labels=np.zeros(2, int))
     for command in (
         ["train", small_config, "--dry-run"],
         ["bench", small_config, "--quick", "--repeats", 1],
         ["evaluate", run],
-        ["visualize", "--model", unreadable, "--data", unreadable],
+        ["visualize", "--model", run / "model.keras", "--data", flat],
         ["compare", completed_run[0], run, "--out", tmp_path / "compare", "--set", "insight.images=1"],
     ):
         result = machine.run(script, *command)
