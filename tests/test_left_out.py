@@ -37,7 +37,7 @@ def test_no_report_then_one_without_maps(call, short, tmp_path):
     page = run.report_file.read_text()
     assert "No maps were asked for (insight.methods)." in page
     assert "<script" not in page
-    assert {path.stem for path in run.figures_dir.iterdir()} == {"training-curves", "confusion-matrix"}
+    assert {path.stem for path in run.figures_dir.iterdir()} == {"training-curves", "confusion-matrix", "reliability"}
     assert json.loads(run.insight_file.read_text())["methods"] == {}
 
     asked = call("visualize", run.path, "--images", "3")
