@@ -14,9 +14,9 @@ from harness.cluster.collective import from_chief
 from harness.cluster.strategy import Cluster, connect, describe_device, peak_memory_bytes
 from harness.config import Config
 from harness.errors import DeviceError, NonFiniteLoss
-from harness.job import read
 from harness.keras_fit import process_seconds, spread
 from harness.models.build import builder
+from harness.preparation import read
 from harness.terminal import Terminal
 from harness.training.clock import Clock
 from harness.training.compile import compiled_chunk

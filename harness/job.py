@@ -17,13 +17,12 @@ from harness import config as configs
 from harness import failures, keras_settings
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
-from harness.cluster.environment import is_chief, membership
+from harness.cluster.environment import is_chief
 from harness.cluster.heartbeat import Heartbeat
-from harness.cluster.strategy import Cluster, connect, describe_device
+from harness.cluster.strategy import Cluster, connect
 from harness.config import Config, resolve
 from harness.config.cluster import ClusterSection
 from harness.data import sources
-from harness.data.classes import doubts
 from harness.data.sources import DataSet, Split
 from harness.errors import (
     ConfigError,
@@ -39,14 +38,14 @@ from harness.imports import handed
 from harness.insight.layers import cam_layer
 from harness.models.build import builder, trained
 from harness.models.export import export, logits_of
-from harness.models.memory import estimate_bytes
+from harness.preparation import describe, read
 from harness.python_objects import Named
 from harness.recording import Recording, summary, writing
 from harness.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
 from harness.terminal import Terminal
-from harness.training import loop, metrics, noise_scale, optimizer
-from harness.training.callback import NamedCallback, interval, made
+from harness.training import loop, metrics, noise_scale
+from harness.training.callback import NamedCallback, made
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
 from harness.training.events import Events
@@ -220,90 +219,6 @@ def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[
     if isinstance(config, Config):
         return resolve(config.model_dump(mode="json"), assignments) if changes else config
     return resolve(dict(config), assignments) if isinstance(config, Mapping) else configs.load(config, assignments)
-
-
-def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
-    """The data, and everything that can be refused before a device is touched or a file is made."""
-    data = sources.load(config.data.source)
-    return data, *check(config, data)
-
-
-def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Events]:
-    """The splits and events of `config` on `data`. Raises UserError where they don't go together."""
-    splits = data.splits(config.data.validation, config.data.stratify)
-    optimizer.check(config.optimizer)
-    side = min(data.image_shape[:2])
-    if config.data.shift >= side:
-        raise ConfigError(
-            f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
-        )
-    metrics.check(config, data.classes)
-    if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(splits[1]):
-        raise ConfigError(
-            "train.target, train.early_stop and train.max_seconds look at evaluations: data.validation must be above 0"
-        )
-    events = Events.of(config, len(splits[0]), list(map(interval, config.callbacks)))
-    if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
-        raise ConfigError(
-            f"schedule.warmup: {config.schedule.warmup} leaves nothing of train.length, {config.train.length}: "
-            "make it shorter"
-        )
-    return splits, events
-
-
-def describe(
-    config: Config,
-    cluster: Cluster,
-    replicas: int,
-    data: DataSet,
-    splits: tuple[Split, Split, Split],
-    events: Events,
-    terminal: Terminal,
-) -> None:
-    """Print devices, data, batch arithmetic and steps, and warn of what is likely to be a mistake."""
-    train, validation, test = splits
-    plan = BatchPlan.of(config.train, replicas)
-    terminal.line(f"devices   {cluster.description}; {describe_device()}")
-    terminal.line(
-        f"data      {config.data.source}: {len(train):,} train, {len(validation):,} validation, {len(test):,} test"
-    )
-    terminal.line(f"batch     {plan.describe()}")
-    terminal.line(
-        f"steps     {events.total_steps:,} = {_epochs(events, plan, len(train))} of "
-        f"{len(train) / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
-    )
-    if cluster.is_chief:
-        for doubt in doubts(splits, data.classes):
-            terminal.warning(f"{config.data.source}: {doubt}")
-        if (bound := config.train.micro_batch or 0) > plan.global_batch:
-            terminal.warning(
-                f"train.micro_batch: {bound:,} is more than the {plan.global_batch:,} examples of a global batch, and "
-                "changes nothing"
-            )
-
-
-def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:
-    epochs = f"{events.total_steps * plan.global_batch / rows:.3g}"
-    return f"{epochs} epoch{'' if epochs == '1' else 's'}"
-
-
-def dry_run(config: Config, terminal: Terminal) -> None:
-    """Resolve and check everything, print it with a memory estimate, and train nothing."""
-    data, splits, events = read(config)
-    members = membership(config.cluster.strategy, os.environ)
-    section = config.cluster.model_copy(update={"strategy": "auto"}) if members else config.cluster
-    cluster = connect(section, environment={}, train=config.train)
-    workers = len(members.workers) if members else 1
-    if members:
-        terminal.line(f"workers   {workers} ({members.source}), taken to be like this one: a dry run meets nobody")
-    describe(config, cluster, cluster.replicas * workers, data, splits, events, terminal)
-    state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
-    plan = BatchPlan.of(config.train, cluster.replicas * workers)
-    slots = state.update_rule.slots + bool(config.train.ema)
-    needed = estimate_bytes(state.model, slots, plan.micro_rows)
-    terminal.line(summary_text(state.model))
-    terminal.line(f"memory    about {needed / 2**20:,.0f} MiB a replica, beside TensorFlow itself (estimate)")
-    terminal.line("dry run: nothing trained, nothing written")
 
 
 @contextmanager

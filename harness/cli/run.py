@@ -72,11 +72,11 @@ def train(
         if run.exists():
             run.check_same(checked)
     use_devices()
-    from harness import job
+    from harness import job, preparation
     from harness.terminal import Terminal
 
     if dry_run:
-        job.dry_run(checked, Terminal(quiet))
+        preparation.dry_run(checked, Terminal(quiet))
         return
     trained = job.train(checked, run_dir, resume, quiet, only_training, data_changed, not no_report)
     if quiet and trained:

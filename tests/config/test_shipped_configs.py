@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import job
+from harness import preparation
 from harness.config import Config, load
 from harness.config.load import load_as, shipped
 from harness.config.scale import Experiment
@@ -133,4 +133,4 @@ def test_any_one_key_can_be_changed_alone(path, key, mnist):
     for value in CHANGES[key]:
         if is_experiment(path) and key == "schedule.name" and value != "constant":
             continue  # a trial that stops at a target has no end to fall towards
-        job.check(load_as(kind(path), path, [f"{key}={value}"]), mnist)
+        preparation.check(load_as(kind(path), path, [f"{key}={value}"]), mnist)

@@ -1,0 +1,104 @@
+"""What a run is going to be: its data, splits and steps, refused where they don't go together, and told."""
+
+import os
+
+from harness.cluster.batch import BatchPlan
+from harness.cluster.environment import membership
+from harness.cluster.strategy import Cluster, connect, describe_device
+from harness.config import Config
+from harness.data import sources
+from harness.data.classes import doubts
+from harness.data.sources import DataSet, Split
+from harness.errors import ConfigError
+from harness.models.build import builder
+from harness.models.memory import estimate_bytes
+from harness.terminal import Terminal
+from harness.training import metrics, optimizer
+from harness.training.callback import interval
+from harness.training.events import Events
+from harness.training.state import State
+from harness.training.tensorboard import summary_text
+
+
+def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
+    """The data, and everything that can be refused before a device is touched or a file is made."""
+    data = sources.load(config.data.source)
+    return data, *check(config, data)
+
+
+def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Events]:
+    """The splits and events of `config` on `data`. Raises UserError where they don't go together."""
+    splits = data.splits(config.data.validation, config.data.stratify)
+    optimizer.check(config.optimizer)
+    side = min(data.image_shape[:2])
+    if config.data.shift >= side:
+        raise ConfigError(
+            f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
+        )
+    metrics.check(config, data.classes)
+    if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(splits[1]):
+        raise ConfigError(
+            "train.target, train.early_stop and train.max_seconds look at evaluations: data.validation must be above 0"
+        )
+    events = Events.of(config, len(splits[0]), list(map(interval, config.callbacks)))
+    if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
+        raise ConfigError(
+            f"schedule.warmup: {config.schedule.warmup} leaves nothing of train.length, {config.train.length}: "
+            "make it shorter"
+        )
+    return splits, events
+
+
+def describe(
+    config: Config,
+    cluster: Cluster,
+    replicas: int,
+    data: DataSet,
+    splits: tuple[Split, Split, Split],
+    events: Events,
+    terminal: Terminal,
+) -> None:
+    """Print devices, data, batch arithmetic and steps, and warn of what is likely to be a mistake."""
+    train, validation, test = splits
+    plan = BatchPlan.of(config.train, replicas)
+    terminal.line(f"devices   {cluster.description}; {describe_device()}")
+    terminal.line(
+        f"data      {config.data.source}: {len(train):,} train, {len(validation):,} validation, {len(test):,} test"
+    )
+    terminal.line(f"batch     {plan.describe()}")
+    terminal.line(
+        f"steps     {events.total_steps:,} = {_epochs(events, plan, len(train))} of "
+        f"{len(train) / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
+    )
+    if cluster.is_chief:
+        for doubt in doubts(splits, data.classes):
+            terminal.warning(f"{config.data.source}: {doubt}")
+        if (bound := config.train.micro_batch or 0) > plan.global_batch:
+            terminal.warning(
+                f"train.micro_batch: {bound:,} is more than the {plan.global_batch:,} examples of a global batch, and "
+                "changes nothing"
+            )
+
+
+def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:
+    epochs = f"{events.total_steps * plan.global_batch / rows:.3g}"
+    return f"{epochs} epoch{'' if epochs == '1' else 's'}"
+
+
+def dry_run(config: Config, terminal: Terminal) -> None:
+    """Resolve and check everything, print it with a memory estimate, and train nothing."""
+    data, splits, events = read(config)
+    members = membership(config.cluster.strategy, os.environ)
+    section = config.cluster.model_copy(update={"strategy": "auto"}) if members else config.cluster
+    cluster = connect(section, environment={}, train=config.train)
+    workers = len(members.workers) if members else 1
+    if members:
+        terminal.line(f"workers   {workers} ({members.source}), taken to be like this one: a dry run meets nobody")
+    describe(config, cluster, cluster.replicas * workers, data, splits, events, terminal)
+    state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
+    plan = BatchPlan.of(config.train, cluster.replicas * workers)
+    slots = state.update_rule.slots + bool(config.train.ema)
+    needed = estimate_bytes(state.model, slots, plan.micro_rows)
+    terminal.line(summary_text(state.model))
+    terminal.line(f"memory    about {needed / 2**20:,.0f} MiB a replica, beside TensorFlow itself (estimate)")
+    terminal.line("dry run: nothing trained, nothing written")
