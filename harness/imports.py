@@ -91,8 +91,10 @@ def reason(error: Exception) -> str:
     """What went wrong in the user's own code, in one line, and where."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "site-packages" not in frame.filename]
     place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    lines = (str(error).strip() or "no reason given").splitlines()
-    return f"{type(error).__name__}: {lines[0]}{place}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+    wrapped = lines[0].startswith("Exception encountered when calling")  # by Keras, around what says more
+    told = " ".join(lines[:2] if wrapped else lines[:1]).replace("\x1b[1m", "").replace("\x1b[0m", "")
+    return f"{type(error).__name__}: {told}{place}"
 
 
 def _import(name: str) -> Any:

@@ -1,5 +1,6 @@
 """The main job: train → evaluate → export → picture."""
 
+import copy
 import json
 import os
 import traceback
@@ -215,20 +216,34 @@ def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = war
 
 def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[str, Any]) -> Config:
     """A checked Config from whatever names one, with `section.key` → value in place of its own."""
-    assignments = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    assignments = [f"{key}={json.dumps(value, default=_plain)}" for key, value in changes.items()]
     if isinstance(config, Config):
         return resolve(config.model_dump(mode="json"), assignments) if changes else config
-    return resolve(dict(config), assignments) if isinstance(config, Mapping) else configs.load(config, assignments)
+    return (
+        resolve(copy.deepcopy(dict(config)), assignments)
+        if isinstance(config, Mapping)
+        else configs.load(config, assignments)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's, or a path, as JSON has it. Raises ConfigError for anything else."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise ConfigError(f"a change must be a number, text, true, false, null, list or dict, not {type(value).__name__}")
 
 
 @contextmanager
-def _begun(job: _Job, may_resume: bool) -> Iterator[Checkpoint | None]:
-    """The chief opens its run, and all workers learn whether it could."""
+def _begun(job: _Job, may_resume: bool) -> Iterator[tuple[Checkpoint | None, Sequence[NamedCallback]]]:
+    """The chief makes its callbacks and opens its run, and all workers learn whether it could."""
     run, cluster = job.run, job.cluster
     with ExitStack() as stack:
-        checkpoint, refusal = None, None
+        checkpoint, refusal, callbacks = None, None, []
         if run:
             try:
+                callbacks = list(map(made, job.config.callbacks))
                 recording = Recording(run, job.config, cluster, job.events, job.data, job.terminal)
                 checkpoint = stack.enter_context(recording.opened(may_resume))
             except HarnessError as error:
@@ -241,7 +256,7 @@ def _begun(job: _Job, may_resume: bool) -> Iterator[Checkpoint | None]:
         if exit_code:
             kind = UserError if exit_code == UserError.exit_code else WorkerLost
             raise kind("the first worker could not begin: see its output")
-        yield checkpoint
+        yield checkpoint, callbacks
 
 
 def _attempt(job: _Job, may_resume: bool, around: NonFiniteLoss | None) -> None:
@@ -250,8 +265,7 @@ def _attempt(job: _Job, may_resume: bool, around: NonFiniteLoss | None) -> None:
     state = State(config, cluster, job.events, builder(config, job.data.image_shape, job.data.classes))
     if config.insight.layer is not None:
         cam_layer(state.model, config.insight.layer)
-    callbacks = list(map(made, config.callbacks)) if job.run else []
-    with _begun(job, may_resume) as checkpoint:
+    with _begun(job, may_resume) as (checkpoint, callbacks):
         if around is None:
             describe(config, cluster, cluster.replicas, job.data, job.splits, job.events, job.terminal)
         _sit(job, state, callbacks, checkpoint, around)

@@ -139,6 +139,10 @@ class _OneBatch:
     def knows(self, generator: Any) -> bool:
         return id(generator) in self._numbers
 
+    def is_by_example(self, shape: Sequence[Any]) -> bool:
+        """Whether what is drawn in that shape has something of its own for each example."""
+        return len(shape) > 0 and shape[0] in (None, self.weights.shape[0]) and None not in shape[1:]
+
     def fractions(self, generator: Any, shape: Sequence[Any], dtype: Any) -> tf.Tensor:
         """Uniform in (0, 1), of that shape, whose first axis is that of the batch."""
         number = self._numbers[id(generator)]
@@ -218,31 +222,38 @@ def moments(
 def _dropout(inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
     batch = _one_batch()
     asked = inputs.shape if noise_shape is None else noise_shape
-    if batch is None or not batch.knows(seed) or not 0 < rate < 1:
-        return _KERAS_DROPOUT(inputs, rate, noise_shape, seed)
     shape = [side if wanted is None else wanted for wanted, side in zip(asked, inputs.shape, strict=True)]
+    if batch is None or not batch.knows(seed) or not 0 < rate < 1 or not batch.is_by_example(shape):
+        return _KERAS_DROPOUT(inputs, rate, noise_shape, seed)
     keep = batch.fractions(seed, shape, tf.float32) >= rate
     return tf.where(keep, inputs / (1 - rate), tf.zeros([], inputs.dtype))
 
 
 def _uniform(shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None) -> tf.Tensor:
-    batch = _one_batch()
-    if batch is None or not batch.knows(seed):
+    batch, sides = _one_batch(), _sides(shape)
+    if batch is None or not batch.knows(seed) or not batch.is_by_example(sides):
         return _KERAS_UNIFORM(shape, minval, maxval, dtype, seed)
-    return _drawn(batch, shape, dtype, seed, lambda fractions: minval + (maxval - minval) * fractions)
+    return _drawn(batch, sides, dtype, seed, lambda fractions: minval + (maxval - minval) * fractions)
 
 
 def _normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> tf.Tensor:
-    batch = _one_batch()
-    if batch is None or not batch.knows(seed):
+    batch, sides = _one_batch(), _sides(shape)
+    if batch is None or not batch.knows(seed) or not batch.is_by_example(sides):
         return _KERAS_NORMAL(shape, mean, stddev, dtype, seed)
-    return _drawn(batch, shape, dtype, seed, lambda fractions: mean + stddev * tf.math.ndtri(fractions))
+    return _drawn(batch, sides, dtype, seed, lambda fractions: mean + stddev * tf.math.ndtri(fractions))
 
 
-def _drawn(batch: _OneBatch, shape: Any, dtype: Any, seed: Any, of: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    kind = tf.as_dtype(dtype or keras.config.floatx())
+def _sides(shape: Any) -> list[int | None]:
+    """A shape as numbers; None for what isn't known while it is traced."""
     sides = tf.get_static_value(shape, partial=True) if tf.is_tensor(shape) else shape
-    return tf.cast(of(batch.fractions(seed, list(sides), tf.float64 if kind == tf.float64 else tf.float32)), kind)
+    return [None if side is None or tf.is_tensor(side) else int(side) for side in ([] if sides is None else sides)]
+
+
+def _drawn(
+    batch: _OneBatch, sides: Sequence[int | None], dtype: Any, seed: Any, of: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    kind = tf.as_dtype(dtype or keras.config.floatx())
+    return tf.cast(of(batch.fractions(seed, sides, tf.float64 if kind == tf.float64 else tf.float32)), kind)
 
 
 def seed_generators(model: keras.Model) -> list[Any]:

@@ -1,12 +1,15 @@
 """What `harness.train` is handed in Python → what a config says instead: import paths, where there are any."""
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError
 from harness.imports import is_importable, path_of
+
+_OF_KERAS = re.compile(r"^keras\.src\.(optimizers|applications)\.[\w.]*:")
 
 Sections = dict[str, Any]
 """`section` or `section.key` → value, as `--set` takes them."""
@@ -42,12 +45,19 @@ class Named:
             self.sections["data.source"] = self._data(data)
         if loss is not None:
             self.sections["loss"] = self._section(loss, "loss")
+        if metrics is not None and not isinstance(metrics, Mapping):
+            raise ConfigError(
+                "metrics: give a dict of functions (logits, labels) by name, such as {'top_5': {'name': 'top_k', 'k': 5}}, "
+                f"not {type(metrics).__name__}"
+            )
         if metrics is not None:
             self.sections["metrics"] = {
                 name: self._section(given, f"metrics.{name}") for name, given in metrics.items()
             }
         if optimizer is not None:
             self.sections["optimizer"] = self._optimizer(optimizer)
+        if not isinstance(callbacks, list | tuple):
+            raise ConfigError(f"callbacks: give a list of them, not {type(callbacks).__name__}")
         if callbacks:
             self.sections["callbacks"] = [
                 self._section(given, f"callbacks.{number}") for number, given in enumerate(callbacks)
@@ -61,9 +71,10 @@ class Named:
 
     def _path(self, value: Any, key: str) -> str:
         """Its import path; else what stands for it in this process alone."""
-        path = path_of(value)
+        path = _OF_KERAS.sub(r"keras.\1:", path_of(value))  # where Keras has its own is its own affair
         if not is_importable(value):
-            if isinstance(value, functools.partial) or not hasattr(value, "__qualname__") or "<" in path:
+            is_bound = hasattr(value, "__self__")
+            if isinstance(value, functools.partial) or is_bound or not hasattr(value, "__qualname__") or "<" in path:
                 path = f"__main__:<{key}>"
             self.objects[path] = value
         return path
@@ -71,10 +82,11 @@ class Named:
     def _model(self, model: Any) -> Sections:
         if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".keras")):
             return {"file": str(model)}
-        if not isinstance(model, str | Mapping) and (not callable(model) or hasattr(model, "layers")):
+        is_other = isinstance(model, type) or not callable(model) or hasattr(model, "layers")
+        if not isinstance(model, str | Mapping) and is_other:
             raise ConfigError(
                 "model: give the function (image_shape, classes) → keras.Model that builds it, or the path of its "
-                f".keras file, not {type(model).__name__}"
+                f".keras file, not {'a class' if isinstance(model, type) else type(model).__name__}"
             )
         return self._section(model, "model")
 
@@ -88,17 +100,24 @@ class Named:
         return name
 
     def _optimizer(self, optimizer: Any) -> Sections:
-        if not hasattr(optimizer, "get_config") or isinstance(optimizer, type):
+        if isinstance(optimizer, type):
+            name = self._path(optimizer, "optimizer")
+            raise ConfigError(f"optimizer: give {{'name': {name!r}, 'learning_rate': …}}, or an instance, not the class")
+        if not hasattr(optimizer, "get_config"):
             section = self._section(optimizer, "optimizer")
+        elif not type(optimizer).__module__.startswith("keras."):
+            raise ConfigError(
+                "optimizer: what an instance of a class of your own was made with can't be known: give the class, "
+                f"{{'name': {type(optimizer).__name__}, 'learning_rate': …}}"
+            )
         else:
             given, default = optimizer.get_config(), type(optimizer)().get_config()
+            if not isinstance(given["learning_rate"], float):
+                raise ConfigError("optimizer: its learning rate must be a number, which the config's schedule follows")
             changed = {key: value for key, value in given.items() if value != default[key] and key != "name"}
             section = {
                 "learning_rate": given["learning_rate"],
                 **changed,
                 "name": self._path(type(optimizer), "optimizer"),
             }
-        name = section.get("name")
-        if isinstance(name, str) and name.startswith("keras.src.optimizers."):  # where Keras has them is its own affair
-            section["name"] = f"keras.optimizers:{name.partition(':')[2]}"
         return section

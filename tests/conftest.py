@@ -194,14 +194,14 @@ def completed_run(
     """A run trained to its end by the console script, and what that printed."""
 
     def make(folder: Path) -> None:
-        command = [script, "train", small_config, "--run-dir", folder / "small"]
+        command = [script, "train", small_config, "--run-dir", folder / "runs" / "small"]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         (folder / "printed.json").write_text(json.dumps([ended.returncode, ended.stdout, ended.stderr]))
 
     made = made_once("completed", make)
     # Each worker has its own: a run is locked by the commands that use it.
-    path = shutil.copytree(made / "small", tmp_path_factory.mktemp("completed") / "runs" / "small")
+    path = shutil.copytree(made / "runs" / "small", tmp_path_factory.mktemp("completed") / "runs" / "small")
     return path, Result(*json.loads((made / "printed.json").read_text()))
 
 

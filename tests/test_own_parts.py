@@ -136,7 +136,7 @@ def test_loss_metric_and_optimizer_are_handed_over(here: Path) -> None:
     given = {
         "model": lonely,
         "data": arrays,
-        "loss": squared,
+        "loss": lambda logits, labels: tf.cast(squared(logits, labels), tf.float64),
         "metrics": {
             "far": lambda logits, labels: squared(logits, labels) > 1,
             "nll": {"name": "negative_log_likelihood"},
@@ -149,7 +149,7 @@ def test_loss_metric_and_optimizer_are_handed_over(here: Path) -> None:
         "path": {"name": "keras.optimizers:Nadam", "learning_rate": 0.002, "beta_1": 0.8},
     }.items():
         options = {"quiet": True, "only_training": True, "optimizer": optimizer}
-        run = harness.train("mnist", here / name, **options, **given, **(SMALL | {"seed": 1}))
+        run = harness.train("mnist", here / name, **options, **given, **(SMALL | {"seed": np.int64(1)}))
         assert run is not None
         seen[name] = run.read_summary()["weights_sha256"]
         assert run.read_config().optimizer.name == "keras.optimizers:Nadam"
@@ -157,6 +157,12 @@ def test_loss_metric_and_optimizer_are_handed_over(here: Path) -> None:
     validation = [row for row in run.read_metrics() if row["split"] == "validation"][-1]
     assert 0 <= validation["far"] <= 1
     assert validation["nll"] > 0
+    for odd, told in (
+        (keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)), "must be a number"),
+        (type("Mine", (keras.optimizers.SGD,), {"__module__": "mine"})(0.1), "give the class"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            harness.train("mnist", here / "none", optimizer=odd, model=lonely, data=arrays, **SMALL)
     with pytest.raises(ConfigError, match="loss"):
         harness.train("mnist", here / "none", loss=lambda logits, labels: logits, model=lonely, data=arrays, **SMALL)
     assert not (here / "none").exists()

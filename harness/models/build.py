@@ -1,5 +1,6 @@
 """The `model:` section → what builds that model: from raw pixels to logits, the same at each call."""
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -20,6 +21,8 @@ from harness.models.logits import as_functional, ending, pixels_to_logits, takes
 from harness.run_dir import RunDir
 
 _MOST_NAMED = 8
+_returned: weakref.WeakSet[keras.Model] = weakref.WeakSet()
+"""What the users' own functions have built."""
 
 
 def builder(
@@ -78,6 +81,11 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
         wanted = f"it must return a keras.Model from images {image_shape} to logits ({classes},)"
         if not isinstance(model, keras.Model):
             raise ConfigError(f"model.name: {path} returned {type(model).__name__}: {wanted}")
+        if model in _returned:
+            raise ConfigError(
+                f"model.name: {path} returned a model that it had returned before: build a new one each time"
+            )
+        _returned.add(model)
         model = as_functional(model, image_shape)
     if len(model.inputs) != 1 or not takes(model, image_shape):
         taken = ", ".join(str(tensor.shape[1:]) for tensor in model.inputs)
@@ -102,6 +110,10 @@ def _check(model: keras.Model, what: str, classes: int) -> None:
     given = [tuple(tensor.shape[1:]) for tensor in model.outputs]
     if given != [(classes,)]:
         raise ConfigError(f"{what} of outputs {', '.join(map(str, given))}: it must be one of logits ({classes},)")
+    if any(isinstance(layer, keras.layers.Lambda) for layer in graph_layers(model)):
+        raise ConfigError(
+            f"{what} with a Lambda layer, which no exported model is loaded with: write a layer of your own"
+        )
     kinds = sorted({variable.dtype for variable in model.trainable_variables})
     if len(kinds) != 1:
         raise ConfigError(f"{what} with weights in {' and '.join(kinds) or 'nothing'}: they must all be in one dtype")

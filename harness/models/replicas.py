@@ -24,6 +24,11 @@ def check_replicable(model: keras.Model, replicas: int) -> None:
                 f"model: the activity regularizer of layer {layer.name} sums over the examples of a replica, so "
                 f"{replicas} replicas would differ from one: leave it out, or train on one replica"
             )
+        if not type(layer).__module__.startswith("keras.") and layer._non_trainable_variables:
+            raise ConfigError(
+                f"model: layer {layer.name}, of your own, keeps a state, which each of {replicas} replicas would have "
+                "for itself: leave it out, or train on one replica"
+            )
         if not draws_at_random(layer):
             continue
         shape = getattr(layer, "noise_shape", None)

@@ -12,7 +12,7 @@ from harness.errors import CallbackFailed, ConfigError
 from harness.imports import load_object, reason
 from harness.training.events import Every
 from harness.training.state import State
-from harness.training.writers import CALLBACK, Row, Writer
+from harness.training.writers import CALLBACK, Row, Writer, lasting
 
 Values = Mapping[str, float | str | NDArray[np.uint8]]
 """By name: numbers, texts, and images (height, width[, channels]) uint8."""
@@ -60,6 +60,7 @@ def interval(section: CallbackSection) -> Duration:
         raise ConfigError(f"callbacks: {section.name} says every = {given!r}: write a duration, '1 epoch'") from None
 
 
+_RESERVED = {"step", "split", "name"}
 NamedCallback = tuple[str, Callable[..., Any]]
 
 
@@ -67,11 +68,16 @@ class OwnCallbacks(Writer):
     """Calls the config's callbacks when they are due, with the rows so far."""
 
     def __init__(self, callbacks: Sequence[NamedCallback], due: Sequence[Every], earlier: Iterable[Row]) -> None:
-        self._due = list(zip(callbacks, due, strict=True))
+        names = [name for name, _ in callbacks]
+        numbered = [
+            (name if names.index(name) == index else f"{name}_{index + 1}", call)
+            for index, (name, call) in enumerate(callbacks)
+        ]
+        self._due = list(zip(numbered, due, strict=True))
         self._rows = list(earlier)
 
     def write(self, row: Row) -> None:
-        self._rows.append(row)
+        self._rows.append(lasting(row))
 
     def called(self, step: int, state: State) -> list[Row]:
         rows = []
@@ -107,18 +113,22 @@ def _values(name: str, call: Callable[..., Any], step: int, state: State, rows: 
         return {}
     if not isinstance(given, Mapping):
         raise CallbackFailed(f"callback {name} returned {type(given).__name__}: it must return a dict, or None")
+    if taken := _RESERVED & set(map(str, given)):
+        raise CallbackFailed(f"callback {name}: the key {min(taken)} is the row's own: give it another name")
     return {str(key): _value(f"callback {name}: {key}", value) for key, value in given.items()}
 
 
-def _value(what: str, value: Any) -> float | str | NDArray[np.uint8]:
+def _value(what: str, value: Any) -> float | str | NDArray[np.uint8] | None:
+    """As it is written: None for a number that is not finite, which JSON can't hold."""
     array = np.asarray(value)
     if isinstance(value, str):
         return value
-    if array.ndim == 0 and array.dtype.kind in "fiu":
-        return float(array)
-    if array.dtype == np.uint8 and array.ndim in (2, 3):
+    if array.ndim == 0 and array.dtype.kind in "bfiu":
+        return float(array) if np.isfinite(array) else None
+    is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype == np.uint8 and is_image and array.size:
         return array
     raise CallbackFailed(
         f"{what} is {array.dtype} of shape {array.shape}: it must be a number, a text, or an image uint8 (height, "
-        "width[, channels])"
+        "width[, 1, 3 or 4 channels])"
     )

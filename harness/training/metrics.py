@@ -11,6 +11,7 @@ from harness.config import Config
 from harness.config.loss import CrossEntropy, Focal, logits_for
 from harness.config.metrics import TopK
 from harness.errors import ConfigError
+from harness.imports import reason
 from harness.keras_internals import function_graph
 from harness.training.losses import PerExample, bound, cross_entropy, evaluation_loss_of, loss_of
 
@@ -113,8 +114,8 @@ def _check_result(key: str, name: str, function: PerExample, logits: int, must_t
             try:
                 result = function(outputs, labels)
             except Exception as error:  # noqa: BLE001  the user's own code, which may do anything
-                reason = (str(error).strip() or "no reason given").splitlines()[0]
-                raise ConfigError(f"{given} fails with {type(error).__name__}: {reason}") from None
+                order = "; it must be a function (logits, labels), in that order, and Keras's are (labels, logits)"
+                raise ConfigError(f"{given} fails with {reason(error)}{order}") from None
         if not tf.is_tensor(result):
             raise ConfigError(f"{given} gives {_article(type(result).__name__)}: it must give a tensor of {wanted}")
         is_number = result.dtype.is_floating or (not must_train and (result.dtype.is_bool or result.dtype.is_integer))

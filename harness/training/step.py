@@ -67,7 +67,7 @@ def gradients(
             weights, other, tf.cast(batch.images, model.inputs[0].dtype), training=True, return_losses=True
         )
         counts = tf.cast(batch.weights, logits.dtype)
-        loss_sum = tf.reduce_sum(counts * measures.loss(logits, batch.labels))
+        loss_sum = tf.reduce_sum(counts * tf.cast(measures.loss(logits, batch.labels), counts.dtype))
         objective = loss_sum / global_batch
         if penalties:
             objective += tf.reduce_sum(counts) / global_batch * tf.cast(tf.add_n(penalties), logits.dtype)

@@ -99,7 +99,7 @@ class TensorBoard(Writer):
                     tf.summary.scalar(tag, value)
                 elif isinstance(value, str):
                     tf.summary.text(tag, value)
-                else:
+                elif value is not None:
                     tf.summary.image(tag, (value if value.ndim == 3 else value[..., None])[None])
         self._file("train").flush()
 

@@ -25,6 +25,11 @@ def evaluation_text(result: Row) -> str:
     )
 
 
+def lasting(row: Row) -> Row:
+    """A row without its images."""
+    return {name: value for name, value in row.items() if not isinstance(value, np.ndarray)}
+
+
 class Writer:
     """A writer of nothing: each writer overrides what it has use for."""
 
@@ -58,8 +63,7 @@ class MetricsFile(Writer):
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, row: Row) -> None:
-        lasting = {name: value for name, value in row.items() if not isinstance(value, np.ndarray)}
-        self._file.write(json.dumps(lasting) + "\n")
+        self._file.write(json.dumps(lasting(row)) + "\n")
         self._file.flush()
 
     def close(self) -> None:

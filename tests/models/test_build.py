@@ -101,6 +101,18 @@ def elsewhere(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
     return keras.Sequential([keras.Input((7,)), keras.layers.Dense(classes)])
 
 
+def with_lambda(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    layers = keras.layers.Lambda(lambda x: x / 255), keras.layers.Flatten(), keras.layers.Dense(classes)
+    return keras.Sequential([keras.Input(image_shape), *layers])
+
+
+def test_a_model_is_built_anew_at_each_call() -> None:
+    """Else the moving average would be the model itself, and the user's own model the one that is trained."""
+    model = net(SHAPE, 5)
+    built(OWN, lambda shape, classes: model)
+    assert "returned before" in refused(OWN, lambda shape, classes: model)
+
+
 @pytest.mark.parametrize(
     ("function", "told"),
     [
@@ -112,6 +124,7 @@ def elsewhere(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
         (two_dtypes, "float32 and float64"),
         (lambda shape, classes: 1 // 0, "ZeroDivisionError: integer division or modulo by zero (test_build.py:"),
         (lambda shape: None, "TypeError"),
+        (lambda shape, classes: with_lambda(shape, classes), "Lambda layer"),
     ],
 )
 def test_what_a_function_returns_is_looked_at(function: Any, told: str) -> None:

@@ -16,9 +16,19 @@ BY_EXAMPLE: dict[str, Callable[[], keras.layers.Layer]] = {
     "AlphaDropout": lambda: layers.AlphaDropout(0.5, name="odd"),
     "Dropout of whole channels": lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 3), name="odd"),
 }
+
+
+class Counting(layers.Layer):  # type: ignore[misc]
+    """Keeps how many examples it has seen."""
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+
 REFUSED: dict[str, Callable[[], keras.layers.Layer]] = {
     "Dropout, one mask for all": lambda: layers.Dropout(0.5, noise_shape=(1, 8, 8, 3), name="odd"),
     "ActivityRegularization": lambda: layers.ActivityRegularization(0.5, name="odd"),
+    "a state of its own": lambda: Counting(name="odd"),
     "RandomFlip": lambda: layers.RandomFlip(name="odd"),
     "RandomRotation": lambda: layers.RandomRotation(0.1, name="odd"),
     "RandomTranslation": lambda: layers.RandomTranslation(0.1, 0.1, name="odd"),

@@ -88,6 +88,15 @@ def test_a_resume_goes_on_with_the_rows_that_came_before(trained: Callable[..., 
     assert [row["step"] for row in run.read_metrics() if row["split"] == "callback"] == [5, 10, 15]
 
 
+def test_what_is_not_finite_is_null_and_two_of_one_name_are_told_apart(trained: Callable[..., Any]) -> None:
+    given = (lambda *_: {"a": float("nan")}), (lambda *_: {"b": 1})
+    run = trained(*({"name": function, "every": "12 steps"} for function in given))
+    rows = [row for row in run.read_metrics() if row["split"] == "callback"]
+    assert rows[-2]["a"] is None
+    assert len({row["name"] for row in rows}) == 2
+    assert "NaN" not in run.metrics_file.read_text()
+
+
 def failing(step: int, state: Any, rows: Any) -> None:
     raise ValueError("no luck\ntoday")
 
@@ -99,6 +108,9 @@ def failing(step: int, state: Any, rows: Any) -> None:
         (lambda step, state, rows: 3, "returned int"),
         (lambda step, state, rows: {"a": np.zeros((2, 2))}, "a is float64 of shape"),
         (lambda step, state, rows: {"a": None}, "a is object"),
+        (lambda step, state, rows: {"step": 3}, "the key step is the row's own"),
+        (lambda step, state, rows: {"a": np.zeros((4, 4, 5), np.uint8)}, "a is uint8 of shape"),
+        (lambda step, state, rows: {"a": np.zeros((0, 4), np.uint8)}, "a is uint8 of shape"),
     ],
 )
 def test_what_fails_ends_the_run_and_names_it(
