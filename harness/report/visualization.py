@@ -152,9 +152,11 @@ def _write_twice(
     write: Callable[[Filters], None], subject: Subject, insight: InsightSection, seed: int, progress: Progress
 ) -> None:
     """Without the filters, and with them when they have been looked into."""
+    progress.finish()
     write(Filters.before(subject, insight))
     filters = Filters.of(subject, insight, seed, progress)
     if filters:
+        progress.finish()
         write(filters)
 
 
