@@ -74,6 +74,7 @@ def test_the_page_stands_on_its_own_and_every_image_is_described(compared) -> No
     assert "url(" not in html
     shown = len(read(folder)["images"])
     assert len(page.images) == shown * 3 + 1, "the image and two maps each, and the curves"
+    assert html.count("<use href=") == 2 * html.count('<path id="outline-') == 2 * shown, "each map has the outline"
     assert "several seeds" in html
 
 
