@@ -1,6 +1,7 @@
 """Two sides → compare.html, compare.json, and a few lines for the terminal."""
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from harness.insight.saliency import METHODS
 from harness.report.progress import Progress
 from harness.run_dir import write_atomically
 from harness.terminal import Terminal
+
+_COLUMNS, _INDENT = 100, 11
+"""Of the terminal's lines, and where their text begins."""
 
 
 @dataclass(frozen=True)
@@ -137,23 +141,34 @@ def as_json(found: Comparison) -> dict[str, Any]:
 def as_text(found: Comparison) -> str:
     """The few lines one wants first."""
     a, b = found.outcomes.accuracies
-    keys = [f"{each.key} {in_words(each.a)} and {in_words(each.b)}" for each in found.config]
+    keys = [f"{each.key}: {in_words(each.a)} in A, {in_words(each.b)} in B" for each in found.config]
+    better = found.outcomes.words
     lines = {
         "A": found.a.side.name,
         "B": found.b.side.name,
-        "accuracy": f"{a:.4f} and {b:.4f} on {found.outcomes.images:,} test images",
-        "better": found.outcomes.words,
-        **{split: compared.words for split, compared in found.curves.items()},
+        "accuracy": f"A has {a:.4f} and B {b:.4f}, on {found.outcomes.images:,} test images.",
+        "better": f"{better[0].upper()}{better[1:]}.",
+        **{split: f"{compared.words}." for split, compared in found.curves.items()},
         "speed": _speed(found),
-        "config": "; ".join(keys) or "identical",
+        "config": f"{'; '.join(keys)}." if keys else "A and B have the same config.",
     }
-    return "\n".join(f"{name:11}{text}" for name, text in lines.items())
+    return "\n".join(
+        textwrap.fill(
+            text,
+            _COLUMNS,
+            initial_indent=f"{name:{_INDENT}}",
+            subsequent_indent=" " * _INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for name, text in lines.items()
+    )
 
 
 def _speed(found: Comparison) -> str:
     speed = found.speed["images_per_second"]
     a, b, ratio = speed.words
-    return f"{a} and {b} images/s, B / A {ratio}; comparable only on the same machine"
+    return f"A trained at {a} images/s and B at {b} (B / A: {ratio}). Compare speeds on the same machine only."
 
 
 def _page(found: Comparison) -> Page:

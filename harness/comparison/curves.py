@@ -27,21 +27,26 @@ class CurveComparison:
 
     @property
     def words(self) -> str:
+        """One or two sentences, without the last full stop."""
         if not self.both:
-            told = "no steps in common"
+            told = "A and B have no steps in common"
         elif self.first is None:
-            told = (
-                f"identical at all {self.both:,} common steps" if self.both > 1 else "identical at the one common step"
-            )
+            common = f"all {self.both:,} common steps" if self.both > 1 else "the one common step"
+            told = f"A and B are identical at {common}"
         else:
             a, b = self.first.a, self.first.b
             told = (
-                f"first differ at step {self.first.step:,}: loss {a['loss']:.6g} and {b['loss']:.6g}, "
+                f"A and B first differ at step {self.first.step:,}: loss {a['loss']:.6g} and {b['loss']:.6g}, "
                 f"accuracy {a['accuracy']:.4f} and {b['accuracy']:.4f}"
             )
         if not self.only_a + self.only_b:
             return told
-        return f"{told}; rows only in A: {self.only_a:,}, only in B: {self.only_b:,}"
+        alone = [f"{_rows(count)} of {side}" for side, count in (("A", self.only_a), ("B", self.only_b)) if count]
+        return f"{told}. {' and '.join(alone)} {'has' if self.only_a + self.only_b == 1 else 'have'} no counterpart"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def compare_curves(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> dict[str, CurveComparison]:

@@ -14,6 +14,7 @@ from harness.comparison.tiles import image_tile, map_tile
 from harness.insight.saliency import METHODS
 from harness.insight.saliency.methods import Method
 from harness.insight.trust.interval import CORRELATION, mean_over_images
+from harness.report.page.gallery import Outline
 from harness.report.table import Row, Table, Verdict
 from harness.report.wording import percent
 
@@ -38,7 +39,8 @@ def gallery(shown: Shown) -> Gallery:
     notes = ". ".join(METHODS[name].note[0].upper() + METHODS[name].note[1:] for name in shown.pairs)
     intro = (
         "Both maps of a pair explain the logit of the true class; A's is on the left. Each is scaled to its own "
-        "maximum, so colours compare pixels within a map, not between maps. In signed maps, red is for the class and "
+        "maximum, so colours compare pixels within a map, not between maps. The thin line is the outline of the image. "
+        "In signed maps, red is for the class and "
         "blue against it. The number below is Spearman's rank correlation between the two maps. Even maps of different "
         "images resemble each other, so the table gives their correlation for reference. It also gives the similarity "
         "of what is specific to each image, after subtracting the mean map of A and of B: from 1 (identical) to 0 "
@@ -91,7 +93,8 @@ def _card(shown: Shown, row: int, index: int) -> Card:
             (f"{side} predicts {guess} ({percent(probability)})", Verdict("correct" if right else "wrong", right))
         )
     duos = [_duo(METHODS[method], pair, index, title) for method, pair in shown.pairs.items()]
-    return Card(name, label, Tile("", title, image_tile(subject.images[row])), says, duos)
+    image = subject.images[row]
+    return Card(name, row, label, Tile("", title, image_tile(image)), Outline.of(image), says, duos)
 
 
 def _duo(method: Method, pair: MapPair, index: int, title: str) -> Duo:
@@ -99,7 +102,13 @@ def _duo(method: Method, pair: MapPair, index: int, title: str) -> Duo:
         Tile(side, f"{method.title} map of {side}: {title}", map_tile(maps[index], method.signed))
         for side, maps in (("A", pair.a), ("B", pair.b))
     )
-    return Duo(method.title, f"{_told(pair.likeness[index])}; image-specific part {_told(pair.own[index])}", a, b)
+    return Duo(
+        method.title,
+        method.signed,
+        f"{_told(pair.likeness[index])}; image-specific part {_told(pair.own[index])}",
+        a,
+        b,
+    )
 
 
 def _counted(group: Group) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.report.page.gallery import Outline
 from harness.report.picture import Picture
 from harness.report.table import Table, Verdict
 from harness.templates import page_template
@@ -22,6 +23,7 @@ class Duo:
     """The maps of both by one method."""
 
     method: str
+    signed: bool
     likeness: str
     a: Tile
     b: Tile
@@ -32,8 +34,11 @@ class Card:
     """An image, what both say of it, and where both look."""
 
     name: str
+    row: int
+    """Of the test images."""
     label: int
     image: Tile
+    outline: Outline
     says: Sequence[tuple[str, Verdict]]
     """What each says, and whether that is right."""
     duos: Sequence[Duo]

@@ -194,25 +194,29 @@ class LookAtMaps(Look):
 
     @property
     def _told(self) -> dict[str, Any]:
-        images = [
-            {
-                "name": example.name,
-                "row": example.row,
-                "chosen": _CHOSEN[example.kind],
-                "true": example.label,
-                "predicted": example.predicted,
-                "probability": round(float(example.probabilities[example.predicted]), 6),
-            }
-            for example in self.explained.examples
-        ]
         return {
             **trust_json(self.trust, self.milliseconds),
-            "images": images,
+            "images": images_json(self.explained),
             "images_a_kind": self.a_kind,
             "empty_maps": {name: self.explained.empty(name)._asdict() for name in self.explained.maps},
             "overview": self.overview.as_json(),
             "metrics": metrics_json(self.metrics) if self.metrics else None,
         }
+
+
+def images_json(explained: Explained) -> list[dict[str, Any]]:
+    """The images with what the model says of them, as JSON values."""
+    return [
+        {
+            "name": example.name,
+            "row": example.row,
+            "chosen": _CHOSEN[example.kind],
+            "true": example.label,
+            "predicted": example.predicted,
+            "probability": round(float(example.probabilities[example.predicted]), 6),
+        }
+        for example in explained.examples
+    ]
 
 
 def look_into(
@@ -251,11 +255,9 @@ def _metrics(
 
 
 def _intro(look: LookAtMaps) -> str:
-    kinds = [example.kind for example in look.explained.examples]
     wrong, total = int((look.subject.labels != look.subject.predicted).sum()), len(look.subject.labels)
-    counted = [words(kinds.count(kind)) for kind, words in _COUNTED.items() if kind in kinds]
     intro = (
-        f"{_number(len(kinds), 'image')}: {listed(counted)}. Each map explains the model's score (logit) for the class "
+        f"{words_on_images(look.explained)}. Each map explains the model's score (logit) for the class "
         "named below it: the predicted class and, for a mistake, the true class too. "
     )
     mistakes = (
@@ -267,7 +269,19 @@ def _intro(look: LookAtMaps) -> str:
             f" Showing more than {look.a_kind} of each kind (insight.images asks for {look.insight.images}) would take "
             "longer than insight.budget allows."
         )
-    return f"{intro}{_bands(look.subject)}{_layer(look)}{mistakes}{fewer}"
+    return f"{intro}{words_on_layer(look.subject, look.insight, look.explained)}{mistakes}{fewer}"
+
+
+def words_on_images(explained: Explained) -> str:
+    """How many of which kind are shown."""
+    kinds = [example.kind for example in explained.examples]
+    counted = [words(kinds.count(kind)) for kind, words in _COUNTED.items() if kind in kinds]
+    return f"{_number(len(kinds), 'image')}: {listed(counted)}"
+
+
+def words_on_layer(subject: Subject, insight: InsightSection, explained: Explained) -> str:
+    """What of the images is seen, which layer the CAM methods look at, and how much its cells can tell."""
+    return f"{_bands(subject)}{_layer(subject, insight, explained)}"
 
 
 def _number(count: int, noun: str) -> str:
@@ -293,12 +307,11 @@ def _bands(subject: Subject) -> str:
     return f"The first three of {channels} channels are shown as red, green and blue; the maps cover all of them. "
 
 
-def _layer(look: LookAtMaps) -> str:
-    """Which layer the CAM methods look at, and how much its cells can tell."""
-    titles = [METHODS[name].title for name in look.explained.maps if METHODS[name].of_a_layer]
+def _layer(subject: Subject, insight: InsightSection, explained: Explained) -> str:
+    titles = [METHODS[name].title for name in explained.maps if METHODS[name].of_a_layer]
     if not titles:
         return ""
-    grid = cam_grid(look.subject.logits, look.insight.layer)
+    grid = cam_grid(subject.logits, insight.layer)
     rows, columns = grid.shape
     used = f"{grid.rows.reaching.sum()}×{grid.columns.reaching.sum()}"
     looking = f"{listed(titles)} look{'s' if len(titles) == 1 else ''} at"

@@ -44,7 +44,14 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is None:
+            self.finish()
         self._bar.stop()
+
+    def finish(self) -> None:
+        """Say that the last step of a section is done, while what it found is written."""
+        if self._steps:
+            self._bar.update(self._task, completed=self._steps, refresh=True)
 
     def expect(self, steps: int) -> None:
         """Say that a section of the page begins, and how many steps it has."""

@@ -42,8 +42,8 @@ def saliency_pictures(explained: Explained) -> list[Picture]:
             title = f"Saliency maps of {of_kind}"
             pictures.append(_of_examples(f"saliency-{kind}", title, explained, chosen, list(explained.maps)))
     among_tests = [index for index, example in enumerate(explained.examples) if example.row is not None]
-    evenly = among_tests[:: -(-len(among_tests) // _OF_A_METHOD)]
-    for method in explained.maps:
+    evenly = among_tests[:: max(1, -(-len(among_tests) // _OF_A_METHOD))]
+    for method in explained.maps if evenly else ():
         title = METHODS[method].title
         pictures.append(_of_examples(f"saliency-{method}", f"{title} of test images", explained, evenly, [method]))
     return pictures

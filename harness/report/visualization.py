@@ -14,8 +14,9 @@ from harness.report.calibration import Calibration, reliability_picture
 from harness.report.class_scores import class_scores, classes_section
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
-from harness.report.look import look_into
-from harness.report.page import Section, head_of_model, head_of_run, render
+from harness.report.look import Look, look_into
+from harness.report.own_pictures import LookAtPictures
+from harness.report.page import Head, Section, head_of_model, head_of_run, render
 from harness.report.page.confusion import confusion
 from harness.report.picture import Picture
 from harness.report.prediction import tell_predictions
@@ -39,9 +40,10 @@ def visualize(
 ) -> Path:
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
-    With pictures of the user's own, they go into the run's `inputs/NAME`, by the first one's name (`NAME-2` where that
-    is of a picture in another folder), and leave the run's own page and TensorBoard as they are. What the model says
-    of these pictures is printed first.
+    With pictures of the user's own, only these (and the rows asked for) are explained, and neither the methods are
+    checked again nor the filters looked into: the page repeats what the run's own found of the methods. It goes into
+    the run's `inputs/NAME`, by the first picture's name (`NAME-2` where that is of a picture in another folder), and
+    leaves the run's own page and TensorBoard as they are. What the model says of these pictures is printed first.
 
     First with the maps and their checks, and again with the filters when these have been looked into, so that whoever
     stops it there has a page.
@@ -66,28 +68,30 @@ def visualize(
     if not isinstance(summary.get("steps"), int):
         raise RunError(f"{run.summary_file} has no number of steps")
     terminal = terminal or Terminal(quiet=True)
-    folder = _folder_of(request.files[0], run.path / "inputs") if request.files else run.path
-    source = {"input_file": str(request.files[0].resolve())} if request.files else {}
     with Progress(terminal) as progress:
         subject, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
         tell_predictions(subject, request, terminal)
         known = known_times(run.insight_file, subject)
-        look = look_into(subject, asked, config.seed, request, known, progress)
-        pictures = [curves_picture(rows, smoothing_of(config.loss), list(config.metrics))]
-        curves = Section("Training", "How loss and accuracy developed.", pictures)
         test = summary.get("test") or {"accuracy": _accuracy(subject)}
         head = head_of_run(subject.name, config, summary, subject.logits.count_params(), test["accuracy"])
+        if request.files and asked.methods:
+            of = LookAtPictures.into(subject, asked, config.seed, request, known, run.insight_file, progress)
+            return _write_own(run, of, request.files[0], head, progress)
+        look = look_into(subject, asked, config.seed, request, known, progress)
+        if request.files:
+            return _write_own(run, look, request.files[0], head, progress)
+        pictures = [curves_picture(rows, smoothing_of(config.loss), list(config.metrics))]
+        curves = Section("Training", "How loss and accuracy developed.", pictures)
         classified, config_text = _Classified(subject), run.config_file.read_text()
 
         def write(filters: Filters) -> None:
             pictures = [*curves.pictures, *classified.pictures, *look.pictures(filters)]
             html = render(look.page(head, [curves, *classified.sections], filters, summary, config_text))
-            _write(folder, html, look.as_json(filters, {**classified.as_json, **source}), pictures)
-            if folder == run.path:
-                write_images(run.tensorboard_dir, pictures, summary["steps"])
+            _write(run.path, html, look.as_json(filters, classified.as_json), pictures)
+            write_images(run.tensorboard_dir, pictures, summary["steps"])
 
         _write_twice(write, subject, asked, config.seed, progress)
-    return folder / "report.html"
+    return run.report_file
 
 
 def visualize_model(
@@ -130,6 +134,15 @@ def _check_same_model(insight_file: Path, model_file: Path) -> None:
         raise UserError(f"{insight_file.parent} is of another model, {other}: name another folder with --out")
 
 
+def _write_own(run: RunDir, look: Look, picture: Path, head: Head, progress: Progress) -> Path:
+    """Write the page of the user's own pictures, of which the first is `picture`; returns its path."""
+    progress.finish()
+    folder, nothing = _folder_of(picture, run.path / "inputs"), Filters([])
+    html = render(look.page(head, [], nothing, {}, ""))
+    _write(folder, html, look.as_json(nothing, {"input_file": str(picture.resolve())}), look.pictures(nothing))
+    return folder / "report.html"
+
+
 def _folder_of(picture: Path, inputs: Path) -> Path:
     """Where the page of a picture goes: by its name, with a number where another picture of that name has a page."""
     first = inputs / picture.stem
@@ -152,9 +165,11 @@ def _write_twice(
     write: Callable[[Filters], None], subject: Subject, insight: InsightSection, seed: int, progress: Progress
 ) -> None:
     """Without the filters, and with them when they have been looked into."""
+    progress.finish()
     write(Filters.before(subject, insight))
     filters = Filters.of(subject, insight, seed, progress)
     if filters:
+        progress.finish()
         write(filters)
 
 

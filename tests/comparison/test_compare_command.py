@@ -59,8 +59,9 @@ def test_two_runs(compared, completed_run, averaged_run: Path) -> None:
     assert found["images"][0]["row"] == 17
     for kind in ("likeness", "likeness_across", "likeness_own"):
         assert set(found["images"][0][kind]) == {"gradient"}
-    assert "seed 0 and 1; train.ema – and 0.9" in done.stdout
-    assert "validation first differ at step 15" in done.stdout
+    assert "seed: 0 in A, 1 in B; train.ema: – in A, 0.9 in B." in done.stdout
+    assert "validation A and B first differ at step 15" in done.stdout
+    assert all(len(line) <= 100 for line in done.stdout.splitlines()[:-1]), "the last is the page's path"
     assert done.stdout.rstrip().endswith("compare-small-averaged/compare.html")
 
 
@@ -74,6 +75,7 @@ def test_the_page_stands_on_its_own_and_every_image_is_described(compared) -> No
     assert "url(" not in html
     shown = len(read(folder)["images"])
     assert len(page.images) == shown * 3 + 1, "the image and two maps each, and the curves"
+    assert html.count("<use href=") == 2 * html.count('<path id="outline-') == 2 * shown, "each map has the outline"
     assert "several seeds" in html
 
 

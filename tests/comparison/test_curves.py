@@ -17,7 +17,7 @@ def test_the_first_step_of_validation_at_which_both_have_a_row_and_differ() -> N
     assert found.first.b == {"loss": 0.50000001, "accuracy": 0.5}
     assert (found.both, found.only_a, found.only_b) == (3, 1, 1)
     assert "first differ at step 30" in found.words
-    assert "rows only in A: 1, only in B: 1" in found.words
+    assert "1 row of A and 1 row of B have no counterpart" in found.words
 
 
 def test_the_accuracy_alone_may_differ() -> None:
@@ -32,7 +32,7 @@ def test_rows_of_training_count_only_where_they_cover_the_same_steps() -> None:
     found = compare_curves(a, b)["train"]
     assert found.first is None, "those of step 100 are means over 50 and over 30 steps"
     assert (found.both, found.only_a, found.only_b) == (2, 2, 2)
-    assert found.words.startswith("identical at all 2 common steps")
+    assert found.words.startswith("A and B are identical at all 2 common steps")
 
 
 def test_speed_is_no_part_of_a_curve_and_splits_do_not_mix() -> None:
@@ -40,10 +40,10 @@ def test_speed_is_no_part_of_a_curve_and_splits_do_not_mix() -> None:
     b = [{**row(10, "train", 2.0), "images_per_second": 1.0}, row(10, "validation", 1.5), row(10, "test", 3.0)]
     found = compare_curves(a, b)
     assert set(found) == {"train", "validation"}
-    assert [one.words for one in found.values()] == ["identical at the one common step"] * 2
+    assert [one.words for one in found.values()] == ["A and B are identical at the one common step"] * 2
 
 
 def test_where_nothing_meets_it_is_said() -> None:
     found = compare_curves([row(10, "validation", 1.0)], [])
-    assert found["validation"].words == "no steps in common; rows only in A: 1, only in B: 0"
-    assert found["train"].words == "no steps in common"
+    assert found["validation"].words == "A and B have no steps in common. 1 row of A has no counterpart"
+    assert found["train"].words == "A and B have no steps in common"

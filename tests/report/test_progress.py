@@ -1,6 +1,8 @@
+import io
 import time
 
 import pytest
+from rich.console import Console
 
 from harness.report.progress import Progress
 from harness.terminal import Terminal
@@ -22,3 +24,18 @@ def test_now_and_then_a_line_tells_the_time_left(capsys: pytest.CaptureFixture[s
     assert [line for line in lines if not line.startswith(" ")] == ["maps", "checks", "filters"]
     (told,) = [line for line in lines if line.startswith(" ")]
     assert told.startswith("  5 of 10 steps, about 1 s left")
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_reaches_its_end() -> None:
+    screen, terminal = Screen(), Terminal()
+    terminal.console = Console(file=screen, force_terminal=True, width=80)
+    with Progress(terminal) as progress:
+        progress.expect(5)
+        for _ in range(5):
+            progress.step("checks")
+    assert "100%" in screen.getvalue()

@@ -189,7 +189,12 @@ def test_a_picture_of_ones_own_is_predicted_and_leaves_the_runs_page_alone(
     assert shown.err.endswith("dark and bright look swapped, try --invert\n")
     assert page == copy.path / "inputs" / "my" / "report.html"
     assert {path.name for path in page.parent.iterdir()} == {"report.html", "insight.json", "figures"}
-    assert (page.parent / "figures" / "saliency-own.png").exists()
+    assert {path.name for path in (page.parent / "figures").iterdir()} == {"saliency-own.png"}
+    assert "sanity check" not in shown.out, "the methods have been checked on the run's own page"
+    own_json, of_run = (json.loads((of / "insight.json").read_text()) for of in (page.parent, copy.path))
+    assert own_json["methods"] == {"gradient": of_run["methods"]["gradient"]}
+    assert [image["name"] for image in own_json["images"]] == ["my.png"]
+    assert "Can the maps be trusted?" in page.read_text()
     assert {path: path.read_bytes() for path in before} == before
 
 

@@ -38,6 +38,25 @@ SHORT = {"depends_on_weights": "weights", "faithful": "faithful", "stable": "sta
 
 
 @dataclass(frozen=True)
+class Outline:
+    """The border between what is darker and what is brighter than middle grey."""
+
+    path: str
+    """An SVG path along the pixels' edges, in `width` times `height`; empty where the image has none."""
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, image: NDArray[Any]) -> "Outline":
+        """Of an image (height, width, channels) from 0 to 255."""
+        grey = _averaged(image.astype(np.float32), _MAP_SIDE).mean(axis=-1)
+        bright = grey > 127.5
+        flat = [f"M{column} {row + 1}h1" for row, column in np.argwhere(bright[1:] != bright[:-1]).tolist()]
+        upright = [f"M{column + 1} {row}v1" for row, column in np.argwhere(bright[:, 1:] != bright[:, :-1]).tolist()]
+        return cls("".join([*flat, *upright]), grey.shape[1], grey.shape[0])
+
+
+@dataclass(frozen=True)
 class MethodColumn:
     name: str
     title: str
@@ -73,10 +92,7 @@ class ExampleRow:
     alt: str
     png: str
     """In base64."""
-    outline: str
-    """An SVG path, in `width` times `height`; empty where the image has none."""
-    width: int
-    height: int
+    outline: Outline
     targets: Sequence[Target]
 
 
@@ -159,7 +175,6 @@ def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
     roles = {"predicted": example.predicted, "true": example.label, "asked": asked}
     if example.label is None:
         roles["true"] = example.predicted
-    small = _averaged(example.image.astype(np.float32), _MAP_SIDE).mean(axis=-1)
     return ExampleRow(
         name=example.name,
         told=f"{true}predicted {example.predicted}",
@@ -170,9 +185,7 @@ def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
         predicted=example.predicted,
         alt=f"{example.name}, {true}predicted {example.predicted}",
         png=_png(example.image),
-        outline=_outline(small),
-        width=small.shape[1],
-        height=small.shape[0],
+        outline=Outline.of(example.image),
         targets=[
             Target(
                 label,
@@ -182,15 +195,6 @@ def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
             for label in example.targets
         ],
     )
-
-
-def _outline(grey: NDArray[np.float32]) -> str:
-    """The border between what is darker and what is brighter than middle grey: (height, width) from 0 to 255 -> an SVG
-    path along the pixels' edges."""
-    bright = grey > 127.5
-    flat = [f"M{column} {row + 1}h1" for row, column in np.argwhere(bright[1:] != bright[:-1]).tolist()]
-    upright = [f"M{column + 1} {row}v1" for row, column in np.argwhere(bright[:, 1:] != bright[:, :-1]).tolist()]
-    return "".join([*flat, *upright])
 
 
 def _png(image: NDArray[Any]) -> str:

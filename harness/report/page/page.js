@@ -220,3 +220,7 @@ filter();
 new ResizeObserver(([{ target }]) => {
   control("gallery").style.scrollPadding = `${target.offsetHeight}px 0 0 ${target.offsetWidth}px`;
 }).observe(document.querySelector(".maps thead th"));
+
+new ResizeObserver(([{ target }]) => {
+  control("sideways").hidden = target.scrollWidth <= target.clientWidth;
+}).observe(control("gallery"));

@@ -45,11 +45,11 @@ def test_a_shared_scale_is_never_of_nothing() -> None:
 def test_the_outline_runs_between_dark_and_bright_pixels() -> None:
     found = explained(np.zeros((3, 3), np.float32))
     image = found.examples[0].image
-    assert gallery(found, answers(found)).examples[0].outline == ""
+    assert gallery(found, answers(found)).examples[0].outline.path == ""
     image[1, 1] = 255
     row = gallery(found, answers(found)).examples[0]
-    assert row.outline == "M1 1h1M1 2h1M1 1v1M2 1v1"
-    assert (row.width, row.height) == (3, 3)
+    assert row.outline.path == "M1 1h1M1 2h1M1 1v1M2 1v1"
+    assert (row.outline.width, row.outline.height) == (3, 3)
 
 
 def test_a_method_says_what_its_maps_show() -> None:

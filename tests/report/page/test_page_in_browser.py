@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from harness.report import visualize
 from harness.run_dir import RunDir
@@ -370,3 +370,11 @@ def test_the_answers_stay_within_their_columns_on_a_telephone(page: Page) -> Non
         "head => head.offsetHeight / document.getElementById('gallery').offsetHeight"
     )
     assert tall < 0.3
+
+
+def test_columns_beyond_the_edge_are_announced_and_two_methods_fit_a_telephone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("#sideways")).to_be_hidden()
+    assert page.locator("#gallery").evaluate("table => table.scrollWidth <= table.clientWidth")
+    page.set_viewport_size({"width": 240, "height": 844})
+    expect(page.locator("#sideways")).to_be_visible()

@@ -1,0 +1,156 @@
+"""A look at pictures of the user's own: their maps, and what the run's own look says of the methods behind them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.config.insight import InsightSection
+from harness.insight.saliency import METHODS
+from harness.insight.trust import Curves, Interval, NotAsked
+from harness.insight.trust.faithfulness import deletion_to_black
+from harness.report.explanation import Explained, Request, explain, methods_for
+from harness.report.look import Look, images_json, words_on_images, words_on_layer
+from harness.report.page import Section, TrustTable
+from harness.report.page.gallery import gallery, script_data
+from harness.report.picture import Picture
+from harness.report.progress import Progress
+from harness.report.saliency_figures import saliency_pictures
+from harness.report.subject import Subject
+from harness.report.table import Row, Table
+from harness.report.times import times_json
+from harness.report.trust_section import QUESTIONS, Finding
+from harness.report.wording import listed
+
+_NOT_ASKED = "not asked: "
+
+
+@dataclass(frozen=True)
+class LookAtPictures(Look):
+    request: Request
+    explained: Explained
+    deletion: Mapping[str, Curves]
+    """Over black, by method."""
+    checked: Mapping[str, Mapping[str, Any]]
+    """By method, what the run's insight.json says of it; without those that it says nothing of."""
+
+    @classmethod
+    def into(
+        cls,
+        subject: Subject,
+        insight: InsightSection,
+        seed: int,
+        request: Request,
+        known: Mapping[str, float],
+        insight_file: Path,
+        progress: Progress,
+    ) -> "LookAtPictures":
+        """Explain the request's files and rows, and no other image.
+
+        Args:
+            known: milliseconds by `time_key`.
+            insight_file: of the run's own look.
+        """
+        methods = methods_for(subject, insight)
+        progress.expect(len(methods) + 1)
+        explained = explain(
+            subject,
+            insight.model_copy(update={"images": 0}),
+            seed,
+            request,
+            lambda name: progress.step(f"maps by {METHODS[name].title}"),
+        )
+        progress.step("deletion")
+        images, labels = explained.images(), explained.predicted()
+        deletion = {
+            name: deletion_to_black(subject.logits, explained.predicted_maps(name), images, labels, seed=seed)
+            for name in methods
+        }
+        checked = _checked(insight_file, subject, insight)
+        return cls(subject, insight, known, request, explained, deletion, checked)
+
+    @cached_property
+    def _maps(self) -> Sequence[Picture]:
+        return saliency_pictures(self.explained)
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        findings = {name: _findings(self.checked[name]) if name in self.checked else {} for name in self.explained.maps}
+        answers = {name: {key: found.short for key, found in of.items()} for name, of in findings.items()}
+        intro = (
+            f"{words_on_images(self.explained)}. Each map explains the model's score (logit) for the class named below "
+            f"it. {words_on_layer(self.subject, self.insight, self.explained)}"
+        )
+        return [
+            Section(
+                "What the model looks at", intro.strip(), gallery=gallery(self.explained, answers, self.request.label)
+            ),
+            _trust_section(findings),
+        ]
+
+    @property
+    def _script_data(self) -> dict[str, Any]:
+        return script_data(self.explained, self.deletion)
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        return {
+            **super()._told,
+            "methods": {name: self.checked[name] for name in self.explained.maps if name in self.checked},
+            "images": images_json(self.explained),
+            "empty_maps": {name: self.explained.empty(name)._asdict() for name in self.explained.maps},
+        }
+
+
+def _checked(insight_file: Path, subject: Subject, insight: InsightSection) -> dict[str, Mapping[str, Any]]:
+    """What an insight.json says of the methods, where it is of this very model, and of maps of the same layer."""
+    try:
+        told = json.loads(insight_file.read_bytes())
+        if told["times"]["model"] != times_json(subject, {})["model"]:
+            return {}
+        same_layer = told["insight"]["layer"] == insight.layer
+        checked = {
+            name: of
+            for name, of in told["methods"].items()
+            if name in METHODS and (same_layer or not METHODS[name].of_a_layer)
+        }
+        return {name: of for name, of in checked.items() if _findings(of)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _findings(of: Mapping[str, Any]) -> dict[str, Finding]:
+    """The answers about a method by question, from insight.json."""
+    return {key: _finding(of["answers"][key]) for key in QUESTIONS}
+
+
+def _finding(told: Mapping[str, Any]) -> Finding:
+    words = told["answer"]
+    numbers = (np.nan if told[key] is None else told[key] for key in Interval._fields)
+    reason = words.removeprefix(_NOT_ASKED)
+    return Finding(words if reason == words else NotAsked(reason), Interval(*numbers))
+
+
+def _trust_section(findings: Mapping[str, Mapping[str, Finding]]) -> Section:
+    there = {METHODS[name].title: of for name, of in findings.items() if of}
+    missing = [METHODS[name].title for name, of in findings.items() if not of]
+    words = []
+    if there:
+        words.append(
+            "These answers are about the model and come from its test images: the run's own page, report.html two "
+            "folders up, has the numbers behind them. The pictures above were not checked by themselves."
+        )
+    if missing:
+        words.append(
+            f"The run's own page has no answers about {listed(missing)}: run harness visualize without --input, and "
+            "with the same methods and layer, to get them."
+        )
+    headings = ["Method", *(question.heading for question in QUESTIONS.values())]
+    rows = [Row([title, *(found.verdict for found in of.values())]) for title, of in there.items()]
+    notes = [question.note for question in QUESTIONS.values()]
+    table = TrustTable(Table("Trust in each method", headings, rows), notes) if there else None
+    return Section("Can the maps be trusted?", " ".join(words), trust=table)
