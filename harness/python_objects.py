@@ -47,8 +47,8 @@ class Named:
             self.sections["loss"] = self._section(loss, "loss")
         if metrics is not None and not isinstance(metrics, Mapping):
             raise ConfigError(
-                "metrics: give a dict of functions (logits, labels) by name, such as {'top_5': {'name': 'top_k', 'k': 5}}, "
-                f"not {type(metrics).__name__}"
+                "metrics: give a dict of functions (logits, labels), or of sections such as {'name': 'top_k', 'k': 5}, by "
+                f"name, not {type(metrics).__name__}"
             )
         if metrics is not None:
             self.sections["metrics"] = {
@@ -102,7 +102,9 @@ class Named:
     def _optimizer(self, optimizer: Any) -> Sections:
         if isinstance(optimizer, type):
             name = self._path(optimizer, "optimizer")
-            raise ConfigError(f"optimizer: give {{'name': {name!r}, 'learning_rate': …}}, or an instance, not the class")
+            raise ConfigError(
+                f"optimizer: give {{'name': {name!r}, 'learning_rate': …}}, or an instance, not the class"
+            )
         if not hasattr(optimizer, "get_config"):
             section = self._section(optimizer, "optimizer")
         elif not type(optimizer).__module__.startswith("keras."):
