@@ -47,8 +47,8 @@ class Named:
             self.sections["loss"] = self._section(loss, "loss")
         if metrics is not None and not isinstance(metrics, Mapping):
             raise ConfigError(
-                "metrics: give a dict of functions (logits, labels), or of sections such as {'name': 'top_k', 'k': 5}, by "
-                f"name, not {type(metrics).__name__}"
+                "metrics: give functions (logits, labels), or sections such as {'name': 'top_k', 'k': 5}, by name in a "
+                f"dict, not in {type(metrics).__name__}"
             )
         if metrics is not None:
             self.sections["metrics"] = {
