@@ -73,6 +73,12 @@ def describe(
     if cluster.is_chief:
         for doubt in doubts(splits, data.classes):
             terminal.warning(f"{config.data.source}: {doubt}")
+        for section, every in zip(config.callbacks, events.callbacks, strict=True):
+            if every.next_after(0) > events.total_steps:
+                terminal.warning(
+                    f"callback {section.name} is first due at step {every.next_after(0):,}, and so is never called: "
+                    "give it a shorter every"
+                )
         if (bound := config.train.micro_batch or 0) > plan.global_batch:
             terminal.warning(
                 f"train.micro_batch: {bound:,} is more than the {plan.global_batch:,} examples of a global batch, and "

@@ -17,6 +17,8 @@ from harness.imports import load_object, reason
 
 _MOST_CLASSES = 100_000
 _FEW_CLASSES, _MOST_UNUSED = 1000, 10
+_FROM_0_TO_1 = ": of numbers from 0 to 1 make np.uint8(255 * x)"
+_ONE_HOT = ": of one-hot labels make y.argmax(axis=1)"
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -143,11 +145,12 @@ def _check(source: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
         raise DataError(
             f"data.source: {source}: images must be uint8 pixels (n, height, width[, channels]), "
-            f"not {images.dtype} {images.shape}"
+            f"not {images.dtype} {images.shape}{_FROM_0_TO_1 if images.dtype.kind == 'f' else ''}"
         )
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise DataError(
             f"data.source: {source}: labels must be {len(images)} integers, not {labels.dtype} {labels.shape}"
+            f"{_ONE_HOT if labels.ndim == 2 else ''}"
         )
     if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
         wrong = labels.min() if labels.min() < 0 else labels.max()

@@ -97,6 +97,14 @@ def test_what_is_not_finite_is_null_and_two_of_one_name_are_told_apart(trained: 
     assert "NaN" not in run.metrics_file.read_text()
 
 
+def test_one_that_is_never_due_is_told(small_config: Path, call: Callable[..., Any]) -> None:
+    settings = ["--set", "train.length=12 steps", "--set", "callbacks=[{name: 'math:floor', every: 13 steps}]"]
+    told = call("train", small_config, *settings, "--dry-run")
+    assert told.exit_code == 0
+    assert "never" in told.stderr
+    assert "math:floor" in told.stderr
+
+
 def failing(step: int, state: Any, rows: Any) -> None:
     raise ValueError("no luck\ntoday")
 
