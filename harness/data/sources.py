@@ -150,7 +150,7 @@ def _check(source: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise DataError(
             f"data.source: {source}: labels must be {len(images)} integers, not {labels.dtype} {labels.shape}"
-            f"{_ONE_HOT if labels.ndim == 2 else ''}"
+            f"{_ONE_HOT if labels.ndim == 2 and labels.shape[1] > 1 else ''}"
         )
     if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
         wrong = labels.min() if labels.min() < 0 else labels.max()
