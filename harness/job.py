@@ -325,7 +325,7 @@ def _train_and_test(session: Session, job: _Job) -> None:
 def _finish(run: RunDir, session: Session, job: _Job) -> None:
     """Export the model, write the summary, make the pictures."""
     if not job.only_training:
-        export(session.state.result, run.model_file)
+        export(session.state.result, run.model_file, is_binary=job.config.loss.name == "binary")
     noise = noise_scale.report(run.read_metrics())
     run.write_summary(summary(session, "completed", noise))
     if session.events.noise_scale:

@@ -12,11 +12,10 @@ from harness.errors import RunError
 _ENDING = "probabilities"
 
 
-def export(logits_model: keras.Model, path: Path) -> None:
-    """Save the model with a softmax behind it, or a sigmoid behind a single logit, at `path`, replacing the file there
-    at once."""
-    is_single = logits_model.output_shape[-1] == 1
-    ending = keras.layers.Activation("sigmoid", name=_ENDING) if is_single else keras.layers.Softmax(name=_ENDING)
+def export(logits_model: keras.Model, path: Path, is_binary: bool = False) -> None:
+    """Save the model with a softmax behind it, or a sigmoid where it is `is_binary`, one logit for two classes, at
+    `path`, replacing the file there at once."""
+    ending = keras.layers.Activation("sigmoid", name=_ENDING) if is_binary else keras.layers.Softmax(name=_ENDING)
     probabilities = ending(logits_model.output)
     model = keras.Model(logits_model.input, probabilities, name=logits_model.name)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:

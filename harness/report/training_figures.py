@@ -101,7 +101,7 @@ def _draw(axes: Axes, title: str, value: str, splits: dict[str, list[dict[str, A
                 zorder=3,
                 **_STYLES[split],
             )
-    if value == "loss" and any(splits.values()):
+    if value == "loss" and any((row["loss"] or 0) > 0 for rows in splits.values() for row in rows):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
         axes.yaxis.set_minor_formatter(NullFormatter())

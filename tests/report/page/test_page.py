@@ -5,7 +5,7 @@ import numpy as np
 from harness.config import resolve
 from harness.report.page import Head, Page, Section, TrustTable, head_of_model, head_of_run, render
 from harness.report.page.confusion import confusion
-from harness.report.page.gallery import ExampleRow, Gallery, MethodColumn, Target
+from harness.report.page.gallery import ExampleRow, Gallery, MethodColumn, Outline, Target
 from harness.report.page.page import facts, headlines
 from harness.report.picture import Picture
 from harness.report.table import Row, Table, Verdict
@@ -96,7 +96,7 @@ def test_names_and_config_are_escaped() -> None:
 def test_the_names_of_layers_and_of_a_users_files_are_escaped() -> None:
     name = 'my"><script>alert(1)</script>.png'
     row = ExampleRow(
-        name, "predicted 1", "99 %", "your own", "own", "", 1, name, "", "", 2, 2, [Target(1, "predicted", [])]
+        name, "predicted 1", "99 %", "your own", "own", "", 1, name, "", Outline("", 2, 2), [Target(1, "predicted", [])]
     )
     gallery = Gallery(
         [MethodColumn("gradient", name, name, False, [(name, Verdict(name, good=True))], name)],
