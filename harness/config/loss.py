@@ -1,10 +1,10 @@
 """The `loss:` section: its `name` decides which further keys there are."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from harness.config.section import OWN, OwnObject, Section
+from harness.config.section import OWN, OwnObject, Section, tag_of
 
 ClassWeights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2)] | None
 
@@ -37,18 +37,12 @@ class OwnLoss(OwnObject):
     """A function (logits, labels, **keywords) → the loss of each example."""
 
 
-def _tag(value: Any) -> str:
-    """Which of the sections it is; cross-entropy where no name is given."""
-    name = value.get("name", "cross_entropy") if isinstance(value, dict) else getattr(value, "name", "cross_entropy")
-    return OWN if ":" in str(name) else str(name)
-
-
 LossSection = Annotated[
     Annotated[CrossEntropy, Tag("cross_entropy")]
     | Annotated[Focal, Tag("focal")]
     | Annotated[Binary, Tag("binary")]
     | Annotated[OwnLoss, Tag(OWN)],
-    Discriminator(_tag),
+    Discriminator(lambda section: tag_of(section, "cross_entropy")),
 ]
 
 

@@ -1,11 +1,11 @@
 """The `metrics:` section: what is measured beside loss and accuracy, each under a name of the user's."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from harness.config.section import OWN, OwnObject, Section
+from harness.config.section import OWN, OwnObject, Section, tag_of
 
 _TAKEN = {
     *("step", "split", "loss", "accuracy", "examples"),
@@ -35,20 +35,12 @@ class OwnMetric(OwnObject):
     """A function (logits, labels, **keywords) → a number for each example, the metric being their mean."""
 
 
-def _tag(value: Any) -> str | None:
-    """Which of the sections it is; None where no name is given."""
-    if isinstance(value, dict) and "name" not in value:
-        return None
-    name = value["name"] if isinstance(value, dict) else getattr(value, "name", "top_k")
-    return OWN if ":" in str(name) else str(name)
-
-
 MetricSection = Annotated[
     Annotated[TopK, Tag("top_k")]
     | Annotated[NegativeLogLikelihood, Tag("negative_log_likelihood")]
     | Annotated[Brier, Tag("brier")]
     | Annotated[OwnMetric, Tag(OWN)],
-    Discriminator(_tag),
+    Discriminator(tag_of),
 ]
 
 

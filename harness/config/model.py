@@ -1,12 +1,11 @@
 """The `model:` section."""
 
-import difflib
 import os
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.config.section import OpenSection
+from harness.config.section import OpenSection, did_you_mean
 
 NAMES = ("cnn", "cnn_two_pools")
 """The models that come with the package."""
@@ -14,10 +13,9 @@ NAMES = ("cnn", "cnn_two_pools")
 
 def _known(name: str) -> str:
     if ":" not in name and name not in NAMES:
-        close = difflib.get_close_matches(name, NAMES, n=1)
-        meant = f"; did you mean '{close[0]}'?" if close else ""
         raise ValueError(
-            f"must be one of {', '.join(NAMES)}, or an import path such as my_package.models:resnet{meant}"
+            f"must be one of {', '.join(NAMES)}, or an import path such as my_package.models:resnet"
+            f"{did_you_mean(name, NAMES)}"
         )
     return name
 
@@ -45,9 +43,8 @@ class ModelSection(OpenSection):
             raise ValueError("give either name or file")
         if self.arguments and not self.is_own:
             key = next(iter(self.arguments))
-            close = difflib.get_close_matches(key, ("name", "file", "freeze"), n=1)
-            told = f"; did you mean '{close[0]}'?" if close else "; known: name, file, freeze"
-            raise ValueError(f"unknown key {key!r}{told}")
+            known = list(type(self).model_fields)
+            raise ValueError(f"unknown key {key!r}{did_you_mean(key, known) or '; known: ' + ', '.join(known)}")
         return self
 
     @property

@@ -4,11 +4,11 @@ In the equations w is a weight (a kernel, a bias, …), g its gradient and γ th
 """
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from harness.config.section import OpenSection, Section
+from harness.config.section import OWN, OpenSection, Section, tag_of
 
 LearningRate = Annotated[float, Field(gt=0)]
 WeightDecay = Annotated[float, Field(ge=0)]
@@ -113,7 +113,7 @@ class Muon(Section):
 class ImportedOptimizer(OpenSection):
     """Any further key is handed to the class as a keyword argument."""
 
-    name: str = Field(default="package.module:name", pattern=":")
+    name: str = Field(default=OWN, pattern=":")
     """The import path of a Keras optimizer class: keras.optimizers:Nadam, or one of your own, such as my_rules:Mine."""
     learning_rate: LearningRate
     """The peak, reached after warm-up."""
@@ -132,15 +132,6 @@ class ImportedOptimizer(OpenSection):
         return self
 
 
-def _tag(section: Any) -> str | None:
-    if not isinstance(section, dict):
-        return getattr(section, "name", None) and _tag({"name": section.name})
-    if "name" not in section:
-        return None
-    name = section["name"]
-    return "package.module:name" if isinstance(name, str) and ":" in name else str(name)
-
-
 OptimizerSection = Annotated[
     Annotated[Adam, Tag("adam")]
     | Annotated[AdamW, Tag("adamw")]
@@ -149,6 +140,6 @@ OptimizerSection = Annotated[
     | Annotated[Lion, Tag("lion")]
     | Annotated[LARS, Tag("lars")]
     | Annotated[Muon, Tag("muon")]
-    | Annotated[ImportedOptimizer, Tag("package.module:name")],
-    Discriminator(_tag),
+    | Annotated[ImportedOptimizer, Tag(OWN)],
+    Discriminator(tag_of),
 ]

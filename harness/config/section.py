@@ -38,6 +38,14 @@ class OwnObject(OpenSection):
     """Where it is imported from: `package.module:name`."""
 
 
+def tag_of(section: Any, default: str | None = None) -> str | None:
+    """Which of several sections it is, by its name: OWN for an import path, `default` where it has none."""
+    given = section if isinstance(section, dict) else {"name": section.name} if hasattr(section, "name") else {}
+    if "name" not in given:
+        return default
+    return OWN if ":" in str(given["name"]) else str(given["name"])
+
+
 def did_you_mean(given: str, names: Iterable[str]) -> str:
     """A hint for a message, where one of `names` is close to what was given."""
     alike = [name for name in names if re.sub(r"\D", "", name) == re.sub(r"\D", "", given)]  # float16 isn't float64
