@@ -104,9 +104,22 @@ class Look:
 
 
 @dataclass(frozen=True)
-class LookAtMaps(Look):
+class LookWithMaps(Look):
     request: Request
     explained: Explained
+
+    @cached_property
+    def _maps(self) -> Sequence[Picture]:
+        return saliency_pictures(self.explained)
+
+    @property
+    def _empty_maps(self) -> dict[str, Any]:
+        """By method, as JSON values."""
+        return {name: self.explained.empty(name)._asdict() for name in self.explained.maps}
+
+
+@dataclass(frozen=True)
+class LookAtMaps(LookWithMaps):
     trust: Trust
     overview: Overview
     metrics: Mapping[str, Mapping[str, Interval]] | None
@@ -173,10 +186,6 @@ class LookAtMaps(Look):
         return {name: self.times[time_key(self.subject, name, self.insight.layer)] for name in self.explained.maps}
 
     @cached_property
-    def _maps(self) -> Sequence[Picture]:
-        return saliency_pictures(self.explained)
-
-    @cached_property
     def sections(self) -> list[Section]:
         answers = {
             name: {key: found.short for key, found in findings(self.trust, name).items()} for name in self.trust.methods
@@ -198,7 +207,7 @@ class LookAtMaps(Look):
             **trust_json(self.trust, self.milliseconds),
             "images": images_json(self.explained),
             "images_a_kind": self.a_kind,
-            "empty_maps": {name: self.explained.empty(name)._asdict() for name in self.explained.maps},
+            "empty_maps": self._empty_maps,
             "overview": self.overview.as_json(),
             "metrics": metrics_json(self.metrics) if self.metrics else None,
         }

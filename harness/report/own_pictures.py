@@ -1,7 +1,7 @@
 """A look at pictures of the user's own: their maps, and what the run's own look says of the methods behind them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +13,11 @@ from harness.config.insight import InsightSection
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Curves, Interval, NotAsked
 from harness.insight.trust.faithfulness import deletion_to_black
-from harness.report.explanation import Explained, Request, explain, methods_for
-from harness.report.look import Look, images_json, words_on_images, words_on_layer
+from harness.report.explanation import Request, explain, methods_for
+from harness.report.look import LookWithMaps, images_json, words_on_images, words_on_layer
 from harness.report.page import Section, TrustTable
 from harness.report.page.gallery import gallery, script_data
-from harness.report.picture import Picture
 from harness.report.progress import Progress
-from harness.report.saliency_figures import saliency_pictures
 from harness.report.subject import Subject
 from harness.report.table import Row, Table
 from harness.report.times import times_json
@@ -30,9 +28,7 @@ _NOT_ASKED = "not asked: "
 
 
 @dataclass(frozen=True)
-class LookAtPictures(Look):
-    request: Request
-    explained: Explained
+class LookAtPictures(LookWithMaps):
     deletion: Mapping[str, Curves]
     """Over black, by method."""
     checked: Mapping[str, Mapping[str, Any]]
@@ -74,10 +70,6 @@ class LookAtPictures(Look):
         return cls(subject, insight, known, request, explained, deletion, checked)
 
     @cached_property
-    def _maps(self) -> Sequence[Picture]:
-        return saliency_pictures(self.explained)
-
-    @cached_property
     def sections(self) -> list[Section]:
         findings = {name: _findings(self.checked[name]) if name in self.checked else {} for name in self.explained.maps}
         answers = {name: {key: found.short for key, found in of.items()} for name, of in findings.items()}
@@ -102,7 +94,7 @@ class LookAtPictures(Look):
             **super()._told,
             "methods": {name: self.checked[name] for name in self.explained.maps if name in self.checked},
             "images": images_json(self.explained),
-            "empty_maps": {name: self.explained.empty(name)._asdict() for name in self.explained.maps},
+            "empty_maps": self._empty_maps,
         }
 
 
