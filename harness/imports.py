@@ -89,7 +89,12 @@ def import_modules(names: Sequence[str]) -> None:
 
 def reason(error: Exception) -> str:
     """What went wrong in the user's own code, in one line, and where."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "site-packages" not in frame.filename]
+    package = os.path.dirname(__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and not frame.filename.startswith(package)
+    ]
     place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
     wrapped = lines[0].startswith("Exception encountered when calling")  # by Keras, around what says more

@@ -1,5 +1,6 @@
 """The `model:` section → what builds that model: from raw pixels to logits, the same at each call."""
 
+import random
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -8,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from harness.config import Config
 from harness.config.loss import logits_for
@@ -143,10 +145,6 @@ def _freeze(model: keras.Model, patterns: Sequence[str]) -> None:
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """What Keras draws and how it calls layers depend on the seed alone; the process's own random states are kept."""
-    import random
-
-    import numpy as np
-
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with fresh_names():
         keras.utils.set_random_seed(seed)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from harness.config.optimizer import SGD, Adam, AdamW, ImportedOptimizer, Lion, OptimizerSection
 from harness.errors import ConfigError
-from harness.imports import load_object
+from harness.imports import load_object, reason
 from harness.keras_internals import fresh_names, optimizer_moments, pure
 from harness.training.layerwise import LAMB, LARS, is_bias
 from harness.training.muon import Muon
@@ -105,8 +105,7 @@ def check(section: OptimizerSection) -> None:
     try:
         problem = _problem(section)
     except Exception as error:  # noqa: BLE001  the user's own code, which may do anything
-        reason = (str(error).strip() or "no reason given").splitlines()[0]
-        problem = f"fails: {type(error).__name__}: {reason}"
+        problem = f"fails: {reason(error)}"
     if problem:
         raise ConfigError(f"optimizer: {section.name} {problem}")
 
