@@ -13,17 +13,18 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness import keras_settings, tensorflow_lines
+from harness import keras_settings
+from harness.console import tensorflow_lines
 
 if TYPE_CHECKING:
     from harness.job import evaluate, train
     from harness.report import visualize
-    from harness.run_dir import RunDir
+    from harness.runs.run_dir import RunDir
     from harness.training.callback import Callback
 
 __all__ = ["Callback", "RunDir", "evaluate", "train", "visualize"]
 
-_LIGHT = {"RunDir": "harness.run_dir"}
+_LIGHT = {"RunDir": "harness.runs.run_dir"}
 _ON_TENSORFLOW = {
     "Callback": "harness.training.callback",
     "evaluate": "harness.job",

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from harness import config as configs
-from harness import failures, keras_settings
+from harness import keras_settings
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
 from harness.cluster.environment import is_chief
@@ -23,6 +23,7 @@ from harness.cluster.heartbeat import Heartbeat
 from harness.cluster.strategy import Cluster, connect
 from harness.config import Config, resolve
 from harness.config.cluster import ClusterSection
+from harness.console.terminal import Terminal
 from harness.data import sources
 from harness.data.sources import DataSet, Split
 from harness.errors import (
@@ -42,10 +43,9 @@ from harness.models.export import export, logits_of
 from harness.preparation import describe, read
 from harness.python_objects import Named
 from harness.recording import Recording, summary, writing
-from harness.run_dir import RunDir, locate
+from harness.runs.run_dir import RunDir, locate
 from harness.stop_signals import Interrupted, StopSignals
-from harness.terminal import Terminal
-from harness.training import loop, metrics, noise_scale
+from harness.training import failures, loop, metrics, noise_scale
 from harness.training.callback import NamedCallback, made
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator

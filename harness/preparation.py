@@ -6,13 +6,13 @@ from harness.cluster.batch import BatchPlan
 from harness.cluster.environment import membership
 from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config
+from harness.console.terminal import Terminal
 from harness.data import sources
 from harness.data.classes import doubts
 from harness.data.sources import DataSet, Split
 from harness.errors import ConfigError
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
-from harness.terminal import Terminal
 from harness.training import metrics, optimizer
 from harness.training.callback import interval
 from harness.training.events import Events

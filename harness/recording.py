@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from harness import provenance
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
 from harness.config import Config
 from harness.config.duration import SHARE, Duration
 from harness.config.loss import smoothing_of
+from harness.console.terminal import Terminal
 from harness.data.sources import DataSet
 from harness.errors import RunError, Stopped, WriteFailed
 from harness.models.build import builder
-from harness.run_dir import RunDir
-from harness.terminal import Terminal
+from harness.runs import provenance
+from harness.runs.run_dir import RunDir
 from harness.training import tensorboard
 from harness.training.callback import NamedCallback, OwnCallbacks
 from harness.training.checkpoint import Checkpoint, Checkpoints, assign_result, discard_behind, load_newest

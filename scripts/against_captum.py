@@ -49,7 +49,7 @@ def _ours(run: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     from harness.insight.saliency.gradients import integrated_gradients
     from harness.insight.trust.infidelity import infidelity, squares_of
     from harness.report.subject import of_run
-    from harness.run_dir import RunDir
+    from harness.runs.run_dir import RunDir
 
     subject = of_run(RunDir.open(run))
     model, images, labels = subject.logits, subject.images[:IMAGES], subject.predicted[:IMAGES]

@@ -20,7 +20,7 @@ from tf_keras_vis.utils.scores import CategoricalScore
 
 from harness.insight.saliency import METHODS
 from harness.report.subject import of_run
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 _IMAGES, _PAIRS = 64, 7
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from playwright.sync_api import Browser, sync_playwright
 
-from harness import gpus
+from harness.machine import gpus
 
 # The tests' own process, and those it starts, use CPUs on every machine: TensorFlow settles its devices once a process.
 # Tests marked gpu give the cards to processes of their own. Which cards is kept in a variable of another name, so that

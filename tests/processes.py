@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster.environment import tf_config
-from harness.resources import free_ports
+from harness.machine.resources import free_ports
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.resources import free_ports
+from harness.machine.resources import free_ports
 
 NEEDED = ["munged", "sbatch", "scancel", "scontrol", "sinfo", "slurmctld", "slurmd", "squeue", "srun"]
 

@@ -597,7 +597,7 @@ class TestRealRuns:
     @pytest.fixture
     def locked(self, killed) -> Iterator[Path]:
         program = (
-            "import sys; from pathlib import Path; from harness.run_dir import RunDir\n"
+            "import sys; from pathlib import Path; from harness.runs.run_dir import RunDir\n"
             "run = RunDir(Path(sys.argv[1])); run.lock(); print('locked', flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", program, killed]

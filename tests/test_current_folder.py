@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.gpu_check.speed import python_with
-from harness.launch import HARNESS, PYTHON
+from harness.supervision.launch import HARNESS, PYTHON
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def shadowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # What launch, scale, bench --against, gpu-check and chaos start.
-@pytest.mark.parametrize("command", [[*HARNESS, "--version"], [*PYTHON, "-m", "harness.keras_fit", "--help"]])
+@pytest.mark.parametrize("command", [[*HARNESS, "--version"], [*PYTHON, "-m", "harness.measuring.keras_fit", "--help"]])
 @pytest.mark.usefixtures("shadowed")
 def test_a_process_of_ours_imports_what_is_installed(command: list[str]) -> None:
     ended = subprocess.run(command, capture_output=True, text=True)

@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from harness.data import npz, sources
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 from harness.training import checkpoint
 
 

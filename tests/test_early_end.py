@@ -14,7 +14,7 @@ import harness
 import harness.job
 from harness.config import load
 from harness.errors import ConfigError
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 OFTEN = [
     "evaluate.every=5 steps",

@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 from harness.gpu_check.judging import REPLICAS_TOLERANCE
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 pytestmark = pytest.mark.gpu
 
@@ -33,7 +33,7 @@ print(*(tensor.device for tensor in (*source.data, *next(source.batches()))))
 """
 A_MOMENT_OF_TRAINING = """
 import subprocess, sys
-from harness import bench
+from harness.measuring import bench
 from harness.config import load
 bench.measure(load(sys.argv[1]), repeats=1, chunk_seconds=0.2)
 print(subprocess.check_output(sys.argv[2:], text=True))

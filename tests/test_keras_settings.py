@@ -12,9 +12,9 @@ import pytest
 import safetensors.numpy
 
 import harness
-from harness.doctor import examine
 from harness.errors import UserError
 from harness.keras_settings import import_keras, pinned
+from harness.machine.doctor import examine
 
 OTHERS = {"backend": "jax", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
 

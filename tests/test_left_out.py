@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from harness import tensorboard_server
 from harness.config import Config
-from harness.run_dir import RunDir
-from harness.run_list import find_runs
+from harness.runs import tensorboard_server
+from harness.runs.run_dir import RunDir
+from harness.runs.run_list import find_runs
 
 
 def test_a_linked_run_is_listed_held_and_shown(tmp_path: Path) -> None:

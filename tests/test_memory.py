@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from importlib import resources
 
 import numpy as np
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 
 def test_a_warning_says_why_there_is_no_report(call, tmp_path):

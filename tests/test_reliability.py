@@ -19,8 +19,8 @@ import safetensors.numpy
 import tensorflow as tf
 
 from harness.cluster.environment import tf_config
-from harness.resources import free_ports
-from harness.run_dir import RunDir
+from harness.machine.resources import free_ports
+from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
 from harness.training.session import Session
 from tests.processes import started, wait_for_checkpoint, workers
@@ -37,7 +37,7 @@ SETTINGS = [
     "insight={methods: [], filters: false}",
 ]
 PROGRAM = "from harness.cli import main; main()"
-POISON = "from harness.chaos import poison; poison({}); " + PROGRAM
+POISON = "from harness.supervision.chaos import poison; poison({}); " + PROGRAM
 # Root may write everywhere; without this capability it is a user like any other.
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
@@ -109,7 +109,7 @@ def test_killed_at_five_random_moments_it_ends_as_if_nothing_had_happened(
     for number, step in enumerate(at_steps):
         if number == in_write:
             kill_in_write = (
-                "import os, signal, harness.run_dir as r; replace = os.replace; "
+                "import os, signal, harness.runs.run_dir as r; replace = os.replace; "
                 "r.os.replace = lambda a, b: os.kill(os.getpid(), signal.SIGKILL) "
                 "if str(b).endswith('.safetensors') else replace(a, b); "
             )
@@ -247,7 +247,7 @@ def test_a_loss_that_is_not_finite_is_gone_around(train: Callable[..., list[str]
 
 def test_it_goes_back_three_times_at_most(train: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    poison = "from harness.chaos import poison; [poison(step) for step in (30, 60, 61, 62, 90)]; " + PROGRAM
+    poison = "from harness.supervision.chaos import poison; [poison(step) for step in (30, 60, 61, 62, 90)]; " + PROGRAM
     ended = subprocess.run(train(run, "train.on_nonfinite=restore", program=poison), capture_output=True, text=True)
     assert ended.returncode == 1
     assert [f"({number} of 3 times)" in ended.stderr for number in (1, 2, 3, 4)] == [True, True, True, False]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ import safetensors.numpy
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util.tensor_util import make_ndarray
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
 from tests.processes import started
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
 from tests.slurm_cluster import Slurm, slurm_cluster, until
 

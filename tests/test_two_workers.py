@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
 from tests.processes import workers
 

@@ -8,7 +8,7 @@ from functools import cache
 
 import click
 
-from harness import stop_signals, streams
+from harness import stop_signals
 from harness.cli.compare import compare
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
@@ -17,8 +17,9 @@ from harness.cli.run import evaluate, resume, train
 from harness.cli.scale import scale
 from harness.cli.startup import keep_current_folder_out
 from harness.cli.visualize import visualize
+from harness.console import streams
 from harness.errors import HarnessError, Stopped, UserError
-from harness.requirements import DISTRIBUTION
+from harness.machine.requirements import DISTRIBUTION
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

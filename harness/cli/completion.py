@@ -19,7 +19,7 @@ def complete_config(context: click.Context, argument: click.Parameter, begun: st
 
 def complete_run(context: click.Context, argument: click.Parameter, begun: str) -> list[CompletionItem]:
     """`latest` and the runs under ./runs by name; elsewhere, folders."""
-    from harness.run_names import LATEST, RUNS, runs_in
+    from harness.runs.run_names import LATEST, RUNS, runs_in
 
     names: list[str] = []
     with suppress(OSError):

@@ -11,7 +11,7 @@ from harness.cli.completion import complete_config, complete_run
 from harness.cli.options import set_option
 from harness.cli.startup import import_tensorflow
 from harness.errors import UserError
-from harness.run_names import SORTED_BY
+from harness.runs.run_names import SORTED_BY
 
 
 @click.command(short_help="List runs, and what each one changed.")
@@ -30,7 +30,7 @@ def runs(folder: Path, by: str, as_json: bool) -> None:
 
     Other commands take a run by its path, or if it lies in runs by its name, a beginning of it, or latest.
     """
-    from harness.run_list import find_runs, print_table
+    from harness.runs.run_list import find_runs, print_table
 
     found = find_runs(folder, by)
     if as_json:
@@ -61,7 +61,7 @@ def doctor(as_json: bool) -> None:
     """Say what is installed, which devices are seen, and what is missing."""
     with suppress(ImportError, UserError):  # to be examined like the rest
         import_tensorflow()
-    from harness.doctor import as_dict, examine, print_table
+    from harness.machine.doctor import as_dict, examine, print_table
 
     findings = examine()
     result = as_dict(findings)
@@ -79,7 +79,7 @@ def doctor(as_json: bool) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 6006 on]")
 def tensorboard(folder: Path, port: int | None) -> None:
     """Show one run, or all runs in a folder, in TensorBoard on this machine alone."""
-    from harness.tensorboard_server import find, serve
+    from harness.runs.tensorboard_server import find, serve
 
     logdir, free_port = find(folder, port)
     import_tensorflow()  # TensorBoard would import it too, but not in silence

@@ -41,9 +41,9 @@ def launch(
     """
     from harness.config import load
     from harness.errors import UserError
-    from harness.launch import Plan, run
-    from harness.resources import share_gpus, share_logical_cpus
-    from harness.run_dir import RunDir, locate, make_new
+    from harness.machine.resources import share_gpus, share_logical_cpus
+    from harness.runs.run_dir import RunDir, locate, make_new
+    from harness.supervision.launch import Plan, run
 
     name, *arguments = command
     if name != "train":

@@ -45,14 +45,14 @@ def bench(
     if against is None:
         checked = load(config, assignments)
         use_devices()
-        from harness.bench import as_text, measure, on_replicas
+        from harness.measuring.bench import as_text, measure, on_replicas
 
         if replicas is not None:
             checked = on_replicas(checked, replicas)
         result = measure(checked, repeats, chunk_seconds=0.5, quick=True) if quick else measure(checked, repeats)
         click.echo(json.dumps(result, indent=2) if as_json else as_text(result))
     else:
-        from harness import paired
+        from harness.measuring import paired
 
         check_devices()
         progress = (lambda line: None) if as_json else click.echo
@@ -72,7 +72,7 @@ def gpu_check(quick: bool, out: Path | None) -> None:
     from harness.gpu_check.check import check
     from harness.gpu_check.plan import plan, this_machine
     from harness.gpu_check.report import JSON_FILE
-    from harness.run_dir import check_out, make_new
+    from harness.runs.run_dir import check_out, make_new
 
     machine = this_machine()
     folder = out or make_new("gpu-check", Path())
@@ -97,10 +97,10 @@ def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: i
     torn-checkpoint (killed, and the newest checkpoint cut in half), disk-full (no file may grow).
     Takes about twice a training for each fault.
     """
-    from harness.chaos import FAULTS, as_text, run
     from harness.config import load
     from harness.errors import ConfigError
-    from harness.run_dir import make_new
+    from harness.runs.run_dir import make_new
+    from harness.supervision.chaos import FAULTS, as_text, run
 
     checked = load(config, assignments)
     chosen = list(FAULTS) if faults is None else faults.split(",")

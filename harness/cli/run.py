@@ -63,7 +63,7 @@ def train(
     """
     from harness.cluster.environment import is_chief
     from harness.config import load
-    from harness.run_dir import locate
+    from harness.runs.run_dir import locate
 
     check_options(run_name, run_dir, resume, data_changed)
     checked = load(config, (*assignments, *named(run_name)))
@@ -73,7 +73,7 @@ def train(
             run.check_same(checked)
     use_devices()
     from harness import job, preparation
-    from harness.terminal import Terminal
+    from harness.console.terminal import Terminal
 
     if dry_run:
         preparation.dry_run(checked, Terminal(quiet))
@@ -95,7 +95,7 @@ def resume(run: Path, length: str | None, no_report: bool, data_changed: bool, q
     A longer --length trains a finished run on; a learning rate that falls is planned anew, and the output says so.
     """
     from harness.config import resolve
-    from harness.run_dir import RunDir
+    from harness.runs.run_dir import RunDir
 
     opened = RunDir.open(run)
     config = opened.read_config()
@@ -116,12 +116,12 @@ def resume(run: Path, length: str | None, no_report: bool, data_changed: bool, q
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(run: Path, split: str, as_json: bool) -> None:
     """Evaluate the exported model of RUN on one split."""
-    from harness.run_dir import RunDir
+    from harness.runs.run_dir import RunDir
 
     opened = RunDir.open(run).with_model()
     use_devices()
+    from harness.console.terminal import Terminal
     from harness.job import evaluate as evaluate_run
-    from harness.terminal import Terminal
     from harness.training.writers import evaluation_text
 
     result = evaluate_run(opened, split, Terminal().warning)

@@ -40,11 +40,11 @@ def run(
     """
     from harness.config.load import load_as
     from harness.config.scale import Experiment
+    from harness.console.terminal import Terminal
     from harness.scaling.experiment import sweep
     from harness.scaling.experiment.executors import Local, Slurm
     from harness.scaling.experiment.experiment_dir import ExperimentDir
     from harness.scaling.report.summary import as_text
-    from harness.terminal import Terminal
 
     experiment = load_as(Experiment, config, assignments)
     folder = ExperimentDir(path or Path("runs") / experiment.name)

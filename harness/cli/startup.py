@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from harness import keras_settings, tensorflow_lines
+from harness import keras_settings
+from harness.console import tensorflow_lines
 from harness.errors import UserError
 
 
@@ -47,14 +48,14 @@ def use_devices() -> None:
 
 def check_devices() -> None:
     """Give that warning for the processes that a command starts; TensorFlow is not imported in this one."""
-    from harness import cuda
+    from harness.machine import cuda
 
     if cuda.missing():
         _warn_of_gpus()
 
 
 def _warn_of_gpus() -> None:
-    from harness import gpus
+    from harness.machine import gpus
 
     if gpus.TOLD not in os.environ and (text := gpus.warning(os.environ)):
         print(f"warning: {text}", file=sys.stderr, flush=True)

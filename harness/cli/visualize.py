@@ -47,9 +47,9 @@ def visualize(
     With --set only the keys under insight. can be replaced.
     """
     from harness.config import resolve
+    from harness.console.terminal import Terminal
     from harness.data import own_files, own_images
-    from harness.run_dir import RunDir
-    from harness.terminal import Terminal
+    from harness.runs.run_dir import RunDir
 
     if (run is None) == (model is None):
         raise click.UsageError("name a RUN, or give --model and --data")

@@ -16,9 +16,9 @@ from harness.cluster.rendezvous import meet
 from harness.config.cluster import ClusterSection
 from harness.config.train import TrainSection
 from harness.errors import DeviceError
-from harness.gpus import memory_bytes
 from harness.keras_internals import disable_op_determinism
-from harness.resources import visible_gpus
+from harness.machine.gpus import memory_bytes
+from harness.machine.resources import visible_gpus
 
 _SPLIT_SHARE = 0.8
 """Of a card's free memory, what its logical GPUs take together."""

@@ -19,11 +19,11 @@ from harness.comparison.sections import curves_section, differences_section, out
 from harness.comparison.sides import Side
 from harness.comparison.speed import Quantity, speeds
 from harness.config.insight import InsightSection
+from harness.console.terminal import Terminal
 from harness.errors import UserError
 from harness.insight.saliency import METHODS
 from harness.report.progress import Progress
-from harness.run_dir import write_atomically
-from harness.terminal import Terminal
+from harness.runs.run_dir import write_atomically
 
 _COLUMNS, _INDENT = 100, 11
 """Of the terminal's lines, and where their text begins."""

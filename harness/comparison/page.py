@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.report.page.gallery import Outline
+from harness.report.page.templates import page_template
 from harness.report.picture import Picture
 from harness.report.table import Table, Verdict
-from harness.templates import page_template
 
 
 @dataclass(frozen=True)

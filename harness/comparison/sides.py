@@ -12,7 +12,7 @@ from harness.config import Config
 from harness.data import sources
 from harness.data.sources import DataSet
 from harness.errors import DataError, RunError
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
 

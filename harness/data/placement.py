@@ -3,11 +3,11 @@
 import os
 from functools import cache
 
-from harness import gpus
 from harness.cluster.strategy import is_on_gpus
 from harness.config import Config
 from harness.data.sources import Split
-from harness.resources import visible_gpus
+from harness.machine import gpus
+from harness.machine.resources import visible_gpus
 
 
 def fits_on_device(config: Config, train: Split) -> bool:

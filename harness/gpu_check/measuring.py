@@ -2,7 +2,7 @@
 
 JOB is JSON: {"config", "settings": a list of assignments each, "seconds": after which no setting is begun, "repeats",
 "chunk_seconds"}. For each setting a line is printed as soon as it is known, {"number", "measured": what
-harness.bench.measure gave, or null, "problem", "left_out": whether time was up}.
+harness.measuring.bench.measure gave, or null, "problem", "left_out": whether time was up}.
 """
 
 import gc
@@ -13,10 +13,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from harness.bench import measure
 from harness.cluster.strategy import connect
 from harness.config import load
-from harness.keras_fit import process_seconds
+from harness.measuring.bench import measure
+from harness.measuring.keras_fit import process_seconds
 
 
 def main(job: dict[str, Any]) -> None:

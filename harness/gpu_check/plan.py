@@ -7,7 +7,7 @@ from typing import Literal
 
 from harness.config import Config
 from harness.errors import DeviceError
-from harness.resources import visible_gpus
+from harness.machine.resources import visible_gpus
 
 TF32 = "float32, TF32"
 """What the tables call float32 whose products are rounded to TF32."""

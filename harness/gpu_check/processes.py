@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.cluster.environment import alone
-from harness.launch import die_with_parent
+from harness.supervision.launch import die_with_parent
 
 _SECONDS_BETWEEN_LOOKS = 0.005
 """Short against the steps between two checkpoints, so that a process is killed where it is meant to be."""

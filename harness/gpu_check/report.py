@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import provenance
 from harness.gpu_check import scaling, tables
 from harness.gpu_check.judging import Check
 from harness.gpu_check.plan import Plan
 from harness.gpu_check.tables import Table
-from harness.run_dir import write_atomically
+from harness.runs import provenance
+from harness.runs.run_dir import write_atomically
 
 JSON_FILE, MARKDOWN_FILE = "gpu-check.json", "gpu-check.md"
 

@@ -13,7 +13,7 @@ from typing import Any
 from harness.gpu_check import processes
 from harness.gpu_check.plan import TF32, Plan, Setting
 from harness.gpu_check.processes import Ended, Task
-from harness.launch import PYTHON
+from harness.supervision.launch import PYTHON
 
 _LAST_BEGIN, _LAST_BEGIN_OF_PEERS = 12.0, 8.0
 """Seconds before a process's limit after which it begins no further measurement: each compiles first."""

@@ -12,8 +12,8 @@ from harness.gpu_check import judging, processes
 from harness.gpu_check.judging import Check, undone
 from harness.gpu_check.plan import Plan, Precision
 from harness.gpu_check.processes import Ended, Task
-from harness.launch import HARNESS
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
+from harness.supervision.launch import HARNESS
 
 _CONSTANT = "schedule={name: constant, warmup: 0 steps}"
 _TEN_STEPS = (

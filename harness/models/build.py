@@ -20,7 +20,7 @@ from harness.models import cnn
 from harness.models.applications import is_application, of_pixels
 from harness.models.export import load
 from harness.models.logits import as_functional, ending, pixels_to_logits, takes
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 _MOST_NAMED = 8
 _returned: weakref.WeakSet[keras.Model] = weakref.WeakSet()

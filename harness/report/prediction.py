@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from harness.console.terminal import Terminal
 from harness.data import own_images
 from harness.models.logits import probabilities
 from harness.report.explanation import Request
 from harness.report.subject import Subject, outputs_of, readable
 from harness.report.unlike import unlike
-from harness.terminal import Terminal
 
 _CLASSES = 3
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from harness.terminal import Terminal
+from harness.console.terminal import Terminal
 
 _BETWEEN_LINES = 15.0
 """Seconds at least from one line about the time left to the next."""

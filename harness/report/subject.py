@@ -18,7 +18,7 @@ from harness.errors import DataError, RunError
 from harness.models.build import trained
 from harness.models.export import load
 from harness.models.logits import pixels_to_logits, probabilities
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 _BATCH = 250
 _LARGEST = 1e30

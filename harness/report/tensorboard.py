@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from harness.event_files import file_errors, write_png
 from harness.report.picture import Picture
+from harness.runs.event_files import file_errors, write_png
 
 
 @file_errors

@@ -9,6 +9,7 @@ import numpy as np
 from harness import keras_settings
 from harness.config.insight import InsightSection
 from harness.config.loss import smoothing_of
+from harness.console.terminal import Terminal
 from harness.errors import RunError, UserError
 from harness.report.calibration import Calibration, reliability_picture
 from harness.report.class_scores import class_scores, classes_section
@@ -25,8 +26,7 @@ from harness.report.subject import Subject, of_files, of_run, readable
 from harness.report.tensorboard import write_images
 from harness.report.times import known_times
 from harness.report.training_figures import MOST_DRAWN, confusion_matrix, confusion_picture, curves_picture, occurring
-from harness.run_dir import RunDir, check_out, write_atomically
-from harness.terminal import Terminal
+from harness.runs.run_dir import RunDir, check_out, write_atomically
 
 _NOTHING_MORE = Request()
 

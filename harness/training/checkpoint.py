@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from harness.config.target import Ranked
 from harness.errors import RunError
-from harness.run_dir import write_atomically
+from harness.runs.run_dir import write_atomically
 from harness.training.state import State
 from harness.training.writers import Writer
 

@@ -4,7 +4,7 @@ import time
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from harness.terminal import Terminal
+from harness.console.terminal import Terminal
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
 from harness.training.writers import CALLBACK, Row, Writer, evaluation_text
 

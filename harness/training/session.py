@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from harness import provenance
 from harness.cluster.collective import from_chief, sum_over_workers
 from harness.cluster.heartbeat import Heartbeat
 from harness.cluster.strategy import Cluster, describe_device
 from harness.config import Config
 from harness.data.sources import Split
 from harness.errors import CallbackFailed, HarnessError, NonFiniteLoss, RunError, WorkerLost
+from harness.runs import provenance
 from harness.stop_signals import StopSignals
 from harness.training.checkpoint import Checkpoint, with_packed_moments
 from harness.training.clock import Clock

@@ -23,8 +23,8 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from harness.config import Config, dump
 from harness.data.sources import Split
-from harness.event_files import file_errors, write_png
-from harness.run_names import RUNS
+from harness.runs.event_files import file_errors, write_png
+from harness.runs.run_names import RUNS
 from harness.training import noise_scale
 from harness.training.state import State
 from harness.training.writers import CALLBACK, Row, Writer

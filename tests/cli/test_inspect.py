@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.config import Config, load, resolve
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ class TestRuns:
     def test_running_while_a_live_process_holds_it_and_interrupted_afterwards(self, call, make_run, tmp_path):
         run = make_run("one", status="running")
         program = (
-            "import sys; from pathlib import Path; from harness.run_dir import RunDir\n"
+            "import sys; from pathlib import Path; from harness.runs.run_dir import RunDir\n"
             "run = RunDir(Path(sys.argv[1])); run.lock(); print('locked', flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", program, run.path]

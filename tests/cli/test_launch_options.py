@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 
 def test_launched_workers_train_in_the_directory_of_that_name_and_leave_out_what_was_asked(

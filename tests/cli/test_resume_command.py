@@ -10,7 +10,7 @@ import safetensors.numpy
 
 import harness
 from harness.config import dump, load
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 

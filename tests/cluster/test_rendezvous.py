@@ -11,7 +11,7 @@ import pytest
 from harness.cluster.environment import Membership
 from harness.cluster.rendezvous import meet
 from harness.errors import ConfigError, DeviceError, HarnessError, WorkerMissing
-from harness.resources import free_ports
+from harness.machine.resources import free_ports
 
 CONFIG = {"seed": 0, "train.global_batch": 32}
 

@@ -9,7 +9,7 @@ import pytest
 from harness.comparison.sides import open_sides
 from harness.config import resolve
 from harness.errors import DataError, RunError, UserError
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from harness.config import resolve
 from harness.data import sources
 from harness.models.export import export
 from harness.report import visualize
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 ROWS = [
     {"step": 4, "split": "train", "loss": 2.2, "accuracy": 0.2, "learning_rate": 0.001},

@@ -12,7 +12,7 @@ from harness.insight.saliency import METHODS
 from harness.models.logits import pixels_to_logits
 from harness.report.explanation import Explained, Request, explain, left_out, methods_for
 from harness.report.subject import Subject, of_run
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 INSIGHT = InsightSection(images=4, methods=["gradient", "gradcam"])
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from harness.config.insight import InsightSection
+from harness.console.terminal import Terminal
 from harness.data.sources import Split
 from harness.insight.layers import cam_layer
 from harness.insight.saliency import METHODS, bound, lrp
@@ -20,7 +21,6 @@ from harness.report.image_plan import images_a_kind, passes_of_a_look
 from harness.report.look import LookAtMaps
 from harness.report.progress import Progress
 from harness.report.subject import Subject, outputs_of
-from harness.terminal import Terminal
 
 RAN: Counter[str] = Counter()
 """Images that have gone through a `Meter`, by its name, and gradients that have come back, by its name and " back"."""

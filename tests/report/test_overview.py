@@ -9,7 +9,7 @@ from harness.insight.saliency import METHODS
 from harness.report.overview import Overview, overview
 from harness.report.overview_figures import overview_section
 from harness.report.subject import Subject, of_run
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 GRADIENT = METHODS["gradient"].explain
 

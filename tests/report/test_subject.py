@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import DataError, RunError
 from harness.report.subject import of_files, of_run
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 12, 10, 3), dtype=np.uint8)
 LABELS = np.arange(20) % 4

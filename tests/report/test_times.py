@@ -7,7 +7,7 @@ import pytest
 
 from harness.report.subject import Subject, of_run
 from harness.report.times import known_times, time_key, times_json
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 
 @pytest.fixture(scope="module")

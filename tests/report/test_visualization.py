@@ -16,12 +16,12 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
 from harness.config.insight import InsightSection
+from harness.console.terminal import Terminal
 from harness.data import sources
 from harness.errors import RunError
 from harness.insight.trust.metrics import METRICS
 from harness.report import Request, visualize
-from harness.run_dir import RunDir
-from harness.terminal import Terminal
+from harness.runs.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from harness.config import load
 from harness.config.load import load_as
 from harness.config.scale import Experiment
 from harness.errors import NonFiniteLoss, RunError
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, result_of, stopped_at
 from harness.scaling.experiment.plan import Setting
 from harness.scaling.tables.trials import Trial

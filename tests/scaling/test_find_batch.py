@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import bench
 from harness.config import load
 from harness.config.cluster import ClusterSection
 from harness.errors import ConfigError, HarnessError, UserError
+from harness.measuring import bench
 from harness.scaling.find_batch import memory
 from harness.scaling.find_batch.search import Try, fastest, largest
 from harness.scaling.find_batch.watched import Ended
@@ -26,7 +26,7 @@ from harness.training.chunk import Chunk, ChunkResult
 from tests.processes import started
 
 Call = Callable[..., Any]
-TRY = "harness.bench_requests"
+TRY = "harness.measuring.bench_requests"
 """In the command line of every try."""
 BENCH = [sys.executable, "-m", TRY]
 
@@ -378,7 +378,9 @@ def one_process(config: Path) -> list[str]:
 def test_a_bad_try_is_one_line_and_what_a_try_held_is_free_again(small_config: Path) -> None:
     requests = [trying(small_config, each) for each in ("seed=0", "data.shift=200", "train.micro_batch=8")]
     program = (
-        "import gc, io, json, tensorflow as tf; from harness.bench_requests import serve; answers = io.StringIO()\n"
+        "import gc, io, json, tensorflow as tf\n"
+        "from harness.measuring.bench_requests import serve\n"
+        "answers = io.StringIO()\n"
         f"serve(map(json.dumps, {requests!r}), answers)\n"
         "print(answers.getvalue() + str(sum(isinstance(each, tf.Variable) for each in gc.get_objects())))"
     )

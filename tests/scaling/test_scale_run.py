@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 from harness.scaling.tables.trials import read
 from tests.processes import started
 

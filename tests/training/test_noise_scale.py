@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 from harness.training.noise_scale import Smoothed, describe, known_windows, report, windows
 
 BIG = 128

@@ -14,7 +14,7 @@ from harness.config import Config
 from harness.data import sources
 from harness.data.pipeline import Batch
 from harness.data.sources import Split
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 from harness.training.chunk import Chunk
 from harness.training.state import State
 from harness.training.step import gradients

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.terminal import Terminal
+from harness.console.terminal import Terminal
 from harness.training.progress import ProgressLines
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from harness.report.page.confusion import Confusion
 from harness.report.page.gallery import Gallery
 from harness.report.page.head import Head
+from harness.report.page.templates import page_template
 from harness.report.picture import Picture
 from harness.report.table import Table
-from harness.templates import page_template
 from harness.training import noise_scale
 
 

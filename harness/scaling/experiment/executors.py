@@ -16,9 +16,9 @@ from typing import IO, NamedTuple, Protocol, Self
 
 from harness.cluster.environment import alone
 from harness.errors import ConfigError, DeviceError, HarnessError, UserError
-from harness.launch import PYTHON, die_with_parent
-from harness.requirements import install_slurm
-from harness.resources import deal_gpus
+from harness.machine.requirements import install_slurm
+from harness.machine.resources import deal_gpus
+from harness.supervision.launch import PYTHON, die_with_parent
 
 _SECONDS_TO_STOP = 120.0
 """For a process to end its chunk and save; then it is killed."""

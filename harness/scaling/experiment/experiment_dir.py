@@ -11,7 +11,7 @@ from harness.config import Config, dump
 from harness.config.load import load_as
 from harness.config.scale import Experiment, ScaleSection
 from harness.errors import RunError, UserError
-from harness.run_dir import RunDir, write_atomically
+from harness.runs.run_dir import RunDir, write_atomically
 from harness.scaling.experiment.plan import Setting
 from harness.scaling.tables.trials import Status, Trial
 

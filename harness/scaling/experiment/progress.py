@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.table import Table
 
 from harness.config.scale import Experiment
+from harness.console.terminal import Terminal
 from harness.scaling.experiment.plan import Setting, expected_trials
 from harness.scaling.fit.selection import select
 from harness.scaling.tables.trials import Trial
-from harness.terminal import Terminal
 
 
 class ProgressTable:

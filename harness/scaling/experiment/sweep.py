@@ -12,11 +12,11 @@ from typing import Any
 
 from harness.config import dump
 from harness.config.scale import Experiment
+from harness.console.terminal import Terminal
 from harness.data import sources
 from harness.data.sources import DataSet
 from harness.errors import ConfigError, HarnessError, Stopped
-from harness.launch import HARNESS
-from harness.run_dir import write_atomically
+from harness.runs.run_dir import write_atomically
 from harness.scaling.experiment import noise, throughput
 from harness.scaling.experiment.executors import Executor, Local, Task
 from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, stopped_at
@@ -25,7 +25,7 @@ from harness.scaling.experiment.progress import ProgressTable
 from harness.scaling.tables import trials
 from harness.scaling.tables.trials import Trial
 from harness.stop_signals import StopSignals
-from harness.terminal import Terminal
+from harness.supervision.launch import HARNESS
 
 _MOST_IDLE_STARTS = 3
 """Of a trial that was stopped by a signal, such as that of a cluster that needs its node back, and got no further."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from harness.config import dump
 from harness.config.scale import Experiment
-from harness.launch import HARNESS
-from harness.run_dir import write_atomically
+from harness.runs.run_dir import write_atomically
 from harness.scaling.experiment.executors import Task
 from harness.scaling.experiment.experiment_dir import ExperimentDir
 from harness.scaling.tables.measurements import Throughput, write_throughput
+from harness.supervision.launch import HARNESS
 
 _WINDOWS = 7
 """Their smallest and largest are a 98 % interval of the median (1 - 2 · 0.5⁷)."""

@@ -14,7 +14,7 @@ class Bench:
 
     def __init__(self, process: watched.Process, config: str, assignments: Sequence[str], checked: Config) -> None:
         """Args:
-        process: of `harness.bench_requests`.
+        process: of `harness.measuring.bench_requests`.
         config: as on the command line; `assignments`: its `--set` values; `checked`: what these give.
         """
         # Neither memory nor speed hangs on the learning rate; but one that is meant for a large batch may make a small

@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import gpus
 from harness.config.cluster import ClusterSection
 from harness.errors import ConfigError
-from harness.resources import share_gpus
+from harness.machine import gpus
+from harness.machine.resources import share_gpus
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}

@@ -13,10 +13,10 @@ from harness.cluster.batch import BatchPlan
 from harness.config import Config, load
 from harness.data import sources
 from harness.errors import ConfigError, OutOfMemory
-from harness.launch import PYTHON
 from harness.scaling.find_batch import memory, watched
 from harness.scaling.find_batch.bench import TRY_SECONDS, Bench
 from harness.scaling.find_batch.memory import Limit
+from harness.supervision.launch import PYTHON
 
 _START = 16
 """Examples on a replica in the first try."""
@@ -77,7 +77,7 @@ def find(
             "add --set cluster.strategy=auto to try on the devices of one"
         )
     rows = len(sources.load(checked.data.source).splits(checked.data.validation)[0])
-    with watched.Process([*PYTHON, "-m", "harness.bench_requests"]) as process:
+    with watched.Process([*PYTHON, "-m", "harness.measuring.bench_requests"]) as process:
         bench = Bench(process, config, assignments, checked)
         return _found(_Attempts.on_these_devices(bench, checked, most, progress, one_process), checked, rows)
 

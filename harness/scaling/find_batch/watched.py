@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from harness.cluster.environment import alone
 from harness.errors import HarnessError, UserError
-from harness.launch import die_with_parent
 from harness.scaling.find_batch.memory import above
+from harness.supervision.launch import die_with_parent
 
 _SECONDS_BETWEEN_LOOKS = 0.02
 _OUT_OF_MEMORY = re.compile(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, RunError
-from harness.run_dir import write_atomically
+from harness.runs.run_dir import write_atomically
 from harness.scaling.fit.curve import analyse
 from harness.scaling.fit.results import results
 from harness.scaling.report.page import page

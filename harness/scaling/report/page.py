@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.report.page.templates import page_template
 from harness.scaling.report.plot import Plot
 from harness.scaling.report.speed_plots import SPEED_COLUMNS, speed_row
 from harness.scaling.report.summary import BATCH_COLUMNS, batch_rows, estimate, interval
 from harness.scaling.report.wording import number, replicas
-from harness.templates import page_template
 
 _SPEED = (
     "Images/s is the global batch divided by the step time, for all replicas together: the median of repeated windows "

@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from harness.report import visualize
-from harness.run_dir import RunDir
+from harness.runs.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,350 @@
+"""A run's directory: its files, its lock, atomic writes, metrics rows and summary. No TensorFlow here."""
+
+import json
+import os
+import secrets
+import shlex
+import tempfile
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import filelock
+
+from harness.config import Config, dump, load
+from harness.errors import RunError, UserError
+from harness.runs.run_names import RUNS, find, is_run
+
+_MEASURED = {
+    "train": ("loss", "accuracy", "learning_rate"),
+    "validation": ("loss", "accuracy"),
+    "test": ("loss", "accuracy"),
+}
+"""By split, what every line of metrics.jsonl has beside its step."""
+
+_ENDS = ("length", "target", "early_stop", "max_seconds")
+"""The keys of `train` that say when it ends."""
+
+LAUNCHED = "HARNESS_LAUNCHED"
+"""Names the options of the `harness launch` that started this process; scripts/harness sets HARNESS_COMMAND, to how it
+was called."""
+
+
+class RunDir:
+    """The files of one run, whether it exists yet or not."""
+
+    def __init__(self, path: Path, new_name: str | None = None) -> None:
+        """`new_name`: of a run that is to have its own directory below `runs`; `path` is what it would be by now."""
+        self._new_name = new_name
+        self._lie_at(path)
+
+    def _lie_at(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.yaml"
+        self.metrics_file = path / "metrics.jsonl"
+        self.summary_file = path / "summary.json"
+        self.log_file = path / "log.txt"
+        self.tensorboard_dir = path / "tensorboard"
+        self.checkpoints_dir = path / "checkpoints"
+        self.model_file = path / "model.keras"
+        self.figures_dir = path / "figures"
+        self.insight_file = path / "insight.json"
+        self.report_file = path / "report.html"
+        self.logs_dir = path / "logs"
+        self._lock = filelock.FileLock(path / ".lock")
+
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.path)!r})"
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """The run called `path`: its path, or one of the names that `run_names.find` knows. Raises RunError."""
+        _check_name(Path(path))
+        return cls(find(path))
+
+    def begin(self, config: Config, data_sha256: str = "") -> None:
+        """Write the config and a summary that says "running", which make the directory a run. Raises RunError."""
+        try:
+            self.report_file.unlink(missing_ok=True)  # of the time before a resume: a report means completed
+            self.write_summary({"status": "running"} | ({"data_sha256": data_sha256} if data_sha256 else {}))
+            write_atomically(self.config_file, dump(config).encode())  # last: this makes it a run
+        except OSError as error:
+            raise RunError(f"can't write the run directory {self.path}: {error.strerror}") from None
+
+    def exists(self) -> bool:
+        return is_run(self.path)
+
+    def lock(self) -> None:
+        """Make the directory where there is none, and hold it until `unlock` or this process ends, however it ends.
+
+        Raises RunError where another process holds it or it can't be written.
+        """
+        try:
+            if self._new_name is not None:
+                self._lie_at(make_new(self._new_name))
+                self._new_name = None
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=2)  # `harness runs` holds it for a moment to see whether we do
+        except filelock.Timeout:
+            raise RunError(f"{self.path} is in use by another running process") from None
+        except OSError as error:
+            raise RunError(f"can't write the run directory {self.path}: {error.strerror}") from None
+
+    def unlock(self) -> None:
+        self._lock.release()
+
+    def check_same(self, config: Config, epoch_examples: int | None = None) -> None:
+        """Raise RunError, naming the keys, where `config` would train other weights than this run's own.
+
+        It may be longer: the learning rate is then planned anew from the newest checkpoint on. Where `epoch_examples`,
+        the number of training rows, isn't known yet, epochs count as no shorter than anything in another unit.
+        """
+        own = self.read_config()
+        grown = _is_no_shorter(config, own, epoch_examples)
+        then, now = own.identity(), (config.with_length(own.train.length) if grown else config).identity()
+        different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        if different:
+            changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
+            if different == ["train.length"]:
+                trained = self.read_summary().get("steps")
+                so_far = f", and has trained {trained:,} steps" if isinstance(trained, int) else ""
+                raise RunError(
+                    f"{self.path} can only be made longer{so_far}: {changes} is shorter; give a longer length, or "
+                    "start a new run"
+                )
+            raise RunError(f"can't resume {self.path} with another config: {changes}; start a new run for that")
+
+    def change_of_data(self, sha256: str) -> str | None:
+        """That the data of the run's config, now with that digest, have changed since it was trained, if they have.
+
+        None too where the run doesn't know what they were, as one of version 0.1.0.
+        """
+        if self.read_summary().get("data_sha256") in (None, "", sha256):
+            return None
+        return f"{self.path}: the content of {self.read_config().data.source} has changed since this run trained on it"
+
+    def check_same_data(self, sha256: str) -> None:
+        """Raise RunError where the data have changed since the run trained on them."""
+        if change := self.change_of_data(sha256):
+            raise RunError(f"{change}: bring it back, start a new run, or go on with the new data with --data-changed")
+
+    def is_complete(self, config: Config, with_report: bool = True) -> bool:
+        """Whether `config` asks for nothing that this run has not done, up to the model or the report."""
+        own = self.read_config().train
+        same_end = all(getattr(own, key) == getattr(config.train, key) for key in _ENDS)
+        is_whole = self.model_file.is_file() and (self.report_file.exists() or not with_report)
+        return same_end and is_whole and self.read_summary().get("status") == "completed"
+
+    def is_running(self) -> bool | None:
+        """Whether a live process holds the run; None where that can't be seen."""
+        if not Path(self._lock.lock_file).exists():
+            return False
+        try:
+            with self._lock.acquire(blocking=False):
+                return False
+        except filelock.Timeout:
+            return True
+        except OSError:  # another user's, or on a disk that is read-only
+            return None
+
+    def with_model(self) -> Self:
+        """This run, if it has a trained model. Raises RunError, saying how it comes by one, where it has none."""
+        status = self.read_summary().get("status")
+        if status == "completed" and self.model_file.is_file():
+            return self
+        if status == "running" and (is_running := self.is_running()) is not False:
+            step = max((row["step"] for row in self.read_metrics()), default=0)
+            if is_running is None:
+                raise RunError(
+                    f"{self.path} has no trained model; whether it is still training (step {step:,}) can't be seen, "
+                    "as its lock can't be opened"
+                )
+            raise RunError(f"{self.path} is still training (step {step:,}): try again when it has finished")
+        raise RunError(f"{self.path} has no trained model yet; go on with: {self.resume_command()}")
+
+    def resume_command(self) -> str:
+        command, path = os.environ.get("HARNESS_COMMAND", "harness"), str(self.path.resolve())
+        if LAUNCHED in os.environ:
+            train = ["train", str(self.config_file.resolve()), "--resume", path]
+            return shlex.join([command, "launch", *shlex.split(os.environ[LAUNCHED]), "--", *train])
+        return shlex.join([command, "resume", path])
+
+    def read_config(self) -> Config:
+        return load(self.config_file)
+
+    def read_summary(self) -> dict[str, Any]:
+        try:
+            summary = json.loads(self.summary_file.read_bytes())
+        except (OSError, ValueError):
+            raise RunError(f"{self.summary_file} can't be read as JSON") from None
+        if not isinstance(summary, dict):
+            raise RunError(f"{self.summary_file} holds no summary")
+        return summary
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        write_atomically(self.summary_file, json.dumps(summary, indent=2).encode() + b"\n")
+
+    def update_summary(self, **values: Any) -> None:
+        """Replace some of the summary's keys."""
+        self.write_summary(self.read_summary() | values)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All rows of metrics.jsonl; a last line torn by a crash is left out. Raises RunError where one is no row."""
+        if not self.metrics_file.exists():
+            return []
+        lines = self.metrics_file.read_bytes().splitlines(keepends=True)
+        whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
+        return [_row(line, f"{self.metrics_file}:{number}") for number, line in enumerate(whole, 1)]
+
+    def rewind_metrics(self, step: int) -> None:
+        """Drop the rows that come behind the checkpoint of `step`, those of the test among them."""
+        rows = self.read_metrics()
+        kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step and row["split"] != "test"]
+        write_atomically(self.metrics_file, "".join(kept).encode())
+
+
+def _is_no_shorter(config: Config, own: Config, epoch_examples: int | None) -> bool:
+    new, old = config.train.length, own.train.length
+    if new.unit == old.unit:
+        return new.amount >= old.amount
+    if epoch_examples is None and "epochs" in (new.unit, old.unit):
+        return True
+    new_examples, old_examples = (length.examples(epoch_examples or 0, own.train.global_batch) for length in (new, old))
+    return new_examples >= old_examples
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise RunError(f"{where}: the line is no JSON object")
+    if not isinstance(row.get("split"), str):
+        raise RunError(f"{where}: the line has no split")
+    for key in ("step", *_MEASURED.get(row["split"], ())):
+        if not isinstance(row.get(key), int | float):
+            raise RunError(f"{where}: the line has no number {key}")
+    return row
+
+
+def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:
+    """The directory that the options mean: a new one, or that of a run to go on with. Nothing is created.
+
+    Args:
+        name: begins the name of a new run's directory under `runs/`.
+        run_dir: the directory to use instead.
+        resume: a run to go on with, or "auto" for the one in `run_dir` if there is one there.
+
+    Raises RunError where the options contradict each other, there is no run at `resume`, or the place for a new run
+    is taken or can't be written.
+    """
+    if resume is not None and str(resume) != "auto":
+        if run_dir is not None and not _is_called(Path(run_dir), resume):
+            raise RunError(f"--resume {resume} and --run-dir {run_dir} name two directories: give one")
+        return RunDir.open(resume)
+    if resume is not None and run_dir is None:
+        raise RunError("--resume auto needs --run-dir: the directory to start in or to go on with")
+    run = RunDir(Path(run_dir)) if run_dir is not None else RunDir(_free_path(name), new_name=name)
+    if not (resume and run.exists()):
+        _check_new(run.path)
+    return run
+
+
+def _is_called(path: Path, name: str | Path) -> bool:
+    if path.resolve() == Path(name).resolve():
+        return True
+    with suppress(RunError):
+        return path.resolve() == find(name).resolve()
+    return False
+
+
+def make_new(name: str, parent: Path = RUNS) -> Path:
+    """A new directory `<name>-<YYYYmmdd-HHMMSS>`, with a number behind it where that is taken.
+
+    It is made as its name is chosen, since other processes may choose one in the same second.
+    """
+    parent.mkdir(parents=True, exist_ok=True)  # raises where it is a link to nowhere
+    while True:
+        path = _free_path(name, parent)
+        with suppress(FileExistsError):
+            path.mkdir()
+            return path
+
+
+def _free_path(name: str, parent: Path = RUNS) -> Path:
+    first = parent / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    path, number = first, 2
+    while path.exists():
+        path, number = Path(f"{first}-{number}"), number + 1
+    return path
+
+
+def check_out(out: Path, mark: str) -> None:
+    """Raise UserError where `out` is no folder for what a command writes. Nothing is left there.
+
+    Args:
+        out: may not be there yet.
+        mark: the file by which a folder that the command made is known: one with other files alone is left alone.
+    """
+    _check_name(out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is no folder: name another with --out")
+    if RunDir(out).exists():
+        raise UserError(f"{out} is a run, which keeps what was found in it: name another folder with --out")
+    if out.exists() and any(out.iterdir()) and not (out / mark).exists():
+        raise UserError(f"{out} holds other files: name an empty folder with --out, or one that this command has made")
+    try:
+        tempfile.TemporaryDirectory(dir=_existing(out), prefix=".harness-").cleanup()
+    except OSError as error:
+        raise UserError(f"can't write {out}: {error.strerror}: name another folder with --out") from None
+
+
+def _check_name(path: Path) -> None:
+    try:
+        os.fsencode(os.path.realpath(path)).decode()
+    except UnicodeDecodeError:
+        shown = os.fsencode(path).decode(errors="replace")
+        raise UserError(f"{shown}: TensorFlow takes only paths in UTF-8, and this one is not: rename it") from None
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+
+
+def _check_new(path: Path) -> None:
+    _check_name(path)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is no directory")
+    if path.is_dir() and any(
+        not entry.name.startswith(".") and entry.name not in ("summary.json", "logs") for entry in path.iterdir()
+    ):
+        raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to go on with a run in it")
+    existing = _existing(path)
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise RunError(f"can't write the run directory {path}: {existing} is not a writable directory")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace the file at `path` at once and durably: a crash leaves the old file or the new one.
+
+    Where `path` is a link, what it leads to is replaced.
+    """
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:  # not by tempfile, whose files ignore the umask
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):  # gone where the interrupt came behind the replacement
+            temporary.unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,37 @@
+"""`harness chaos` itself: every fault fires, and every run ends as the undisturbed one."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.supervision.chaos import step_at
+
+SETTINGS = [
+    "data.shift=1",
+    "train={length: 400 steps, global_batch: 25}",
+    "schedule={name: constant, warmup: 0 steps}",
+    "evaluate={every: 25 steps}",
+    "checkpoint={every: 25 steps, keep: 99}",
+]
+
+
+def test_a_fault_comes_where_a_run_tells_its_step_and_training_is_left() -> None:
+    assert step_at(0.5, [100, 200, 300, 400], 400) == 200
+    assert step_at(0.9, [100, 200, 300, 400], 400) == 300
+    assert step_at(0.4, [200, 400], 400) == 160
+
+
+@pytest.mark.slow
+def test_every_fault_of_the_chaos_command(script: Path, small_config: Path, tmp_path: Path) -> None:
+    sets = [word for value in SETTINGS for word in ("--set", value)]
+    ended = subprocess.run(
+        [script, "chaos", small_config, *sets, "--json"], capture_output=True, text=True, cwd=tmp_path
+    )
+    outcomes = {outcome["fault"]: outcome for outcome in json.loads(ended.stdout)}
+    assert list(outcomes) == ["kill", "term", "stop", "nan", "torn-checkpoint", "disk-full"]
+    assert all(
+        outcome["fired"] and outcome["as_expected"] and outcome["hash_equal"] for outcome in outcomes.values()
+    ), ended.stdout
+    assert ended.returncode == 0
