@@ -19,16 +19,18 @@ from harness.training.events import Events
 from harness.training.state import State
 from harness.training.tensorboard import summary_text
 
+_MOST_NAMES = 10
+
 
 def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
     """The data, and everything that can be refused before a device is touched or a file is made."""
-    data = sources.load(config.data.source)
+    data = sources.load(config.data)
     return data, *check(config, data)
 
 
 def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Events]:
     """The splits and events of `config` on `data`. Raises UserError where they don't go together."""
-    splits = data.splits(config.data.validation, config.data.stratify)
+    splits = data.split_for(config)
     optimizer.check(config.optimizer)
     side = min(data.image_shape[:2])
     if config.data.shift >= side:
@@ -65,6 +67,10 @@ def describe(
     terminal.line(
         f"data      {config.data.source}: {len(train):,} train, {len(validation):,} validation, {len(test):,} test"
     )
+    if data.labels_were:
+        terminal.line(f"labels    given as {data.labels_were}")
+    if data.class_names:
+        terminal.line(f"classes   {len(data.class_names):,}: {_first(data.class_names)}")
     terminal.line(f"batch     {plan.describe()}")
     terminal.line(
         f"steps     {events.total_steps:,} = {_epochs(events, plan, len(train))} of "
@@ -84,6 +90,11 @@ def describe(
                 f"train.micro_batch: {bound:,} is more than the {plan.global_batch:,} examples of a global batch, and "
                 "changes nothing"
             )
+
+
+def _first(names: tuple[str, ...]) -> str:
+    more = "" if len(names) <= _MOST_NAMES else f" and {len(names) - _MOST_NAMES:,} more"
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:
