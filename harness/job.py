@@ -6,10 +6,9 @@ import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +24,6 @@ from harness.config import Config, resolve
 from harness.config.cluster import ClusterSection
 from harness.console.terminal import Terminal
 from harness.data import sources
-from harness.data.sources import DataSet, Split
 from harness.errors import (
     ConfigError,
     DataError,
@@ -42,36 +40,23 @@ from harness.models.build import builder, trained
 from harness.models.export import export, logits_of
 from harness.preparation import describe, read
 from harness.python_objects import Named
-from harness.recording import Recording, summary, writing
-from harness.runs.run_dir import RunDir, locate
+from harness.recording import Recording, recorded, summary
+from harness.runs.run_dir import RunDir, find_run
 from harness.stop_signals import Interrupted, StopSignals
-from harness.training import failures, loop, metrics, noise_scale
-from harness.training.callback import NamedCallback, made
+from harness.training import machine_failures, metrics, noise_scale
+from harness.training.callback import Beat, Callback, Callbacks
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
-from harness.training.events import Events
-from harness.training.session import Session
+from harness.training.own_callback import own_callbacks
+from harness.training.setup import Setup
 from harness.training.state import State
 from harness.training.tensorboard import summary_text
+from harness.training.trainer import Evaluation, Trainer
 
 _MOST_RESTORES = 3
 
-
-@dataclass(frozen=True)
-class _Job:
-    """What stays the same over all sittings of a run in this process."""
-
-    run: RunDir | None
-    config: Config
-    cluster: Cluster
-    events: Events
-    data: DataSet
-    splits: tuple[Split, Split, Split]
-    signals: StopSignals
-    heartbeat: Heartbeat
-    terminal: Terminal
-    only_training: bool
-    with_report: bool
+Until = Literal["trained", "exported", "pictured"]
+"""How far the main job goes."""
 
 
 @keras_settings.pinned()
@@ -97,7 +82,7 @@ def train(
     Args:
         config: a Config, nested dicts, a YAML file's path or a shipped config's name.
         run_dir: where the run's files go; `runs/<name>-<time>` when None.
-        resume: a run to go on with, or "auto" to go on with the one in `run_dir` if there is one.
+        resume: a run to resume, or "auto" for the one in `run_dir` if there is one.
         quiet: print nothing but warnings.
         only_training: leave out the test, the exported model and the pictures; a resume makes up for them.
         data_changed: let a resumed run go on though its data are not what they were.
@@ -133,63 +118,36 @@ def train(
             "changes are keywords, such as **{'train.length': '1 epoch'}, and the second is the run's path"
         )
     named = Named(model, data, loss, metrics, optimizer, callbacks)
+    until: Until = "trained" if only_training else "pictured" if with_report else "exported"
     with handed(named.objects):
-        options = (run_dir, resume, quiet, only_training, data_changed, with_report)
-        return _train(as_config(config, named.sections | changes), *options)
+        return _train(
+            as_config(config, named.sections | changes), run_dir, resume, Terminal(quiet), data_changed, until
+        )
 
 
 def _train(
     config: Config,
     run_dir: str | Path | None,
     resume: str | Path | None,
-    quiet: bool,
-    only_training: bool,
+    terminal: Terminal,
     data_changed: bool,
-    with_report: bool,
+    until: Until,
 ) -> RunDir | None:
-    terminal = Terminal(quiet)
-    run = locate(config.name, run_dir, resume) if is_chief(config.cluster.strategy, os.environ) else None
+    run = find_run(config, run_dir, resume) if is_chief(config.cluster.strategy, os.environ) else None
+    setup = read(config)
     if run and run.exists():
-        run.check_same(config)
-    data, splits, events = read(config)
-    if run and run.exists():
-        run.check_same(config, len(splits[0]))
+        run.check_same(config, len(setup.train))
         if not data_changed:
-            run.check_same_data(data.sha256)
-    common = {**config.common(), "content of data.source": data.sha256}
+            run.check_same_data(setup.data.sha256)
+    common = {**config.common(), "content of data.source": setup.data.sha256}
     cluster = connect(config.cluster, common=common, train=config.train, say=terminal.warning)
-    with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
-        complete = run is not None and run.exists() and run.is_complete(config, with_report)
+    with machine_failures.in_one_line(BatchPlan.of(config.train, cluster.replicas), cluster):
+        complete = run is not None and run.exists() and run.is_complete(config, until == "pictured")
         if from_chief(cluster, np.array([int(complete)])).any():
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
-            return run
-        job = _Job(
-            run,
-            config,
-            cluster,
-            events,
-            data,
-            splits,
-            StopSignals(),
-            Heartbeat(),
-            terminal,
-            only_training,
-            with_report,
-        )
-        around = None
-        while True:
-            try:
-                _attempt(job, bool(resume or around), around)
-                return run
-            except NonFiniteLoss as error:
-                if config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
-                    raise
-                terminal.warning(
-                    f"{error}. Going back to the last checkpoint, and on behind these examples "
-                    f"({error.restores + 1} of {_MOST_RESTORES} times)"
-                )
-                traceback.clear_frames(error.__traceback__)  # which hold the model, its data and the optimizer's state
-                around = error.with_traceback(None)
+        else:
+            Job(setup, cluster, run, terminal, until).do(may_resume=resume is not None)
+    return run
 
 
 @keras_settings.pinned()
@@ -235,115 +193,149 @@ def _plain(value: Any) -> Any:
     raise ConfigError(f"a change must be a number, text, true, false, null, list or dict, not {type(value).__name__}")
 
 
-@contextmanager
-def _begun(job: _Job, may_resume: bool) -> Iterator[tuple[Checkpoint | None, Sequence[NamedCallback]]]:
-    """The chief makes its callbacks and opens its run, and all workers learn whether it could."""
-    run, cluster = job.run, job.cluster
-    with ExitStack() as stack:
-        checkpoint, refusal, callbacks = None, None, []
-        if run:
+class Job:
+    """What a worker does of the main job, once its data are read and its devices connected."""
+
+    def __init__(self, setup: Setup, cluster: Cluster, run: RunDir | None, terminal: Terminal, until: Until) -> None:
+        """`run`: None on a worker that is not the chief."""
+        self._setup = setup
+        self._cluster = cluster
+        self._run = run
+        self._terminal = terminal
+        self._until = until
+        self._signals = StopSignals()
+        self._heartbeat = Heartbeat()
+
+    def do(self, may_resume: bool) -> None:
+        """Attempt after attempt, until one is through. Raises NonFiniteLoss, Stopped and what else ends a training."""
+        skipping = None
+        while True:
             try:
-                callbacks = list(map(made, job.config.callbacks))
-                recording = Recording(run, job.config, cluster, job.events, job.data, job.terminal)
-                checkpoint = stack.enter_context(recording.opened(may_resume))
-            except HarnessError as error:
-                refusal = error
-            except OSError as error:
-                refusal = WriteFailed(f"can't write {error.filename or run.path}: {error.strerror or error}")
-        exit_code = int(from_chief(cluster, np.array(refusal.exit_code if refusal else 0)))
-        if refusal:
-            raise refusal
-        if exit_code:
-            kind = UserError if exit_code == UserError.exit_code else WorkerLost
-            raise kind("the first worker could not begin: see its output")
-        yield checkpoint, callbacks
+                self._attempt(may_resume, skipping)
+                return
+            except NonFiniteLoss as error:
+                if self._setup.config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
+                    raise
+                may_resume, skipping = True, (error.data_step + 1, error.restores + 1)
+                self._terminal.warning(
+                    f"{error}. Going back to the last checkpoint, and skipping these examples "
+                    f"({error.restores + 1} of {_MOST_RESTORES} times)"
+                )
+                traceback.clear_frames(error.__traceback__)  # which hold the model, its data and the optimizer's state
 
+    def _attempt(self, may_resume: bool, skipping: tuple[int, int] | None) -> None:
+        """Train from the start or a checkpoint to the end. All that may be refused is built before the run's directory
+        is opened.
 
-def _attempt(job: _Job, may_resume: bool, around: NonFiniteLoss | None) -> None:
-    """Build all that is trained, which may be refused, before the run's directory is opened; then train it."""
-    config, cluster = job.config, job.cluster
-    state = State(config, cluster, job.events, builder(config, job.data.image_shape, job.data.classes))
-    if config.insight.layer is not None:
-        cam_layer(state.model, config.insight.layer)
-    with _begun(job, may_resume) as (checkpoint, callbacks):
-        if around is None:
-            describe(config, cluster, cluster.replicas, job.data, job.splits, job.events, job.terminal)
-        _sit(job, state, callbacks, checkpoint, around)
+        Args:
+            skipping: after losses that were not finite, the step of the data to resume at, and how many they were.
+        """
+        setup, cluster, config = self._setup, self._cluster, self._setup.config
+        state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
+        if config.insight.layer is not None:
+            cam_layer(state.model, config.insight.layer)
+        trainer = Trainer(setup, cluster, state)
+        with self._opened(may_resume) as (checkpoint, own):
+            if skipping is None:
+                describe(setup, cluster, cluster.replicas, self._terminal)
+            with machine_failures.in_one_line(BatchPlan.of(config.train, cluster.replicas), cluster):
+                trainer.restore(checkpoint, self._run.read_metrics() if self._run else [])
+                if skipping is not None:
+                    trainer.skip_to(*skipping)
+                self._train(trainer, own)
+                self._finish(trainer)
 
+    @contextmanager
+    def _opened(self, may_resume: bool) -> Iterator[tuple[Checkpoint | None, Sequence[Callback]]]:
+        """The chief makes its callbacks and opens its run, and all workers learn whether it could."""
+        run, cluster = self._run, self._cluster
+        with ExitStack() as stack:
+            checkpoint, refusal, own = None, None, []
+            if run:
+                try:
+                    own = own_callbacks(self._setup.config.callbacks)
+                    recording = Recording(run, self._setup, cluster, self._terminal)
+                    checkpoint = stack.enter_context(recording.opened(may_resume))
+                except HarnessError as error:
+                    refusal = error
+                except OSError as error:
+                    refusal = WriteFailed(f"can't write {error.filename or run.path}: {error.strerror or error}")
+            exit_code = int(from_chief(cluster, np.array(refusal.exit_code if refusal else 0)))
+            if refusal:
+                raise refusal
+            if exit_code:
+                kind = UserError if exit_code == UserError.exit_code else WorkerLost
+                raise kind("the first worker could not begin: see its output")
+            yield checkpoint, own
 
-def _sit(
-    job: _Job,
-    state: State,
-    callbacks: Sequence[NamedCallback],
-    checkpoint: Checkpoint | None,
-    around: NonFiniteLoss | None,
-) -> None:
-    """One sitting of the run, from its start or a checkpoint to its end. Raises NonFiniteLoss, Stopped."""
-    run, config, cluster, terminal = job.run, job.config, job.cluster, job.terminal
-    with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
+    def _train(self, trainer: Trainer, own: Sequence[Callback]) -> None:
+        """Compile, train and test. Raises NonFiniteLoss and, after a signal, Stopped."""
+        run, terminal = self._run, self._terminal
         if run:
-            terminal.line(summary_text(state.model))
-        with job.signals:
+            terminal.line(summary_text(trainer.state.model))
+        with self._signals:
             terminal.line("compiling the training step")
-            session = Session(
-                config,
-                cluster,
-                job.events,
-                state,
-                job.splits,
-                checkpoint,
-                around,
-                job.signals,
-                job.heartbeat,
-                terminal.warning,
-                job.data.sha256,
-            )
-            with writing(session, run, terminal, callbacks) if run else nullcontext():
-                _train_and_test(session, job)
-        if job.signals.received and cluster.workers == 1:  # after the last look at them; several agree at the end
-            raise Interrupted(job.signals.received)
-        weights = session.check_equal_weights()
-        if not run:
-            terminal.line(f"done at step {session.step:,} with the weights of worker 0, SHA-256 {weights}")
-        job.heartbeat.end()
-        if run:
-            _finish(run, session, job)
-        session.agree()  # so that all end well, or none
+            trainer.compile(terminal.warning)
+            with self._callbacks(trainer, own) as callbacks:
+                signal = trainer.run(callbacks, self._signals)
+                if not signal and self._until != "trained":
+                    signal = trainer.test(callbacks, self._signals)
+                if signal:
+                    how = f"; resume with: {run.resume_command()}" if run else ""
+                    raise Stopped(f"stopped at step {trainer.step:,}{how}", signal)
+        if (
+            self._signals.received and self._cluster.workers == 1
+        ):  # after the last look at them; several agree at the end
+            raise Interrupted(self._signals.received)
+
+    @contextmanager
+    def _callbacks(self, trainer: Trainer, own: Sequence[Callback]) -> Iterator[Callbacks]:
+        """All of this worker's. At the end, however it comes, the chief writes the run's summary."""
+        beat, run = (Beat(self._heartbeat), None), self._run
+        evaluation = (Evaluation(trainer), trainer.setup.events.evaluate)
+        chiefs = recorded(trainer, run, own, self._terminal) if run else []
+        try:
+            with Callbacks([evaluation, beat, *chiefs, beat]) as callbacks:
+                yield callbacks
+        finally:
+            if run:
+                with suppress(OSError):
+                    run.write_summary(summary(trainer, "running"))
+
+    def _finish(self, trainer: Trainer) -> None:
+        """Export the model, write the summary, make the pictures; then all end well, or none."""
+        weights = trainer.check_equal_weights()
+        self._heartbeat.end()
+        if self._run:
+            self._complete(trainer, self._run)
+        else:
+            self._terminal.line(f"done at step {trainer.step:,} with the weights of worker 0, SHA-256 {weights}")
+        trainer.end_together(self._signals)
+
+    def _complete(self, trainer: Trainer, run: RunDir) -> None:
+        terminal = self._terminal
+        if self._until != "trained":
+            export(trainer.state.result, run.model_file, is_binary=trainer.setup.config.loss.name == "binary")
+        noise = noise_scale.report(run.read_metrics())
+        run.write_summary(summary(trainer, "completed", noise))
+        if trainer.setup.events.noise_scale:
+            terminal.line(f"noise     {noise_scale.describe(noise)}")
+        if self._until != "trained":
+            terminal.line(f"model     {run.model_file}")
+        if self._until == "pictured":
+            _picture(run, terminal)
 
 
-def _train_and_test(session: Session, job: _Job) -> None:
-    """Raises Stopped after a signal."""
-    stop_signal = loop.train(session)
-    if not stop_signal and not job.only_training:
-        session.test()
-        stop_signal = session.agree()
-    if stop_signal:
-        how = f"; go on with: {job.run.resume_command()}" if job.run else ""
-        raise Stopped(f"stopped at step {session.step:,}{how}", stop_signal)
-
-
-def _finish(run: RunDir, session: Session, job: _Job) -> None:
-    """Export the model, write the summary, make the pictures."""
-    if not job.only_training:
-        export(session.state.result, run.model_file, is_binary=job.config.loss.name == "binary")
-    noise = noise_scale.report(run.read_metrics())
-    run.write_summary(summary(session, "completed", noise))
-    if session.events.noise_scale:
-        job.terminal.line(f"noise     {noise_scale.describe(noise)}")
-    if job.only_training:
-        return
-    job.terminal.line(f"model     {run.model_file}")
-    if not job.with_report:
-        return
+def _picture(run: RunDir, terminal: Terminal) -> None:
     from harness import report  # the libraries that draw need not be loaded before the first step
 
     try:
-        report.visualize(run, job.terminal)
+        report.visualize(run, terminal)
     except UserError as error:  # images of two channels, say: what was trained is no less complete
         reason = str(error)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         reason = "out of memory"
     else:
-        job.terminal.line(f"report    {run.report_file}")
+        terminal.line(f"report    {run.report_file}")
         return
-    job.terminal.warning(f"the pictures and the report are left out: {reason}")
+    terminal.warning(f"the pictures and the report are left out: {reason}")

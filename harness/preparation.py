@@ -9,28 +9,29 @@ from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data import sources
 from harness.data.classes import doubts
-from harness.data.sources import DataSet, Split
+from harness.data.sources import DataSet
 from harness.errors import ConfigError
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
 from harness.training import metrics, optimizer
-from harness.training.callback import interval
 from harness.training.events import Events
+from harness.training.own_callback import interval
+from harness.training.setup import Setup
 from harness.training.state import State
 from harness.training.tensorboard import summary_text
 
 _MOST_NAMES = 10
 
 
-def read(config: Config) -> tuple[DataSet, tuple[Split, Split, Split], Events]:
-    """The data, and everything that can be refused before a device is touched or a file is made."""
-    data = sources.load(config.data)
-    return data, *check(config, data)
+def read(config: Config) -> Setup:
+    """The config with its data. Raises UserError for everything that can be refused before a device is touched or a
+    file is made."""
+    return check(config, sources.load(config.data))
 
 
-def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Events]:
-    """The splits and events of `config` on `data`. Raises UserError where they don't go together."""
-    splits = data.split_for(config)
+def check(config: Config, data: DataSet) -> Setup:
+    """The config with that data. Raises UserError where they don't go together."""
+    train, validation, test = data.split_for(config)
     optimizer.check(config.optimizer)
     side = min(data.image_shape[:2])
     if config.data.shift >= side:
@@ -38,49 +39,42 @@ def check(config: Config, data: DataSet) -> tuple[tuple[Split, Split, Split], Ev
             f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
         )
     metrics.check(config, data.classes)
-    if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(splits[1]):
+    if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(validation):
         raise ConfigError(
             "train.target, train.early_stop and train.max_seconds look at evaluations: data.validation must be above 0"
         )
-    events = Events.of(config, len(splits[0]), list(map(interval, config.callbacks)))
+    events = Events.of(config, len(train), list(map(interval, config.callbacks)))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
             f"schedule.warmup: {config.schedule.warmup} leaves nothing of train.length, {config.train.length}: "
             "make it shorter"
         )
-    return splits, events
+    return Setup(config, data, train, validation, test, events)
 
 
-def describe(
-    config: Config,
-    cluster: Cluster,
-    replicas: int,
-    data: DataSet,
-    splits: tuple[Split, Split, Split],
-    events: Events,
-    terminal: Terminal,
-) -> None:
+def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) -> None:
     """Print devices, data, batch arithmetic and steps, and warn of what is likely to be a mistake."""
-    train, validation, test = splits
+    config, events = setup.config, setup.events
+    train, validation, test = splits = (setup.train, setup.validation, setup.test)
     plan = BatchPlan.of(config.train, replicas)
     terminal.line(f"devices   {cluster.description}; {describe_device()}")
     terminal.line(
         f"data      {config.data.source}: {len(train):,} train, {len(validation):,} validation, {len(test):,} test"
     )
-    if data.labels_were:
-        terminal.line(f"labels    given as {data.labels_were}")
-    if data.class_names:
-        terminal.line(f"classes   {len(data.class_names):,}: {_first(data.class_names)}")
+    if setup.data.labels_were:
+        terminal.line(f"labels    given as {setup.data.labels_were}")
+    if names := setup.data.class_names:
+        terminal.line(f"classes   {len(names):,}: {_first(names)}")
     terminal.line(f"batch     {plan.describe()}")
     terminal.line(
         f"steps     {events.total_steps:,} = {_epochs(events, plan, len(train))} of "
         f"{len(train) / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
     )
     if cluster.is_chief:
-        for doubt in doubts(splits, data.classes):
+        for doubt in doubts(splits, setup.data.classes):
             terminal.warning(f"{config.data.source}: {doubt}")
         for section, every in zip(config.callbacks, events.callbacks, strict=True):
-            if every.next_after(0) > events.total_steps:
+            if every and every.next_after(0) > events.total_steps:
                 terminal.warning(
                     f"callback {section.name} is first due at step {every.next_after(0):,}, and so is never called: "
                     "give it a shorter every"
@@ -104,15 +98,15 @@ def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:
 
 def dry_run(config: Config, terminal: Terminal) -> None:
     """Resolve and check everything, print it with a memory estimate, and train nothing."""
-    data, splits, events = read(config)
+    setup = read(config)
     members = membership(config.cluster.strategy, os.environ)
     section = config.cluster.model_copy(update={"strategy": "auto"}) if members else config.cluster
     cluster = connect(section, environment={}, train=config.train)
     workers = len(members.workers) if members else 1
     if members:
         terminal.line(f"workers   {workers} ({members.source}), taken to be like this one: a dry run meets nobody")
-    describe(config, cluster, cluster.replicas * workers, data, splits, events, terminal)
-    state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
+    describe(setup, cluster, cluster.replicas * workers, terminal)
+    state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
     plan = BatchPlan.of(config.train, cluster.replicas * workers)
     slots = state.update_rule.slots + bool(config.train.ema)
     needed = estimate_bytes(state.model, slots, plan.micro_rows)

@@ -2,11 +2,10 @@
 
 import errno
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any
 
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
@@ -20,15 +19,16 @@ from harness.models.build import builder
 from harness.runs import provenance
 from harness.runs.run_dir import RunDir
 from harness.training import tensorboard
-from harness.training.callback import NamedCallback, OwnCallbacks
-from harness.training.checkpoint import Checkpoint, Checkpoints, assign_result, discard_behind, load_newest
-from harness.training.events import Events
+from harness.training.callback import Callback
+from harness.training.checkpoint import Checkpoint, Checkpoints, assign_result, discard_after, load_newest
+from harness.training.events import Events, Every
 from harness.training.progress import ProgressLines
+from harness.training.rows import MetricsFile, Mirror, newest
 from harness.training.schedule import WarmupThenDecay
-from harness.training.session import Session, devices
+from harness.training.setup import Setup
 from harness.training.state import weights_sha256
-from harness.training.tensorboard import TensorBoard
-from harness.training.writers import MetricsFile, Writer
+from harness.training.tensorboard import Histograms, TensorBoard
+from harness.training.trainer import Trainer, devices
 
 _OF_A_DISK = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -38,15 +38,17 @@ _OF_A_DISK = {
 """The errors that mean a file can't be written. Of others, such as no more threads, that advice would mislead."""
 
 
+Scheduled = list[tuple[Callback, Every | None]]
+"""Callbacks with the steps at which they are due; None between all chunks."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """A run's directory in the chief's hands, and what is to be trained in it."""
 
     run: RunDir
-    config: Config
+    setup: Setup
     cluster: Cluster
-    events: Events
-    data: DataSet
     terminal: Terminal
 
     @contextmanager
@@ -59,7 +61,7 @@ class Recording:
         run.lock()
         try:
             newest = self._taken_up(may_resume) if run.exists() else None
-            run.begin(self.config, self.data.sha256)
+            run.begin(self.setup.config, self.setup.data.sha256)
             if newest is None:
                 terminal.line(f"run       {run.path}")
             terminal.log_to(run.log_file)
@@ -72,7 +74,7 @@ class Recording:
 
     def _taken_up(self, may_resume: bool) -> Checkpoint | None:
         """Rewind the run's records to its newest checkpoint. What can be refused is, before anything is written."""
-        run, config, events = self.run, self.config, self.events
+        run, config, events, data = self.run, self.setup.config, self.setup.events, self.setup.data
         if not may_resume:
             raise RunError(f"{run.path} has just become another process's run")
         run.check_same(config)
@@ -83,90 +85,77 @@ class Recording:
         planned = _planned_length(newest, run) if newest else config.train.length
         if newest and newest.header["identity"] != config.with_length(planned).identity_hash():
             raise RunError(f"{run.path}: the checkpoint of step {step:,} was written under another config")
-        if newest and _is_on_other_data(newest, self.data):
-            model = builder(config, self.data.image_shape, self.data.classes)()
+        if newest and _is_on_other_data(newest, data):
+            model = builder(config, data.image_shape, data.classes)()
             assign_result(newest, model)  # refuses images of another shape, and another number of classes
-        discard_behind(run.checkpoints_dir, step)
+        discard_after(run.checkpoints_dir, step)
         run.rewind_metrics(step)
         tensorboard.rewind(run.tensorboard_dir, step)
         is_longer = planned != config.train.length
         is_replanned = is_longer and (config.schedule.name != "constant" or config.schedule.warmup.unit == SHARE)
-        promise = "" if is_replanned or newest is None else _promise(newest, config, self.cluster, self.data)
+        promise = "" if is_replanned or newest is None else _promise(newest, config, self.cluster, data)
         self.terminal.line(f"resume    {run.path} at step {step:,}{promise}")
         if is_longer:
             self.terminal.line(f"length    {planned} → {config.train.length}: {_new_plan(config, events, step)}")
         return newest
 
 
-@contextmanager
-def writing(session: Session, run: RunDir, terminal: Terminal, callbacks: Sequence[NamedCallback]) -> Iterator[None]:
-    """Let the session write to the run's directory and the terminal; at the end, however it comes, the summary."""
-    config, step = session.config, session.step
-    with ExitStack() as closing:
-        steps_per_epoch = len(session.train_split) / config.train.global_batch
-        board = TensorBoard(run.tensorboard_dir, step, run.read_metrics(), smoothing_of(config.loss))
-        session.writers = [
-            ProgressLines(terminal, step, session.events.total_steps, steps_per_epoch),
-            MetricsFile(run.metrics_file),
-            Checkpoints(run.checkpoints_dir, config.checkpoint.keep, config.checkpoint.best),
-            board,
-            OwnCallbacks(callbacks, session.events.callbacks, run.read_metrics()),
-        ]
-        if session.events.maps:
-            from harness.report.forming import FormingMaps  # the libraries that draw take long to load
+def recorded(trainer: Trainer, run: RunDir, own: Sequence[Callback], terminal: Terminal) -> Scheduled:
+    """What the chief calls between two chunks, in this order: whatever gives rows, what takes them, and then, as a
+    resume begins with what is written by then, what saves."""
+    setup, step, rows = trainer.setup, trainer.step, trainer.rows
+    config, events = setup.config, setup.events
+    steps_per_epoch = len(setup.train) / config.train.global_batch
+    board = TensorBoard(run.tensorboard_dir, step, rows, config.train.target, smoothing_of(config.loss))
+    if step == 0:
+        board.describe(trainer.state.model, config, setup.train)
+    scheduled: list[tuple[Callback, Every | None]] = list(zip(own, events.callbacks, strict=True))
+    if events.histograms:
+        scheduled.append((Histograms(board), events.histograms))
+    if events.maps:
+        from harness.report.forming import FormingMaps  # the libraries that draw take long to load
 
-            held_out = session.validation_split
-            shown = ("validation", held_out) if len(held_out) else ("training", session.train_split)
-            session.writers = [*session.writers, FormingMaps(board, config, *shown)]
-        for writer in session.writers:
-            closing.push(_closing(writer))
-        if step == 0:
-            board.describe(session.state.model, config, session.train_split)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                run.write_summary(summary(session, "running"))
+        shown = ("validation", setup.validation) if len(setup.validation) else ("training", setup.train)
+        scheduled.append((FormingMaps(board, config, *shown), events.maps))
+    mirrors: list[Mirror] = [
+        ProgressLines(terminal, step, events.total_steps, steps_per_epoch, len(rows)),
+        MetricsFile(run.metrics_file, len(rows)),
+        board,
+    ]
+    checkpoints = Checkpoints(
+        run.checkpoints_dir, config.checkpoint, step, trainer.checkpoint_header, then=board.begin_files
+    )
+    return [*scheduled, *((mirror, None) for mirror in mirrors), (checkpoints, events.checkpoint)]
 
 
-def _closing(writer: Writer) -> Callable[..., None]:
-    """Closes the writer at the end; its failure counts only where nothing else went wrong."""
-
-    def close(kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        with suppress(OSError) if error else nullcontext():
-            writer.close()
-
-    return close
-
-
-def summary(session: Session, status: str, noise_scale: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def summary(trainer: Trainer, status: str, noise_scale: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """What a run has come to so far; `test` and `noise_scale` are null until they are known."""
-    clock, cluster = session.clock, session.cluster
-    examples = session.step * session.config.train.global_batch
+    config, clock, cluster = trainer.setup.config, trainer.clock, trainer.cluster
+    examples = trainer.step * config.train.global_batch
 
     def result(split: str) -> dict[str, Any] | None:
-        row = session.rows.get(split)
-        return {key: row[key] for key in ("loss", "accuracy", *session.config.metrics, "examples")} if row else None
+        row = newest(trainer.rows, split)
+        return {key: row[key] for key in ("loss", "accuracy", *config.metrics, "examples")} if row else None
 
     return {
         "status": status,
-        "ended_by": session.ended_by() if status == "completed" else None,
+        "ended_by": trainer.ended_by() if status == "completed" else None,
         "finished": datetime.now(UTC).isoformat(timespec="seconds") if status == "completed" else None,
-        "steps": session.step,
-        "epochs": examples / len(session.train_split),
+        "steps": trainer.step,
+        "epochs": examples / len(trainer.setup.train),
         "examples": examples,
         "replicas": cluster.replicas,
         "workers": cluster.workers,
-        "global_batch": session.config.train.global_batch,
-        **session.detour._asdict(),
+        "global_batch": config.train.global_batch,
+        **trainer.skipped._asdict(),
         "train_seconds": clock.train_seconds,
         "compile_seconds": clock.compile_seconds,
         "images_per_second": examples / clock.train_seconds if clock.train_seconds else None,
         "validation": result("validation"),
         "test": result("test"),
         "noise_scale": noise_scale,
-        "weights_sha256": weights_sha256(session.state.result),
-        "data_sha256": session.data_sha256,
+        "weights_sha256": weights_sha256(trainer.state.result),
+        "data_sha256": trainer.setup.data.sha256,
         "peak_memory_bytes": peak_memory_bytes(),
         "versions": provenance.versions(),
         "git": provenance.git(),
@@ -210,21 +199,21 @@ def _promise(checkpoint: Checkpoint, config: Config, cluster: Cluster, data: Dat
 
 @contextmanager
 def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
-    """Leave the right status behind, and turn what the machine does to us into one line."""
+    """Leave the right status, and turn what the machine does to us into one line."""
     try:
         yield
     except BaseException as error:
         stopped = isinstance(error, Stopped | KeyboardInterrupt)
         # What went wrong first is what the user has to know, not that a full disk doesn't take this either.
         with suppress(OSError):
-            terminal.log(_told(error))
+            terminal.log(_line(error))
         with suppress(OSError, RunError):
             if run.read_summary()["status"] == "running":
-                outcome = {"status": "stopped"} if stopped else {"status": "failed", "failure": _told(error)}
+                outcome = {"status": "stopped"} if stopped else {"status": "failed", "failure": _line(error)}
                 run.update_summary(**outcome)
         if isinstance(error, KeyboardInterrupt):
             number = getattr(error, "signal_number", signal.SIGINT)
-            raise Stopped(f"stopped; go on with: {run.resume_command()}", number) from None
+            raise Stopped(f"stopped; resume with: {run.resume_command()}", number) from None
         if isinstance(error, OSError) and error.errno in _OF_A_DISK:
             raise WriteFailed(
                 f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, go on "
@@ -233,5 +222,5 @@ def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
         raise
 
 
-def _told(error: BaseException) -> str:
+def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

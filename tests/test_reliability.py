@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-import tensorflow as tf
 
 from harness.cluster.environment import tf_config
 from harness.machine.resources import free_ports
 from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
-from harness.training.session import Session
 from tests.processes import started, wait_for_checkpoint, workers
 
 pytestmark = pytest.mark.slow
@@ -177,7 +175,7 @@ def test_a_full_disk_ends_all_workers_and_leaves_the_older_checkpoints(
         resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (limit, limit))
         errors = [process.communicate(timeout=60)[1] for process in processes]
         assert [process.returncode for process in processes] == [1, 1]
-    assert re.match(r"error: can't write .*File too large; once that is mended, go on with: ", last_line(errors[0]))
+    assert re.match(r"error: can't write .*File too large; once that is mended, resume with: ", last_line(errors[0]))
     assert "another worker has failed" in last_line(errors[1])
     opened = RunDir.open(run)
     assert opened.read_summary()["status"] == "failed"
@@ -198,7 +196,7 @@ def test_a_run_directory_made_read_only_is_reported(
     for folder in folders:
         folder.chmod(0o755)
     assert process.returncode == 1
-    assert re.match(r"error: can't write .*Permission denied; once that is mended, go on with: ", last_line(error))
+    assert re.match(r"error: can't write .*Permission denied; once that is mended, resume with: ", last_line(error))
     assert sha(finished(train(run), run)) == sha(undisturbed)
 
 
@@ -279,16 +277,28 @@ def test_nan_on_one_of_two_workers_is_the_business_of_both(
         assert RunDir.open(run).read_summary()["skipped_steps"] == 12
 
 
+EXHAUSTING = """
+import tensorflow as tf
+
+def loss(logits, labels):
+    def of_batch(rows):
+        if rows == 50:
+            raise MemoryError  # which TensorFlow makes its ResourceExhaustedError
+        return tf.zeros([rows])
+
+    return tf.ensure_shape(tf.py_function(of_batch, [tf.shape(labels)[0]], tf.float32), [None]) + 0 * logits[:, 0]
+"""
+
+
 def test_out_of_memory_names_a_micro_batch_to_try(
     call: Callable[..., Any], small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Injected: TensorFlow 2.21 on a CPU doesn't raise where memory ends, it crashes."""
-
-    def exhausted(session: Session) -> None:
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[50,26,26,32]")
-
-    monkeypatch.setattr(Session, "train_chunk", exhausted)
-    sets = settings("train={length: 9 steps, global_batch: 100}", "cluster.logical_cpus=2")
+    """Raised by a loss, as TensorFlow 2.21 on a CPU doesn't where memory ends: it crashes."""
+    (tmp_path / "exhausting.py").write_text(EXHAUSTING)
+    monkeypatch.chdir(tmp_path)
+    sets = settings(
+        "train={length: 9 steps, global_batch: 100}", "cluster.logical_cpus=2", "loss={name: exhausting:loss}"
+    )
     ended = call("train", small_config, *sets, "--run-dir", tmp_path / "run")
     assert ended.exit_code == 1
     assert "out of memory with 50 examples at a time on each replica: try --set train.micro_batch=25" in ended.stderr

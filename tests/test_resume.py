@@ -99,8 +99,8 @@ def interrupted(command: list[str], number: signal.Signals, validations: int) ->
 
 def resume_command(error: str, script: str) -> list[str]:
     """The command that a stopped run names on standard error."""
-    (line,) = [line for line in error.splitlines() if "go on with: " in line]
-    program, *arguments = shlex.split(line.split("go on with: ")[1])
+    (line,) = [line for line in error.splitlines() if "resume with: " in line]
+    program, *arguments = shlex.split(line.split("resume with: ")[1])
     assert program == "harness"
     return [script, *arguments]
 

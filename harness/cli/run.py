@@ -63,14 +63,12 @@ def train(
     """
     from harness.cluster.environment import is_chief
     from harness.config import load
-    from harness.runs.run_dir import locate
+    from harness.runs.run_dir import find_run
 
     check_options(run_name, run_dir, resume, data_changed)
     checked = load(config, (*assignments, *named(run_name)))
     if is_chief(checked.cluster.strategy, os.environ):
-        run = locate(checked.name, run_dir, resume)  # what is wrong here needs no TensorFlow to be told
-        if run.exists():
-            run.check_same(checked)
+        find_run(checked, run_dir, resume)  # what is wrong here needs no TensorFlow to be told
     use_devices()
     from harness import job, preparation
     from harness.console.terminal import Terminal
@@ -95,13 +93,13 @@ def resume(run: Path, length: str | None, no_report: bool, data_changed: bool, q
     A longer --length trains a finished run on; a learning rate that falls is planned anew, and the output says so.
     """
     from harness.config import resolve
-    from harness.runs.run_dir import RunDir
+    from harness.runs.run_dir import RunDir, find_run
 
     opened = RunDir.open(run)
     config = opened.read_config()
     if length is not None:
         config = resolve(config.model_dump(mode="json"), [f"train.length={json.dumps(length)}"], "--length")
-    opened.check_same(config)
+    find_run(config, None, opened.path)
     use_devices()
     from harness import job
 
@@ -122,7 +120,7 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
     use_devices()
     from harness.console.terminal import Terminal
     from harness.job import evaluate as evaluate_run
-    from harness.training.writers import evaluation_text
+    from harness.training.rows import evaluation_text
 
     result = evaluate_run(opened, split, Terminal().warning)
     if as_json:

@@ -7,21 +7,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.config.callback import CallbackSection
-from harness.config.checkpoint import CheckpointSection
+from harness.config.callbacks import CallbackSection, CheckpointSection, EvaluateSection, TensorBoardSection
 from harness.config.cluster import ClusterSection
 from harness.config.data import DataSection
 from harness.config.duration import SHARE, Duration
-from harness.config.evaluate import EvaluateSection
 from harness.config.insight import InsightSection
 from harness.config.loss import CrossEntropy, LossSection
 from harness.config.metrics import MetricsSection
 from harness.config.model import ModelSection
-from harness.config.optimizer import Adam, OptimizerSection
-from harness.config.schedule import ScheduleSection
+from harness.config.optimizer import Adam, OptimizerSection, ScheduleSection
 from harness.config.section import Section, did_you_mean
 from harness.config.target import ACCURACY, LOSS, Ranked, Watched
-from harness.config.tensorboard import TensorBoardSection
 from harness.config.train import TrainSection
 
 _OPTIMIZER_BEFORE_0_2 = {"sgd": {"nesterov": False}, "adamw": {"decay_biases": True}}

@@ -1,4 +1,4 @@
-"""The `optimizer:` section: its `name` decides which further keys there are.
+"""The `schedule:` and the `optimizer:` section. The optimizer's `name` decides which further keys there are.
 
 In the equations w is a weight (a kernel, a bias, …), g its gradient and γ the learning rate of the step.
 """
@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from harness.config.duration import Duration, TrainingShare
 from harness.config.section import OWN, OpenSection, Section, tag_of
 
 LearningRate = Annotated[float, Field(gt=0)]
@@ -143,3 +144,10 @@ OptimizerSection = Annotated[
     | Annotated[ImportedOptimizer, Tag(OWN)],
     Discriminator(tag_of),
 ]
+
+
+class ScheduleSection(Section):
+    name: Literal["constant", "linear", "cosine"] = "linear"
+    """What the learning rate does after warm-up: stay, or fall to zero at the end of training."""
+    warmup: TrainingShare = Duration.parse("20 %", ("%",))
+    """How long the learning rate rises linearly from zero first: a share of `train.length`, or a length of its own."""

@@ -19,7 +19,7 @@ from harness.measuring.keras_fit import process_seconds, spread
 from harness.models.build import builder
 from harness.preparation import read
 from harness.runs import provenance
-from harness.training import failures
+from harness.training import machine_failures
 from harness.training.clock import Clock
 from harness.training.compile import compiled_chunk
 from harness.training.source import Source
@@ -44,13 +44,13 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
 
     Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges, OutOfMemory.
     """
-    data, (train, _, _), events = read(config)
+    setup = read(config)
     cluster = connect(config.cluster, common=config.common(), train=config.train)
-    with failures.told(BatchPlan.of(config.train, cluster.replicas), cluster):
-        state = State(config, cluster, events, builder(config, data.image_shape, data.classes))
+    with machine_failures.in_one_line(BatchPlan.of(config.train, cluster.replicas), cluster):
+        state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
         clock = Clock()
         with clock.compiling():
-            chunk = compiled_chunk(config, cluster, state, train, 0, Terminal(quiet=True).warning)
+            chunk = compiled_chunk(config, cluster, state, setup.train, 0, Terminal(quiet=True).warning)
 
         def train_for(steps: int) -> None:
             if chunk(steps).steps < steps:

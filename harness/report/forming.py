@@ -1,5 +1,7 @@
 """The maps of a few images while the model trains, for TensorBoard: one sees them form."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -10,13 +12,14 @@ from harness.models.logits import pixels_to_logits, probabilities
 from harness.report.examples import correct
 from harness.report.saliency_figures import saliency_picture
 from harness.report.subject import outputs_of
+from harness.training.callback import Callback, Row
+from harness.training.state import State
 from harness.training.tensorboard import TensorBoard
-from harness.training.writers import Writer
 
 _IMAGES = 8
 
 
-class FormingMaps(Writer):
+class FormingMaps(Callback):
     """Hands TensorBoard a picture for each of `insight.methods`, always of the same images.
 
     These are eight validation images, or training ones where none are held out, evenly over the classes.
@@ -30,7 +33,8 @@ class FormingMaps(Writer):
         self._names = [f"{split} image {row}" for row in rows]
         self._twin: keras.Model | None = None
 
-    def maps(self, step: int, model: keras.Model) -> None:
+    def __call__(self, step: int, state: State, rows: Sequence[Row]) -> None:
+        model = state.result
         if self._twin is None:
             height, width, channels = self._images.shape[1:]
             self._twin = pixels_to_logits(model, (height, width, channels))

@@ -127,7 +127,7 @@ class RunDir:
     def check_same_data(self, sha256: str) -> None:
         """Raise RunError where the data have changed since the run trained on them."""
         if change := self.change_of_data(sha256):
-            raise RunError(f"{change}: bring it back, start a new run, or go on with the new data with --data-changed")
+            raise RunError(f"{change}: bring it back, start a new run, or take the new data with --data-changed")
 
     def is_complete(self, config: Config, with_report: bool = True) -> bool:
         """Whether `config` asks for nothing that this run has not done, up to the model or the report."""
@@ -161,7 +161,7 @@ class RunDir:
                     "as its lock can't be opened"
                 )
             raise RunError(f"{self.path} is still training (step {step:,}): try again when it has finished")
-        raise RunError(f"{self.path} has no trained model yet; go on with: {self.resume_command()}")
+        raise RunError(f"{self.path} has no trained model yet; resume with: {self.resume_command()}")
 
     def resume_command(self) -> str:
         command, path = os.environ.get("HARNESS_COMMAND", "harness"), str(self.path.resolve())
@@ -198,7 +198,7 @@ class RunDir:
         return [_row(line, f"{self.metrics_file}:{number}") for number, line in enumerate(whole, 1)]
 
     def rewind_metrics(self, step: int) -> None:
-        """Drop the rows that come behind the checkpoint of `step`, those of the test among them."""
+        """Drop the rows that come after the checkpoint of `step`, those of the test among them."""
         rows = self.read_metrics()
         kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step and row["split"] != "test"]
         write_atomically(self.metrics_file, "".join(kept).encode())
@@ -229,13 +229,24 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     return row
 
 
+def find_run(config: Config, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:
+    """The directory that `config` is to be trained in: a new one, or that of a run of the same config to resume.
+
+    Takes and raises what `locate` does, and RunError for a run of another config. Nothing is created.
+    """
+    run = locate(config.name, run_dir, resume)
+    if run.exists():
+        run.check_same(config)
+    return run
+
+
 def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:
-    """The directory that the options mean: a new one, or that of a run to go on with. Nothing is created.
+    """The directory that the options mean: a new one, or that of a run to resume. Nothing is created.
 
     Args:
         name: begins the name of a new run's directory under `runs/`.
         run_dir: the directory to use instead.
-        resume: a run to go on with, or "auto" for the one in `run_dir` if there is one there.
+        resume: a run to resume, or "auto" for the one in `run_dir` if there is one there.
 
     Raises RunError where the options contradict each other, there is no run at `resume`, or the place for a new run
     is taken or can't be written.
@@ -245,7 +256,7 @@ def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> 
             raise RunError(f"--resume {resume} and --run-dir {run_dir} name two directories: give one")
         return RunDir.open(resume)
     if resume is not None and run_dir is None:
-        raise RunError("--resume auto needs --run-dir: the directory to start in or to go on with")
+        raise RunError("--resume auto needs --run-dir: the directory to start or resume in")
     run = RunDir(Path(run_dir)) if run_dir is not None else RunDir(_free_path(name), new_name=name)
     if not (resume and run.exists()):
         _check_new(run.path)
@@ -261,7 +272,7 @@ def _is_called(path: Path, name: str | Path) -> bool:
 
 
 def make_new(name: str, parent: Path = RUNS) -> Path:
-    """A new directory `<name>-<YYYYmmdd-HHMMSS>`, with a number behind it where that is taken.
+    """A new directory `<name>-<YYYYmmdd-HHMMSS>`, with a number after it where that is taken.
 
     It is made as its name is chosen, since other processes may choose one in the same second.
     """
@@ -320,7 +331,7 @@ def _check_new(path: Path) -> None:
     if path.is_dir() and any(
         not entry.name.startswith(".") and entry.name not in ("summary.json", "logs") for entry in path.iterdir()
     ):
-        raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to go on with a run in it")
+        raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to resume a run in it")
     existing = _existing(path)
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise RunError(f"can't write the run directory {path}: {existing} is not a writable directory")
@@ -340,7 +351,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        with suppress(FileNotFoundError):  # gone where the interrupt came behind the replacement
+        with suppress(FileNotFoundError):  # gone where the interrupt came after the replacement
             temporary.unlink()
         raise
     directory = os.open(path.parent, os.O_RDONLY)

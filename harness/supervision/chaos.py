@@ -150,7 +150,7 @@ def _term(trial: _Trial, step: int) -> tuple[bool, str, bool]:
     fired = trial.start().reached(step)
     trial.process.terminate()
     exit_code, line = trial.wait()
-    expected = exit_code == 128 + signal.SIGTERM and trial.status() == "stopped" and "go on with" in line
+    expected = exit_code == 128 + signal.SIGTERM and trial.status() == "stopped" and "resume with" in line
     return fired, f"exit code {exit_code}, status {trial.status()}", expected
 
 

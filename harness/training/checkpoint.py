@@ -7,7 +7,8 @@ step if there is one. The digest is written first, so a checkpoint that is there
 import hashlib
 import json
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from harness.config.callbacks import CheckpointSection
 from harness.config.target import Ranked
 from harness.errors import RunError
 from harness.runs.run_dir import write_atomically
+from harness.training.callback import Callback, Row
 from harness.training.state import State
-from harness.training.writers import Writer
 
 _BY_ACCURACY = Ranked()
 _NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -37,17 +39,43 @@ class Checkpoint:
     header: dict[str, Any]
 
 
-class Checkpoints(Writer):
-    """Saves the state, and keeps the newest `keep` checkpoints and the best."""
+class Checkpoints(Callback):
+    """Saves the state when it is due and at the end, and keeps the newest checkpoints and the best."""
 
-    def __init__(self, folder: Path, keep: int, best: Ranked = _BY_ACCURACY) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        section: CheckpointSection,
+        saved: int,
+        header: Callable[[], dict[str, Any]],
+        then: Callable[[int], None],
+    ) -> None:
+        """
+        Args:
+            section: where `every` is in minutes, it is called between all chunks.
+            saved: the step up to which all is safe already.
+            header: what a checkpoint is to say beside the state.
+            then: is called with the step when its checkpoint is safe.
+        """
         self._folder = folder
-        self._keep = keep
-        self._best = best
+        self._section = section
+        self._saved = saved
+        self._header = header
+        self._then = then
+        self._seconds = section.every.seconds if section.every.unit == "minutes" else 0.0
+        self._saved_at = time.monotonic()
 
-    def save(self, step: int, state: State, header: dict[str, Any]) -> None:
+    def __call__(self, step: int, state: State, rows: Sequence[Row]) -> None:
+        if time.monotonic() - self._saved_at >= self._seconds:
+            self.end(step, state, rows)
+
+    def end(self, step: int, state: State, rows: Sequence[Row]) -> None:
+        if step == self._saved:
+            return
         arrays = {path: np.asarray(variable.numpy()) for path, variable in state.variables().items()}
-        save(self._folder, step, arrays, header, self._keep, self._best)
+        save(self._folder, step, arrays, self._header(), self._section.keep, self._section.best)
+        self._saved, self._saved_at = step, time.monotonic()
+        self._then(step)
 
 
 def save(
@@ -128,8 +156,8 @@ def assign_result(checkpoint: Checkpoint, model: keras.Model) -> None:
         variable.assign(array)
 
 
-def discard_behind(folder: Path, step: int) -> None:
-    """Drop the checkpoints behind `step`: damaged ones, which would count as the newest."""
+def discard_after(folder: Path, step: int) -> None:
+    """Drop the checkpoints after `step`: damaged ones, which would count as the newest."""
     for later in steps(folder):
         if later > step:
             _discard(folder, later)

@@ -1,6 +1,7 @@
 """Loss, accuracy and other metrics over a split: masked sums over all replicas, divided once."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import keras
@@ -27,7 +28,8 @@ class Evaluator:
         self._model = model
         self._measures = measures
         self._rows_per_replica = -(-batch // cluster.replicas)
-        self._sums = tf.function(self._summed)
+        # Of a method TensorFlow counts the tracings over all evaluators, and warns of many.
+        self._sums = tf.function(partial(self._summed))
         self._datasets: dict[int, Any] = {}
 
     def __call__(self, split: Split) -> dict[str, Any]:

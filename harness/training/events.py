@@ -15,11 +15,14 @@ class Every:
 
     interval: Fraction
     global_batch: int
+    last: int | None = None
+    """A step that counts as one of them."""
 
     def next_after(self, step: int) -> int:
-        """The first such step behind `step`."""
+        """The first such step after `step`."""
         passed = math.floor(step * self.global_batch / self.interval)
-        return math.ceil((passed + 1) * self.interval / self.global_batch)
+        following = math.ceil((passed + 1) * self.interval / self.global_batch)
+        return min(following, self.last) if self.last is not None and self.last > step else following
 
     def includes(self, step: int) -> bool:
         return self.next_after(step - 1) == step
@@ -27,22 +30,25 @@ class Every:
 
 @dataclass(frozen=True)
 class Events:
-    """The steps at which training ends, evaluates, saves, and writes histograms and maps; None for never."""
+    """The steps at which training ends, and those at which something is due between two chunks; None for never.
+
+    The last step is evaluated and saved. All workers have the same events, as their chunks are cut by them.
+    """
 
     total_steps: int
     warmup_steps: int
     evaluate: Every
     checkpoint: Every | None
-    checkpoint_seconds: float | None
+    """None too where it goes by the clock."""
     histograms: Every | None
     maps: Every | None
-    callbacks: tuple[Every, ...]
-    """One for each of the config's callbacks."""
+    callbacks: tuple[Every | None, ...]
+    """One for each of the config's callbacks; None between all chunks."""
     noise_scale: int | None
     """Between how many steps one is measured for the noise scale. Chunks are never cut for it."""
 
     @classmethod
-    def of(cls, config: Config, epoch_examples: int, callbacks: Sequence[Duration] = ()) -> "Events":
+    def of(cls, config: Config, epoch_examples: int, callbacks: Sequence[Duration | None] = ()) -> "Events":
         """The events of `config` over a training set of `epoch_examples` rows; `callbacks` is how often each of the
         config's is called."""
         global_batch = config.train.global_batch
@@ -50,8 +56,8 @@ class Events:
         def steps(length: Duration) -> int:
             return math.ceil(length.examples(epoch_examples, global_batch) / global_batch)
 
-        def every(interval: Duration) -> Every:
-            return Every(interval.examples(epoch_examples, global_batch), global_batch)
+        def every(interval: Duration, last: int | None = None) -> Every:
+            return Every(interval.examples(epoch_examples, global_batch), global_batch, last)
 
         total, warmup = steps(config.train.length), config.schedule.warmup
         if warmup.unit == SHARE:  # which leaves a step of any length to train on
@@ -64,36 +70,19 @@ class Events:
         return cls(
             total_steps=total,
             warmup_steps=warmup_steps,
-            evaluate=every(config.evaluate.every),
-            checkpoint=None if by_time else every(config.checkpoint.every),
-            checkpoint_seconds=config.checkpoint.every.seconds if by_time else None,
+            evaluate=every(config.evaluate.every, total),
+            checkpoint=None if by_time else every(config.checkpoint.every, total),
             histograms=every(histograms) if histograms else None,
             maps=every(config.insight.every) if config.insight.every else None,
-            callbacks=tuple(map(every, callbacks)),
+            callbacks=tuple(every(interval) if interval else None for interval in callbacks),
             noise_scale=steps(noise_scale) if noise_scale else None,
         )
 
     def next_after(self, step: int) -> int:
-        """The next step behind `step` at which Python has something to do."""
+        """The next step after `step` at which Python has something to do."""
         pending = [self.evaluate, self.checkpoint, self.histograms, self.maps, *self.callbacks]
         return min(self.total_steps, *(event.next_after(step) for event in pending if event))
 
-    def evaluates(self, step: int) -> bool:
-        return step == self.total_steps or self.evaluate.includes(step)
-
-    def saves(self, step: int) -> bool:
-        """Whether a checkpoint is due at `step`; those due by time are the clock's business."""
-        return step == self.total_steps or bool(self.checkpoint and self.checkpoint.includes(step))
-
-    def writes_histograms(self, step: int) -> bool:
-        return bool(self.histograms and self.histograms.includes(step))
-
-    def writes_maps(self, step: int) -> bool:
-        return bool(self.maps and self.maps.includes(step))
-
-    def calls_back(self, step: int) -> bool:
-        return any(event.includes(step) for event in self.callbacks)
-
     def measures_noise(self, step: int) -> bool:
-        """Whether `step` (1-based) is measured for the noise scale: those behind K, 2K, … updates, never the first."""
+        """Whether `step` (1-based) is measured for the noise scale: those after K, 2K, … updates, never the first."""
         return self.noise_scale is not None and step > 1 and (step - 1) % self.noise_scale == 0

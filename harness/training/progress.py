@@ -5,18 +5,20 @@ import time
 from rich.progress import BarColumn, Progress, TextColumn
 
 from harness.console.terminal import Terminal
+from harness.training.callback import Row
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
-from harness.training.writers import CALLBACK, Row, Writer, evaluation_text
+from harness.training.rows import CALLBACK, Mirror, evaluation_text
 
 _SECONDS_BETWEEN_LINES = 10
 _WIDE = 110
 """Columns from which the bar's line has room for the epoch and the loss."""
 
 
-class ProgressLines(Writer):
+class ProgressLines(Mirror):
     """Tells a person how far training is."""
 
-    def __init__(self, terminal: Terminal, step: int, total_steps: int, steps_per_epoch: float) -> None:
+    def __init__(self, terminal: Terminal, step: int, total_steps: int, steps_per_epoch: float, taken: int = 0) -> None:
+        super().__init__(taken)
         self._terminal = terminal
         self._total = total_steps
         self._steps_per_epoch = steps_per_epoch

@@ -6,12 +6,12 @@ are: the evaluations, the test's result under `test/`, and the steps to the targ
 test images, go there too.
 
 Each checkpoint begins new files, named by its step. A resume at step S deletes those begun at or after S, which hold
-exactly what came behind S, so the curves never fork. The noise scale's moving average goes on from the rows before S.
+exactly what came after S, so the curves never fork. The noise scale's moving average goes on from the rows before S.
 """
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,20 @@ from tensorboard.plugins.hparams.api import hparams
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from harness.config import Config, dump
+from harness.config.target import Target
 from harness.data.sources import Split
 from harness.runs.event_files import file_errors, write_png
 from harness.runs.run_names import RUNS
 from harness.training import noise_scale
+from harness.training.callback import Callback, Row
+from harness.training.rows import CALLBACK, Mirror
 from harness.training.state import State
-from harness.training.writers import CALLBACK, Row, Writer
 
 _NAME = re.compile(r"events\.out\.tfevents\.(\d+)(\..*\.from-step-(\d+)\.v2)")
 
 
 def rewind(folder: Path, step: int) -> None:
-    """Delete what was written behind `step`, and let what stays come before what is written from now on.
+    """Delete what was written after `step`, and let what stays come before what is written from now on.
 
     TensorBoard reads the files by name, which holds the second at which each was begun. Where the clock has been set
     back since, the names are too.
@@ -51,14 +53,23 @@ def rewind(folder: Path, step: int) -> None:
             path.rename(path.with_name(f"events.out.tfevents.{second - too_late:010}{rest}"))
 
 
-class TensorBoard(Writer):
-    """Scalars and histograms, and what describes a run once at its start."""
+class TensorBoard(Mirror):
+    """Scalars, and what describes a run once at its start."""
 
-    def __init__(self, folder: Path, step: int, earlier: Iterable[Row] = (), label_smoothing: float = 0.0) -> None:
-        """Go on behind `step`, with the rows of the run up to it."""
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        earlier: Sequence[Row] = (),
+        target: Target | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        """Go on after `step`, with the rows of the run up to it."""
+        super().__init__(len(earlier))
         self._folder = folder
         # Smoothed labels have another loss, which isn't to be overlaid with that of the evaluations.
         self._loss = "loss_smoothed_labels" if label_smoothing else "loss"
+        self._target = target
         self._begun = step
         self._files: dict[str, Any] = {}
         self._noise_scale = noise_scale.Smoothed()
@@ -84,6 +95,8 @@ class TensorBoard(Writer):
             for name, value in row.items():
                 if isinstance(value, float):
                     tf.summary.scalar(self._tag(row["split"], name), value)
+            if row["split"] == "validation" and self._target and self._target.is_reached(row):
+                tf.summary.scalar("steps_to_target", float(row["step"]))
         file.flush()
 
     def _tag(self, split: str, name: str) -> str:
@@ -104,12 +117,8 @@ class TensorBoard(Writer):
         self._file("train").flush()
 
     @file_errors
-    def reached_target(self, step: int) -> None:
-        with self._file("validation").as_default(step):
-            tf.summary.scalar("steps_to_target", float(step))
-
-    @file_errors
-    def save(self, step: int, state: State, header: dict[str, Any]) -> None:
+    def begin_files(self, step: int) -> None:
+        """Go on in new files, as the checkpoint of `step` is safe."""
         self.close()
         self._begun = step
 
@@ -165,6 +174,16 @@ class TensorBoard(Writer):
         return self._files[name]
 
 
+class Histograms(Callback):
+    """The weights' histograms."""
+
+    def __init__(self, board: TensorBoard) -> None:
+        self._board = board
+
+    def __call__(self, step: int, state: State, rows: Sequence[Row]) -> None:
+        self._board.histograms(step, state.result)
+
+
 def summary_text(model: keras.Model) -> str:
     """What `model.summary()` prints."""
     lines: list[str] = []
@@ -173,7 +192,7 @@ def summary_text(model: keras.Model) -> str:
 
 
 def _trial(run: Path) -> str:
-    """The run's name, behind that of its folder where this isn't `runs`: TensorBoard merges rows of one name."""
+    """The run's name, after that of its folder where this isn't `runs`: TensorBoard merges rows of one name."""
     return run.name if run.parent.name == RUNS.name else f"{run.parent.name}/{run.name}"
 
 

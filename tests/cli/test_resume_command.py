@@ -36,7 +36,7 @@ def test_a_finished_run_without_its_model_gets_it_back(call, run, monkeypatch):
     run.model_file.unlink()
     refused = call("evaluate", "small")
     assert refused.exit_code == 2
-    assert f"go on with: harness resume {run.path}" in refused.stderr
+    assert f"resume with: harness resume {run.path}" in refused.stderr
     result = call("resume", "small")
     assert result.exit_code == 0, result.stderr
     assert "exact to the bit" in result.stdout
@@ -129,4 +129,4 @@ def test_a_run_in_training_is_called_that(call, run, command):
         holder.unlock()
     assert result.exit_code == 2
     assert "is still training (step 30)" in result.stderr
-    assert "no trained model yet; go on with" in call(command, run.path).stderr
+    assert "no trained model yet; resume with" in call(command, run.path).stderr

@@ -163,7 +163,7 @@ class TestStopped:
         finally:
             process.kill()
         assert process.returncode == 143
-        step = re.fullmatch(rf"stopped at step ([\d,]+); go on with: harness resume {path}\n", said)
+        step = re.fullmatch(rf"stopped at step ([\d,]+); resume with: harness resume {path}\n", said)
         assert step, said
         assert (path / "checkpoints" / f"step-{step[1].replace(',', '')}.safetensors").exists()
         assert json.loads((path / "summary.json").read_text())["status"] == "stopped"
@@ -215,7 +215,7 @@ class TestStopped:
         try:
             shown = read_until(ours, rb"images/s", process)
             process.send_signal(signal.SIGINT)
-            shown += read_until(ours, rb"go on with: .*\n", process)
+            shown += read_until(ours, rb"resume with: .*\n", process)
             assert process.wait(timeout=60) == 130
         finally:
             process.kill()

@@ -101,7 +101,7 @@ def test_a_closed_terminal_stops_in_good_order(
     assert (process.returncode, run.read_summary()["status"]) == (128 + signal.SIGHUP, "stopped")
     assert step <= steps < 9000
     assert not steps or (run.checkpoints_dir / f"step-{steps}.safetensors").exists()
-    assert error.startswith(f"stopped at step {steps:,}; go on with: ")
+    assert error.startswith(f"stopped at step {steps:,}; resume with: ")
 
 
 def test_a_signal_while_pictures_are_made_says_how_to_go_on(script: Path, small_config: Path, tmp_path: Path) -> None:
@@ -115,5 +115,5 @@ def test_a_signal_while_pictures_are_made_says_how_to_go_on(script: Path, small_
         _, error = process.communicate(timeout=60)
     run = RunDir.open(tmp_path / "run")
     assert process.returncode == 128 + signal.SIGTERM
-    assert error.strip() == f"stopped; go on with: {run.resume_command()}"
+    assert error.strip() == f"stopped; resume with: {run.resume_command()}"
     assert run.model_file.exists()

@@ -183,7 +183,7 @@ def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(launch: Callable[.
         output, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert "launch:" not in output
-    (chief,) = re.findall(r"^stopped at step (\d+); go on with", output, re.MULTILINE)
+    (chief,) = re.findall(r"^stopped at step (\d+); resume with", output, re.MULTILINE)
     (other,) = re.findall(r"^\[worker 1\] stopped at step (\d+)$", output, re.MULTILINE)
     assert chief == other
     assert RunDir.open(run).read_summary()["status"] == "stopped"

@@ -12,12 +12,13 @@ import safetensors
 import safetensors.numpy
 
 from harness.config import Config
+from harness.config.callbacks import CheckpointSection
 from harness.errors import RunError
 from harness.training.checkpoint import (
     Checkpoint,
     Checkpoints,
     assign_result,
-    discard_behind,
+    discard_after,
     load,
     load_newest,
     save,
@@ -79,7 +80,9 @@ def test_a_state_comes_back_bit_for_bit(
     config = small_training(optimizer={"name": "adam", "learning_rate": 0.01}, train={"ema": 0.9})
     state, chunk = begin(config)
     chunk(3)
-    Checkpoints(tmp_path / "checkpoints", keep=1).save(3, state, header())
+    safe: list[int] = []
+    Checkpoints(tmp_path / "checkpoints", CheckpointSection(), 0, header, safe.append)(3, state, [])
+    assert safe == [3]
     loaded = load_newest(tmp_path / "checkpoints", warnings)
     assert loaded is not None
     assert loaded.arrays.keys() == state.variables().keys()
@@ -215,7 +218,7 @@ def test_a_run_goes_on_saving_behind_a_damaged_checkpoint(
     resumed = load_newest(tmp_path, warnings)
     assert resumed is not None
     assert resumed.step == 20
-    discard_behind(tmp_path, resumed.step)
+    discard_after(tmp_path, resumed.step)
     for step in (22, 24, 26):
         save_each(tmp_path, {step: None}, keep)
         newest = load_newest(tmp_path, lambda _: None)

@@ -10,6 +10,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from harness.config import dump, resolve
+from harness.config.target import Target
 from harness.data.sources import Split
 from harness.models.cnn import build
 from harness.training.tensorboard import TensorBoard, rewind, summary_text
@@ -98,7 +99,7 @@ def test_rewinding_deletes_exactly_what_came_behind_the_checkpoint(tmp_path: Pat
         board.write(row(step))
         if step % 20 == 0:
             board.write(row(step, "validation"))
-            board.save(step, None, {})
+            board.begin_files(step)
     board.close()
 
     def present() -> set[tuple[str, str]]:  # but for the second in the name
@@ -116,7 +117,7 @@ def test_a_run_rewound_and_gone_on_with_makes_one_curve(tmp_path: Path) -> None:
     for step in (10, 20, 30):  # killed at 30, 10 steps behind its checkpoint
         board.write(row(step))
         if step == 20:
-            board.save(step, None, {})
+            board.begin_files(step)
     rewind(tmp_path, 20)
     board.close()
     resumed = TensorBoard(tmp_path, 20)
@@ -132,7 +133,7 @@ def test_a_run_gone_on_with_after_the_clock_was_set_back_makes_one_curve(tmp_pat
     for step in (10, 20, 30):
         board.write(row(step))
         if step < 30:
-            board.save(step, None, {})
+            board.begin_files(step)
     board.close()
     for path in tmp_path.rglob("*tfevents*"):  # as a clock that is an hour ahead would have named them
         second = path.name.split(".")[3]
@@ -183,7 +184,7 @@ def test_a_resumed_noise_scale_goes_on_as_if_never_interrupted(tmp_path: Path) -
     for each in rows[:8]:
         first.write(each)
         if each["step"] == 30:
-            first.save(30, None, {})
+            first.begin_files(30)
     first.close()
     rewind(tmp_path / "parts", 30)
     resumed = TensorBoard(tmp_path / "parts", 30, [row(10), *rows[:6]])
@@ -225,10 +226,10 @@ def test_a_run_is_a_row_in_the_table_of_hyperparameters_with_its_steps_to_target
     tmp_path: Path, model: keras.Model, train_rows: Split
 ) -> None:
     folder = tmp_path / "chaos-tiny" / "undisturbed" / "tensorboard"
-    board = TensorBoard(folder, 0)
+    board = TensorBoard(folder, 0, target=Target(at_least=0.5))
     board.describe(model, resolve({"seed": 3, "train": {"global_batch": 64, "clip_norm": None}}), train_rows)
     board.write(row(50))
-    board.reached_target(50)
+    board.write(row(50, "validation"))
     board.close()
     (start,) = (
         HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info

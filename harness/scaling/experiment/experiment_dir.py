@@ -61,9 +61,7 @@ class ExperimentDir:
     def check_same_data(self, sha256: str) -> None:
         """Raise RunError where the data, now of that digest, have changed since a trial was trained on them."""
         for change in self.changes_of_data(sha256):
-            raise RunError(
-                f"{change}: bring it back, give another --dir, or go on with the new data with --data-changed"
-            )
+            raise RunError(f"{change}: bring it back, give another --dir, or take the new data with --data-changed")
 
     @contextmanager
     def held(self, experiment: Experiment) -> Iterator[None]:

@@ -13,7 +13,7 @@ from harness.errors import OutOfMemory, WorkerLost
 
 
 @contextmanager
-def told(plan: BatchPlan, cluster: Cluster) -> Iterator[None]:
+def in_one_line(plan: BatchPlan, cluster: Cluster) -> Iterator[None]:
     """Raise OutOfMemory, DataError or WorkerLost for what TensorFlow raises inside, where it means that."""
     try:
         with data_errors():
@@ -21,11 +21,11 @@ def told(plan: BatchPlan, cluster: Cluster) -> Iterator[None]:
     except MemoryError as error:  # NumPy's, of arrays on the host, which a smaller batch would not make smaller
         raise OutOfMemory(f"out of memory on this machine{f': {error}' if str(error) else ''}") from None
     except tf.errors.ResourceExhaustedError:
-        told = f"out of memory with {plan.micro_rows:,} examples at a time on each replica"
+        message = f"out of memory with {plan.micro_rows:,} examples at a time on each replica"
         if plan.micro_rows > 1:
             smaller = plan.micro_rows // 2
-            told += f": try --set train.micro_batch={smaller}, which changes no result, or a smaller evaluate.batch"
-        raise OutOfMemory(told) from None
+            message += f": try --set train.micro_batch={smaller}, which changes no result, or a smaller evaluate.batch"
+        raise OutOfMemory(message) from None
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         if cluster.workers == 1:
             raise

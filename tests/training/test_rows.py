@@ -3,7 +3,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.training.writers import MetricsFile, Writer
+from harness.training.callback import Row
+from harness.training.rows import MetricsFile, Mirror
 
 ROWS = [
     {"step": 10, "split": "train", "loss": 0.1 + 0.2, "accuracy": np.float64(1 / 3), "learning_rate": 1e-30},
@@ -38,11 +39,15 @@ def test_a_later_sitting_appends(tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == ROWS
 
 
-def test_a_writer_takes_everything_and_keeps_nothing(tmp_path: Path) -> None:
-    writer = Writer()
-    writer.write({})
-    writer.histograms(1, None)
-    writer.maps(1, None)
-    writer.save(1, None, {})
-    writer.close()
-    assert not list(tmp_path.iterdir())
+def test_a_mirror_takes_each_row_once_from_where_it_stands() -> None:
+    taken = []
+
+    class Keeps(Mirror):
+        def write(self, row: Row) -> None:
+            taken.append(row["step"])
+
+    mirror, rows = Keeps(taken=2), [{"step": step} for step in range(3)]
+    mirror(2, None, rows)
+    mirror(2, None, rows)
+    mirror(4, None, [*rows, {"step": 3}, {"step": 4}])
+    assert taken == [2, 3, 4]

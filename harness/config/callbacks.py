@@ -1,0 +1,46 @@
+"""What happens between steps: `evaluate:`, `checkpoint:`, `tensorboard:`, and an entry of `callbacks:`."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from harness.config.duration import Duration, Interval, TrainingInterval
+from harness.config.section import OwnObject, Section
+from harness.config.target import Ranked
+
+
+class EvaluateSection(Section):
+    every: TrainingInterval = Duration.parse("1 epoch")
+    """How often the validation rows are evaluated; also at the end."""
+    batch: int = Field(default=250, ge=1, le=2**24)
+    """Examples evaluated at a time over all replicas; it changes speed and memory, not the result."""
+
+
+class CheckpointSection(Section):
+    every: Interval = Duration.parse("1 epoch")
+    """How often the state is saved; also at the end."""
+    keep: int = Field(default=3, ge=1)
+    """How many of the newest checkpoints are kept, beside the best."""
+    best: Ranked = Ranked()
+    """By what the best checkpoint is chosen."""
+
+
+class TensorBoardSection(Section):
+    histograms: TrainingInterval | None = None
+    """How often histograms of the weights are written; null for never."""
+    images: int = Field(default=16, ge=0)
+    """How many training images are shown with their labels."""
+
+
+def _is_path(name: str) -> str:
+    if ":" not in name:
+        raise ValueError("must be an import path such as my_package.callbacks:Norms")
+    return name
+
+
+class CallbackSection(OwnObject):
+    name: Annotated[str, AfterValidator(_is_path)]
+    """The import path of a subclass of harness.Callback, with its arguments as further keys, or of a function (step,
+    state, rows)."""
+    every: TrainingInterval | None = None
+    """How often it is called; null for as often as it says itself, else every epoch."""
