@@ -159,10 +159,10 @@ def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = war
     Raises UserError where the split is empty, or the run's data can't be had.
     """
     config = run.read_config()
-    data = sources.load(config.data.source)
+    data = sources.load(config.data)
     if change := run.change_of_data(data.sha256):
         warn(change)
-    _, validation, test = data.splits(config.data.validation, config.data.stratify)
+    _, validation, test = data.split_for(config)
     rows = {"validation": validation, "test": test}[split]
     if not len(rows):
         raise DataError(f"{run.path} has no {split} rows: data.validation is 0")

@@ -20,16 +20,18 @@ from harness.training.setup import Setup
 from harness.training.state import State
 from harness.training.tensorboard import summary_text
 
+_MOST_NAMES = 10
+
 
 def read(config: Config) -> Setup:
     """The config with its data. Raises UserError for everything that can be refused before a device is touched or a
     file is made."""
-    return check(config, sources.load(config.data.source))
+    return check(config, sources.load(config.data))
 
 
 def check(config: Config, data: DataSet) -> Setup:
     """The config with that data. Raises UserError where they don't go together."""
-    train, validation, test = data.splits(config.data.validation, config.data.stratify)
+    train, validation, test = data.split_for(config)
     optimizer.check(config.optimizer)
     side = min(data.image_shape[:2])
     if config.data.shift >= side:
@@ -52,20 +54,24 @@ def check(config: Config, data: DataSet) -> Setup:
 
 def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) -> None:
     """Print devices, data, batch arithmetic and steps, and warn of what is likely to be a mistake."""
-    config, events = setup.config, setup.events
+    config, data, events = setup.config, setup.data, setup.events
     train, validation, test = splits = (setup.train, setup.validation, setup.test)
     plan = BatchPlan.of(config.train, replicas)
     terminal.line(f"devices   {cluster.description}; {describe_device()}")
     terminal.line(
         f"data      {config.data.source}: {len(train):,} train, {len(validation):,} validation, {len(test):,} test"
     )
+    if data.labels_were:
+        terminal.line(f"labels    given as {data.labels_were}")
+    if data.class_names:
+        terminal.line(f"classes   {len(data.class_names):,}: {_first(data.class_names)}")
     terminal.line(f"batch     {plan.describe()}")
     terminal.line(
         f"steps     {events.total_steps:,} = {_epochs(events, plan, len(train))} of "
         f"{len(train) / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
     )
     if cluster.is_chief:
-        for doubt in doubts(splits, setup.data.classes):
+        for doubt in doubts(splits, data.classes):
             terminal.warning(f"{config.data.source}: {doubt}")
         for section, every in zip(config.callbacks, events.callbacks, strict=True):
             if every and every.next_after(0) > events.total_steps:
@@ -78,6 +84,11 @@ def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) 
                 f"train.micro_batch: {bound:,} is more than the {plan.global_batch:,} examples of a global batch, and "
                 "changes nothing"
             )
+
+
+def _first(names: tuple[str, ...]) -> str:
+    more = "" if len(names) <= _MOST_NAMES else f" and {len(names) - _MOST_NAMES:,} more"
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.config import Config
 from harness.data import sources
+from harness.data.images import equal
 from harness.data.sources import DataSet
 from harness.errors import DataError, RunError
 from harness.runs.run_dir import RunDir
@@ -45,7 +46,7 @@ def open_sides(a: Path, b: Path) -> tuple[Side, Side]:
     first = _side(run_a, checkpoint_a)
     second = _side(run_b, checkpoint_b, first)
     ours, theirs = first.data, second.data
-    if not (np.array_equal(ours.y_test, theirs.y_test) and np.array_equal(ours.x_test, theirs.x_test)):
+    if not (np.array_equal(ours.y_test, theirs.y_test) and equal(ours.x_test, theirs.x_test)):
         raise DataError(
             f"{a} and {b} have different test sets: {first.config.data.source} ({len(ours.y_test):,} images) "
             f"and {second.config.data.source} ({len(theirs.y_test):,} images)"
@@ -69,8 +70,8 @@ def _located(path: Path) -> tuple[RunDir, Path | None]:
 
 def _side(run: RunDir, checkpoint: Path | None, other: Side | None = None) -> Side:
     config = run.read_config()
-    same_data = other is not None and other.config.data.source == config.data.source
-    data = other.data if other is not None and same_data else sources.load(config.data.source)
+    same_data = other is not None and other.config.data == config.data
+    data = other.data if other is not None and same_data else sources.load(config.data)
     name, rows = run.path.resolve().name, run.read_metrics()
     if checkpoint is not None:
         name = f"{name}-{checkpoint.stem}"

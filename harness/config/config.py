@@ -110,8 +110,9 @@ class Config(Section):
         for key in ("file", "freeze"):  # as above runs from before there was such a key can be resumed
             if not kept["model"][key]:
                 del kept["model"][key]
-        if not self.data.stratify:  # so that runs from before there was a choice can be resumed
-            del kept["data"]["stratify"]
+        for key in ("scale", "stratify", "fold", "subset"):  # and from before there was a choice
+            if not kept["data"][key]:
+                del kept["data"][key]
         for key, value in _OPTIMIZER_BEFORE_0_2.get(self.optimizer.name, {}).items():
             if kept["optimizer"][key] == value:
                 del kept["optimizer"][key]

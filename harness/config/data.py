@@ -1,30 +1,98 @@
 """The `data:` section."""
 
+import math
 import os
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from harness.config.section import Section
 
-NAMES = ("mnist",)
-"""The data sets that come with the package."""
+NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
+"""The data sets that are known by name; the first comes with the package."""
+PATHS = ("fashion_mnist", "cifar10", "cifar100", "idx", "npy")
+"""What may stand before a path, `idx:FOLDER`: the kind of what lies there."""
+
+_SHARE = re.compile(r"(\d{1,2}(?:\.\d{1,10})?)\s*%")
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """The kind of a source and its path, empty where it has none: `idx:FOLDER` → ("idx", "FOLDER"); for an .npz file
+    and an import path the kind is empty."""
+    kind, colon, path = source.partition(":")
+    if colon and kind in PATHS:
+        return kind, path
+    return (source, "") if source in NAMES else ("", source)
 
 
 def _absolute(source: str) -> str:
     """A path means the same file from every folder; a name stays as it is."""
-    is_path = source not in NAMES and ("/" in source or source.lower().endswith(".npz") or os.path.isfile(source))
+    kind, path = split_source(source)
+    if kind:
+        if not path and source not in NAMES:
+            raise ValueError(f"name a path after the colon: {kind}:PATH")
+        return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if path else kind
+    is_path = "/" in source or source.lower().endswith(".npz") or os.path.isfile(source)
     return os.path.abspath(source) if is_path else source
+
+
+def _rows(value: Any) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise ValueError("must be 0 or more")
+        return value
+    match = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("must be an integer, or a share such as '10 %'")
+    return f"{match[1]} %"
+
+
+def rows_of(value: int | str, count: int) -> int:
+    """How many of `count` rows a number of them, or a share such as "10 %", is; rounded down."""
+    return value if isinstance(value, int) else int(count * float(value.removesuffix(" %")) / 100)
+
+
+Rows: TypeAlias = Annotated[
+    int | str,
+    BeforeValidator(_rows),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SHARE.pattern}]}),
+]
+"""A number of rows, or a share of them below 100 %."""
+
+
+def _fold(value: str) -> str:
+    match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", value)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]) or int(match[2]) < 2:
+        raise ValueError("must be a fold and the number of folds, such as 2/5")
+    return value
+
+
+def _range(value: Any) -> tuple[float, float]:
+    numbers = list(value) if isinstance(value, list | tuple) else []
+    is_range = len(numbers) == 2 and all(isinstance(each, int | float) and math.isfinite(each) for each in numbers)
+    if not is_range or not numbers[0] < numbers[1]:
+        raise ValueError("must be two numbers, the lower first, such as [0, 1]")
+    return float(numbers[0]), float(numbers[1])
 
 
 class DataSection(Section):
     source: Annotated[str, AfterValidator(_absolute)] = "mnist"
-    """A data set's name (`mnist`), or the path of an .npz file with x_train, y_train, x_test and y_test."""
-    validation: int = Field(default=5000, ge=0)
-    """How many of the last training rows are held out for validation; 0 for none."""
+    """A data set's name (mnist, fashion_mnist, cifar10, cifar100), the path of an .npz file with x_train, y_train,
+    x_test and y_test, a kind and a path (idx:FOLDER, npy:FOLDER), or a function of your own (my_package.data:load)."""
+    scale: Annotated[tuple[float, float], BeforeValidator(_range)] | None = None
+    """The values of the images that become pixels 0 and 255: [0, 1], or [0, 65535] for 16 bits. Needed for all but
+    uint8."""
+    validation: Rows = 5000
+    """How many of the last training rows are held out for validation, or a share such as 10 %; 0 for none."""
     stratify: bool = False
     """Hold out the last training rows of each class, as many as its share, instead of the last of all: for rows in the
     order of their classes."""
+    fold: Annotated[str, AfterValidator(_fold)] | None = None
+    """Hold out the second of five equal parts with 2/5, and so on, in place of `validation`."""
+    subset: Rows | None = None
+    """Train on so many of the rows that are left, or on a share such as 10 %, drawn by the seed, of each class its
+    share: for learning curves."""
     shift: int = Field(default=0, ge=0)
     """Each training image is moved by up to this many pixels, at random, in both directions."""
     placement: Literal["auto", "device", "host"] = "auto"

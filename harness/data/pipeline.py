@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
+from harness.data.gather import gather
 from harness.data.order import rows
 from harness.data.sources import Split
 
@@ -51,7 +52,7 @@ def training_batches(
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local_replicas
     if not on_device:
-        images, labels = tf.constant(split.images), tf.constant(split.labels, tf.int64)  # uint8: this copy is the cache
+        images, labels = gather(split.images), tf.constant(split.labels, tf.int64)
     in_micro_batch = tf.range(plan.micro_rows, dtype=tf.int64)
 
     def of(step: tf.Tensor, index: tf.Tensor, replica: tf.Tensor) -> Batch | Rows:
@@ -63,7 +64,7 @@ def training_batches(
         row = tf.reshape(rows(tf.reshape(position, [-1]), seed, len(split)), tf.shape(position))
         if on_device:
             return Rows(row, weights, position)
-        return Batch(tf.gather(images, row), tf.gather(labels, row), weights, position)
+        return Batch(images(row), tf.gather(labels, row), weights, position)
 
     def micro_batch(count: tf.Tensor) -> Batch | Rows:
         number, replica = count // local_replicas, first_replica + count % local_replicas
@@ -84,7 +85,7 @@ def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribu
     and the same number of elements for every replica."""
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local_replicas
-    images, labels = tf.constant(split.images), tf.constant(split.labels, tf.int64)
+    images, labels = gather(split.images), tf.constant(split.labels, tf.int64)
     batch_rows = rows_per_replica * context.num_replicas_in_sync
     batches = -(-len(split) // batch_rows)
     in_replica = tf.range(rows_per_replica, dtype=tf.int64)
@@ -94,7 +95,7 @@ def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribu
         row = index * batch_rows + replica * rows_per_replica + in_replica
         real = row < len(split)
         row = tf.where(real, row, 0)
-        return tf.gather(images, row), tf.gather(labels, row), tf.cast(real, tf.float32)
+        return images(row), tf.gather(labels, row), tf.cast(real, tf.float32)
 
     return (
         tf.data.Dataset.range(batches * local_replicas)
@@ -106,9 +107,11 @@ def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribu
 
 def _options() -> tf.data.Options:
     """No tuning of the pipeline at run time: nothing is left to tune, and the end of a process was seen to hang where
-    an iterator waits for the thread that tunes it (TensorFlow 2.21, RootDataset::Iterator's destructor)."""
+    an iterator waits for the thread that tunes it (TensorFlow 2.21, RootDataset::Iterator's destructor). And no
+    rewriting of it, for which all the images that it reads from would be copied once more."""
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     return options
 
 

@@ -1,52 +1,73 @@
-"""A data set's name or path → arrays."""
+"""A data set's name, path or import path → images that are read by row number, and their labels."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.config.data import NAMES
-from harness.data.npz import arrays_sha256, read_arrays
+from harness.config import Config
+from harness.config.data import NAMES, PATHS, DataSection, rows_of, split_source
+from harness.data import held_out
+from harness.data.formats import cifar, function, idx, npy
+from harness.data.formats.given import Found, Given
+from harness.data.images import Images, Stored, is_mapped, of_mapped, view
+from harness.data.labels import recognised
+from harness.data.npz import read_arrays
+from harness.data.scale import Scale
 from harness.errors import DataError
-from harness.imports import load_object, reason
 
-_MOST_CLASSES = 100_000
-_FEW_CLASSES, _MOST_UNUSED = 1000, 10
-_FROM_0_TO_1 = ": of numbers from 0 to 1 make np.uint8(255 * x)"
-_ONE_HOT = ": of one-hot labels make y.argmax(axis=1)"
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+Builder = Callable[[str, DataSection], Given]
+"""What reads a kind of source: the path behind the colon, or nothing, and the section that names it."""
+
+_BUILDERS: dict[str, Builder] = {
+    "mnist": lambda path, data: _npz(Path(str(resources.files("harness.data") / "mnist.npz")), data.source),
+    "fashion_mnist": lambda path, data: idx.fashion_mnist(path, data.source),
+    "cifar10": lambda path, data: cifar.read("cifar10", path, data.source),
+    "cifar100": lambda path, data: cifar.read("cifar100", path, data.source),
+    "idx": lambda path, data: idx.read(Path(path), data.source),
+    "npy": lambda path, data: npy.read(Path(path), data.source),
+}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, height, width, channels) uint8 and labels (n,) int32."""
+    """Images (n, height, width, channels) uint8, in memory or read by row number, and labels (n,) int32."""
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int32]
+    class_names: tuple[str, ...] = ()
+    """By label; empty where classes are mere numbers."""
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
 class DataSet:
     """Images (n, height, width, channels) uint8, labels (n,) int32 from 0 to classes - 1."""
 
-    x_train: NDArray[np.uint8]
+    x_train: Images
     y_train: NDArray[np.int32]
-    x_test: NDArray[np.uint8]
+    x_test: Images
     y_test: NDArray[np.int32]
     sha256: str = ""
-    """Stands for the content of its file, see `npz.content_sha256`; empty where it came from none."""
+    """Stands for the content, see `npz.content_sha256` and `digest.sampled_sha256`; empty where it came from none."""
+    class_names: tuple[str, ...] = ()
+    """By label; empty where classes are mere numbers."""
+    labels_were: str = ""
+    """What the labels were made from, in half a sentence, where they weren't numbers from 0."""
+    own_validation: int | None = None
+    """The last so many training rows are a validation split of the source's own."""
 
     @property
     def classes(self) -> int:
-        return int(max(self.y_train.max(), self.y_test.max())) + 1
+        return len(self.class_names) or int(max(self.y_train.max(), self.y_test.max())) + 1
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -54,84 +75,70 @@ class DataSet:
         _, height, width, channels = self.x_train.shape
         return height, width, channels
 
-    def splits(self, validation: int, stratify: bool = False) -> tuple[Split, Split, Split]:
+    def split_for(self, config: Config) -> tuple[Split, Split, Split]:
+        """Train, validation and test as the config's `data` asks for them. Raises DataError where that can't be."""
+        data = config.data
+        return self.splits(data.validation, data.stratify, fold=data.fold, subset=data.subset, seed=config.seed)
+
+    def splits(
+        self,
+        validation: int | str,
+        stratify: bool = False,
+        *,
+        fold: str | None = None,
+        subset: int | str | None = None,
+        seed: int = 0,
+    ) -> tuple[Split, Split, Split]:
         """Train, validation and test; held out are the last `validation` training rows, of all or of each class.
 
-        Raises DataError if no training rows are left.
+        Args:
+            validation: a number of rows, or a share such as "10 %"; where the source has a validation split, that is
+                taken instead.
+            fold: in place of that, such as "2/5"; see `held_out.fold`.
+            subset: so many of the rows that are left, drawn by `seed`, are the training set.
+
+        Raises DataError if no training rows are left, or fewer than asked for.
         """
-        count = len(self.x_train) - validation
-        if count < 1:
-            raise DataError(
-                f"data.validation: {validation} leaves no training rows of the {len(self.x_train)} there are"
-            )
-        kept: Any = slice(None, count)
-        held_out: Any = slice(count, None)
-        if stratify:
-            held_out = _last_of_each_class(self.y_train, validation)
-            kept = ~held_out
-        return (
-            Split(self.x_train[kept], self.y_train[kept]),
-            Split(self.x_train[held_out], self.y_train[held_out]),
-            Split(self.x_test, self.y_test),
-        )
+        count = len(self.y_train)
+        out = rows_of(validation, count) if self.own_validation is None else self.own_validation
+        kept: slice | NDArray[np.int64] = slice(None, count - out)
+        held: slice | NDArray[np.int64] = slice(count - out, None)
+        if fold is not None:
+            number, folds = map(int, fold.split("/"))
+            held = held_out.fold(self.y_train, number, folds, stratify)
+            kept = _others(held, count)
+        elif out >= count:
+            raise DataError(f"data.validation: {validation} leaves no training rows of the {count} there are")
+        elif stratify and self.own_validation is None:
+            held = held_out.last(self.y_train, out, stratify)
+            kept = _others(held, count)
+        if subset is not None:
+            kept = _subset(self.y_train, np.arange(count)[kept], subset, seed)
+        return self._part(kept), self._part(held), Split(self.x_test, self.y_test, self.class_names)
+
+    def _part(self, rows: slice | NDArray[np.int64]) -> Split:
+        return Split(view(self.x_train, rows), self.y_train[rows], self.class_names)
 
 
-def load(source: str) -> DataSet:
-    """The data set of that name, or of the .npz file at that path (Keras's own layout: x_train, y_train, x_test,
-    y_test; images uint8, (n, height, width) or with channels), or what the function of that import path returns: a
-    mapping of such arrays, or ((x_train, y_train), (x_test, y_test)). Raises DataError where it can't be used."""
-    if source in NAMES:
-        path = Path(str(resources.files("harness.data") / f"{source}.npz"))
-    elif "/" in source or os.path.isfile(source):
-        path = Path(source)
-    elif ":" in source:
-        return _of_arrays(source, *_called(source))
-    else:
-        raise DataError(
-            f"data.source: '{source}' is neither a data set ({', '.join(NAMES)}) nor an .npz file, nor "
-            "an import path such as my_package.data:function"
-        )
-    return _of_arrays(source, *read_arrays(path, _ARRAYS, f"data.source: {source}"))
+def load(source: str | DataSection) -> DataSet:
+    """The data set that the `source` of the config's section names, or of the section that has it alone.
 
-
-def _of_arrays(source: str, arrays: Sequence[NDArray[Any]], sha256: str) -> DataSet:
-    x_train, y_train, x_test, y_test = arrays
-    _check(source, x_train, y_train)
-    _check(source, x_test, y_test)
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise DataError(f"data.source: {source}: train images {x_train.shape[1:]}, test images {x_test.shape[1:]}")
-    _check_numbering(source, y_train, y_test)
-    return DataSet(
-        _with_channels(x_train), y_train.astype(np.int32), _with_channels(x_test), y_test.astype(np.int32), sha256
+    A name (`mnist`), a kind and a path (`idx:FOLDER`), the path of an .npz file (Keras's own layout: x_train, y_train,
+    x_test, y_test), or the import path of a function that returns a mapping of such arrays, or (train, test), each
+    (images, labels) or an object with `__len__`, `labels` and `read(rows)`. Raises DataError where it can't be used.
+    """
+    data = DataSection(source=source) if isinstance(source, str) else source
+    kind, path = split_source(data.source)
+    if kind:
+        return _checked(data, _BUILDERS[kind](path, data))
+    if "/" in path or os.path.isfile(path):
+        return _checked(data, _npz(Path(path), data.source))
+    if ":" in path:
+        return _checked(data, function.read(path, _scale(data)))
+    raise DataError(
+        f"data.source: '{path}' is neither a data set ({', '.join(NAMES)}) nor an .npz file, nor a kind and a path "
+        f"({', '.join(f'{kind}:PATH' for kind in PATHS)}), nor an import path such as my_package.data:function"
     )
-
-
-def _called(source: str) -> tuple[list[NDArray[Any]], str]:
-    """The arrays that a function of the user's own returns, and their digest."""
-    given = load_object(source, "data.source")
-    if callable(given):
-        try:
-            given = given()
-        except Exception as error:
-            raise DataError(f"data.source: {source} fails: {reason(error)}") from error
-    try:
-        (x_train, y_train), (x_test, y_test) = (
-            ((given["x_train"], given["y_train"]), (given["x_test"], given["y_test"]))
-            if isinstance(given, Mapping)
-            else given
-        )
-        arrays = [np.asarray(array) for array in (x_train, y_train, x_test, y_test)]
-    except (KeyError, TypeError, ValueError):
-        raise DataError(
-            f"data.source: {source} must give {{{', '.join(_ARRAYS)}}} or ((x_train, y_train), (x_test, y_test)), "
-            f"not {type(given).__name__}"
-        ) from None
-    if any(array.dtype.hasobject for array in arrays):
-        raise DataError(f"data.source: {source} must give arrays of numbers, not of Python objects")
-    for index in (1, 3):
-        if arrays[index].ndim == 2 and arrays[index].shape[1] == 1:  # as keras.datasets.cifar10 has its labels
-            arrays[index] = arrays[index][:, 0]
-    return arrays, arrays_sha256(dict(zip(_ARRAYS, arrays, strict=True)))
 
 
 def check_rows(rows: Sequence[int], count: int) -> None:
@@ -141,47 +148,60 @@ def check_rows(rows: Sequence[int], count: int) -> None:
             raise DataError(f"--images {row}: there are {count:,} test images, 0 to {count - 1:,}")
 
 
-def _check(source: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
+def _npz(path: Path, source: str) -> Given:
+    (x_train, y_train, x_test, y_test), sha256 = read_arrays(path, _ARRAYS, f"data.source: {source}")
+    return Given(x_train, y_train, x_test, y_test, sha256)
+
+
+def _checked(data: DataSection, given: Given) -> DataSet:
+    source, scale = data.source, _scale(data)
+    x_train, x_test = (_images(source, found, scale) for found in (given.x_train, given.x_test))
+    if given.x_train.shape[1:] != given.x_test.shape[1:]:
+        shapes = [given.x_train.shape[1:], given.x_test.shape[1:]]
+        raise DataError(f"data.source: {source}: train images {shapes[0]}, test images {shapes[1]}")
+    labels = recognised(source, given.y_train, given.y_test, (len(x_train), len(x_test)))
+    names = given.class_names or labels.names
+    largest = int(max(labels.train.max(), labels.test.max()))
+    if names and largest >= len(names):
+        raise DataError(f"data.source: {source}: label {largest:,} has none of the {len(names):,} class names")
+    return DataSet(x_train, labels.train, x_test, labels.test, given.sha256, names, labels.told, given.own_validation)
+
+
+def _scale(data: DataSection) -> Scale | None:
+    return None if data.scale is None else Scale(*data.scale)
+
+
+def _images(source: str, found: Found, scale: Scale | None) -> Images:
+    """Pixels with channels, in memory or not."""
+    if isinstance(found, Stored):
+        return found
+    is_number = found.dtype.kind in "biuf"
+    if found.ndim not in (3, 4) or not found.size or (found.dtype != np.uint8 and (scale is None or not is_number)):
+        how = ""
+        if is_number and found.dtype != np.uint8:
+            how = ": say with data.scale which of their values are black and white, such as [0, 1] or [0, 65535]"
         raise DataError(
             f"data.source: {source}: images must be uint8 pixels (n, height, width[, channels]), "
-            f"not {images.dtype} {images.shape}{_FROM_0_TO_1 if images.dtype.kind == 'f' else ''}"
+            f"not {found.dtype} {found.shape}{how}"
         )
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"data.source: {source}: labels must be {len(images)} integers, not {labels.dtype} {labels.shape}"
-            f"{_ONE_HOT if labels.ndim == 2 and labels.shape[1] > 1 else ''}"
-        )
-    if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
-        wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise DataError(f"data.source: {source}: labels must be from 0 to {_MOST_CLASSES - 1:,}, found {wrong}")
+    images = found if found.ndim == 4 else found[..., np.newaxis]
+    if not is_mapped(found):
+        return images if scale is None else scale.to_pixels(images, source)
+    if scale is None:
+        return of_mapped(images)
+    values, wanted = images.view(np.ndarray), scale
+    height, width, channels = images.shape[1:]
+    return Stored(lambda rows: wanted.to_pixels(values[rows], source), range(len(images)), (height, width, channels))
 
 
-def _check_numbering(source: str, *labels: NDArray[Any]) -> None:
-    """A model has an output for each number up to the largest label: numbers of a catalogue would make it huge."""
-    occurring = np.unique(np.concatenate([np.unique(of) for of in labels]))
-    classes = int(occurring[-1]) + 1
-    if classes > _FEW_CLASSES and classes > _MOST_UNUSED * len(occurring):
-        raise DataError(
-            f"data.source: {source}: labels go up to {classes - 1:,}, which makes {classes:,} classes, and only "
-            f"{len(occurring):,} of these occur: number them from 0 to {len(occurring) - 1:,} "
-            "(y = np.searchsorted(np.unique(y_train), y))"
-        )
+def _others(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    mask = np.ones(count, bool)
+    mask[rows] = False
+    return np.flatnonzero(mask)
 
 
-def _last_of_each_class(labels: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
-    """Which of the rows are held out: `count` in all, of each class its share, rounded by largest remainders."""
-    classes, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    shares = count * sizes / len(labels)
-    parts = np.floor(shares).astype(int)
-    missing = count - int(parts.sum())
-    parts[np.argsort(parts - shares, kind="stable")[:missing]] += 1
-    held_out = np.zeros(len(labels), bool)
-    for number in range(len(classes)):
-        rows = np.flatnonzero(index == number)
-        held_out[rows[len(rows) - parts[number] :]] = True
-    return held_out
-
-
-def _with_channels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return images if images.ndim == 4 else images[..., np.newaxis]
+def _subset(labels: NDArray[np.int32], rows: NDArray[np.int64], subset: int | str, seed: int) -> NDArray[np.int64]:
+    count = rows_of(subset, len(rows))
+    if not 0 < count <= len(rows):
+        raise DataError(f"data.subset: {subset} must be from 1 to the {len(rows):,} training rows there are")
+    return rows[held_out.drawn(labels[rows], count, seed)]

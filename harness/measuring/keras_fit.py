@@ -58,7 +58,7 @@ def measure(
         from harness.data import sources
 
         train, _, _ = sources.load(source).splits(validation)
-        images = train.images.astype(np.float32) / np.float32(255)
+        images = train.images[:].astype(np.float32) / np.float32(255)
         ends: list[float] = []
         clock = keras.callbacks.LambdaCallback(
             on_train_begin=lambda logs: ends.append(time.perf_counter()),

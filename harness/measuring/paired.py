@@ -101,13 +101,13 @@ def _bench_command(config: str, assignments: Sequence[str], repeats: int) -> lis
 def _keras_fit_command(config: Config) -> list[str]:
     if config.model.name not in NAMES:
         raise ConfigError(f"--against {KERAS_FIT} is for the models {' and '.join(NAMES)}, not for {config.model}")
-    data = sources.load(config.data.source)
-    data.splits(config.data.validation)
+    data = sources.load(config.data)
+    _, validation, _ = data.split_for(config)
     return [
         *(*PYTHON, "-m", "harness.measuring.keras_fit"),
         *("--model", config.model.name, "--batch", str(config.train.global_batch)),
         *("--image-shape", *map(str, data.image_shape), "--classes", str(data.classes)),
-        *("--source", config.data.source, "--validation", str(config.data.validation)),
+        *("--source", config.data.source, "--validation", str(len(validation))),
     ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import own_files, sources
+from harness.data.images import Stored
 from harness.data.npz import opened
 from harness.data.sources import DataSet, Split, check_rows
 from harness.errors import DataError, RunError
@@ -32,8 +33,8 @@ class Subject:
     name: str
     logits: keras.Model
     """Functional, from pixels to (n, classes)."""
-    images: NDArray[Any]
-    """(n, height, width, channels), uint8 or float32."""
+    images: Any
+    """(n, height, width, channels), uint8 or float32: an array, or images that are read by row number."""
     labels: NDArray[np.int32]
     """(n,)"""
     outputs: NDArray[np.float32]
@@ -57,13 +58,13 @@ def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = 
 
     Raises RunError and DataError where there is none, or none that fit, or one of `rows` is no test image.
     """
-    config = run.read_config().data
-    data = sources.load(config.source)
+    config = run.read_config()
+    data = sources.load(config.data)
     if change := run.change_of_data(data.sha256):
         warn(change)
     check_rows(rows, len(data.y_test))
     subject = of_model(run.path.resolve().name, trained(run.with_model()), data)
-    return replace(subject, train=data.splits(config.validation, config.stratify)[0])
+    return replace(subject, train=data.split_for(config)[0])
 
 
 def of_model(name: str, model: keras.Model, data: DataSet) -> Subject:
@@ -102,13 +103,13 @@ def readable(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def outputs_of(logits: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
+def outputs_of(logits: keras.Model, images: NDArray[Any] | Stored) -> NDArray[np.float32]:
     """What the model says of images (n, height, width, channels): (n, classes) logits."""
     starts = range(0, len(images), _BATCH)
     return np.concatenate([logits.predict_on_batch(images[at : at + _BATCH].astype(np.float32)) for at in starts])
 
 
-def _subject(name: str, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> Subject:
+def _subject(name: str, logits: keras.Model, images: Any, labels: NDArray[Any]) -> Subject:
     classes = logits.output_shape[-1]
     if labels.max() >= classes:
         raise DataError(f"label {labels.max()} is none of the model's {classes} classes, 0 to {classes - 1}")

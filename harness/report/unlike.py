@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.images import Stored
 from harness.insight.sampling import evenly
 
 _MOST = 2000
@@ -13,7 +14,7 @@ _MARGIN = 8.0
 """Pixel values by which a picture may lie outside what they have."""
 
 
-def unlike(picture: NDArray[Any], images: NDArray[Any]) -> str | None:
+def unlike(picture: NDArray[Any], images: NDArray[Any] | Stored) -> str | None:
     """What is odd about a picture (height, width, channels), in half a sentence; None where nothing is.
 
     Its mean and the spread of its pixels, from the 1st percentile to the 99th, are held against those of `images`,

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from harness.cluster.strategy import Cluster
+from harness.data.gather import data_errors
 from harness.data.pipeline import evaluation_batches
 from harness.data.sources import Split
 from harness.training.metrics import Measures
@@ -33,7 +34,8 @@ class Evaluator:
 
     def __call__(self, split: Split) -> dict[str, Any]:
         batches = -(-len(split) // (self._rows_per_replica * self._cluster.replicas))
-        loss, *metrics, examples = self._sums(iter(self._dataset(split)), tf.constant(batches)).numpy()
+        with data_errors():
+            loss, *metrics, examples = self._sums(iter(self._dataset(split)), tf.constant(batches)).numpy()
         return {
             "loss": float(loss / examples),
             **self._measures.means(metrics, examples),

@@ -8,14 +8,16 @@ import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
 from harness.cluster.strategy import Cluster
+from harness.data.gather import data_errors
 from harness.errors import OutOfMemory, WorkerLost
 
 
 @contextmanager
 def in_one_line(plan: BatchPlan, cluster: Cluster) -> Iterator[None]:
-    """Raise OutOfMemory or WorkerLost for what TensorFlow raises inside, where it means that."""
+    """Raise OutOfMemory, DataError or WorkerLost for what TensorFlow raises inside, where it means that."""
     try:
-        yield
+        with data_errors():
+            yield
     except MemoryError as error:  # NumPy's, of arrays on the host, which a smaller batch would not make smaller
         raise OutOfMemory(f"out of memory on this machine{f': {error}' if str(error) else ''}") from None
     except tf.errors.ResourceExhaustedError:

@@ -30,7 +30,7 @@ class Source:
         self._dataset = cluster.distribute(
             partial(training_batches, train, config.seed, self.plan, first_step, block=block, on_device=on_device)
         )
-        self.data: Any = cluster.on_each_replica((train.images, train.labels.astype("int64"))) if on_device else ()
+        self.data: Any = cluster.on_each_replica((train.images[:], train.labels.astype("int64"))) if on_device else ()
         """On each replica the images and labels, or nothing where the stream brings them."""
 
     def elements(self, steps: int) -> int:

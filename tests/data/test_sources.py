@@ -88,7 +88,7 @@ def test_validation_must_leave_training_rows(write: Write, validation: int) -> N
 
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
-    assert "(mnist)" in refusal("mnits")
+    assert "(mnist, fashion_mnist, cifar10, cifar100)" in refusal("mnits")
 
 
 def test_a_folder_is_no_data_set(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def f_fidelity(
     maps: Mapping[str, Maps],
     images: NDArray[Any],
     labels: NDArray[Any],
-    training: tuple[NDArray[Any], NDArray[Any]],
+    training: tuple[Any, NDArray[Any]],
     *,
     steps: int = STEPS,
     seed: int = 0,

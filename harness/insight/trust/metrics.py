@@ -81,7 +81,7 @@ def measure(
     images: NDArray[Any],
     labels: NDArray[Any],
     maps: Mapping[str, Maps],
-    training: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    training: tuple[Any, NDArray[Any]] | None = None,
     *,
     seed: int = 0,
     progress: Callable[[str], None] = lambda metric: None,

@@ -57,8 +57,8 @@ def run(
 
 def check(experiment: Experiment) -> DataSet:
     """Refuse what the data can't give; else the data. Raises ConfigError, DataError."""
-    data = sources.load(experiment.data.source)
-    train, validation, _ = data.splits(experiment.data.validation, experiment.data.stratify)
+    data = sources.load(experiment.data)
+    train, validation, _ = data.split_for(experiment)
     too_large = [batch for batch in experiment.scale.global_batches if batch > len(train)]
     if too_large:
         raise ConfigError(
@@ -221,10 +221,11 @@ def estimate(experiment: Experiment, terminal: Terminal) -> None:
     terminal.line(f"speed     of batches {smallest:,} and {largest:,} is measured for the estimate")
     start, slow = _speed(experiment, smallest)
     _, fast = _speed(experiment, largest) if largest > smallest else (start, slow)
+    _, validation, _ = sources.load(experiment.data).split_for(experiment)
     seconds = 0.0
     for batch in scale.global_batches:
         share = math.log(batch / smallest) / math.log(largest / smallest) if largest > smallest else 0.0
-        seconds += _longest_trial(experiment, batch, start, slow * (fast / slow) ** share)
+        seconds += _longest_trial(experiment, batch, start, slow * (fast / slow) ** share, len(validation))
     extensions = scale.max_extend if len(scale.learning_rate.multipliers) > 1 else 0
     seconds *= trials_of_a_batch(experiment, extensions)
     terminal.line(
@@ -249,9 +250,9 @@ def _speed(experiment: Experiment, batch: int) -> tuple[float, float]:
     return told["first_step"]["seconds"], told["images_per_second"]["median"]
 
 
-def _longest_trial(experiment: Experiment, batch: int, start: float, speed: float) -> float:
+def _longest_trial(experiment: Experiment, batch: int, start: float, speed: float, validation: int) -> float:
     """Seconds of a trial that never reaches the target; evaluating an image takes a third of training on it."""
     scale = experiment.scale
     examples = min(scale.max_examples or math.inf, (scale.max_seconds or math.inf) * speed)
     evaluations = examples / max(batch, int(scale.evaluate_every.amount))
-    return start + (examples + evaluations * experiment.data.validation / 3) / speed
+    return start + (examples + evaluations * validation / 3) / speed

@@ -76,7 +76,7 @@ def find(
             "cluster.strategy: multi_worker is for several processes, and a try is one: "
             "add --set cluster.strategy=auto to try on the devices of one"
         )
-    rows = len(sources.load(checked.data.source).splits(checked.data.validation)[0])
+    rows = len(sources.load(checked.data).split_for(checked)[0])
     with watched.Process([*PYTHON, "-m", "harness.measuring.bench_requests"]) as process:
         bench = Bench(process, config, assignments, checked)
         return _found(_Attempts.on_these_devices(bench, checked, most, progress, one_process), checked, rows)

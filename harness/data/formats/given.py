@@ -1,0 +1,25 @@
+"""What a source gives, before it is checked."""
+
+from typing import Any, NamedTuple, TypeAlias
+
+from numpy.typing import NDArray
+
+from harness.data.images import Stored
+
+Found: TypeAlias = NDArray[Any] | Stored
+
+
+class Given(NamedTuple):
+    """Images (n, height, width[, channels]) and their labels, of whatever kinds the source has."""
+
+    x_train: Found
+    """An array in memory, a memory-mapped one, or images that are read by row number."""
+    y_train: NDArray[Any]
+    x_test: Found
+    y_test: NDArray[Any]
+    sha256: str
+    """Stands for the content."""
+    class_names: tuple[str, ...] = ()
+    """By label, where the source names its classes."""
+    own_validation: int | None = None
+    """The last so many training rows are a validation split of the source's own."""
