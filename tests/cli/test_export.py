@@ -148,6 +148,7 @@ def test_what_differs_or_cant_be_converted_leaves_nothing(
     call: Callable[..., Any],
     run_of: Callable[..., Path],
     tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
     layer: keras.layers.Layer,
     form: str,
     exit_code: int,
@@ -159,6 +160,7 @@ def test_what_differs_or_cant_be_converted_leaves_nothing(
     assert ended.exit_code == exit_code
     assert all(words in ended.stderr for words in told), ended.stderr
     assert ended.stderr.count("\n") == 1
+    assert caplog.text == ""  # what a converter logs would stand on the terminal too
     assert list((tmp_path / "out").iterdir()) == []
 
 
