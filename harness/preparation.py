@@ -54,7 +54,7 @@ def check(config: Config, data: DataSet) -> Setup:
 
 def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) -> None:
     """Print devices, data, batch arithmetic and steps, and warn of what is likely to be a mistake."""
-    config, events = setup.config, setup.events
+    config, data, events = setup.config, setup.data, setup.events
     train, validation, test = splits = (setup.train, setup.validation, setup.test)
     plan = BatchPlan.of(config.train, replicas)
     terminal.line(f"devices   {cluster.description}; {describe_device()}")
@@ -71,7 +71,7 @@ def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) 
         f"{len(train) / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
     )
     if cluster.is_chief:
-        for doubt in doubts(splits, setup.data.classes):
+        for doubt in doubts(splits, data.classes):
             terminal.warning(f"{config.data.source}: {doubt}")
         for section, every in zip(config.callbacks, events.callbacks, strict=True):
             if every and every.next_after(0) > events.total_steps:

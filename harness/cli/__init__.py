@@ -10,6 +10,7 @@ import click
 
 from harness import stop_signals
 from harness.cli.compare import compare
+from harness.cli.export import export
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos, gpu_check
@@ -35,6 +36,7 @@ for command in (
     evaluate,
     visualize,
     compare,
+    export,
     runs,
     config,
     scale,

@@ -18,8 +18,8 @@ from harness.console.streams import lasting
 
 LOG_VARIABLE = "HARNESS_TENSORFLOW_LOG"
 """Names the file for them in a worker that has no run; `harness launch` sets it."""
-_LOGGERS = ("tensorflow", "absl")
-"""Keras logs through absl's."""
+_LOGGERS = ("tensorflow", "absl", "tf2onnx")
+"""Keras logs through absl's; the last converts models to ONNX."""
 
 _THEIRS = re.compile(rb"[IWEF]\d{4} \d\d:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWEF] |.*before absl::InitializeLog")
 """How the lines that C++ logs begin, in absl's form and in TensorFlow's older one."""

@@ -51,9 +51,10 @@ def command(*arguments: str) -> str:
         command("bench", "--help"),
         command("compare", "--help"),
         command("doctor", "--help"),
+        command("export", "--help"),
         command("tensorboard", "--help"),
     ],
-    ids=["import", "--help", "-h", "--version", "train", "bench", "compare", "doctor", "tensorboard"],
+    ids=["import", "--help", "-h", "--version", "train", "bench", "compare", "doctor", "export", "tensorboard"],
 )
 def test_loads_nothing_heavy(program):
     assert loaded_by(program).isdisjoint(HEAVY)
