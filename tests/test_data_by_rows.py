@@ -1,5 +1,7 @@
 """Training on data that are not in memory: the same weights as from memory, on any devices and through a resume."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,31 @@ def test_a_read_that_fails_in_an_evaluation_is_one_line() -> None:
     evaluate = Evaluator(connect(ClusterSection(strategy="single")), net((10, 10, 3), 3), 16)
     with pytest.raises(DataError, match=r"Photos.read fails: OSError: the disk is gone \(test_data_by_rows.py:"):
         evaluate(train)
+
+
+IN_LITTLE_MEMORY = """
+import resource, sys
+import keras
+import harness
+resource.setrlimit(resource.RLIMIT_DATA, (1_200_000_000, 1_200_000_000))
+def net(image_shape, classes):
+    pixels = keras.Input(image_shape)
+    return keras.Model(pixels, keras.layers.Dense(classes)(keras.layers.Flatten()(pixels)))
+settings = {"train.length": "3 steps", "data.validation": 1000, "data.stratify": True}
+harness.train("mnist", sys.argv[2], model=net, data=sys.argv[1], only_training=True, **settings)
+"""
+
+
+def test_images_larger_than_the_memory_that_a_process_may_have_train(tmp_path: Path) -> None:
+    images = np.lib.format.open_memmap(tmp_path / "x_train.npy", "w+", np.uint8, (500_000, 50, 60, 1))
+    images.flush()  # sparse: 1.5 GB, of which none is on the disk
+    np.save(tmp_path / "y_train.npy", np.arange(500_000) % 3)
+    np.save(tmp_path / "x_test.npy", images[:10])
+    np.save(tmp_path / "y_test.npy", np.arange(10) % 3)
+    command = [sys.executable, "-c", IN_LITTLE_MEMORY, f"npy:{tmp_path}", tmp_path / "run"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "499,000 train, 1,000 validation" in ended.stdout
 
 
 class Wrong(Photos):
