@@ -32,5 +32,14 @@ def install_cuda() -> str:
 
 def install_slurm() -> str:
     """The same for the extra `slurm`."""
-    wanted = requirement("submitit", extra="slurm")
-    return pip_install(f"{wanted.name}{wanted.specifier}")
+    return install_extra("slurm")
+
+
+def install_extra(extra: str) -> str:
+    """The same for an extra of packages that are asked for as they are."""
+    wanted = [each for each in map(Requirement, metadata.requires(DISTRIBUTION) or []) if _is_of(each, extra)]
+    return pip_install(*(f"{each.name}{each.specifier}" for each in wanted))
+
+
+def _is_of(wanted: Requirement, extra: str) -> bool:
+    return wanted.marker is not None and wanted.marker.evaluate({"extra": extra})
