@@ -40,10 +40,10 @@ from harness.models.build import builder, trained
 from harness.models.export import export, logits_of
 from harness.preparation import describe, read
 from harness.python_objects import Named
-from harness.recording import Recording, recorded, summary
+from harness.recording import Recording, Scheduled, recorded, summary
 from harness.runs.run_dir import RunDir, find_run
 from harness.stop_signals import Interrupted, StopSignals
-from harness.training import machine_failures, metrics, noise_scale
+from harness.training import machine_failures, metrics, noise_scale, trackers
 from harness.training.callback import Beat, Callback, Callbacks
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
@@ -145,6 +145,8 @@ def _train(
         complete = run is not None and run.exists() and run.is_complete(config, until == "pictured")
         if from_chief(cluster, np.array([int(complete)])).any():
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
+            if run:
+                trackers.catch_up(config, run, terminal)
         else:
             Job(setup, cluster, run, terminal, until).do(may_resume=resume is not None)
     return run
@@ -253,7 +255,7 @@ class Job:
             checkpoint, refusal, own = None, None, []
             if run:
                 try:
-                    own = own_callbacks(self._setup.config.callbacks)
+                    own = own_callbacks(self._setup.config.own_callbacks)
                     recording = Recording(run, self._setup, cluster, self._terminal)
                     checkpoint = stack.enter_context(recording.opened(may_resume))
                 except HarnessError as error:
@@ -293,10 +295,14 @@ class Job:
         """All of this worker's. At the end, however it comes, the chief writes the run's summary."""
         beat, run = (Beat(self._heartbeat), None), self._run
         evaluation = (Evaluation(trainer), trainer.setup.events.evaluate)
-        chiefs = recorded(trainer, run, own, self._terminal) if run else []
         try:
-            with Callbacks([evaluation, beat, *chiefs, beat]) as callbacks:
-                yield callbacks
+            with ExitStack() as stack:
+                chiefs: Scheduled = []
+                if run:
+                    mirrors = trackers.mirrors(trainer.setup.config, run, trainer.step, self._terminal)
+                    tracked = [stack.enter_context(mirror) for mirror in mirrors]
+                    chiefs = recorded(trainer, run, own, tracked, self._terminal)
+                yield stack.enter_context(Callbacks([evaluation, beat, *chiefs, beat]))
         finally:
             if run:
                 with suppress(OSError):

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.config.callbacks import CallbackSection, CheckpointSection, EvaluateSection, TensorBoardSection
+from harness.config.callbacks import (
+    AnyCallbackSection,
+    CallbackSection,
+    CheckpointSection,
+    EvaluateSection,
+    TensorBoardSection,
+    TrackerSection,
+)
 from harness.config.cluster import ClusterSection
 from harness.config.data import DataSection
 from harness.config.duration import SHARE, Duration
@@ -50,8 +57,8 @@ class Config(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     tensorboard: TensorBoardSection = TensorBoardSection()
     insight: InsightSection = InsightSection()
-    callbacks: list[CallbackSection] = Field(default=[])
-    """What of your own is called between steps."""
+    callbacks: list[AnyCallbackSection] = Field(default=[])
+    """What is called between steps: callbacks of your own, and mirrors in MLflow and Weights & Biases."""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +86,15 @@ class Config(Section):
         }
 
     @model_validator(mode="after")
+    def _mirrors_once(self) -> Self:
+        names = [section.name for section in self.trackers]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(
+                f"callbacks: {twice[0]} stands there twice, and a run is mirrored there once: leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _measures_what_is_watched(self) -> Self:
         known = [ACCURACY, LOSS, *(f"validation.{name}" for name in self.metrics)]
         for key, watched in self.watched().items():
@@ -90,6 +106,16 @@ class Config(Section):
                     f"{key}: {watched.metric} needs mode: max where the highest value is the best, min where the lowest"
                 )
         return self
+
+    @property
+    def own_callbacks(self) -> list[CallbackSection]:
+        """Those of the callbacks that are the user's own."""
+        return [section for section in self.callbacks if isinstance(section, CallbackSection)]
+
+    @property
+    def trackers(self) -> list[TrackerSection]:
+        """Those of the callbacks that mirror the run in a tracker."""
+        return [section for section in self.callbacks if not isinstance(section, CallbackSection)]
 
     @property
     def origin(self) -> str:

@@ -206,7 +206,7 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     return f"{key}: {told}{more}".removeprefix(": ")
 
 
-_TAGS = {"optimizer": 1, "loss": 1, "metrics": 2}
+_TAGS = {"optimizer": 1, "loss": 1, "metrics": 2, "callbacks": 2}
 """Where pydantic puts which section of several it took one for, which is no key of the file."""
 
 
@@ -270,6 +270,7 @@ _WORDS = {
     "greater_than_equal": "must be {ge} or more",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be {le} or less",
+    "string_too_short": "must hold {min_length} characters or more",
     "too_short": "must hold {min_length} or more",
 }
 """What is wrong with a value, by pydantic's name for it."""
@@ -296,6 +297,8 @@ def _models(location: list[str], config: type[Config]) -> list[type[BaseModel]]:
     if location[:1] == ["metrics"] and len(location) > 1:  # under a name of the user's
         models, location = _within(MetricSection), location[2:]
     for part in location:
+        if part.isdigit():  # a place in a list
+            continue
         inner = [found for model in models for found in _sections(model.model_fields, part)]
         models = inner or [model for model in models if "name" in model.model_fields and _name_of(model) == part]
     return models

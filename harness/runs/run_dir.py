@@ -47,6 +47,7 @@ class RunDir:
         self.log_file = path / "log.txt"
         self.tensorboard_dir = path / "tensorboard"
         self.checkpoints_dir = path / "checkpoints"
+        self.trackers_file = path / "trackers.json"
         self.model_file = path / "model.keras"
         self.figures_dir = path / "figures"
         self.insight_file = path / "insight.json"

@@ -104,7 +104,7 @@ CHANGES = {
     "insight.budget": ["1 minute"],
     "train.target": ["{at_least: 0.9}"],
     "train.early_stop": ["{patience: 2}"],
-    "callbacks": ["[]"],
+    "callbacks": ["[]", "[{name: mlflow}, {name: wandb, mode: offline}]"],
     "checkpoint.best.metric": ["validation.loss"],
     "checkpoint.best.mode": ["max"],
 }
