@@ -14,7 +14,7 @@ import pytest
 import harness
 from harness.config import Config, resolve
 from harness.console.terminal import Terminal
-from harness.errors import CallbackFailed, Stopped
+from harness.errors import CallbackFailed, Stopped, UserError
 from harness.runs.run_dir import RunDir
 from harness.training.rows import MetricsFile
 from harness.training.trackers import catch_up, mirrors
