@@ -62,10 +62,10 @@ def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) 
     terminal.line(
         f"data      {config.data.source}: {len(train):,} train, {len(validation):,} validation, {len(test):,} test"
     )
-    if data.labels_were:
-        terminal.line(f"labels    given as {data.labels_were}")
-    if data.class_names:
-        terminal.line(f"classes   {len(data.class_names):,}: {_first(data.class_names)}")
+    if setup.data.labels_were:
+        terminal.line(f"labels    given as {setup.data.labels_were}")
+    if names := setup.data.class_names:
+        terminal.line(f"classes   {len(names):,}: {_first(names)}")
     terminal.line(f"batch     {plan.describe()}")
     terminal.line(
         f"steps     {events.total_steps:,} = {_epochs(events, plan, len(train))} of "
