@@ -224,7 +224,7 @@ def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
             raise Stopped(f"stopped; resume with: {run.resume_command()}", number) from None
         if isinstance(error, OSError) and error.errno in _OF_A_DISK:
             raise WriteFailed(
-                f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, go on "
+                f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, resume "
                 f"with: {run.resume_command()}"
             ) from None
         raise
