@@ -79,6 +79,9 @@ def train(
 ) -> RunDir | None:
     """Train, evaluate, export and picture one model; the main job, and what `harness train` calls.
 
+        run = harness.train("mnist", "runs/mine", model=my_model, **{"train.length": "2 epochs", "seed": 1})
+        run = harness.train("mnist", resume="runs/mine", model=my_model, **{"train.length": "4 epochs", "seed": 1})
+
     Args:
         config: a Config, nested dicts, a YAML file's path or a shipped config's name.
         run_dir: where the run's files go; `runs/<name>-<time>` when None.
@@ -156,6 +159,8 @@ def _train(
 def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = warnings.warn) -> dict[str, Any]:
     """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}, and
     the metrics of its config.
+
+        harness.evaluate(harness.RunDir.open("latest"), "validation")["accuracy"]
 
     On the devices of this machine, whatever the run was trained on; `warn` is told where its data have changed since.
     Raises UserError where the split is empty, or the run's data can't be had.

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import keras_settings
 from harness.comparison.contender import Contender, enter
 from harness.comparison.curves import CurveComparison, compare_curves
 from harness.comparison.differences import Difference, config_differences, environment_differences, in_words
@@ -16,14 +17,15 @@ from harness.comparison.maps import pairs
 from harness.comparison.outcomes import Outcomes, outcomes, p_in_words
 from harness.comparison.page import Page, Section, render
 from harness.comparison.sections import curves_section, differences_section, outcomes_section, speed_section
-from harness.comparison.sides import Side
+from harness.comparison.sides import Side, open_sides
 from harness.comparison.speed import Quantity, speeds
 from harness.config.insight import InsightSection
 from harness.console.terminal import Terminal
+from harness.data.sources import check_rows
 from harness.errors import UserError
 from harness.insight.saliency import METHODS
 from harness.report.progress import Progress
-from harness.runs.run_dir import write_atomically
+from harness.runs.run_dir import RunDir, check_out, write_atomically
 
 _COLUMNS, _INDENT = 100, 11
 """Of the terminal's lines, and where their text begins."""
@@ -42,8 +44,52 @@ class Comparison:
     doubt: str | None
     """What else than the recipe may make the two differ, in a sentence."""
 
+    def __str__(self) -> str:
+        return as_text(self)
 
-def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], terminal: Terminal) -> Comparison:
+
+@keras_settings.pinned()
+def compare(
+    run_a: RunDir | str | Path,
+    run_b: RunDir | str | Path,
+    out: str | Path | None = None,
+    *,
+    insight: InsightSection | None = None,
+    rows: Sequence[int] = (),
+    terminal: Terminal | None = None,
+) -> Comparison:
+    """Set two runs side by side, or two checkpoints; what `harness compare` calls.
+
+        found = harness.compare("runs/mine", "latest", "mine-and-latest")  # also writes the page into that folder
+        print(found)  # the few lines that one wants first
+        found.outcomes.p, found.outcomes.difference
+
+    The runs are only read.
+
+    Args:
+        run_a, run_b: runs, their paths or names, or paths RUN/checkpoints/step-N.safetensors.
+        out: the folder for compare.html and compare.json; nothing is written where it is None.
+        insight: how many images of each kind are shown, and by which methods; as the config of `run_a` says where it is
+            None.
+        rows: test images to show in any case.
+        terminal: is told what is being done; nobody where it is None.
+
+    Raises:
+        RunError: one is no run, has no trained model or no such checkpoint, or both are the same.
+        DataError: their test images or labels are not the same, or one of `rows` isn't there.
+        UserError: no method of `insight` can explain both models, or `out` holds other files.
+    """
+    a, b = open_sides(*(each.path if isinstance(each, RunDir) else Path(each) for each in (run_a, run_b)))
+    check_rows(rows, len(a.data.y_test))
+    if out is not None:
+        check_out(Path(out), "compare.json")
+    found = compare_sides(a, b, insight or a.config.insight, rows, terminal or Terminal(quiet=True))
+    if out is not None:
+        write(found, Path(out))
+    return found
+
+
+def compare_sides(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], terminal: Terminal) -> Comparison:
     """Ask both about all test images, and explain some of them.
 
     Args:

@@ -38,6 +38,15 @@ def _file_name(name: str) -> str:
 
 
 class Config(Section):
+    """What a run is: one section for each stage of it.
+
+        config = harness.RunDir.open("latest").read_config()
+        config.train.global_batch, config.flat()["optimizer.learning_rate"]
+        harness.train(config, seed=1)  # the same with another seed
+
+    Each key has its meaning under it; `harness config mnist` prints a config with all of them.
+    """
+
     name: Annotated[str, AfterValidator(_file_name)] = "run"
     """Begins the run directory's name."""
     based_on: str | None = None

@@ -40,6 +40,8 @@ def visualize(
 ) -> Path:
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
+        page = harness.visualize(harness.RunDir.open("latest"))
+
     With pictures of the user's own, only these (and the rows asked for) are explained, and neither the methods are
     checked again nor the filters looked into: the page repeats what the run's own found of the methods. It goes into
     the run's `inputs/NAME`, by the first picture's name (`NAME-2` where that is of a picture in another folder), and

@@ -32,7 +32,15 @@ was called."""
 
 
 class RunDir:
-    """The files of one run, whether it exists yet or not."""
+    """The files of one run, whether it exists yet or not.
+
+        run = harness.RunDir.open("latest")  # or a path, a name, the beginning of one
+        run.read_summary()["test"]["accuracy"]
+        [row["loss"] for row in run.read_metrics() if row["split"] == "train"]
+        keras.saving.load_model(run.model_file)  # pixels (0 to 255) in, probabilities out
+
+    What each file holds: docs/run-directory.md.
+    """
 
     def __init__(self, path: Path, new_name: str | None = None) -> None:
         """`new_name`: of a run that is to have its own directory below `runs`; `path` is what it would be by now."""
