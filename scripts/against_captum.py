@@ -44,11 +44,12 @@ def main() -> None:
 
 def _ours(run: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What Captum gets, and the values of ours."""
+    from harness.report.subject import of_run
+
     from harness.insight.saliency import METHODS
     from harness.insight.saliency.cams import cam_cells
     from harness.insight.saliency.gradients import integrated_gradients
     from harness.insight.trust.infidelity import infidelity, squares_of
-    from harness.report.subject import of_run
     from harness.runs.run_dir import RunDir
 
     subject = of_run(RunDir.open(run))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from harness.report.subject import of_run
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 from tf_keras_vis.layercam import Layercam
@@ -19,7 +20,6 @@ from tf_keras_vis.utils.model_modifiers import GuidedBackpropagation
 from tf_keras_vis.utils.scores import CategoricalScore
 
 from harness.insight.saliency import METHODS
-from harness.report.subject import of_run
 from harness.runs.run_dir import RunDir
 
 _IMAGES, _PAIRS = 64, 7

@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from harness.comparison.curves import SPLITS, VALUES
-from harness.report.picture import INK, Picture, png
-from harness.report.table import Row, Table
+from harness.page.picture import INK, Picture, png
+from harness.page.table import Row, Table
 
 # Blue and vermilion are told apart by most colour-blind eyes; where one covers the other, the lower shows in the gaps.
 _STYLES: dict[str, dict[str, Any]] = {

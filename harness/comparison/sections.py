@@ -7,9 +7,9 @@ from harness.comparison.curves import SPLITS, CurveComparison
 from harness.comparison.curves_figure import curves_picture
 from harness.comparison.differences import Difference, in_words
 from harness.comparison.outcomes import SIGNIFICANT, Outcomes, p_in_words
-from harness.comparison.page import Section
 from harness.comparison.speed import Quantity, caution
-from harness.report.table import Row, Table
+from harness.page import Row, Section, Table
+from harness.page.wording import capitalized
 
 _CHANCE = (
     "Two seeds of the same recipe differ by chance, too. One pair of runs shows which of these two models is better on "
@@ -44,7 +44,7 @@ def outcomes_section(found: Outcomes) -> Section:
         ],
     )
     test = (
-        f"{found.words[0].upper()}{found.words[1:]}, out of {found.images:,} test images. The exact McNemar test looks "
+        f"{capitalized(found.words)}, out of {found.images:,} test images. The exact McNemar test looks "
         "only at the images that one model classifies correctly and the other doesn't. If both were equally good, each "
         "of these would be a fair coin toss, and a split at least this uneven would have probability "
         f"p {p_in_words(found.p)}. Below {SIGNIFICANT} one model is called better; otherwise it is too close to call."
@@ -64,7 +64,7 @@ def curves_section(
             "about two seconds of training, so only rows that cover the same steps are compared."
             + (" Both sides are the same run, so the curves are the same." if one_run else ""),
         ],
-        picture=curves_picture(rows),
+        pictures=[curves_picture(rows)],
     )
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.filter_study import ClassStudy
-from harness.report.picture import INK, MUTED, Picture, blank, displayable, place, png
-from harness.report.table import Row, Table
-from harness.report.wording import of_starts, percent
+from harness.page.picture import INK, MUTED, Picture, blank, displayable, place, png
+from harness.page.table import Row, Table
+from harness.page.wording import percent
+from harness.report.filter_study import ClassStudy, starts_in_words
 
 _PAIRS = 5
 _IMAGE, _BETWEEN = 0.88, 0.22
@@ -27,7 +27,7 @@ def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
         left, top = 0.1 + label % _PAIRS * step, label // _PAIRS * (tall + _ABOVE + _BELOW) + _ABOVE
         axes.text(left, top - 0.05, f"class {label}", fontsize=9.5, color=INK, va="bottom")
         found = classes.optimal
-        starts = of_starts(found.of_starts[label])
+        starts = starts_in_words(found.of_starts[label])
         shown = [(found.images[label], float(found.logits[label]), float(found.probabilities[label]), "made", starts)]
         if example is not None:
             shown.append((images[example.row], example.logit, example.probability, f"test #{example.row}", ""))

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from harness.report.picture import (
+from harness.page.picture import (
     GAP,
     INK,
     MUTED,

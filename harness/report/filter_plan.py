@@ -12,7 +12,7 @@ from harness.insight.filters import CLASS_STARTS, STARTS, STEPS
 from harness.insight.layers import before_activation, convolutions
 from harness.insight.sampling import evenly
 from harness.insight.work import BACKWARD, SPEED, work
-from harness.report.subject import Subject
+from harness.report.evaluated_model import EvaluatedModel
 
 MOST_CLASSES = 20
 """At most so many classes get their image and their feature maps: they fill the page."""
@@ -73,7 +73,7 @@ class FilterPlan:
         }
 
 
-def plan(subject: Subject, seconds: float) -> FilterPlan:
+def plan(evaluated: EvaluatedModel, seconds: float) -> FilterPlan:
     """What can be looked at in that time at the speed of two cores, worked out from the model's size alone.
 
     By counting and not with a clock, so that equal runs get equal pictures, however busy the machine is. A quarter of
@@ -81,15 +81,15 @@ def plan(subject: Subject, seconds: float) -> FilterPlan:
     where the layers that cost little leave what they don't need to the deeper ones.
     """
     quarter = seconds * SPEED / 4
-    forward = work(subject.logits)
-    count = len(subject.images)
+    forward = work(evaluated.logits)
+    count = len(evaluated.images)
     images = min(count, max(_FEWEST_IMAGES, int(quarter / forward)))
-    classes = min(subject.probabilities.shape[1], MOST_CLASSES)
+    classes = min(evaluated.probabilities.shape[1], MOST_CLASSES)
     starts = min(CLASS_STARTS, max(1, int(quarter / (classes * STEPS * BACKWARD * forward))))
-    layers = convolutions(subject.logits)
+    layers = convolutions(evaluated.logits)
     return FilterPlan(
         evenly(count, images),
-        _layers(subject.logits, layers, 2 * quarter),
+        _layers(evaluated.logits, layers, 2 * quarter),
         {layer.name: layer.filters for layer in layers},
         len(layers),
         count,

@@ -20,8 +20,8 @@ from harness.insight.filters import (
     strongest,
 )
 from harness.insight.layers import convolutions
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.filter_plan import FilterPlan
-from harness.report.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class FilterStudy:
 
 
 def study(
-    subject: Subject,
+    evaluated: EvaluatedModel,
     planned: FilterPlan,
     seed: int,
     seconds: float,
@@ -145,13 +145,13 @@ def study(
         progress: is given what is being looked for, as it begins, two times more than there are layers in the plan.
     """
     ends = time.monotonic() + seconds
-    model = subject.logits
+    model = evaluated.logits
     progress("images that excite the filters")
-    images, labels = subject.images[planned.images], subject.labels[planned.images]
+    images, labels = evaluated.images[planned.images], evaluated.labels[planned.images]
     examples = strongest(model, images, layers=planned.layers)
     alike = duplicates(model, images, planned.layers)
     progress("images that raise the classes' logits")
-    classes = _classes(subject, planned, seed)
+    classes = _classes(evaluated, planned, seed)
     layers: list[LayerStudy] = []
     for name, shown in planned.layers.items():
         if layers and time.monotonic() > ends:
@@ -165,18 +165,18 @@ def study(
     return FilterStudy(convolutions(model)[0].name, first_kernels(model), layers, classes, planned, late)
 
 
-def _classes(subject: Subject, planned: FilterPlan, seed: int) -> ClassStudy:
+def _classes(evaluated: EvaluatedModel, planned: FilterPlan, seed: int) -> ClassStudy:
     examples: list[ClassExample | None] = []
     for label in range(planned.classes):
-        of_class = np.flatnonzero(subject.labels == label)
+        of_class = np.flatnonzero(evaluated.labels == label)
         if len(of_class):
-            row = int(of_class[subject.outputs[of_class, label].argmax()])
+            row = int(of_class[evaluated.outputs[of_class, label].argmax()])
             examples.append(
-                ClassExample(row, float(subject.outputs[row, label]), float(subject.probabilities[row, label]))
+                ClassExample(row, float(evaluated.outputs[row, label]), float(evaluated.probabilities[row, label]))
             )
         else:
             examples.append(None)
-    found = class_optimal_images(subject.logits, np.arange(planned.classes), seeds=planned.class_starts, seed=seed)
+    found = class_optimal_images(evaluated.logits, np.arange(planned.classes), seeds=planned.class_starts, seed=seed)
     return ClassStudy(found, examples)
 
 
@@ -195,6 +195,11 @@ def _filter_json(layer: LayerStudy, place: int, number: int) -> dict[str, Any]:
         "rare": number in layer.rare,
         "duplicates": {str(other): round(similarity, 4) for other, similarity in layer.like(number).items()},
     }
+
+
+def starts_in_words(scores: NDArray[np.float32]) -> str:
+    """What the starts of an ascent came to: the lowest, the median and the best."""
+    return ", ".join(f"{score:.4g}" for score in np.quantile(scores, [0, 0.5, 1]))
 
 
 def _starts_json(scores: NDArray[np.float32]) -> dict[str, float]:

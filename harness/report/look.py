@@ -7,27 +7,28 @@ from functools import cached_property
 from typing import Any
 
 from harness.config.insight import InsightSection
+from harness.console.progress import Progress
 from harness.errors import UserError
 from harness.insight.saliency import METHODS, Explain, cam_grid
 from harness.insight.sampling import evenly
 from harness.insight.trust import MOST_EXPLAINED_AGAIN, Interval, Trust, assess, assessments
 from harness.insight.trust.metrics import MEASUREMENTS, measure, metrics_json
 from harness.models.logits import is_independent
+from harness.page import Page, Section
+from harness.page.picture import Picture, with_own_names
+from harness.page.wording import listed
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.explanation import Explained, Request, explain, methods_for
 from harness.report.filter_sections import Filters
 from harness.report.image_plan import images_a_kind
 from harness.report.overview import Overview, overview
 from harness.report.overview_figures import overview_section
-from harness.report.page import Head, Page, Section
+from harness.report.page.facts import Head, headlines, run_section
 from harness.report.page.gallery import gallery, script_data
-from harness.report.picture import Picture, with_own_names
-from harness.report.progress import Progress
 from harness.report.saliency_figures import saliency_pictures
-from harness.report.subject import Subject
 from harness.report.times import milliseconds, time_key, times_json
 from harness.report.trust_json import trust_json
 from harness.report.trust_section import findings, trust_section
-from harness.report.wording import listed
 
 _CHOSEN = {
     "own": "your own",
@@ -43,14 +44,14 @@ _CHOSEN = {
 class Look:
     """Without maps: the result and the filters are all there is."""
 
-    subject: Subject
+    evaluated: EvaluatedModel
     insight: InsightSection
     times: Mapping[str, float]
     """Milliseconds an image by `time_key`, those of earlier looks at the model among them."""
 
     @property
     def sections(self) -> list[Section]:
-        return [Section("What the model looks at", "No maps were asked for (insight.methods).")]
+        return [Section("What the model looks at", ["No maps were asked for (insight.methods)."])]
 
     @property
     def _maps(self) -> Sequence[Picture]:
@@ -58,8 +59,8 @@ class Look:
         return ()
 
     @property
-    def _script_data(self) -> dict[str, Any] | None:
-        return None
+    def _script_data(self) -> dict[str, Any]:
+        return {}
 
     @property
     def _told(self) -> dict[str, Any]:
@@ -81,13 +82,14 @@ class Look:
     def page(
         self, head: Head, first: Sequence[Section], filters: Filters, summary: dict[str, Any], config: str
     ) -> Page:
-        """The page, with `first` before what this is about."""
+        """The page, with `first` before what this is about. `summary` and `config` are empty where it is of no run."""
+        run = [run_section(summary, config)] if config else []
         return Page(
-            head=head,
-            sections=[*first, *self.sections, *filters.sections],
+            title=head.title,
+            about=head.facts,
+            headlines=headlines(summary),
+            sections=[*first, *self.sections, *filters.sections, *run],
             data=self._script_data,
-            summary=summary,
-            config=config,
         )
 
     def as_json(self, filters: Filters, source: Mapping[str, Any]) -> bytes:
@@ -97,7 +99,7 @@ class Look:
             **self._told,
             **filters.as_json(),
             "insight": self.insight.model_dump(mode="json"),
-            "times": times_json(self.subject, self.times),
+            "times": times_json(self.evaluated, self.times),
             **source,
         }
         return json.dumps(told, indent=1).encode() + b"\n"
@@ -130,7 +132,7 @@ class LookAtMaps(LookWithMaps):
     @classmethod
     def into(
         cls,
-        subject: Subject,
+        evaluated: EvaluatedModel,
         insight: InsightSection,
         seed: int,
         request: Request,
@@ -142,24 +144,24 @@ class LookAtMaps(LookWithMaps):
         Args:
             known: milliseconds by `time_key`, which aren't measured again.
         """
-        methods = methods_for(subject, insight)
-        progress.expect(len(methods) + assessments(subject.logits) + 1 + MEASUREMENTS * insight.metrics)
+        methods = methods_for(evaluated, insight)
+        progress.expect(len(methods) + assessments(evaluated.logits) + 1 + MEASUREMENTS * insight.metrics)
         a_kind = images_a_kind(
-            subject.logits,
+            evaluated.logits,
             list(methods),
             insight,
-            training=len(subject.train) if subject.train else 0,
-            fine_tuned=bool(subject.train) and not is_independent(subject.logits),
+            training=len(evaluated.train) if evaluated.train else 0,
+            fine_tuned=bool(evaluated.train) and not is_independent(evaluated.logits),
         )
         explained = explain(
-            subject,
+            evaluated,
             insight.model_copy(update={"images": a_kind}),
             seed,
             request,
             lambda name: progress.step(f"maps by {METHODS[name].title}"),
         )
         trust = assess(
-            subject.logits,
+            evaluated.logits,
             methods,
             explained.images(),
             explained.predicted(),
@@ -170,20 +172,20 @@ class LookAtMaps(LookWithMaps):
         progress.step("many images")
         first = next(iter(methods))
         at_a_time = min(len(explained.examples), MOST_EXPLAINED_AGAIN)
-        many = overview(subject, first, methods[first], seed, a_kind=a_kind, at_a_time=at_a_time)
-        metrics = _metrics(subject, methods, explained, seed, progress) if insight.metrics else None
-        keys = {name: time_key(subject, name, insight.layer) for name in methods}
+        many = overview(evaluated, first, methods[first], seed, a_kind=a_kind, at_a_time=at_a_time)
+        metrics = _metrics(evaluated, methods, explained, seed, progress) if insight.metrics else None
+        keys = {name: time_key(evaluated, name, insight.layer) for name in methods}
         new = {
-            keys[name]: round(milliseconds(subject, method, explained), 3)
+            keys[name]: round(milliseconds(evaluated, method, explained), 3)
             for name, method in methods.items()
             if keys[name] not in known
         }
-        return cls(subject, insight, {**known, **new}, request, explained, trust, many, metrics, a_kind)
+        return cls(evaluated, insight, {**known, **new}, request, explained, trust, many, metrics, a_kind)
 
     @property
     def milliseconds(self) -> dict[str, float]:
         """An image, by method."""
-        return {name: self.times[time_key(self.subject, name, self.insight.layer)] for name in self.explained.maps}
+        return {name: self.times[time_key(self.evaluated, name, self.insight.layer)] for name in self.explained.maps}
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -192,9 +194,9 @@ class LookAtMaps(LookWithMaps):
         }
         shown = gallery(self.explained, answers, self.request.label)
         return [
-            Section("What the model looks at", _intro(self), gallery=shown),
+            Section("What the model looks at", [_intro(self)], parts=[shown]),
             trust_section(self.trust, self.milliseconds, self.explained.left_out),
-            overview_section(self.subject, self.overview),
+            overview_section(self.evaluated, self.overview),
         ]
 
     @property
@@ -229,7 +231,7 @@ def images_json(explained: Explained) -> list[dict[str, Any]]:
 
 
 def look_into(
-    subject: Subject,
+    evaluated: EvaluatedModel,
     insight: InsightSection,
     seed: int,
     request: Request,
@@ -239,20 +241,20 @@ def look_into(
     """As `LookAtMaps.into`, or without maps where `insight.methods` is empty. Raises UserError for a request of rows
     then; what the model says of pictures of the user's own is told before."""
     if insight.methods:
-        return LookAtMaps.into(subject, insight, seed, request, known, progress)
+        return LookAtMaps.into(evaluated, insight, seed, request, known, progress)
     if request.rows:
         raise UserError("insight.methods is empty, so --images has nothing to show: name a method")
-    return Look(subject, insight, known)
+    return Look(evaluated, insight, known)
 
 
 def _metrics(
-    subject: Subject, methods: Mapping[str, Explain], explained: Explained, seed: int, progress: Progress
+    evaluated: EvaluatedModel, methods: Mapping[str, Explain], explained: Explained, seed: int, progress: Progress
 ) -> dict[str, dict[str, Interval]]:
     """Of up to 16 images, evenly spread; F-Fidelity, which trains, where there are training images and a softmax."""
     few = evenly(len(explained.examples), MOST_EXPLAINED_AGAIN)
-    train = None if is_independent(subject.logits) else subject.train
+    train = None if is_independent(evaluated.logits) else evaluated.train
     return measure(
-        subject.logits,
+        evaluated.logits,
         methods,
         explained.images()[few],
         explained.predicted()[few],
@@ -264,7 +266,7 @@ def _metrics(
 
 
 def _intro(look: LookAtMaps) -> str:
-    wrong, total = int((look.subject.labels != look.subject.predicted).sum()), len(look.subject.labels)
+    wrong, total = int((look.evaluated.labels != look.evaluated.predicted).sum()), len(look.evaluated.labels)
     intro = (
         f"{words_on_images(look.explained)}. Each map explains the model's score (logit) for the class "
         "named below it: the predicted class and, for a mistake, the true class too. "
@@ -278,7 +280,7 @@ def _intro(look: LookAtMaps) -> str:
             f" Showing more than {look.a_kind} of each kind (insight.images asks for {look.insight.images}) would take "
             "longer than insight.budget allows."
         )
-    return f"{intro}{words_on_layer(look.subject, look.insight, look.explained)}{mistakes}{fewer}"
+    return f"{intro}{words_on_layer(look.evaluated, look.insight, look.explained)}{mistakes}{fewer}"
 
 
 def words_on_images(explained: Explained) -> str:
@@ -288,9 +290,9 @@ def words_on_images(explained: Explained) -> str:
     return f"{_number(len(kinds), 'image')}: {listed(counted)}"
 
 
-def words_on_layer(subject: Subject, insight: InsightSection, explained: Explained) -> str:
+def words_on_layer(evaluated: EvaluatedModel, insight: InsightSection, explained: Explained) -> str:
     """What of the images is seen, which layer the CAM methods look at, and how much its cells can tell."""
-    return f"{_bands(subject)}{_layer(subject, insight, explained)}"
+    return f"{_bands(evaluated)}{_layer(evaluated, insight, explained)}"
 
 
 def _number(count: int, noun: str) -> str:
@@ -308,19 +310,19 @@ _COUNTED: Mapping[str, Callable[[int], str]] = {
 }
 
 
-def _bands(subject: Subject) -> str:
+def _bands(evaluated: EvaluatedModel) -> str:
     """What of the images is seen, where they have more channels than a picture."""
-    channels = subject.images.shape[-1]
+    channels = evaluated.images.shape[-1]
     if channels <= 3:
         return ""
     return f"The first three of {channels} channels are shown as red, green and blue; the maps cover all of them. "
 
 
-def _layer(subject: Subject, insight: InsightSection, explained: Explained) -> str:
+def _layer(evaluated: EvaluatedModel, insight: InsightSection, explained: Explained) -> str:
     titles = [METHODS[name].title for name in explained.maps if METHODS[name].of_a_layer]
     if not titles:
         return ""
-    grid = cam_grid(subject.logits, insight.layer)
+    grid = cam_grid(evaluated.logits, insight.layer)
     rows, columns = grid.shape
     used = f"{grid.rows.reaching.sum()}×{grid.columns.reaching.sum()}"
     looking = f"{listed(titles)} look{'s' if len(titles) == 1 else ''} at"

@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from harness.config.insight import InsightSection
+from harness.console.progress import Progress
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Curves, Interval, NotAsked
 from harness.insight.trust.faithfulness import deletion_to_black
+from harness.page import Row, Section, Table
+from harness.page.wording import listed
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.explanation import Request, explain, methods_for
 from harness.report.look import LookWithMaps, images_json, words_on_images, words_on_layer
-from harness.report.page import Section, TrustTable
 from harness.report.page.gallery import gallery, script_data
-from harness.report.progress import Progress
-from harness.report.subject import Subject
-from harness.report.table import Row, Table
 from harness.report.times import times_json
 from harness.report.trust_section import QUESTIONS, Finding
-from harness.report.wording import listed
 
 _NOT_ASKED = "not asked: "
 
@@ -37,7 +36,7 @@ class LookAtPictures(LookWithMaps):
     @classmethod
     def into(
         cls,
-        subject: Subject,
+        evaluated: EvaluatedModel,
         insight: InsightSection,
         seed: int,
         request: Request,
@@ -51,10 +50,10 @@ class LookAtPictures(LookWithMaps):
             known: milliseconds by `time_key`.
             insight_file: of the run's own look.
         """
-        methods = methods_for(subject, insight)
+        methods = methods_for(evaluated, insight)
         progress.expect(len(methods) + 1)
         explained = explain(
-            subject,
+            evaluated,
             insight.model_copy(update={"images": 0}),
             seed,
             request,
@@ -63,11 +62,11 @@ class LookAtPictures(LookWithMaps):
         progress.step("deletion")
         images, labels = explained.images(), explained.predicted()
         deletion = {
-            name: deletion_to_black(subject.logits, explained.predicted_maps(name), images, labels, seed=seed)
+            name: deletion_to_black(evaluated.logits, explained.predicted_maps(name), images, labels, seed=seed)
             for name in methods
         }
-        checked = _checked(insight_file, subject, insight)
-        return cls(subject, insight, known, request, explained, deletion, checked)
+        checked = _checked(insight_file, evaluated, insight)
+        return cls(evaluated, insight, known, request, explained, deletion, checked)
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -75,11 +74,13 @@ class LookAtPictures(LookWithMaps):
         answers = {name: {key: found.short for key, found in of.items()} for name, of in findings.items()}
         intro = (
             f"{words_on_images(self.explained)}. Each map explains the model's score (logit) for the class named below "
-            f"it. {words_on_layer(self.subject, self.insight, self.explained)}"
+            f"it. {words_on_layer(self.evaluated, self.insight, self.explained)}"
         )
         return [
             Section(
-                "What the model looks at", intro.strip(), gallery=gallery(self.explained, answers, self.request.label)
+                "What the model looks at",
+                [intro.strip()],
+                parts=[gallery(self.explained, answers, self.request.label)],
             ),
             _trust_section(findings),
         ]
@@ -98,11 +99,11 @@ class LookAtPictures(LookWithMaps):
         }
 
 
-def _checked(insight_file: Path, subject: Subject, insight: InsightSection) -> dict[str, Mapping[str, Any]]:
+def _checked(insight_file: Path, evaluated: EvaluatedModel, insight: InsightSection) -> dict[str, Mapping[str, Any]]:
     """What an insight.json says of the methods, where it is of this very model, and of maps of the same layer."""
     try:
         told = json.loads(insight_file.read_bytes())
-        if told["times"]["model"] != times_json(subject, {})["model"]:
+        if told["times"]["model"] != times_json(evaluated, {})["model"]:
             return {}
         same_layer = told["insight"]["layer"] == insight.layer
         checked = {
@@ -144,5 +145,5 @@ def _trust_section(findings: Mapping[str, Mapping[str, Finding]]) -> Section:
     headings = ["Method", *(question.heading for question in QUESTIONS.values())]
     rows = [Row([title, *(found.verdict for found in of.values())]) for title, of in there.items()]
     notes = [question.note for question in QUESTIONS.values()]
-    table = TrustTable(Table("Trust in each method", headings, rows), notes) if there else None
-    return Section("Can the maps be trusted?", " ".join(words), trust=table)
+    table = Table("Trust in each method", headings, rows, notes)
+    return Section("Can the maps be trusted?", [" ".join(words)], [table] if there else [])

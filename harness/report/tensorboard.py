@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from harness.report.picture import Picture
+from harness.page.picture import Picture
 from harness.runs.event_files import file_errors, write_png
 
 

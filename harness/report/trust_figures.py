@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from harness.insight.saliency import METHODS
 from harness.insight.trust import BASELINES, STEPS, Kept, Sanity, Trust
-from harness.report.picture import INK, MUTED, Picture, png
-from harness.report.table import Row, Table
+from harness.page.picture import INK, MUTED, Picture, png
+from harness.page.table import Row, Table
 
 _COLOURS = ("#0072B2", "#D55E00", "#007D5A", "#8A5A9E", "#B8860B", "#56A4D9", "#C1447E", "#7B3F00", "#00A6A6")
 _CASCADES = {

@@ -7,10 +7,9 @@ import numpy as np
 
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, NotAsked, Sanity, Trust, area
-from harness.report.page import Section, TrustTable
-from harness.report.table import Row, Table, Verdict
+from harness.page import Row, Section, Table, Verdict
+from harness.page.wording import listed
 from harness.report.trust_figures import cascade_picture, curves_pictures
-from harness.report.wording import listed
 
 _CONTROLS = {
     "random": "random order",
@@ -116,7 +115,7 @@ def findings(trust: Trust, name: str) -> dict[str, Finding]:
 
 
 def verdict(sanity: Sanity) -> Verdict:
-    """Of the sanity check alone, as a sentence without its subject."""
+    """Of the sanity check alone, as a sentence without its evaluated."""
     words: Mapping[Answer, str] = {
         "yes": "depends on the model",
         "no": "only its signs depend on the model" if sanity.only_signs else "does not depend on the model",
@@ -125,7 +124,7 @@ def verdict(sanity: Sanity) -> Verdict:
     return Verdict(words[sanity.depends], _GOOD[sanity.depends])
 
 
-def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> TrustTable:
+def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> Table:
     """A row a method with an answer to each question, and one for each control; `left_out` is why a method has none."""
     rows = [
         Row(
@@ -147,16 +146,16 @@ def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mappi
         "Insertion (higher is better)",
         "ms per image",
     ]
-    return TrustTable(Table("Trust in each method", headings, rows), _notes(trust, left_out))
+    return Table("Trust in each method", headings, rows, _notes(trust, left_out))
 
 
 def trust_section(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> Section:
     """The table, and behind it the cascade and the curves with their numbers."""
     return Section(
         "Can the maps be trusted?",
-        _intro(trust),
+        [_intro(trust)],
+        [trust_table(trust, milliseconds, left_out)],
         [cascade_picture(trust), *curves_pictures(trust)],
-        trust=trust_table(trust, milliseconds, left_out),
     )
 
 

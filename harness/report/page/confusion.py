@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Confusion:
     """A row a true class, a column a predicted one; empty where there are too many classes."""
     pairs: Sequence[Cell]
     """The most frequent mistakes, where there is no grid."""
+    template: ClassVar[str] = "confusion.html.jinja"
 
 
 def confusion(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int) -> Confusion:

@@ -26,3 +26,5 @@ class Table:
     title: str
     headings: Sequence[str]
     rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    """How to read it, a paragraph each."""

@@ -1,4 +1,4 @@
-"""What is looked into: a trained model and the labelled images that it is shown on."""
+"""A trained model, and what it says of labelled images."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ _LARGEST = 1e30
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """A model with its images, in pixels from 0 to 255."""
 
     name: str
@@ -53,7 +53,7 @@ class Subject:
         return np.asarray(self.probabilities.argmax(axis=1))
 
 
-def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = lambda text: None) -> Subject:
+def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = lambda text: None) -> EvaluatedModel:
     """A run's model, on its test images; `warn` is told where these are not what they were.
 
     Raises RunError and DataError where there is none, or none that fit, or one of `rows` is no test image.
@@ -63,16 +63,16 @@ def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = 
     if change := run.change_of_data(data.sha256):
         warn(change)
     check_rows(rows, len(data.y_test))
-    subject = of_model(run.path.resolve().name, trained(run.with_model()), data)
-    return replace(subject, train=data.split_for(config)[0])
+    evaluated = of_model(run.path.resolve().name, trained(run.with_model()), data)
+    return replace(evaluated, train=data.split_for(config)[0])
 
 
-def of_model(name: str, model: keras.Model, data: DataSet) -> Subject:
+def of_model(name: str, model: keras.Model, data: DataSet) -> EvaluatedModel:
     """A classifier of pixels, on a data set's test images. Raises RunError and DataError where they do not fit."""
-    return _subject(name, pixels_to_logits(model, data.image_shape), data.x_test, data.y_test)
+    return _evaluated(name, pixels_to_logits(model, data.image_shape), data.x_test, data.y_test)
 
 
-def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> Subject:
+def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> EvaluatedModel:
     """Any Keras model, on images of one's own.
 
     Args:
@@ -95,7 +95,7 @@ def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> Sub
     logits = pixels_to_logits(load(model_file), (height, width, channels), low, high)
     if images.dtype != np.uint8:
         images = ((images.astype(np.float64) - low) * (255 / (high - low))).astype(np.float32)
-    return _subject(readable(model_file.stem), logits, images, labels)
+    return _evaluated(readable(model_file.stem), logits, images, labels)
 
 
 def readable(name: str) -> str:
@@ -109,15 +109,15 @@ def outputs_of(logits: keras.Model, images: NDArray[Any] | Stored) -> NDArray[np
     return np.concatenate([logits.predict_on_batch(images[at : at + _BATCH].astype(np.float32)) for at in starts])
 
 
-def _subject(name: str, logits: keras.Model, images: Any, labels: NDArray[Any]) -> Subject:
+def _evaluated(name: str, logits: keras.Model, images: Any, labels: NDArray[Any]) -> EvaluatedModel:
     classes = logits.output_shape[-1]
     if labels.max() >= classes:
         raise DataError(f"label {labels.max()} is none of the model's {classes} classes, 0 to {classes - 1}")
-    subject = Subject(name, logits, images, labels.astype(np.int32), outputs_of(logits, images))
-    if not np.isfinite(subject.probabilities).all():
-        row = int(np.argmin(np.isfinite(subject.probabilities).all(axis=1)))
+    evaluated = EvaluatedModel(name, logits, images, labels.astype(np.int32), outputs_of(logits, images))
+    if not np.isfinite(evaluated.probabilities).all():
+        row = int(np.argmin(np.isfinite(evaluated.probabilities).all(axis=1)))
         raise DataError(f"the model {name} gives numbers that are not finite for test image {row}")
-    return subject
+    return evaluated
 
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:

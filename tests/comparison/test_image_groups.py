@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.comparison.examples import GROUPS, all_rows, choose
+from harness.comparison.image_groups import GROUPS, all_rows, choose
 
 
 def says(*pairs: tuple[int, float]) -> NDArray[np.float32]:

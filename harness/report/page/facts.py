@@ -1,71 +1,67 @@
-"""The report's page: summary, pictures, gallery, verdicts and config in one self-contained HTML file."""
+"""What a page tells of its model and its run: for whoever is sent it and has not seen them."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
 
-from harness.report.page.confusion import Confusion
-from harness.report.page.gallery import Gallery
-from harness.report.page.head import Head
-from harness.report.page.templates import page_template
-from harness.report.picture import Picture
-from harness.report.table import Table
+from harness.config import Config
+from harness.page import Config as FoldedConfig
+from harness.page import Headline, Section
 from harness.training import noise_scale
 
 
 @dataclass(frozen=True)
-class TrustTable:
-    """A row a method, and how to read it."""
-
-    table: Table
-    notes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Section:
+class Head:
     title: str
-    intro: str
-    pictures: Sequence[Picture] = ()
-    folded: bool = False
-    """Whether each picture is behind its title until one opens it."""
-    confusion: Confusion | None = None
-    gallery: Gallery | None = None
-    trust: TrustTable | None = None
+    """Model, data set and accuracy."""
+    facts: Sequence[tuple[str, str]]
+    """(what, value), the ones that tell this model from another."""
 
-    @property
-    def anchor(self) -> str:
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+def head_of_run(name: str, config: Config, summary: dict[str, Any], parameters: int, accuracy: float) -> Head:
+    """The head of a run's page.
+
+    Args:
+        name: of the run's directory.
+        summary: as in summary.json; without `finished`, as 0.1.0 wrote it, no date is given.
+        parameters: of the model.
+        accuracy: on the test images, 0 to 1.
+    """
+    data, model = Path(config.data.source).name, str(config.model)
+    finished = summary.get("finished")
+    facts = [
+        ("data set", data),
+        ("model", model),
+        ("parameters", f"{parameters:,}"),
+        ("trained", _date(finished) if finished else ""),
+        ("seed", str(config.seed)),
+        ("config", config.origin),
+        ("run", name),
+    ]
+    return Head(_title(model, data, accuracy), [(what, value) for what, value in facts if value])
+
+
+def head_of_model(name: str, data: str, parameters: int, accuracy: float) -> Head:
+    """The head of a page on a model file: its name, that of the file with the images, and the same numbers."""
+    return Head(_title(name, data, accuracy), [("data set", data), ("model", name), ("parameters", f"{parameters:,}")])
 
 
 @dataclass(frozen=True)
-class Page:
-    head: Head
-    sections: Sequence[Section]
-    """In the order of the page."""
-    data: dict[str, Any] | None
-    """What the script draws, as JSON values; None where there are no maps."""
-    summary: dict[str, Any] = field(default_factory=dict)
-    """As in summary.json; what it lacks is left out."""
-    config: str = ""
-    """The resolved config's YAML, where there is one."""
-
-    @property
-    def headlines(self) -> list[tuple[str, str]]:
-        return headlines(self.summary)
-
-    @property
-    def facts(self) -> list[tuple[str, str]]:
-        return facts(self.summary)
+class Facts:
+    facts: Sequence[tuple[str, str]]
+    """(what, value)"""
+    template: ClassVar[str] = "facts.html.jinja"
 
 
-def render(page: Page) -> str:
-    """The page's HTML; equal pages give the same text."""
-    return page_template("harness.report.page").render(page=page)
+def run_section(summary: dict[str, Any], config: str) -> Section:
+    """The rest of the summary, and the resolved config's YAML."""
+    return Section("The run", parts=[Facts(facts(summary)), FoldedConfig(config, "harness train", "repeats the run")])
 
 
-def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """The few numbers one looks for first, as (what, value)."""
+def headlines(summary: dict[str, Any]) -> list[Headline]:
+    """The few numbers one looks for first; what the summary lacks is left out."""
     test = summary.get("test") or {}
     shown = [
         ("test accuracy", _number(test.get("accuracy"), ".2%")),
@@ -73,7 +69,7 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("images per second", _number(summary.get("images_per_second"), ",.0f")),
         ("training time", _duration(summary.get("train_seconds"))),
     ]
-    return [(what, value) for what, value in shown if value]
+    return [Headline(what, value) for what, value in shown if value]
 
 
 def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -124,3 +120,12 @@ def _pairs(values: Any) -> str:
     if isinstance(values, dict):
         return ", ".join(f"{key} {value}" for key, value in values.items())
     return str(values or "")
+
+
+def _title(model: str, data: str, accuracy: float) -> str:
+    return f"{model} on {data}: {accuracy:.2%} test accuracy"
+
+
+def _date(finished: str) -> str:
+    when = datetime.fromisoformat(finished)
+    return f"{when.day} {when:%B %Y, %H:%M %Z}"

@@ -4,8 +4,8 @@ import time
 import pytest
 from rich.console import Console
 
+from harness.console.progress import Progress
 from harness.console.terminal import Terminal
-from harness.report.progress import Progress
 
 
 def test_now_and_then_a_line_tells_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError, RunError
-from harness.report.subject import of_files, of_run
+from harness.report.evaluated_model import of_files, of_run
 from harness.runs.run_dir import RunDir
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 12, 10, 3), dtype=np.uint8)
@@ -37,30 +37,30 @@ def data(folder: Path, **arrays: Any) -> Path:
 
 
 def test_a_model_of_ones_own_says_of_pixels_what_it_says_of_its_inputs(model_file: Path, tmp_path: Path) -> None:
-    subject = of_files(model_file, data(tmp_path))
+    evaluated = of_files(model_file, data(tmp_path))
     expected = keras.saving.load_model(model_file).predict(IMAGES / np.float32(255), verbose=0)
-    np.testing.assert_allclose(subject.probabilities, expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(subject.images, IMAGES, atol=1e-3)
-    assert subject.name == "my"
-    assert subject.labels.tolist() == LABELS.tolist()
+    np.testing.assert_allclose(evaluated.probabilities, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(evaluated.images, IMAGES, atol=1e-3)
+    assert evaluated.name == "my"
+    assert evaluated.labels.tolist() == LABELS.tolist()
 
 
 def test_uint8_is_given_to_the_model_as_it_is(model_file: Path, tmp_path: Path) -> None:
-    subject = of_files(model_file, data(tmp_path, images=IMAGES))
+    evaluated = of_files(model_file, data(tmp_path, images=IMAGES))
     expected = keras.saving.load_model(model_file).predict(IMAGES.astype(np.float32), verbose=0)
-    np.testing.assert_allclose(subject.probabilities, expected, rtol=1e-4, atol=1e-6)
-    assert subject.images.dtype == np.uint8
+    np.testing.assert_allclose(evaluated.probabilities, expected, rtol=1e-4, atol=1e-6)
+    assert evaluated.images.dtype == np.uint8
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 255.0), (-2.5, 3.0)])
 def test_floats_of_other_ranges_become_pixels(model_file: Path, tmp_path: Path, low: float, high: float) -> None:
     inputs = (low + (high - low) * (IMAGES / 255)).astype(np.float32)
     inputs[0, 0, 0, 0], inputs[0, 0, 0, 1] = low, high
-    subject = of_files(model_file, data(tmp_path, images=inputs))
-    assert subject.images.min() == pytest.approx(0, abs=1e-3)
-    assert subject.images.max() == pytest.approx(255, abs=1e-3)
+    evaluated = of_files(model_file, data(tmp_path, images=inputs))
+    assert evaluated.images.min() == pytest.approx(0, abs=1e-3)
+    assert evaluated.images.max() == pytest.approx(255, abs=1e-3)
     expected = keras.saving.load_model(model_file).predict(inputs, verbose=0)
-    np.testing.assert_allclose(subject.probabilities, expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(evaluated.probabilities, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_grey_images_may_leave_out_their_channel_and_arrays_may_be_called_as_in_mnist(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_unsafe_content_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_a_run_is_shown_on_its_test_images(unseen_run: RunDir) -> None:
-    subject = of_run(unseen_run)
-    assert subject.name == "small-run"
-    assert subject.images.shape == (60, 28, 28, 1)
-    expected = keras.saving.load_model(unseen_run.model_file).predict(subject.images, verbose=0)
-    np.testing.assert_allclose(subject.probabilities, expected, rtol=1e-4, atol=1e-6)
+    evaluated = of_run(unseen_run)
+    assert evaluated.name == "small-run"
+    assert evaluated.images.shape == (60, 28, 28, 1)
+    expected = keras.saving.load_model(unseen_run.model_file).predict(evaluated.images, verbose=0)
+    np.testing.assert_allclose(evaluated.probabilities, expected, rtol=1e-4, atol=1e-6)

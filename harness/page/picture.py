@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from harness.report.table import Table
+from harness.page.table import Table
 
 UNSIGNED = "magma"
 """Perceptually uniform, for what is never negative."""
@@ -48,6 +48,10 @@ class Picture:
     """Whether it is lines and letters on white alone, whose colours a dark page may turn round."""
     narrow: bytes | None = None
     """The same for the page on a telephone, where it would be too wide."""
+    svg: bytes = b""
+    """The same, which the page shows in place of the PNG; empty where there is none."""
+    titled: bool = False
+    """Whether its title is drawn in it, so that it needs no heading."""
 
 
 def with_own_names(pictures: Iterable[Picture]) -> list[Picture]:

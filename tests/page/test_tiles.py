@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.comparison.tiles import image_tile, map_tile
+from harness.page.tiles import image_tile, map_tile
 
 
 def pixels(png: bytes) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from harness.report.picture import Picture, blank, colour_bar, displayable, mosaic, place, png, with_own_names
+from harness.page.picture import Picture, blank, colour_bar, displayable, mosaic, place, png, with_own_names
 
 
 def test_place_draws_what_it_is_given_where_it_is_told() -> None:

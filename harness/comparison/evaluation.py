@@ -1,25 +1,25 @@
-"""A side with its model, ready to be asked."""
+"""A side with its model, evaluated on all test images."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from harness.comparison.sides import Side
 from harness.models.build import builder, trained
-from harness.report.subject import Subject, of_model
+from harness.report.evaluated_model import EvaluatedModel, of_model
 from harness.training import checkpoint as checkpoints
 from harness.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class Contender:
+class EvaluatedSide:
     side: Side
-    subject: Subject
+    model: EvaluatedModel
     summary: dict[str, Any]
     """As in summary.json; of a checkpoint, as much of it as its header tells."""
 
 
-def enter(side: Side) -> Contender:
-    """Load the side's model, and ask it about all test images.
+def evaluate(side: Side) -> EvaluatedSide:
+    """Load the side's model, and evaluate it on all test images.
 
     Raises:
         RunError: the model or the checkpoint is damaged, or does not fit the run's config and data.
@@ -33,7 +33,7 @@ def enter(side: Side) -> Contender:
         model = builder(config, side.data.image_shape, side.data.classes, "float32")()
         checkpoints.assign_result(checkpoint, model)
         summary = _summary(checkpoint, config.train.global_batch)
-    return Contender(side, of_model(side.name, model, side.data), summary)
+    return EvaluatedSide(side, of_model(side.name, model, side.data), summary)
 
 
 def _summary(checkpoint: Checkpoint, global_batch: int) -> dict[str, Any]:
