@@ -51,7 +51,7 @@ def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], term
         a, b: with the same test set.
         insight: how many images of each kind are shown, and by which methods.
         rows: test images to show in any case.
-        terminal: is told what is being done.
+        terminal: where progress is printed.
 
     Raises:
         RunError, DataError: a model or checkpoint is damaged, or does not fit the data.

@@ -29,20 +29,20 @@ class CurveComparison:
     def words(self) -> str:
         """One or two sentences, without the last full stop."""
         if not self.both:
-            told = "A and B have no steps in common"
+            text = "A and B have no steps in common"
         elif self.first is None:
             common = f"all {self.both:,} common steps" if self.both > 1 else "the one common step"
-            told = f"A and B are identical at {common}"
+            text = f"A and B are identical at {common}"
         else:
             a, b = self.first.a, self.first.b
-            told = (
+            text = (
                 f"A and B first differ at step {self.first.step:,}: loss {a['loss']:.6g} and {b['loss']:.6g}, "
                 f"accuracy {a['accuracy']:.4f} and {b['accuracy']:.4f}"
             )
         if not self.only_a + self.only_b:
-            return told
+            return text
         alone = [f"{_rows(count)} of {side}" for side, count in (("A", self.only_a), ("B", self.only_b)) if count]
-        return f"{told}. {' and '.join(alone)} {'has' if self.only_a + self.only_b == 1 else 'have'} no counterpart"
+        return f"{text}. {' and '.join(alone)} {'has' if self.only_a + self.only_b == 1 else 'have'} no counterpart"
 
 
 def _rows(count: int) -> str:

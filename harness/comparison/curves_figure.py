@@ -13,7 +13,7 @@ from harness.comparison.curves import SPLITS, VALUES
 from harness.page.picture import INK, Picture, png
 from harness.page.table import Row, Table
 
-# Blue and vermilion are told apart by most colour-blind eyes; where one covers the other, the lower shows in the gaps.
+# Most colour-blind eyes can tell blue from vermilion; where one covers the other, the lower shows in the gaps.
 _STYLES: dict[str, dict[str, Any]] = {
     "A": {"color": "#0072B2", "linewidth": 2.2, "linestyle": "-"},
     "B": {"color": "#D55E00", "linewidth": 1.3, "linestyle": "--"},

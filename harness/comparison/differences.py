@@ -1,4 +1,4 @@
-"""What the two were told, and what they ran with, where that differs."""
+"""Where the configs of two runs and what they ran on differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

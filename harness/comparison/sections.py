@@ -55,11 +55,11 @@ def outcomes_section(found: Outcomes) -> Section:
 def curves_section(
     compared: Mapping[str, CurveComparison], rows: dict[str, Sequence[dict[str, Any]]], one_run: bool
 ) -> Section:
-    told = [f"{split.capitalize()}: {compared[split].words}." for split in SPLITS]
+    firsts = [f"{split.capitalize()}: {compared[split].words}." for split in SPLITS]
     return Section(
         "Curves",
         [
-            " ".join(told),
+            " ".join(firsts),
             "Values are compared to the last bit. A training row is the mean over the steps since the previous row, "
             "about two seconds of training, so only rows that cover the same steps are compared."
             + (" Both sides are the same run, so the curves are the same." if one_run else ""),
@@ -74,11 +74,11 @@ def differences_section(
     rows = [] if steps[0] == steps[1] else [Row(["steps trained", *(f"{count:,}" for count in steps)])]
     rows += [Row([each.key, in_words(each.a), in_words(each.b)]) for each in (*config, *environment)]
     keys = {0: "The configs are identical.", 1: "One config key differs."}
-    told = keys.get(len(config), f"{len(config)} config keys differ.")
+    count = keys.get(len(config), f"{len(config)} config keys differ.")
     apart = ", ".join(each.key for each in environment)
     return Section(
         "What differs",
-        [f"{told} Differences in versions, device, replicas, workers, commit and data: {apart or 'none'}."],
+        [f"{count} Differences in versions, device, replicas, workers, commit and data: {apart or 'none'}."],
         [Table("What differs", ["", "A", "B"], rows)] if rows else [],
     )
 

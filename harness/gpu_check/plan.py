@@ -62,7 +62,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Seconds:
-    """The most that a stage may take; what is not done by then is ended, and told."""
+    """The most that a stage may take; what is not done by then is ended, and reported."""
 
     trainings: float = 70
     replicas: float = 25

@@ -46,14 +46,14 @@ def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
         "the logit and the probability of the class. The image that the model is most certain about need not look like "
         "the class: it shows what the model responds to.",
         alt="Images found for the classes, with the best test image beside each. Logits: "
-        + "; ".join(_told(classes, label) for label in range(count))
+        + "; ".join(_logits(classes, label) for label in range(count))
         + ".",
         png=png(figure),
         table=Table("The class images as numbers", headings, table),
     )
 
 
-def _told(classes: ClassStudy, label: int) -> str:
+def _logits(classes: ClassStudy, label: int) -> str:
     example = classes.examples[label]
     real = "no test image" if example is None else f"{example.logit:.2f} of test image {example.row}"
     return f"class {label} {np.float64(classes.optimal.logits[label]):.2f}, {real}"

@@ -54,7 +54,7 @@ class EvaluatedModel:
 
 
 def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = lambda text: None) -> EvaluatedModel:
-    """A run's model, on its test images; `warn` is told where these are not what they were.
+    """A run's model, on its test images; `warn` is called where these have changed.
 
     Raises RunError and DataError where there is none, or none that fit, or one of `rows` is no test image.
     """

@@ -132,12 +132,12 @@ def _neighbours_picture(evaluated: EvaluatedModel, neighbours: MistakeNeighbours
     figure, axes = blank(
         0.2 + (1 + neighbours.found.rows.shape[1]) * (_TILE + _GAP) + 0.15, len(neighbours.mistakes) * line
     )
-    told = []
+    near = []
     for number, (row, rows, similarity) in enumerate(
         zip(neighbours.mistakes.tolist(), neighbours.found.rows.tolist(), neighbours.found.similarity, strict=True)
     ):
         top, label = number * line + 0.05, int(evaluated.labels[row])
-        told.append(f"test image {row}: {', '.join(str(int(evaluated.train.labels[each])) for each in rows)}")
+        near.append(f"test image {row}: {', '.join(str(int(evaluated.train.labels[each])) for each in rows)}")
         _captioned(axes, evaluated.images[row], 0.1, top, tall, f"{label} as {evaluated.predicted[row]}\ntest {row}")
         for column, (each, cosine) in enumerate(zip(rows, similarity, strict=True)):
             left = 0.25 + (1 + column) * (_TILE + _GAP)
@@ -150,7 +150,7 @@ def _neighbours_picture(evaluated: EvaluatedModel, neighbours: MistakeNeighbours
         "layer, with their labels and the cosine similarity in brackets. If all neighbours are of the predicted class, "
         "the model has seen such images with that label; if some are of the true class, the image lies near the "
         "boundary between the two.",
-        "Labels of the nearest training images. " + "; ".join(told) + ".",
+        "Labels of the nearest training images. " + "; ".join(near) + ".",
         png(figure),
     )
 

@@ -18,7 +18,8 @@ from harness.page import Row, Section, Table
 from harness.page.wording import listed
 from harness.report.evaluated_model import EvaluatedModel
 from harness.report.explanation import Request, explain, methods_for
-from harness.report.look import LookWithMaps, images_json, words_on_images, words_on_layer
+from harness.report.gallery_words import words_on_images, words_on_layer
+from harness.report.map_study import MapStudy, images_json
 from harness.report.page.gallery import gallery, script_data
 from harness.report.times import times_json
 from harness.report.trust_section import QUESTIONS, Finding
@@ -27,14 +28,14 @@ _NOT_ASKED = "not asked: "
 
 
 @dataclass(frozen=True)
-class LookAtPictures(LookWithMaps):
+class OwnPictureStudy(MapStudy):
     deletion: Mapping[str, Curves]
     """Over black, by method."""
     checked: Mapping[str, Mapping[str, Any]]
     """By method, what the run's insight.json says of it; without those that it says nothing of."""
 
     @classmethod
-    def into(
+    def of(
         cls,
         evaluated: EvaluatedModel,
         insight: InsightSection,
@@ -43,7 +44,7 @@ class LookAtPictures(LookWithMaps):
         known: Mapping[str, float],
         insight_file: Path,
         progress: Progress,
-    ) -> "LookAtPictures":
+    ) -> "OwnPictureStudy":
         """Explain the request's files and rows, and no other image.
 
         Args:
@@ -90,9 +91,9 @@ class LookAtPictures(LookWithMaps):
         return script_data(self.explained, self.deletion)
 
     @property
-    def _told(self) -> dict[str, Any]:
+    def _json(self) -> dict[str, Any]:
         return {
-            **super()._told,
+            **super()._json,
             "methods": {name: self.checked[name] for name in self.explained.maps if name in self.checked},
             "images": images_json(self.explained),
             "empty_maps": self._empty_maps,
@@ -102,13 +103,13 @@ class LookAtPictures(LookWithMaps):
 def _checked(insight_file: Path, evaluated: EvaluatedModel, insight: InsightSection) -> dict[str, Mapping[str, Any]]:
     """What an insight.json says of the methods, where it is of this very model, and of maps of the same layer."""
     try:
-        told = json.loads(insight_file.read_bytes())
-        if told["times"]["model"] != times_json(evaluated, {})["model"]:
+        found = json.loads(insight_file.read_bytes())
+        if found["times"]["model"] != times_json(evaluated, {})["model"]:
             return {}
-        same_layer = told["insight"]["layer"] == insight.layer
+        same_layer = found["insight"]["layer"] == insight.layer
         checked = {
             name: of
-            for name, of in told["methods"].items()
+            for name, of in found["methods"].items()
             if name in METHODS and (same_layer or not METHODS[name].of_a_layer)
         }
         return {name: of for name, of in checked.items() if _findings(of)}
@@ -121,9 +122,9 @@ def _findings(of: Mapping[str, Any]) -> dict[str, Finding]:
     return {key: _finding(of["answers"][key]) for key in QUESTIONS}
 
 
-def _finding(told: Mapping[str, Any]) -> Finding:
-    words = told["answer"]
-    numbers = (np.nan if told[key] is None else told[key] for key in Interval._fields)
+def _finding(found: Mapping[str, Any]) -> Finding:
+    words = found["answer"]
+    numbers = (np.nan if found[key] is None else found[key] for key in Interval._fields)
     reason = words.removeprefix(_NOT_ASKED)
     return Finding(words if reason == words else NotAsked(reason), Interval(*numbers))
 

@@ -1,4 +1,4 @@
-"""What the model says of pictures of the user's own, told before anything is explained."""
+"""What the model says of pictures of the user's own, printed before anything is explained."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from harness.report.unlike import unlike
 _CLASSES = 3
 
 
-def tell_predictions(evaluated: EvaluatedModel, request: Request, terminal: Terminal) -> None:
+def print_predictions(evaluated: EvaluatedModel, request: Request, terminal: Terminal) -> None:
     """Print the likeliest classes of each of `request.files`, and warn of one that looks like no image of the data.
 
     Raises DataError where a file is no picture.

@@ -32,7 +32,7 @@ class Finding:
     def verdict(self) -> Verdict:
         if isinstance(self.answer, NotAsked):
             return Verdict(self.words, None)
-        return Verdict(f"{self.words}: {told(self.interval)}", _GOOD[self.answer])
+        return Verdict(f"{self.words}: {with_interval(self.interval)}", _GOOD[self.answer])
 
     @property
     def short(self) -> Verdict:
@@ -159,14 +159,14 @@ def trust_section(trust: Trust, milliseconds: Mapping[str, float], left_out: Map
     )
 
 
-def told(value: Interval) -> str:
+def with_interval(value: Interval) -> str:
     if not np.isfinite(value.mean):
         return "not known"
     return f"{value.mean:z.2f}" + (f" ({value.low:z.2f} to {value.high:z.2f})" if np.isfinite(value.low) else "")
 
 
 def _areas(of: Faithfulness) -> list[str]:
-    return [told(area(of.deletion["black"])), told(area(of.insertion["black"]))]
+    return [with_interval(area(of.deletion["black"])), with_interval(area(of.insertion["black"]))]
 
 
 def _intro(trust: Trust) -> str:

@@ -19,11 +19,11 @@ from harness.report.class_scores import class_scores, classes_section
 from harness.report.evaluated_model import EvaluatedModel, of_files, of_run, readable
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
-from harness.report.look import Look, look_into
-from harness.report.own_pictures import LookAtPictures
+from harness.report.map_study import Study, study_maps
+from harness.report.own_pictures import OwnPictureStudy
 from harness.report.page.confusion import confusion
 from harness.report.page.facts import Head, head_of_model, head_of_run
-from harness.report.prediction import tell_predictions
+from harness.report.prediction import print_predictions
 from harness.report.tensorboard import write_images
 from harness.report.times import known_times
 from harness.report.training_figures import MOST_DRAWN, confusion_matrix, confusion_picture, curves_picture, occurring
@@ -54,7 +54,7 @@ def visualize(
 
     Args:
         run: a run that has been trained to its end.
-        terminal: is told what is being done; nobody where it is None.
+        terminal: where progress is printed; nowhere if None.
         insight: what to show; as the run's config says where it is None.
         request: what to show beside that.
 
@@ -71,24 +71,24 @@ def visualize(
     terminal = terminal or Terminal(quiet=True)
     with Progress(terminal) as progress:
         evaluated, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
-        tell_predictions(evaluated, request, terminal)
+        print_predictions(evaluated, request, terminal)
         known = known_times(run.insight_file, evaluated)
         test = summary.get("test") or {"accuracy": _accuracy(evaluated)}
         head = head_of_run(evaluated.name, config, summary, evaluated.logits.count_params(), test["accuracy"])
         if request.files and asked.methods:
-            of = LookAtPictures.into(evaluated, asked, config.seed, request, known, run.insight_file, progress)
+            of = OwnPictureStudy.of(evaluated, asked, config.seed, request, known, run.insight_file, progress)
             return _write_own(run, of, request.files[0], head, progress)
-        look = look_into(evaluated, asked, config.seed, request, known, progress)
+        study = study_maps(evaluated, asked, config.seed, request, known, progress)
         if request.files:
-            return _write_own(run, look, request.files[0], head, progress)
+            return _write_own(run, study, request.files[0], head, progress)
         pictures = [curves_picture(rows, smoothing_of(config.loss), list(config.metrics))]
         curves = Section("Training", ["How loss and accuracy developed."], pictures=pictures)
         classified, config_text = _Classified(evaluated), run.config_file.read_text()
 
         def write(filters: Filters) -> None:
-            pictures = [*curves.pictures, *classified.pictures, *look.pictures(filters)]
-            html = _html(look.page(head, [curves, *classified.sections], filters, summary, config_text))
-            _write(run.path, html, look.as_json(filters, classified.as_json), pictures)
+            pictures = [*curves.pictures, *classified.pictures, *study.pictures(filters)]
+            html = _html(study.page(head, [curves, *classified.sections], filters, summary, config_text))
+            _write(run.path, html, study.as_json(filters, classified.as_json), pictures)
             write_images(run.tensorboard_dir, pictures, summary["steps"])
 
         _write_twice(write, evaluated, asked, config.seed, progress)
@@ -112,9 +112,9 @@ def visualize_model(
     terminal = terminal or Terminal(quiet=True)
     with Progress(terminal) as progress:
         evaluated, asked = of_files(model_file, data_file, request.rows), insight or InsightSection()
-        tell_predictions(evaluated, request, terminal)
+        print_predictions(evaluated, request, terminal)
         known = known_times(out / "insight.json", evaluated)
-        look = look_into(evaluated, asked, 0, request, known, progress)
+        study = study_maps(evaluated, asked, 0, request, known, progress)
         classified = _Classified(evaluated)
         head = head_of_model(
             evaluated.name, readable(data_file.name), evaluated.logits.count_params(), _accuracy(evaluated)
@@ -122,9 +122,9 @@ def visualize_model(
         out.mkdir(parents=True, exist_ok=True)
 
         def write(filters: Filters) -> None:
-            html = _html(look.page(head, classified.sections, filters, {}, ""))
-            told = look.as_json(filters, {**classified.as_json, "model_file": str(model_file.resolve())})
-            _write(out, html, told, [*classified.pictures, *look.pictures(filters)])
+            html = _html(study.page(head, classified.sections, filters, {}, ""))
+            insight_json = study.as_json(filters, {**classified.as_json, "model_file": str(model_file.resolve())})
+            _write(out, html, insight_json, [*classified.pictures, *study.pictures(filters)])
 
         _write_twice(write, evaluated, asked, 0, progress)
     return out / "report.html"
@@ -137,12 +137,12 @@ def _check_same_model(insight_file: Path, model_file: Path) -> None:
         raise UserError(f"{insight_file.parent} is of another model, {other}: name another folder with --out")
 
 
-def _write_own(run: RunDir, look: Look, picture: Path, head: Head, progress: Progress) -> Path:
+def _write_own(run: RunDir, study: Study, picture: Path, head: Head, progress: Progress) -> Path:
     """Write the page of the user's own pictures, of which the first is `picture`; returns its path."""
     progress.finish()
     folder, nothing = _folder_of(picture, run.path / "inputs"), Filters([])
-    html = _html(look.page(head, [], nothing, {}, ""))
-    _write(folder, html, look.as_json(nothing, {"input_file": str(picture.resolve())}), look.pictures(nothing))
+    html = _html(study.page(head, [], nothing, {}, ""))
+    _write(folder, html, study.as_json(nothing, {"input_file": str(picture.resolve())}), study.pictures(nothing))
     return folder / "report.html"
 
 
@@ -180,9 +180,9 @@ def _html(page: Page) -> str:
     return render(page, "harness.report.page", "report.html.jinja")
 
 
-def _write(folder: Path, html: str, told: bytes, pictures: Iterable[Picture]) -> None:
+def _write(folder: Path, html: str, insight_json: bytes, pictures: Iterable[Picture]) -> None:
     _write_figures(folder / "figures", pictures)
-    write_atomically(folder / "insight.json", told)
+    write_atomically(folder / "insight.json", insight_json)
     write_atomically(folder / "report.html", html.encode())
 
 

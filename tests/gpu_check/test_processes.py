@@ -123,12 +123,12 @@ def test_an_interrupt_leaves_no_process_and_what_had_ended_is_known(tmp_path: Pa
     )
     ends: dict[str, Ended] = {}
 
-    def told(name: str, ended: Ended) -> None:
+    def print_end(name: str, ended: Ended) -> None:
         raise KeyboardInterrupt
 
     tasks = [Task("slow", python(program, tmp_path / "pid")), Task("quick", python(wait, tmp_path / "pid"))]
     with pytest.raises(KeyboardInterrupt):
-        run([*tasks, Task("late", python("pass"))], 2, 60, tmp_path / "logs", ends, told=told)
+        run([*tasks, Task("late", python("pass"))], 2, 60, tmp_path / "logs", ends, on_end=print_end)
     assert ends["quick"].problem is None
     assert (ends["slow"].stopped, ends["late"].stopped) == (True, True)
     assert gone(tmp_path / "pid")

@@ -20,7 +20,7 @@ from harness.models.cnn import build
 from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.explanation import Request
 from harness.report.image_plan import images_a_kind, passes_of_a_look
-from harness.report.look import LookAtMaps
+from harness.report.map_study import CheckedMapStudy
 
 RAN: Counter[str] = Counter()
 """Images that have gone through a `Meter`, by its name, and gradients that have come back, by its name and " back"."""
@@ -108,7 +108,7 @@ def test_a_look_takes_as_many_passes_as_are_planned() -> None:
     insight = InsightSection(images=count, methods=["gradient_times_input", "smoothgrad", "gradcam"], metrics=True)
     RAN.clear()
     with Progress(Terminal(quiet=True)) as progress:
-        LookAtMaps.into(evaluated, insight, 0, Request(), {}, progress)
+        CheckedMapStudy.of(evaluated, insight, 0, Request(), {}, progress)
     planned = passes_of_a_look(model, insight.methods, count, insight, training=len(train), fine_tuned=True)
     assert planned == pytest.approx(measured(model), rel=1e-3)
 

@@ -11,7 +11,7 @@ Answer = Literal["yes", "no", "can't tell"]
 
 
 def is_above(interval: Interval, bound: float = 0.0) -> Answer:
-    """Whether the mean is above a bound: yes or no where the whole interval is on one side, else nobody can tell."""
+    """Whether the mean is above a bound: yes or no where the whole interval is on one side, else it can't be told."""
     if np.isfinite([interval.low, interval.high]).all():
         if interval.low > bound:
             return "yes"

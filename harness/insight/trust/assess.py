@@ -51,7 +51,7 @@ class Trust:
 
 
 def assessments(logits: keras.Model) -> int:
-    """How many times `assess` tells its progress."""
+    """How many times `assess` calls `progress`."""
     return 3 + (not has_two_classes(logits)) + SEEDS * len(cascade_steps(logits))
 
 

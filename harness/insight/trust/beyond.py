@@ -53,7 +53,7 @@ class BeyondControls:
 
         Six gains are asked: deletion and insertion over each of three baselines. Yes where each is above zero with its
         whole interval; no where one is below zero with the whole interval `of_all`, since some map that knows nothing
-        of the model then does better; else nobody can tell. Neither is likelier to be wrong than an answer from a
+        of the model then does better; else it can't be told. Neither is likelier to be wrong than an answer from a
         single gain: for a yes all six must be above zero at once, for a no the intervals are wider (`all_hold`).
         """
         return all_hold([is_above(of.gain) for of in self._all], [is_above(of.of_all) for of in self._all])

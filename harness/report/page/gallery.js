@@ -75,13 +75,13 @@ function filter() {
   const rows = all(".maps tbody tr");
   rows.forEach((row) => { row.hidden = !shows(row); });
   const count = rows.filter((row) => !row.hidden).length;
-  let told = `${count} of ${rows.length} images shown`;
+  let text = `${count} of ${rows.length} images shown`;
   if (cell) {
     const { label, predicted, count: total, rows: numbers } = cell.dataset;
-    told += ` (true class ${label}, predicted ${predicted}: ${total} in the test set)`;
-    if (!count) told += `. None of them has maps yet: to make some, run harness visualize again with --images ${numbers}`;
+    text += ` (true class ${label}, predicted ${predicted}: ${total} in the test set)`;
+    if (!count) text += `. None of them has maps yet: to make some, run harness visualize again with --images ${numbers}`;
   }
-  control("shown").textContent = told;
+  control("shown").textContent = text;
   control("clear").hidden = !cell && !control("class").value && !control("outcome").value;
   const target = control("target").value;
   all(".map").forEach((map) => { map.hidden = target !== "all" && !map.dataset.roles.split(" ").includes(target); });
@@ -183,9 +183,9 @@ function enlarge(map) {
 function remove() {
   const index = Number(control("removed").value);
   const share = `${Math.round(100 * index / (open.curve.length - 1))}%`;
-  const told = `${share} of the pixels removed: probability of the predicted class ${open.curve[index].toFixed(3)}`;
-  control("removed-told").textContent = told;
-  control("removed").setAttribute("aria-valuetext", told);
+  const text = `${share} of the pixels removed: probability of the predicted class ${open.curve[index].toFixed(3)}`;
+  control("removed-told").textContent = text;
+  control("removed").setAttribute("aria-valuetext", text);
   const [left, top] = open.at(index);
   control("mark").setAttribute("cx", left);
   control("mark").setAttribute("cy", top);

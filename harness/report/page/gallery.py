@@ -63,7 +63,7 @@ class Target:
 @dataclass(frozen=True)
 class ExampleRow:
     name: str
-    told: str
+    classes: str
     probability: str
     group: str
     kind: str
@@ -157,7 +157,7 @@ def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
         roles["true"] = example.predicted
     return ExampleRow(
         name=example.name,
-        told=f"{true}predicted {example.predicted}",
+        classes=f"{true}predicted {example.predicted}",
         probability=percent(float(example.probabilities[example.predicted])),
         group=KINDS[example.kind][0],
         kind=example.kind,

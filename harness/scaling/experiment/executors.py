@@ -161,7 +161,7 @@ class Slurm:
 
         jobs = []
         try:
-            # submitit copies what sbatch says, which is told below in a line of its own.
+            # submitit copies what sbatch says, which is reported below in a line of its own.
             with redirect_stderr(io.StringIO()), self._executor.batch():
                 jobs = [self._executor.submit(_call, list(task.command), task.output, task.errors) for task in tasks]
         except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:

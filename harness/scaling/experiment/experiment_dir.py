@@ -54,7 +54,7 @@ class ExperimentDir:
         """Of each trial that was trained on other data than those of that digest, that it was."""
         changes = []
         for run in self._runs():
-            with suppress(UserError):  # a damaged one is told when it is to go on
+            with suppress(UserError):  # a damaged one is reported when the experiment is resumed
                 changes.append(run.change_of_data(sha256))
         return list(filter(None, changes))
 

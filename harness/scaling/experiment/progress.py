@@ -43,7 +43,7 @@ class ProgressTable:
         """Have the table say this, where there is a terminal to draw it on."""
         self._latest = done, running, [*failed]
 
-    def tell(self, setting: Setting, done: Sequence[Trial], failed: dict[Setting, str], seconds: float) -> None:
+    def print_trial(self, setting: Setting, done: Sequence[Trial], failed: dict[Setting, str], seconds: float) -> None:
         """Print the line of a trial that has ended."""
         self._ended += 1
         self._last = time.monotonic()

@@ -111,7 +111,7 @@ class Sweep:
                     "target can't be compared with those of the others"
                 )
             noise.write(self._folder, done)
-            if any(trial.status == "reached" for trial in done):  # else there is nothing to tell in seconds
+            if any(trial.status == "reached" for trial in done):  # else there is no time to target
                 with self._executor.for_timing() as executor:
                     self._measure_throughput(executor)
 
@@ -133,7 +133,7 @@ class Sweep:
                 done = self._results()
                 for setting, start in ended:
                     self._note_failure(setting, done)
-                    progress.tell(setting, done, self.failed, time.monotonic() - start)
+                    progress.print_trial(setting, done, self.failed, time.monotonic() - start)
                 self._write(done)
         return done
 
@@ -186,7 +186,7 @@ class Sweep:
             for task in self._next_ended(executor):
                 running -= 1
                 measured += 1
-                self._terminal.line(f"throughput  {measured} of {count}  {task.name}: {throughput.told(task)}")
+                self._terminal.line(f"throughput  {measured} of {count}  {task.name}: {throughput.outcome_of(task)}")
         throughput.write(self._experiment, self._folder)
 
     def _next_ended(self, executor: Executor) -> list[Task]:
@@ -244,10 +244,10 @@ def _speed(experiment: Experiment, batch: int) -> tuple[float, float]:
             while not executor.ended():
                 time.sleep(executor.seconds_between_looks)
         try:
-            told = json.loads(task.output.read_bytes())
+            found = json.loads(task.output.read_bytes())
         except ValueError:
-            raise HarnessError(f"the speed can't be measured: {throughput.told(task)}") from None
-    return told["first_step"]["seconds"], told["images_per_second"]["median"]
+            raise HarnessError(f"the speed can't be measured: {throughput.outcome_of(task)}") from None
+    return found["first_step"]["seconds"], found["images_per_second"]["median"]
 
 
 def _longest_trial(experiment: Experiment, batch: int, start: float, speed: float, validation: int) -> float:

@@ -30,15 +30,17 @@ def results(experiment: Experiment, folder: ExperimentDir) -> list[Throughput]:
     rows = []
     for batch, replicas in _pairs(experiment):
         with suppress(OSError, ValueError):  # not measured yet, or in vain: then it is empty
-            told = json.loads(_output(folder, batch, replicas).read_bytes())
-            speed = told["images_per_second"]
+            found = json.loads(_output(folder, batch, replicas).read_bytes())
+            speed = found["images_per_second"]
             rows.append(
-                Throughput(batch, replicas, told["cores"], speed["median"], speed["min"], speed["max"], told["device"])
+                Throughput(
+                    batch, replicas, found["cores"], speed["median"], speed["min"], speed["max"], found["device"]
+                )
             )
     return rows
 
 
-def told(task: Task) -> str:
+def outcome_of(task: Task) -> str:
     """What came of it, in a few words."""
     try:
         speed = json.loads(task.output.read_bytes())["images_per_second"]

@@ -98,7 +98,7 @@ def gpu_limit(section: ClusterSection, asked: int | None) -> Limit:
         names = [names[index] for index in section.gpus] if section.gpus is not None else names
     sizes = [size for name in names if (size := gpus.memory_bytes("total", name)) is not None]
     if not sizes or len(sizes) < len(names):
-        return Limit(asked, "unknown, as nvidia-smi doesn't tell it" if asked is None else "--memory")
+        return Limit(asked, "unknown: nvidia-smi doesn't report it" if asked is None else "--memory")
     return _within(Limit(min(sizes), "of the smallest GPU" if len(sizes) > 1 else "of the GPU"), asked)
 
 

@@ -36,7 +36,7 @@ class Try:
     reason: str | None
     """Why it does not fit."""
     peak_memory_bytes: int | None
-    """Of the fullest GPU, or of the process; of one that was ended, up to then. None where nobody could tell."""
+    """Of the fullest GPU, or of the process; of one that was ended, up to then. None where it is not known."""
     headroom_bytes: int | None
     """What the limit leaves; None where it does not fit, or the limit is not known."""
     images_per_second: dict[str, float] | None

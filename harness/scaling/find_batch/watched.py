@@ -98,8 +98,8 @@ class Process:
                     break
                 answer += some
         else:
-            told = json.loads(answer)
-            return Ended(told.get("exit_code", 0), None, peak, told.get("result"), told.get("error", ""))
+            found = json.loads(answer)
+            return Ended(found.get("exit_code", 0), None, peak, found.get("result"), found.get("error", ""))
         self._errors.seek(0)
         return Ended(process.returncode, ended_for, peak, None, self._errors.read().decode(errors="replace"))
 

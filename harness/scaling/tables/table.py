@@ -1,4 +1,4 @@
-"""CSV tables with comment lines, columns in any order and further columns: every mistake in one is told in one line."""
+"""CSV tables with comment lines, columns in any order and further columns; a mistake in one is a single line."""
 
 import csv
 import io

@@ -1,7 +1,7 @@
-"""A look into a trained model: its maps and how far they can be trusted, then its filters."""
+"""What is shown of a trained model: its maps and how far they can be trusted, then its filters."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,17 +9,17 @@ from typing import Any
 from harness.config.insight import InsightSection
 from harness.console.progress import Progress
 from harness.errors import UserError
-from harness.insight.saliency import METHODS, Explain, cam_grid
+from harness.insight.saliency import METHODS, Explain
 from harness.insight.sampling import evenly
 from harness.insight.trust import MOST_EXPLAINED_AGAIN, Interval, Trust, assess, assessments
 from harness.insight.trust.metrics import MEASUREMENTS, measure, metrics_json
 from harness.models.logits import is_independent
 from harness.page import Page, Section
 from harness.page.picture import Picture, with_own_names
-from harness.page.wording import listed
 from harness.report.evaluated_model import EvaluatedModel
 from harness.report.explanation import Explained, Request, explain, methods_for
 from harness.report.filter_sections import Filters
+from harness.report.gallery_words import intro
 from harness.report.image_plan import images_a_kind
 from harness.report.overview import Overview, overview
 from harness.report.overview_figures import overview_section
@@ -41,7 +41,7 @@ _CHOSEN = {
 
 
 @dataclass(frozen=True)
-class Look:
+class Study:
     """Without maps: the result and the filters are all there is."""
 
     evaluated: EvaluatedModel
@@ -63,7 +63,7 @@ class Look:
         return {}
 
     @property
-    def _told(self) -> dict[str, Any]:
+    def _json(self) -> dict[str, Any]:
         return {
             "methods": {},
             "controls": {},
@@ -95,18 +95,18 @@ class Look:
     def as_json(self, filters: Filters, source: Mapping[str, Any]) -> bytes:
         """insight.json: trust by method, the images with what the model says of them, the filters by layer, and how
         they came about; of a user's own files, with `source`, where these lie."""
-        told = {
-            **self._told,
+        content = {
+            **self._json,
             **filters.as_json(),
             "insight": self.insight.model_dump(mode="json"),
             "times": times_json(self.evaluated, self.times),
             **source,
         }
-        return json.dumps(told, indent=1).encode() + b"\n"
+        return json.dumps(content, indent=1).encode() + b"\n"
 
 
 @dataclass(frozen=True)
-class LookWithMaps(Look):
+class MapStudy(Study):
     request: Request
     explained: Explained
 
@@ -121,7 +121,7 @@ class LookWithMaps(Look):
 
 
 @dataclass(frozen=True)
-class LookAtMaps(LookWithMaps):
+class CheckedMapStudy(MapStudy):
     trust: Trust
     overview: Overview
     metrics: Mapping[str, Mapping[str, Interval]] | None
@@ -130,7 +130,7 @@ class LookAtMaps(LookWithMaps):
     """How many images of each kind are explained: insight.images, or fewer where the budget is short."""
 
     @classmethod
-    def into(
+    def of(
         cls,
         evaluated: EvaluatedModel,
         insight: InsightSection,
@@ -138,7 +138,7 @@ class LookAtMaps(LookWithMaps):
         request: Request,
         known: Mapping[str, float],
         progress: Progress,
-    ) -> "LookAtMaps":
+    ) -> "CheckedMapStudy":
         """Explain, assess and picture the maps.
 
         Args:
@@ -194,7 +194,11 @@ class LookAtMaps(LookWithMaps):
         }
         shown = gallery(self.explained, answers, self.request.label)
         return [
-            Section("What the model looks at", [_intro(self)], parts=[shown]),
+            Section(
+                "What the model looks at",
+                [intro(self.evaluated, self.insight, self.explained, self.a_kind)],
+                parts=[shown],
+            ),
             trust_section(self.trust, self.milliseconds, self.explained.left_out),
             overview_section(self.evaluated, self.overview),
         ]
@@ -204,7 +208,7 @@ class LookAtMaps(LookWithMaps):
         return script_data(self.explained, self.trust.deletion)
 
     @property
-    def _told(self) -> dict[str, Any]:
+    def _json(self) -> dict[str, Any]:
         return {
             **trust_json(self.trust, self.milliseconds),
             "images": images_json(self.explained),
@@ -230,21 +234,21 @@ def images_json(explained: Explained) -> list[dict[str, Any]]:
     ]
 
 
-def look_into(
+def study_maps(
     evaluated: EvaluatedModel,
     insight: InsightSection,
     seed: int,
     request: Request,
     known: Mapping[str, float],
     progress: Progress,
-) -> Look:
-    """As `LookAtMaps.into`, or without maps where `insight.methods` is empty. Raises UserError for a request of rows
-    then; what the model says of pictures of the user's own is told before."""
+) -> Study:
+    """As `CheckedMapStudy.of`, or without maps where `insight.methods` is empty. Raises UserError for a request of rows
+    then; what the model says of pictures of the user's own is printed before."""
     if insight.methods:
-        return LookAtMaps.into(evaluated, insight, seed, request, known, progress)
+        return CheckedMapStudy.of(evaluated, insight, seed, request, known, progress)
     if request.rows:
         raise UserError("insight.methods is empty, so --images has nothing to show: name a method")
-    return Look(evaluated, insight, known)
+    return Study(evaluated, insight, known)
 
 
 def _metrics(
@@ -263,72 +267,3 @@ def _metrics(
         seed=seed,
         progress=progress.step,
     )
-
-
-def _intro(look: LookAtMaps) -> str:
-    wrong, total = int((look.evaluated.labels != look.evaluated.predicted).sum()), len(look.evaluated.labels)
-    intro = (
-        f"{words_on_images(look.explained)}. Each map explains the model's score (logit) for the class "
-        "named below it: the predicted class and, for a mistake, the true class too. "
-    )
-    mistakes = (
-        f"{wrong:,} of the {total:,} test images are misclassified." if wrong else "No test image is misclassified."
-    )
-    fewer = ""
-    if look.a_kind < look.insight.images:
-        fewer = (
-            f" Showing more than {look.a_kind} of each kind (insight.images asks for {look.insight.images}) would take "
-            "longer than insight.budget allows."
-        )
-    return f"{intro}{words_on_layer(look.evaluated, look.insight, look.explained)}{mistakes}{fewer}"
-
-
-def words_on_images(explained: Explained) -> str:
-    """How many of which kind are shown."""
-    kinds = [example.kind for example in explained.examples]
-    counted = [words(kinds.count(kind)) for kind, words in _COUNTED.items() if kind in kinds]
-    return f"{_number(len(kinds), 'image')}: {listed(counted)}"
-
-
-def words_on_layer(evaluated: EvaluatedModel, insight: InsightSection, explained: Explained) -> str:
-    """What of the images is seen, which layer the CAM methods look at, and how much its cells can tell."""
-    return f"{_bands(evaluated)}{_layer(evaluated, insight, explained)}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-_COUNTED: Mapping[str, Callable[[int], str]] = {
-    "own": lambda count: f"{count} of your own",
-    "named": lambda count: f"{count} you asked for",
-    "correct": lambda count: f"{count} classified correctly",
-    "mistakes": lambda count: "the most confident mistake" if count == 1 else f"the {count} most confident mistakes",
-    "unsure": lambda count: (
-        "the image it was least certain of" if count == 1 else f"the {count} images it was least certain of"
-    ),
-}
-
-
-def _bands(evaluated: EvaluatedModel) -> str:
-    """What of the images is seen, where they have more channels than a picture."""
-    channels = evaluated.images.shape[-1]
-    if channels <= 3:
-        return ""
-    return f"The first three of {channels} channels are shown as red, green and blue; the maps cover all of them. "
-
-
-def _layer(evaluated: EvaluatedModel, insight: InsightSection, explained: Explained) -> str:
-    titles = [METHODS[name].title for name in explained.maps if METHODS[name].of_a_layer]
-    if not titles:
-        return ""
-    grid = cam_grid(evaluated.logits, insight.layer)
-    rows, columns = grid.shape
-    used = f"{grid.rows.reaching.sum()}×{grid.columns.reaching.sum()}"
-    looking = f"{listed(titles)} look{'s' if len(titles) == 1 else ''} at"
-    told = f"{looking} the layer {grid.layer}, {rows}×{columns} cells"
-    if not grid.reaching.all():
-        told += f", of which the output depends on {used}"
-    if not grid.by_fields:
-        told += ", stretched evenly over the image because the receptive fields aren't known"
-    return told + ("; a map of fewer than 7×7 cells shows little. " if grid.is_coarse else ". ")
