@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.comparison.cards import ExplainedImages, images_json, images_section
 from harness.comparison.curves import CurveComparison, compare_curves
-from harness.comparison.differences import Difference, config_differences, environment_differences, in_words
+from harness.comparison.differences import config_differences, environment_differences, in_words
 from harness.comparison.evaluation import EvaluatedSide, evaluate
 from harness.comparison.image_groups import all_rows, choose
 from harness.comparison.maps import pairs
@@ -17,6 +17,7 @@ from harness.comparison.outcomes import Outcomes, outcomes, p_in_words
 from harness.comparison.sections import curves_section, differences_section, outcomes_section, speed_section
 from harness.comparison.sides import Side
 from harness.comparison.speed import Quantity, speeds
+from harness.config.differences import Difference
 from harness.config.insight import InsightSection
 from harness.console.progress import Progress
 from harness.console.terminal import Terminal

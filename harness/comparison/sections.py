@@ -5,9 +5,10 @@ from typing import Any
 
 from harness.comparison.curves import SPLITS, CurveComparison
 from harness.comparison.curves_figure import curves_picture
-from harness.comparison.differences import Difference, in_words
+from harness.comparison.differences import in_words
 from harness.comparison.outcomes import SIGNIFICANT, Outcomes, p_in_words
 from harness.comparison.speed import Quantity, caution
+from harness.config.differences import Difference
 from harness.page import Row, Section, Table
 from harness.page.wording import capitalized
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import filelock
 
 from harness.config import Config, dump
+from harness.config.differences import as_changes, differences
 from harness.config.load import load_as
 from harness.config.scale import Experiment, ScaleSection
 from harness.errors import RunError, UserError
@@ -43,11 +44,10 @@ class ExperimentDir:
                 raise RunError(f"{self.path} isn't empty, and holds no experiment: give another --dir")
             return
         then, now = (_decisive(each) for each in (load_as(Experiment, self.config_file), experiment))
-        different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-        if different:
-            changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
+        if different := differences(then, now):
             raise RunError(
-                f"{self.path} holds an experiment of another config: {changes}; give another --dir for this one"
+                f"{self.path} holds an experiment of another config: {as_changes(different)}; give another --dir for "
+                "this one"
             )
 
     def changes_of_data(self, sha256: str) -> list[str]:
