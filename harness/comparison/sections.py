@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.comparison.curves import SPLITS, CurveComparison
-from harness.comparison.curves_figure import curves_picture
+from harness.comparison.curves import SPLITS, CurveComparison, curves_picture
 from harness.comparison.differences import in_words
 from harness.comparison.outcomes import SIGNIFICANT, Outcomes, p_in_words
 from harness.comparison.speed import Quantity, caution

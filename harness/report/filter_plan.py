@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.insight.cost import BACKWARD, SPEED, work
 from harness.insight.filters import CLASS_STARTS, STARTS, STEPS
+from harness.insight.inference import evenly
 from harness.insight.layers import before_activation, convolutions
-from harness.insight.sampling import evenly
-from harness.insight.work import BACKWARD, SPEED, work
 from harness.report.evaluated_model import EvaluatedModel
 
 MOST_CLASSES = 20

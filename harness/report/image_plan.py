@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from harness.config.insight import InsightSection
+from harness.insight.cost import BACKWARD, SPEED, passes, work
 from harness.insight.saliency import METHODS
-from harness.insight.saliency.cost import passes
 from harness.insight.trust import (
     BASELINES,
     MOST_EXPLAINED_AGAIN,
@@ -23,7 +23,6 @@ from harness.insight.trust.controls import DRAWS
 from harness.insight.trust.redraw import layers_with_weights
 from harness.insight.trust.sanity import SEEDS, cascade_steps
 from harness.insight.trust.stability import COPIES
-from harness.insight.work import BACKWARD, SPEED, work
 from harness.report.overview import NEAREST_TO, Amounts
 
 _FEWEST = 2

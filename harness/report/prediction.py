@@ -1,15 +1,55 @@
-"""What the model says of pictures of the user's own, printed before anything is explained."""
+"""What the model says of pictures of the user's own, printed before anything is explained, and whether they look like
+the images of the data set."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.console.terminal import Terminal
 from harness.data import own_images
+from harness.data.images import Stored
+from harness.insight.inference import evenly
 from harness.models.logits import probabilities
 from harness.report.evaluated_model import EvaluatedModel, outputs_of, readable
 from harness.report.explanation import Request
-from harness.report.unlike import unlike
 
+_MOST = 2000
+"""Images that are looked at: their range is known well enough then."""
+_MARGIN = 8.0
+"""Pixel values by which a picture may lie outside what they have."""
 _CLASSES = 3
+
+
+def unlike(picture: NDArray[Any], images: NDArray[Any] | Stored) -> str | None:
+    """What is odd about a picture (height, width, channels), in half a sentence; None where nothing is.
+
+    Its mean and the spread of its pixels, from the 1st percentile to the 99th, are held against those of `images`,
+    (n, height, width, channels): a picture outside all of theirs is nothing that the model has met. Where its mean is
+    outside and that of the inverted picture isn't, dark and bright are the other way round.
+    """
+    some = images[evenly(len(images), min(_MOST, len(images)))]
+    means, spreads = _mean(some), _spread(some)
+    (mean,), (spread,) = _mean(picture[None]), _spread(picture[None])
+    low, high = means.min() - _MARGIN, means.max() + _MARGIN
+    if not low <= mean <= high:
+        odd = f"its mean pixel is {mean:.0f}, and those of the data set's images {means.min():.0f} to {means.max():.0f}"
+        return f"{odd}: dark and bright look swapped, try --invert" if low <= 255 - mean <= high else odd
+    if spread < spreads.min() - _MARGIN:
+        return (
+            f"its pixels span {spread:.0f} of 255, and those of each image of the data set {spreads.min():.0f} to "
+            f"{spreads.max():.0f}: raise its contrast"
+        )
+    return None
+
+
+def _mean(images: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(images.mean(axis=(1, 2, 3)))
+
+
+def _spread(images: NDArray[Any]) -> NDArray[np.float64]:
+    low, high = np.percentile(images, (1, 99), axis=(1, 2, 3))
+    return np.asarray(high - low)
 
 
 def print_predictions(evaluated: EvaluatedModel, request: Request, terminal: Terminal) -> None:

@@ -1,7 +1,7 @@
 """From a trained model and its test images to pictures, verdicts and one page."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from harness.config.loss import smoothing_of
 from harness.console.progress import Progress
 from harness.console.terminal import Terminal
 from harness.errors import RunError, UserError
-from harness.page import Page, Section, render
+from harness.page import Section
 from harness.page.picture import Picture
 from harness.report.calibration import Calibration, reliability_picture
 from harness.report.class_scores import class_scores, classes_section
@@ -20,14 +20,14 @@ from harness.report.evaluated_model import EvaluatedModel, of_files, of_run, rea
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
 from harness.report.map_study import Study, study_maps
+from harness.report.output import page_html, write_files, write_images
 from harness.report.own_pictures import OwnPictureStudy
 from harness.report.page.confusion import confusion
 from harness.report.page.facts import Head, head_of_model, head_of_run
 from harness.report.prediction import print_predictions
-from harness.report.tensorboard import write_images
 from harness.report.times import known_times
 from harness.report.training_figures import MOST_DRAWN, confusion_matrix, confusion_picture, curves_picture, occurring
-from harness.runs.run_dir import RunDir, check_out, write_atomically
+from harness.runs.run_dir import RunDir, check_out
 
 _NOTHING_MORE = Request()
 
@@ -87,8 +87,8 @@ def visualize(
 
         def write(filters: Filters) -> None:
             pictures = [*curves.pictures, *classified.pictures, *study.pictures(filters)]
-            html = _html(study.page(head, [curves, *classified.sections], filters, summary, config_text))
-            _write(run.path, html, study.as_json(filters, classified.as_json), pictures)
+            html = page_html(study.page(head, [curves, *classified.sections], filters, summary, config_text))
+            write_files(run.path, html, study.as_json(filters, classified.as_json), pictures)
             write_images(run.tensorboard_dir, pictures, summary["steps"])
 
         _write_twice(write, evaluated, asked, config.seed, progress)
@@ -122,9 +122,9 @@ def visualize_model(
         out.mkdir(parents=True, exist_ok=True)
 
         def write(filters: Filters) -> None:
-            html = _html(study.page(head, classified.sections, filters, {}, ""))
+            html = page_html(study.page(head, classified.sections, filters, {}, ""))
             insight_json = study.as_json(filters, {**classified.as_json, "model_file": str(model_file.resolve())})
-            _write(out, html, insight_json, [*classified.pictures, *study.pictures(filters)])
+            write_files(out, html, insight_json, [*classified.pictures, *study.pictures(filters)])
 
         _write_twice(write, evaluated, asked, 0, progress)
     return out / "report.html"
@@ -141,8 +141,8 @@ def _write_own(run: RunDir, study: Study, picture: Path, head: Head, progress: P
     """Write the page of the user's own pictures, of which the first is `picture`; returns its path."""
     progress.finish()
     folder, nothing = _folder_of(picture, run.path / "inputs"), Filters([])
-    html = _html(study.page(head, [], nothing, {}, ""))
-    _write(folder, html, study.as_json(nothing, {"input_file": str(picture.resolve())}), study.pictures(nothing))
+    html = page_html(study.page(head, [], nothing, {}, ""))
+    write_files(folder, html, study.as_json(nothing, {"input_file": str(picture.resolve())}), study.pictures(nothing))
     return folder / "report.html"
 
 
@@ -174,16 +174,6 @@ def _write_twice(
     if filters:
         progress.finish()
         write(filters)
-
-
-def _html(page: Page) -> str:
-    return render(page, "harness.report.page", "report.html.jinja")
-
-
-def _write(folder: Path, html: str, insight_json: bytes, pictures: Iterable[Picture]) -> None:
-    _write_figures(folder / "figures", pictures)
-    write_atomically(folder / "insight.json", insight_json)
-    write_atomically(folder / "report.html", html.encode())
 
 
 class _Classified:
@@ -222,11 +212,3 @@ def _matrix(evaluated: EvaluatedModel) -> list[Picture]:
         return []
     labels, predicted = (np.searchsorted(names, of) for of in (evaluated.labels, evaluated.predicted))
     return [confusion_picture(confusion_matrix(labels, predicted, len(names)), names)]
-
-
-def _write_figures(folder: Path, pictures: Iterable[Picture]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for earlier in folder.glob("*.png"):
-        earlier.unlink()
-    for picture in pictures:
-        write_atomically(folder / f"{picture.name}.png", picture.png)

@@ -12,10 +12,9 @@ from harness.config.insight import InsightSection
 from harness.console.progress import Progress
 from harness.console.terminal import Terminal
 from harness.data.sources import Split
+from harness.insight.cost import BACKWARD, passes, work
 from harness.insight.layers import cam_layer
 from harness.insight.saliency import METHODS, bound, lrp
-from harness.insight.saliency.cost import passes
-from harness.insight.work import BACKWARD, work
 from harness.models.cnn import build
 from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.explanation import Request

@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.insight.filters.batches import images_at_once
-from harness.insight.inference import infer
+from harness.insight.inference import images_at_once, infer
 from harness.insight.layers import image_shape
 
 _GREY = 127.5

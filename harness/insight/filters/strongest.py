@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.insight.filters.batches import batches
-from harness.insight.inference import infer
+from harness.insight.inference import batches, infer
 from harness.insight.layers import before_activation, convolutions, features, image_shape
 from harness.insight.receptive_fields import reaching, receptive_fields
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import Explain, Maps
-from harness.insight.trust.answer import Answer, all_hold, is_above
 from harness.insight.trust.controls import brightness, centre, edges, mean_of_others, untrained
 from harness.insight.trust.faithfulness import Curves, Faithfulness, faithfulness
-from harness.insight.trust.interval import Interval, mean_over_images
+from harness.insight.trust.interval import Answer, Interval, all_hold, is_above, mean_over_images
 
 _OF_THE_IMAGE: Mapping[str, Explain] = {"brightness": brightness, "centre": centre, "edges": edges}
 

@@ -14,8 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import Explain, Maps, Views, views
-from harness.insight.trust.answer import Answer, all_hold, is_below
-from harness.insight.trust.interval import CORRELATION, Interval, mean_over_draws, mean_over_images
+from harness.insight.trust.interval import (
+    CORRELATION,
+    Answer,
+    Interval,
+    all_hold,
+    is_below,
+    mean_over_draws,
+    mean_over_images,
+)
 from harness.insight.trust.redraw import draw_anew, layers_with_weights, weights_restored
 from harness.insight.trust.similarity import (
     OwnSimilarity,

@@ -17,9 +17,9 @@ from harness.data import sources
 from harness.data.sources import DataSet
 from harness.errors import ConfigError, HarnessError, Stopped
 from harness.runs.run_dir import write_atomically
-from harness.scaling.experiment import noise, throughput
 from harness.scaling.experiment.executors import Executor, Local, Task
 from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, stopped_at
+from harness.scaling.experiment.measured import outcome_of, throughput_tasks, write_noise_scales, write_throughputs
 from harness.scaling.experiment.plan import Setting, expected_trials, next_settings, trials_of_a_batch
 from harness.scaling.experiment.progress import ProgressTable
 from harness.scaling.tables import trials
@@ -110,7 +110,7 @@ class Sweep:
                     f"trials that ran before {self._experiment.data.source} changed: {len(changes)}; their steps to "
                     "target can't be compared with those of the others"
                 )
-            noise.write(self._folder, done)
+            write_noise_scales(self._folder, done)
             if any(trial.status == "reached" for trial in done):  # else there is no time to target
                 with self._executor.for_timing() as executor:
                     self._measure_throughput(executor)
@@ -176,7 +176,7 @@ class Sweep:
         trials.write(self._folder.trials_file, done, comments)
 
     def _measure_throughput(self, executor: Executor) -> None:
-        waiting = throughput.tasks(self._experiment, self._folder)
+        waiting = throughput_tasks(self._experiment, self._folder)
         running, measured, count = 0, 0, len(waiting)
         while waiting or running:
             room = executor.capacity - running
@@ -186,8 +186,8 @@ class Sweep:
             for task in self._next_ended(executor):
                 running -= 1
                 measured += 1
-                self._terminal.line(f"throughput  {measured} of {count}  {task.name}: {throughput.outcome_of(task)}")
-        throughput.write(self._experiment, self._folder)
+                self._terminal.line(f"throughput  {measured} of {count}  {task.name}: {outcome_of(task)}")
+        write_throughputs(self._experiment, self._folder)
 
     def _next_ended(self, executor: Executor) -> list[Task]:
         """The tasks that end next. Raises Stopped after a signal."""
@@ -238,7 +238,7 @@ def _speed(experiment: Experiment, batch: int) -> tuple[float, float]:
     """Seconds from a process's start to its first step, and images per second."""
     one = experiment.model_copy(update={"scale": experiment.scale.model_copy(update={"global_batches": [batch]})})
     with tempfile.TemporaryDirectory() as folder:
-        task = throughput.tasks(one, ExperimentDir(Path(folder)))[0]
+        task = throughput_tasks(one, ExperimentDir(Path(folder)))[0]
         with Local() as executor:
             executor.start([task])
             while not executor.ended():
@@ -246,7 +246,7 @@ def _speed(experiment: Experiment, batch: int) -> tuple[float, float]:
         try:
             found = json.loads(task.output.read_bytes())
         except ValueError:
-            raise HarnessError(f"the speed can't be measured: {throughput.outcome_of(task)}") from None
+            raise HarnessError(f"the speed can't be measured: {outcome_of(task)}") from None
     return found["first_step"]["seconds"], found["images_per_second"]["median"]
 
 

@@ -1,4 +1,4 @@
-"""The report's pictures under TensorBoard's Images."""
+"""The report's files: its page, insight.json, and the pictures as PNG and under TensorBoard's Images."""
 
 import shutil
 from collections.abc import Iterable
@@ -6,8 +6,26 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from harness.page.picture import Picture
+from harness.page import Page, Picture, render
 from harness.runs.event_files import file_errors, write_png
+from harness.runs.run_dir import write_atomically
+
+
+def page_html(page: Page) -> str:
+    """The HTML of a model's page."""
+    return render(page, "harness.report.page", "report.html.jinja")
+
+
+def write_files(folder: Path, html: str, insight_json: bytes, pictures: Iterable[Picture]) -> None:
+    """Write report.html, insight.json and the pictures into `figures`, in place of earlier ones."""
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for earlier in figures.glob("*.png"):
+        earlier.unlink()
+    for picture in pictures:
+        write_atomically(figures / f"{picture.name}.png", picture.png)
+    write_atomically(folder / "insight.json", insight_json)
+    write_atomically(folder / "report.html", html.encode())
 
 
 @file_errors

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from harness.data import sources
-from harness.report.unlike import unlike
+from harness.report.prediction import unlike
 
 
 def test_digits_are_like_digits_and_their_negatives_are_not() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.gpu_check import scaling
+from harness.gpu_check import tables
 
 
 def row(replicas: int, batch: int, speed: float | None) -> dict[str, Any]:
@@ -16,19 +16,19 @@ ROWS = [row(1, 256, 1000.0), row(1, 4096, 4000.0), row(2, 512, 1800.0), row(2, 4
 
 
 def test_weak_scaling_is_at_a_fixed_batch_on_each_device() -> None:
-    table = scaling.table(ROWS, {count: 256 * count for count in (1, 2, 4)})
+    table = tables.efficiencies(ROWS, {count: 256 * count for count in (1, 2, 4)})
     assert [line["global_batch"] for line in table] == [256, 512, 1024]
     assert [line["efficiency"] for line in table] == pytest.approx([1.0, 0.9, 0.75])
 
 
 def test_strong_scaling_is_at_a_fixed_global_batch() -> None:
-    table = scaling.table(ROWS, {1: 4096, 2: 4096})
+    table = tables.efficiencies(ROWS, {1: 4096, 2: 4096})
     assert [line["efficiency"] for line in table] == pytest.approx([1.0, 0.75])
 
 
 def test_without_a_speed_there_is_no_efficiency() -> None:
-    failed = scaling.table([row(1, 256, 1000.0), row(2, 512, None)], {1: 256, 2: 512})
+    failed = tables.efficiencies([row(1, 256, 1000.0), row(2, 512, None)], {1: 256, 2: 512})
     assert [line["efficiency"] for line in failed] == [1.0, None]
-    no_baseline = scaling.table([row(1, 256, None), row(2, 512, 1000.0)], {1: 256, 2: 512})
+    no_baseline = tables.efficiencies([row(1, 256, None), row(2, 512, 1000.0)], {1: 256, 2: 512})
     assert [line["efficiency"] for line in no_baseline] == [None, None]
-    assert [line["replicas"] for line in scaling.table(ROWS, {1: 256, 8: 2048})] == [1], "8 was never tried"
+    assert [line["replicas"] for line in tables.efficiencies(ROWS, {1: 256, 8: 2048})] == [1], "8 was never tried"

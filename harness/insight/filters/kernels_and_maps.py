@@ -1,4 +1,4 @@
-"""What the filters make of an image."""
+"""The kernels of the first convolution, which are small pictures themselves, and what filters make of an image."""
 
 from collections.abc import Collection
 from typing import Any
@@ -9,6 +9,16 @@ from numpy.typing import NDArray
 
 from harness.insight.inference import infer
 from harness.insight.layers import convolutions, features
+
+
+def first_kernels(model: keras.Model) -> NDArray[np.float32]:
+    """The kernels of the first convolutional layer: (filters, height, width, channels) float32, signed.
+
+    Raises:
+        UserError: the model has no Conv2D layer.
+    """
+    kernel: NDArray[np.float32] = convolutions(model)[0].kernel.numpy()
+    return np.moveaxis(kernel, -1, 0)
 
 
 def feature_maps(

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.filters.batches import batches, images_at_once
+from harness.insight.inference import batches, images_at_once
 
 
 def model_for(size: int) -> keras.Model:

@@ -1,6 +1,6 @@
 import keras
 
-from harness.insight.work import work
+from harness.insight.cost import work
 
 PER_VALUE = 10
 
