@@ -102,7 +102,7 @@ def _doubt(a: Side, b: Side, environment: Sequence[Difference]) -> str | None:
 
 
 def write(found: Comparison, out: Path) -> Path:
-    """Write compare.json and compare.html into a folder, which is made where there is none; returns the page's path.
+    """Write compare.json and compare.html into a folder, made if needed; returns the page's path.
 
     They depend on the comparison alone.
     """

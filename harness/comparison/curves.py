@@ -75,7 +75,7 @@ def compare_curves(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> 
 
 
 def _by_steps(rows: Sequence[dict[str, Any]], split: str) -> dict[tuple[int, int], dict[str, float]]:
-    """Loss and accuracy by the steps they are of: behind which, and up to which."""
+    """Loss and accuracy by their steps: after which, and up to which."""
     found, before = {}, 0
     for row in rows:
         if row["split"] == split:

@@ -11,7 +11,7 @@ _ENVIRONMENT = ("device", "replicas", "workers", "git", "data_sha256")
 
 
 def config_differences(a: Config, b: Config) -> list[Difference]:
-    """The flat keys, `section.key`, whose values differ, in the config's order; how a run is called is none."""
+    """The flat keys, `section.key`, whose values differ, in the config's order; a run's name does not count."""
     return [each for each in differences(a.flat(), b.flat()) if each.key not in _NAMES]
 
 

@@ -23,7 +23,7 @@ def evaluate(side: Side) -> EvaluatedSide:
 
     Raises:
         RunError: the model or the checkpoint is damaged, or does not fit the run's config and data.
-        DataError: a label is none of the model's classes.
+        DataError: a label is not one of the model's classes.
     """
     if side.checkpoint is None:
         model, summary = trained(side.run), side.run.read_summary()

@@ -1,5 +1,5 @@
-"""How far the pictures are: a bar where the output is a terminal, else a line for each thing that begins, and now and
-then how much time is left."""
+"""How far the work is: a bar if the output is a terminal, else a line for each thing that begins and, now and then, the
+time left."""
 
 import time
 from types import TracebackType

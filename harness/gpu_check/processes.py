@@ -1,4 +1,4 @@
-"""Processes side by side, watched and never left behind; one can be killed on purpose, and another follow it."""
+"""Processes side by side, watched, and none left running; one can be killed on purpose, and another follow it."""
 
 import os
 import signal
@@ -159,4 +159,4 @@ class _Running:
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         said = self._errors.read_text(errors="replace").strip().splitlines()
-        return said[-1].removeprefix("error: ") if said else f"exit code {code}, and it said nothing"
+        return said[-1].removeprefix("error: ") if said else f"exit code {code}, and it printed nothing"

@@ -1,4 +1,4 @@
-"""Trainings by `harness train`, a process each: that they end equal, go on after a kill, and agree over replicas."""
+"""Trainings by `harness train`, a process each: that they end alike, resume after a kill, and agree across replicas."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""The layers of a functional model that can be looked into: its convolutions and what they say before their
+"""The layers of a functional model that can be explained: its convolutions and what they say before their
 nonlinearity, and whatever else gives feature maps."""
 
 from difflib import get_close_matches
@@ -93,7 +93,7 @@ def cam_layer(model: keras.Model, name: str | None = None) -> keras.Operation:
 
     Where `name` is None it is the one that gives the last feature maps before they are made a vector, by flattening,
     global pooling or a convolution over all of them; not counted are a max or average pooling and dropout just before
-    that. So it is the sum of the last residual block or the activation behind it, and the convolution before a last
+    that. So it is the sum of the last residual block or the activation after it, and the convolution before a last
     pooling and a Flatten. Maps that are reshaped to tokens, as a vision transformer's patches are, are not taken.
 
     Raises:
@@ -120,7 +120,7 @@ def cam_layer(model: keras.Model, name: str | None = None) -> keras.Operation:
                         layer = made_by[id(layer.input)]
                     return layer
     raise UserError(
-        "the model neither pools nor flattens its feature maps; insight.layer can name some, such as "
+        "the model neither pools nor flattens its feature maps: name a layer with insight.layer, such as "
         f"{list(layers)[-1]}"
     )
 

@@ -27,7 +27,7 @@ class Section:
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     folded: bool = False
-    """Whether each picture is hidden behind its title until one opens it."""
+    """Whether each picture is folded under its title until it is opened."""
     parts: Sequence[Part] = ()
 
     @property

@@ -55,7 +55,7 @@ class Picture:
 
 
 def with_own_names(pictures: Iterable[Picture]) -> list[Picture]:
-    """The pictures; one whose name is taken, as that of a layer called "kernels", gets a number behind it."""
+    """The pictures; one whose name is taken, as that of a layer called "kernels", gets a number after it."""
     named: dict[str, Picture] = {}
     for picture in pictures:
         name, number = picture.name, 1

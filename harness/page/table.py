@@ -10,7 +10,7 @@ class Verdict:
 
     words: str
     good: bool | None
-    """None where there is no telling."""
+    """None if it can't be told."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class EvaluatedModel:
 def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = lambda text: None) -> EvaluatedModel:
     """A run's model, on its test images; `warn` is called where these have changed.
 
-    Raises RunError and DataError where there is none, or none that fit, or one of `rows` is no test image.
+    Raises RunError and DataError if model or data are missing or do not fit, or one of `rows` is not a test image.
     """
     config = run.read_config()
     data = sources.load(config.data)
@@ -83,7 +83,7 @@ def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> Eva
         rows: images that must be there.
 
     Raises:
-        RunError: the file holds no model that can be loaded in safe mode, or the model is no image classifier.
+        RunError: the file is not a Keras model that loads in safe mode, or the model does not classify images.
         DataError: the arrays are missing, or do not fit each other or the model, or one of `rows` isn't there.
     """
     if not model_file.is_file():
@@ -112,11 +112,11 @@ def outputs_of(logits: keras.Model, images: NDArray[Any] | Stored) -> NDArray[np
 def _evaluated(name: str, logits: keras.Model, images: Any, labels: NDArray[Any]) -> EvaluatedModel:
     classes = logits.output_shape[-1]
     if labels.max() >= classes:
-        raise DataError(f"label {labels.max()} is none of the model's {classes} classes, 0 to {classes - 1}")
+        raise DataError(f"label {labels.max()} is not one of the model's {classes} classes, 0 to {classes - 1}")
     evaluated = EvaluatedModel(name, logits, images, labels.astype(np.int32), outputs_of(logits, images))
     if not np.isfinite(evaluated.probabilities).all():
         row = int(np.argmin(np.isfinite(evaluated.probabilities).all(axis=1)))
-        raise DataError(f"the model {name} gives numbers that are not finite for test image {row}")
+        raise DataError(f"the model {name} gives values that are not finite for test image {row}")
     return evaluated
 
 

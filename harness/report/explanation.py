@@ -125,7 +125,7 @@ def explain(
     class that is asked for.
 
     Raises:
-        DataError: the request names a class that isn't there, or a file that is no picture.
+        DataError: the request names a class that isn't there, or a file that is not a picture.
     """
     shown = _examples(evaluated, insight, seed, request)
     methods = methods_for(evaluated, insight)

@@ -24,7 +24,7 @@ class Filters:
 
     sections: Sequence[Section]
     study: FilterStudy | None = None
-    """None where they are not looked into, or not yet."""
+    """None if they are not analysed, or not yet."""
 
     @classmethod
     def before(cls, evaluated: EvaluatedModel, insight: InsightSection) -> "Filters":

@@ -1,4 +1,4 @@
-"""What is shown of a trained model: its maps and how far they can be trusted, then its filters."""
+"""What is shown of a trained model: its maps, how far they can be trusted, and its filters."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -243,7 +243,7 @@ def study_maps(
     progress: Progress,
 ) -> Study:
     """As `CheckedMapStudy.of`, or without maps where `insight.methods` is empty. Raises UserError for a request of rows
-    then; what the model says of pictures of the user's own is printed before."""
+    then; what the model predicts for the user's own pictures is printed before."""
     if insight.methods:
         return CheckedMapStudy.of(evaluated, insight, seed, request, known, progress)
     if request.rows:

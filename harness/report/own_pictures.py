@@ -1,4 +1,4 @@
-"""A look at pictures of the user's own: their maps, and what the run's own look says of the methods behind them."""
+"""The user's own pictures: their maps, and what the run's own page says of the methods."""
 
 import json
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class OwnPictureStudy(MapStudy):
 
         Args:
             known: milliseconds by `time_key`.
-            insight_file: of the run's own look.
+            insight_file: the run's own.
         """
         methods = methods_for(evaluated, insight)
         progress.expect(len(methods) + 1)
@@ -136,7 +136,7 @@ def _trust_section(findings: Mapping[str, Mapping[str, Finding]]) -> Section:
     if there:
         words.append(
             "These answers are about the model and come from its test images: the run's own page, report.html two "
-            "folders up, has the numbers behind them. The pictures above were not checked by themselves."
+            "folders up, has the numbers behind them. The pictures above were not checked themselves."
         )
     if missing:
         words.append(

@@ -1,5 +1,5 @@
-"""What the model says of pictures of the user's own, printed before anything is explained, and whether they look like
-the images of the data set."""
+"""What the model predicts for the user's own pictures, printed before anything is explained, and whether they look
+like the images of the data set."""
 
 from typing import Any
 
@@ -24,9 +24,9 @@ _CLASSES = 3
 def unlike(picture: NDArray[Any], images: NDArray[Any] | Stored) -> str | None:
     """What is odd about a picture (height, width, channels), in half a sentence; None where nothing is.
 
-    Its mean and the spread of its pixels, from the 1st percentile to the 99th, are held against those of `images`,
-    (n, height, width, channels): a picture outside all of theirs is nothing that the model has met. Where its mean is
-    outside and that of the inverted picture isn't, dark and bright are the other way round.
+    Its mean and the spread of its pixels, from the 1st percentile to the 99th, are compared with those of `images`,
+    (n, height, width, channels): a picture outside all of theirs is like nothing that the model was trained
+    on. If its mean is outside but that of the inverted picture isn't, dark and bright are swapped.
     """
     some = images[evenly(len(images), min(_MOST, len(images)))]
     means, spreads = _mean(some), _spread(some)
@@ -55,7 +55,7 @@ def _spread(images: NDArray[Any]) -> NDArray[np.float64]:
 def print_predictions(evaluated: EvaluatedModel, request: Request, terminal: Terminal) -> None:
     """Print the likeliest classes of each of `request.files`, and warn of one that looks like no image of the data.
 
-    Raises DataError where a file is no picture.
+    Raises DataError if a file is not a picture.
     """
     if not request.files:
         return

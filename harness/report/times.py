@@ -25,7 +25,7 @@ def known_times(insight_file: Path, evaluated: EvaluatedModel) -> dict[str, floa
 
 
 def time_key(evaluated: EvaluatedModel, name: str, layer: str | None) -> str:
-    """A method's name, and behind it the layer that it looks at."""
+    """A method's name, followed by the layer that it explains."""
     return f"{name} {cam_layer(evaluated.logits, layer).name}" if METHODS[name].of_a_layer else name
 
 

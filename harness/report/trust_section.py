@@ -1,4 +1,4 @@
-"""How far each method can be trusted: the table on top of the page, and the section behind it."""
+"""How far each method can be trusted: the table at the top of the page, and its section."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,7 +150,7 @@ def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mappi
 
 
 def trust_section(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> Section:
-    """The table, and behind it the cascade and the curves with their numbers."""
+    """The table, then the cascade and the curves with their numbers."""
     return Section(
         "Can the maps be trusted?",
         [_intro(trust)],
@@ -207,7 +207,7 @@ def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:
     notes = [question.note for question in QUESTIONS.values()]
     together = f" that hold for all {count} methods of a column together (Bonferroni)" if count > 1 else ""
     notes.append(
-        f"The ranges in brackets are 95% intervals. Those behind an answer are Student's t intervals{together}. "
+        f"The ranges in brackets are 95% intervals. An answer follows from Student's t intervals{together}. "
         "“Can't tell” means that the interval includes the threshold, or that there are fewer than five images."
     )
     alike = ", ".join(

@@ -42,12 +42,12 @@ def visualize(
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
     With pictures of the user's own, only these (and the rows asked for) are explained, and neither the methods are
-    checked again nor the filters looked into: the page repeats what the run's own found of the methods. It goes into
+    checked again nor the filters analysed: the page repeats what the run's own page says of the methods. It goes into
     the run's `inputs/NAME`, by the first picture's name (`NAME-2` where that is of a picture in another folder), and
     leaves the run's own page and TensorBoard as they are. What the model says of these pictures is printed first.
 
-    First with the maps and their checks, and again with the filters when these have been looked into, so that whoever
-    stops it there has a page.
+    Written first with the maps and their checks, then again with the filters, so that there is a page if it is
+    stopped in between.
 
     They depend on the run's directory and on what is asked for alone, and replace what an earlier call has written. How
     long a method takes is measured once for a model and layer, and kept in insight.json.
@@ -67,7 +67,7 @@ def visualize(
     """
     config, summary, rows = run.read_config(), run.with_model().read_summary(), run.read_metrics()
     if not isinstance(summary.get("steps"), int):
-        raise RunError(f"{run.summary_file} has no number of steps")
+        raise RunError(f"{run.summary_file} does not say how many steps were trained")
     terminal = terminal or Terminal(quiet=True)
     with Progress(terminal) as progress:
         evaluated, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
@@ -131,10 +131,10 @@ def visualize_model(
 
 
 def _check_same_model(insight_file: Path, model_file: Path) -> None:
-    """Raise UserError where the folder is of another model, which may have the same name up to its ending."""
+    """Raise UserError where the folder belongs to another model, which may have the same name up to its ending."""
     other = _source(insight_file, "model_file")
     if other not in (None, str(model_file.resolve())):
-        raise UserError(f"{insight_file.parent} is of another model, {other}: name another folder with --out")
+        raise UserError(f"{insight_file.parent} belongs to another model, {other}: give another folder with --out")
 
 
 def _write_own(run: RunDir, study: Study, picture: Path, head: Head, progress: Progress) -> Path:
@@ -167,7 +167,7 @@ def _source(insight_file: Path, key: str) -> str | None:
 def _write_twice(
     write: Callable[[Filters], None], evaluated: EvaluatedModel, insight: InsightSection, seed: int, progress: Progress
 ) -> None:
-    """Without the filters, and with them when they have been looked into."""
+    """First without the filters, then again once they have been analysed."""
     progress.finish()
     write(Filters.before(evaluated, insight))
     filters = Filters.of(evaluated, insight, seed, progress)

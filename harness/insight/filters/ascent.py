@@ -71,7 +71,7 @@ def ascend(
     alone = image_shape(model) != shape
     margin = jitter + _BEYOND if alone else 0
     rows, columns = window
-    if alone:  # the canvas goes on at the other side of the image where that ends
+    if alone:  # the canvas continues at the image's other side
         places = (np.arange(of.start - margin, of.stop + margin) for of in window)
         canvas = np.ix_(*(place % side for place, side in zip(places, shape[:2], strict=True)))
         rows = columns = slice(None)

@@ -26,7 +26,7 @@ class Controls:
     """By method: "other images", the mean of its maps of them, and "untrained", its maps of freshly drawn weights."""
 
     def of(self, method: str) -> dict[str, Faithfulness]:
-        """All that the method is held against, by name."""
+        """All that the method is compared with, by name."""
         return {**self.shared, **self.own[method]}
 
 

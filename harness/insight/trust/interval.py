@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student  # type: ignore[import-untyped]
 
 _FEWEST = 5
-"""Images below which there is no interval: whether so few are skewed nobody can see, and a t interval relies on it."""
+"""Images below which there is no interval: whether so few are skewed can't be seen, and a t interval relies on it."""
 _MISS = 0.05
 CORRELATION = (-1.0, 1.0)
 PROBABILITY = (0.0, 1.0)

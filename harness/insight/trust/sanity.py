@@ -177,7 +177,7 @@ def cascade_steps(logits: keras.Model) -> list[list[tuple[int, keras.layers.Laye
     """The layers that are drawn anew in each step, with their places from the logits down.
 
     One a step, the logits alone in the first, where there are 8 layers with weights at most; else 8 steps whose ends
-    are spread evenly over the layers. Normalization is none of them: its weights describe the data.
+    are spread evenly over the layers. Normalization is not among them: its weights describe the data.
     """
     layers = list(enumerate(layers_with_weights(logits)))
     ends = np.linspace(0, len(layers) - 1, min(len(layers), MOST_STEPS)).round().astype(int) + 1

@@ -1,4 +1,4 @@
-"""What a page tells of its model and its run: for whoever is sent it and has not seen them."""
+"""What a page tells of its model and its run: for a reader who has not seen them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -38,15 +38,15 @@ class ExperimentDir:
     def check(self, experiment: Experiment) -> None:
         """Raise RunError where the path holds something else than this experiment, with other batches at the most."""
         if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path} is no directory")
+            raise RunError(f"{self.path} is not a directory")
         if not self.config_file.is_file():
             if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-                raise RunError(f"{self.path} isn't empty, and holds no experiment: give another --dir")
+                raise RunError(f"{self.path} is not empty and holds no experiment: give another --dir")
             return
         then, now = (_decisive(each) for each in (load_as(Experiment, self.config_file), experiment))
         if different := differences(then, now):
             raise RunError(
-                f"{self.path} holds an experiment of another config: {as_changes(different)}; give another --dir for "
+                f"{self.path} holds an experiment with another config: {as_changes(different)}; give another --dir for "
                 "this one"
             )
 
@@ -104,7 +104,7 @@ class ExperimentDir:
         return list(filter(RunDir.exists, map(RunDir, folders)))
 
     def unfinished(self, done: Sequence[Trial], scale: ScaleSection) -> set[Setting]:
-        """Those that were missed within less than the budget of `scale`, and so may go on."""
+        """Those that were missed within less than the budget of `scale`, and so can be resumed."""
         missed = [Setting.of(trial) for trial in done if trial.status == "missed"]
         return {setting for setting in missed if _may_go_on(self.run_of(setting), scale)}
 
@@ -162,7 +162,7 @@ def failure_of(run: RunDir, output: Path) -> str:
             return str(summary["failure"])
     lines = output.read_text(errors="replace").split("\n") if output.exists() else []
     said = [line for line in lines if line.strip()]
-    return said[-1].strip() if said else "it said nothing"
+    return said[-1].strip() if said else "it printed nothing"
 
 
 def coarse(trials: Sequence[Trial], share: float = 0.05) -> list[Trial]:

@@ -35,7 +35,7 @@ def results(experiment: Experiment, folder: ExperimentDir) -> list[Throughput]:
     """What has been measured of that which the experiment asks for."""
     rows = []
     for batch, replicas in _pairs(experiment):
-        with suppress(OSError, ValueError):  # not measured yet, or in vain: then it is empty
+        with suppress(OSError, ValueError):  # not measured yet, or failed: then it is empty
             found = json.loads(_output(folder, batch, replicas).read_bytes())
             speed = found["images_per_second"]
             rows.append(
@@ -53,7 +53,7 @@ def outcome_of(task: Task) -> str:
     except (OSError, ValueError):
         assert task.errors is not None
         lines = task.errors.read_text(errors="replace").strip().splitlines() if task.errors.exists() else []
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "it printed nothing"
     return f"{speed['median']:,.0f} images/s ({speed['min']:,.0f} to {speed['max']:,.0f})"
 
 

@@ -36,9 +36,9 @@ def run(
 ) -> dict[str, Any]:
     """Run what is missing of an experiment, then write its tables, plots and page; what scaling.json then holds.
 
-    With `data_changed`, trials that were stopped go on though their data are not what they were.
+    With `data_changed`, stopped trials resume even if their data have changed.
 
-    Raises Stopped after a signal, with everything saved: the same call goes on. DataError where the trials say too
+    Raises Stopped after a signal, with everything saved: the same call resumes. DataError where the trials say too
     little for a fit; trials.csv and the trials are kept.
     """
     sweep = Sweep(experiment, folder, executor, terminal, data_changed)
@@ -65,12 +65,12 @@ def check(experiment: Experiment) -> DataSet:
             f"scale.global_batches: {too_large[0]:,} is more than the {len(train):,} training rows: leave it out"
         )
     if not len(validation):
-        raise ConfigError("scale.target looks at validation rows: data.validation must be above 0")
+        raise ConfigError("scale.target needs validation rows: data.validation must be above 0")
     return data
 
 
 class Sweep:
-    """Runs what an experiment lacks. All state is in the directory: a killed one is made again and goes on."""
+    """Runs what an experiment lacks. All state is in the directory, from which a killed experiment resumes."""
 
     def __init__(
         self, experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal, data_changed: bool
@@ -98,7 +98,7 @@ class Sweep:
             done = self._run_trials()
             if not done:
                 raise HarnessError(
-                    f"no trial came to a result; the first of {len(self.failed)}: {self._first_failure()}"
+                    f"no trial gave a result; the first of {len(self.failed)} failures: {self._first_failure()}"
                 )
             if wide := coarse(done):
                 self._terminal.warning(
@@ -120,7 +120,7 @@ class Sweep:
         done = self._results()
         if done:
             on = len(self._unfinished(done))
-            going_on = f", {on} of which were missed and may go on within a larger budget" if on else ""
+            going_on = f", {on} of which missed the target and resume with the larger budget" if on else ""
             self._terminal.line(f"{len(done)} trials were done before{going_on}")
             self._write(done)
         with ProgressTable(self._terminal, self._experiment, len(done)) as progress:
@@ -193,8 +193,8 @@ class Sweep:
         """The tasks that end next. Raises Stopped after a signal."""
         while True:
             if self._signals.received:
-                self._terminal.line("stopping the trials that run")
-                raise Stopped("stopped; the same command goes on", self._signals.received)
+                self._terminal.line("stopping the running trials")
+                raise Stopped("stopped; run the same command again to resume", self._signals.received)
             if ended := executor.ended():
                 return ended
             time.sleep(executor.seconds_between_looks)
@@ -206,11 +206,11 @@ def describe(experiment: Experiment, terminal: Terminal) -> None:
     seeds = f"{scale.seeds.select} + {scale.seeds.report} seeds"
     budget = [f"{scale.max_examples:,} examples"] if scale.max_examples else []
     budget += [f"{scale.max_seconds:g} s"] if scale.max_seconds else []
-    terminal.line(f"target    {scale.target}, looked at every {scale.evaluate_every}, within {' or '.join(budget)}")
+    terminal.line(f"target    {scale.target}, checked every {scale.evaluate_every}, within {' or '.join(budget)}")
     for batch in sorted(scale.global_batches):
         rates = ", ".join(f"{rate:g}" for rate in scale.learning_rate.at(batch))
         terminal.line(f"batch     {batch:>7,}   learning rates {rates}")
-    terminal.line(f"trials    {expected_trials(experiment)} on {seeds}, and more where a grid has to be extended")
+    terminal.line(f"trials    {expected_trials(experiment)} on {seeds}, plus more if a grid has to be extended")
 
 
 def estimate(experiment: Experiment, terminal: Terminal) -> None:
@@ -218,7 +218,7 @@ def estimate(experiment: Experiment, terminal: Terminal) -> None:
     from the speed of the smallest and the largest batch on this machine."""
     scale = experiment.scale
     smallest, largest = min(scale.global_batches), max(scale.global_batches)
-    terminal.line(f"speed     of batches {smallest:,} and {largest:,} is measured for the estimate")
+    terminal.line(f"speed     measuring batches {smallest:,} and {largest:,} for the estimate")
     start, slow = _speed(experiment, smallest)
     _, fast = _speed(experiment, largest) if largest > smallest else (start, slow)
     _, validation, _ = sources.load(experiment.data).split_for(experiment)

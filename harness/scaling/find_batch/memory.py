@@ -19,7 +19,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Limit:
-    """The most bytes that a process, or the fullest of its GPUs, may take; None where nobody knows."""
+    """The most bytes that a process, or the fullest of its GPUs, may take; None if unknown."""
 
     size: int | None
     source: str

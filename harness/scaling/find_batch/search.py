@@ -73,7 +73,7 @@ def find(
     checked = load(config, assignments)
     if checked.cluster.strategy == "multi_worker":
         raise ConfigError(
-            "cluster.strategy: multi_worker is for several processes, and a try is one: "
+            "cluster.strategy: multi_worker needs several processes, but each try is one: "
             "add --set cluster.strategy=auto to try on the devices of one"
         )
     rows = len(sources.load(checked.data).split_for(checked)[0])
@@ -149,7 +149,7 @@ def fastest(fitting: Sequence[Try]) -> Try:
 
 @dataclass
 class _Attempts:
-    """Tries batches on devices that are known by now."""
+    """Tries batches on devices that are known already."""
 
     bench: Bench
     device: str

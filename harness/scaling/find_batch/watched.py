@@ -54,7 +54,7 @@ class Ended:
             return f"killed by {signal.Signals(-self.exit_code).name}"
         if self.exit_code == HarnessError.exit_code and _OUT_OF_MEMORY.search(self.errors):
             return "out of memory"
-        last_line = (self.errors.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
+        last_line = (self.errors.strip().splitlines() or ["it printed nothing"])[-1].removeprefix("error: ")
         if self.exit_code == UserError.exit_code:
             raise UserError(last_line)
         raise HarnessError(f"a process failed with exit code {self.exit_code}: {last_line}")

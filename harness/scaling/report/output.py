@@ -53,7 +53,7 @@ def write(
     """
     trials_file, folder = Path(trials_file), Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is not a directory: name another one for the report")
+        raise RunError(f"{folder} is not a directory: give another folder for the report")
     done = trials.read(trials_file)
     throughput_file, noise_file = (trials_file.with_name(name) for name in ("throughput.csv", "noise_scale.csv"))
     throughput = measurements.read_throughput(throughput_file) if throughput_file.exists() else []
