@@ -66,6 +66,10 @@ def test_only_so_many_run_at_once(tmp_path: Path) -> None:
 import os, sys, time
 mine = sys.argv[1] + "/" + str(os.getpid())
 open(mine, "w")
+for _ in range(100):  # until another is there too: on a busy machine it starts late
+    if len(os.listdir(sys.argv[1])) > 1:
+        break
+    time.sleep(0.1)
 time.sleep(0.2)
 print(len(os.listdir(sys.argv[1])))
 os.remove(mine)
