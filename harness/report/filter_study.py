@@ -89,7 +89,7 @@ class FilterStudy:
     def notices(self) -> list[str]:
         """What isn't shown, in sentences."""
         late = ", ".join(self.out_of_time)
-        ended = [f"The time of insight.budget was over before these layers of the model: {late}."] if late else []
+        ended = [f"insight.budget ran out before these layers of the model: {late}."] if late else []
         return [*self.plan.notices(), *ended]
 
     def as_json(self) -> dict[str, Any]:

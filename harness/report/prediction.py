@@ -33,11 +33,11 @@ def unlike(picture: NDArray[Any], images: NDArray[Any] | Stored) -> str | None:
     (mean,), (spread,) = _mean(picture[None]), _spread(picture[None])
     low, high = means.min() - _MARGIN, means.max() + _MARGIN
     if not low <= mean <= high:
-        odd = f"its mean pixel is {mean:.0f}, and those of the data set's images {means.min():.0f} to {means.max():.0f}"
+        odd = f"its mean pixel is {mean:.0f}, that of the data set's images {means.min():.0f} to {means.max():.0f}"
         return f"{odd}: dark and bright look swapped, try --invert" if low <= 255 - mean <= high else odd
     if spread < spreads.min() - _MARGIN:
         return (
-            f"its pixels span {spread:.0f} of 255, and those of each image of the data set {spreads.min():.0f} to "
+            f"its pixels span {spread:.0f} of 255 levels, those of the data set's images {spreads.min():.0f} to "
             f"{spreads.max():.0f}: raise its contrast"
         )
     return None

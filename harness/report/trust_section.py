@@ -207,7 +207,7 @@ def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:
     notes = [question.note for question in QUESTIONS.values()]
     together = f" that hold for all {count} methods of a column together (Bonferroni)" if count > 1 else ""
     notes.append(
-        f"The ranges in brackets are 95% intervals. An answer follows from Student's t intervals{together}. "
+        f"The ranges in brackets are 95% intervals. Answers are based on Student's t intervals{together}. "
         "“Can't tell” means that the interval includes the threshold, or that there are fewer than five images."
     )
     alike = ", ".join(
