@@ -4,7 +4,6 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from harness.errors import RunError
 from harness.insight.trust.metrics import METRICS
 from harness.report import Request, visualize
 from harness.runs.run_dir import RunDir
+from tests.pages import Images
 
 pytestmark = pytest.mark.slow
 
@@ -50,22 +50,6 @@ NAMES = {
     "filters-conv_2-examples",
     "filters-classes",
 }
-
-
-class Images(HTMLParser):
-    """Collects the page's images, and everything it would load or link to."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.images: list[dict[str, str | None]] = []
-        self.addresses: list[str | None] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = dict(attributes)
-        if tag == "img":
-            self.images.append(values)
-        self.addresses += [values[key] for key in ("src", "href", "srcset", "action") if key in values]
 
 
 def figures(run: RunDir) -> dict[str, bytes]:
