@@ -46,7 +46,7 @@ class Comparison:
 
 
 def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], terminal: Terminal) -> Comparison:
-    """Ask both about all test images, and explain some of them.
+    """Evaluate both on all test images, and explain some of them.
 
     Args:
         a, b: with the same test set.

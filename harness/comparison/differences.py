@@ -22,7 +22,7 @@ def environment_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[
 
 
 def in_words(value: Any) -> str:
-    """A config's value as one would write it; a dash where there is none."""
+    """A config's value as one would write it; a dash for None."""
     if value is None:
         return "–"
     if isinstance(value, list):

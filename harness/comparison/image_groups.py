@@ -1,4 +1,4 @@
-"""Which test images are shown: those on which the two disagree, and a few on which they don't."""
+"""Which test images are shown: those on which the two models disagree, and a few on which they agree."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What each gets right on the same images, and whether the difference is more than chance."""
+"""What each model gets right on the same images, and whether the difference is more than chance."""
 
 from dataclasses import dataclass
 from math import sqrt

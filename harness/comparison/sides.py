@@ -1,4 +1,4 @@
-"""The two that are compared, and all that can be refused before TensorFlow is started."""
+"""The two runs or checkpoints to compare, and everything that can be refused before TensorFlow starts."""
 
 import os
 import re

@@ -42,7 +42,7 @@ def speeds(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Quantity]:
 
 
 def caution(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """Under which condition the speeds compare."""
+    """When the speeds can be compared."""
     devices = [of.get("device") or "an unknown device" for of in (a, b)]
     text = "Speeds are comparable only on the same machine and device, with nothing else running. "
     if devices[0] == devices[1]:

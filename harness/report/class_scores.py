@@ -24,12 +24,12 @@ class ClassScore:
 
     @property
     def precision(self) -> float | None:
-        """Of the images taken for the class, the share that is of it; None where there is none."""
+        """Of the images taken for the class, the share that is of it; None if there are none."""
         return self.right / self.predicted if self.predicted else None
 
     @property
     def recall(self) -> float | None:
-        """Of the images of the class, the share that is taken for it; None where there is none."""
+        """Of the images of the class, the share that is taken for it; None if there are none."""
         return self.right / self.images if self.images else None
 
     def as_json(self) -> dict[str, Any]:

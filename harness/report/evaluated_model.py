@@ -73,7 +73,7 @@ def of_model(name: str, model: keras.Model, data: DataSet) -> EvaluatedModel:
 
 
 def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> EvaluatedModel:
-    """Any Keras model, on images of one's own.
+    """Any Keras model, on the user's own images.
 
     Args:
         model_file: a `.keras` file; loaded in safe mode.

@@ -133,7 +133,7 @@ def study(
     seconds: float,
     progress: Callable[[str], None] = lambda what: None,
 ) -> FilterStudy:
-    """Look into the filters of a model that has some.
+    """Analyse the filters of a model with convolutions.
 
     The plan leaves time to spare on two cores. Where the machine is much slower than that, no layer but the first is
     begun when the time is over.

@@ -23,7 +23,7 @@ _GOOD: Mapping[Answer, bool | None] = {"yes": True, "no": False, "can't tell": N
 
 @dataclass(frozen=True)
 class Finding:
-    """An answer, and the interval that it follows from; or why there is none."""
+    """An answer and the interval that it follows from, or why there is no answer."""
 
     answer: Answer | NotAsked
     interval: Interval

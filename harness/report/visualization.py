@@ -103,7 +103,7 @@ def visualize_model(
     insight: InsightSection | None = None,
     request: Request = _NOTHING_MORE,
 ) -> Path:
-    """Write the same of any Keras model on images of one's own, but for TensorBoard, into the folder `out`.
+    """Do the same for any Keras model and any images, without TensorBoard, in the folder `out`.
 
     Returns the page's path. Raises RunError and DataError as `evaluated.of_files` does, and UserError as `visualize`.
     """
@@ -156,7 +156,7 @@ def _folder_of(picture: Path, inputs: Path) -> Path:
 
 
 def _source(insight_file: Path, key: str) -> str | None:
-    """What an insight.json says it is of; None where there is none, or it doesn't say."""
+    """The value of a key of insight.json; None if the file or the key is missing."""
     try:
         found = json.loads(insight_file.read_bytes()).get(key)
     except (OSError, ValueError, AttributeError):

@@ -18,7 +18,7 @@ class Cell:
     predicted: int
     count: int
     share: float
-    """Of the most frequent mistake, 0 to 1: how strongly it is coloured. 0 where it is none."""
+    """Of the most frequent mistake, 0 to 1: how strongly it is coloured. 0 on the diagonal."""
     rows: Sequence[int]
     """The first few of these test images."""
 

@@ -59,7 +59,7 @@ class ExperimentDir:
         return list(filter(None, changes))
 
     def check_same_data(self, sha256: str) -> None:
-        """Raise RunError where the data, now of that digest, have changed since a trial was trained on them."""
+        """Raise RunError if the data, whose digest is now `sha256`, have changed since a trial was trained on them."""
         for change in self.changes_of_data(sha256):
             raise RunError(f"{change}: bring it back, give another --dir, or take the new data with --data-changed")
 

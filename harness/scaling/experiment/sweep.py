@@ -75,7 +75,7 @@ class Sweep:
     def __init__(
         self, experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal, data_changed: bool
     ) -> None:
-        """Raises ConfigError and DataError where the data can't give what is asked for."""
+        """Raises ConfigError and DataError if the data lack what the experiment asks for."""
         self._experiment = experiment
         self._folder = folder
         self._executor = executor

@@ -177,7 +177,7 @@ class _Attempts:
         bench.one_process = on_gpus if one_process is None else one_process
         limit = memory.gpu_limit(checked.cluster, asked) if on_gpus else memory.host_limit(asked)
         if limit.size is not None and (taken := int(found["peak_memory_bytes"])) > limit.size:
-            raise OutOfMemory(f"a batch of 1 example takes {memory.as_text(taken)}, and the limit is {limit}")
+            raise OutOfMemory(f"a batch of 1 example takes {memory.mebibytes(taken)}, and the limit is {limit}")
         replicas = f"{found['replicas']} replica{'s' if found['replicas'] > 1 else ''}"
         progress(f"devices   {found['device']}, {replicas}; limit {limit}")
         return cls(bench, found["device"], found["replicas"], on_gpus, limit, progress)
@@ -277,4 +277,4 @@ def _speed(speed: dict[str, float]) -> str:
 
 
 def _size(size: int | None) -> str:
-    return "-" if size is None else memory.as_text(size)
+    return "-" if size is None else memory.mebibytes(size)

@@ -1,4 +1,4 @@
-"""A process that measures what it is asked for, is ended where it takes too much memory or time, and why it ended."""
+"""A process that measures on request, ended if it takes too much memory or time, and why it ended."""
 
 import json
 import os
@@ -61,7 +61,7 @@ class Ended:
 
 
 class Process:
-    """In no cluster, started when it is asked something and again where it has ended; it never outlives its `with`."""
+    """Outside any cluster; started on the first request, and again if it has ended; it never outlives its `with`."""
 
     def __init__(self, command: Sequence[str]) -> None:
         """Args:
