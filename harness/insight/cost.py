@@ -15,7 +15,7 @@ _PER_VALUE = 10
 or a depthwise convolution costs, which multiply little."""
 _GRADIENTS = {"smoothgrad": 50, "integrated_gradients": 200, "contrast": 200}
 """One for a method that isn't named anywhere here. Integrated gradients take 100 steps, and more for an image whose map
-does not add up; over all maps of a look they took 100 a map on MNIST, 140 for a ResNet on CIFAR-10 and 340 on
+does not add up; over all maps of a report they took 100 a map on MNIST, 140 for a ResNet on CIFAR-10 and 340 on
 Fashion-MNIST."""
 _MASKS = 1000
 _LRP = 9.0

@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says: its confidence against its accuracy on the test images."""
+"""Whether a model is as often right as it is confident, on the test images."""
 
 from dataclasses import dataclass
 from typing import Any

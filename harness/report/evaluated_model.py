@@ -99,7 +99,7 @@ def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> Eva
 
 
 def readable(name: str) -> str:
-    """A file's name with � for what is no UTF-8, which neither a page nor JSON can hold."""
+    """A file's name with � for what is not UTF-8, which neither a page nor JSON can hold."""
     return os.fsencode(name).decode(errors="replace")
 
 

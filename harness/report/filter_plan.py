@@ -1,4 +1,4 @@
-"""How much of a model's filters is looked at: all, or as much as the budget allows."""
+"""How many of a model's filters are analysed: all, or as many as the budget allows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MOST_CLASSES = 20
 _MOST_LAYERS = 12
 """Likewise."""
 _FEWEST_FILTERS = 4
-"""Of a layer, where it has them: rather than look at fewer, fewer layers are looked at."""
+"""Of a layer, if it has so many: rather than fewer of each, fewer layers are analysed."""
 _FEWEST_IMAGES = 100
 _TRACING = 4e8
 """Work that an operation costs once, before an ascent begins: some 20 milliseconds."""
@@ -74,7 +74,7 @@ class FilterPlan:
 
 
 def plan(evaluated: EvaluatedModel, seconds: float) -> FilterPlan:
-    """What can be looked at in that time at the speed of two cores, worked out from the model's size alone.
+    """What can be analysed in that time at the speed of two cores, from the model's size alone.
 
     By counting and not with a clock, so that equal runs get equal pictures, however busy the machine is. A quarter of
     the time is for the images that excite the filters, a quarter for those of the classes, and half for the patches,

@@ -1,4 +1,4 @@
-"""What is found out about the filters before it is drawn, and as JSON."""
+"""What is found about the filters: for the pictures, and as JSON."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ class LayerStudy:
 
 @dataclass(frozen=True)
 class ClassExample:
-    """The image of a class for which the model says it loudest."""
+    """The test image of a class with the highest logit of it."""
 
     row: int
     logit: float
@@ -100,7 +100,7 @@ class FilterStudy:
         }
 
     def overview_json(self) -> dict[str, Any]:
-        """How much of what there is was looked at, and which filters are of little use."""
+        """How much of the model was analysed, and which filters are of little use."""
         return {
             **self.plan.as_json(),
             "out_of_time": list(self.out_of_time),
@@ -136,10 +136,10 @@ def study(
     """Analyse the filters of a model with convolutions.
 
     The plan leaves time to spare on two cores. Where the machine is much slower than that, no layer but the first is
-    begun when the time is over.
+    begun once the time is over.
 
     Args:
-        planned: how much is looked at.
+        planned: how much is analysed.
         seed: of the ascents.
         seconds: the budget.
         progress: is given what is being looked for, as it begins, two times more than there are layers in the plan.

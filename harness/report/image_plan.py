@@ -45,18 +45,18 @@ def images_a_kind(
 
     Args:
         methods: by their names in `insight.methods`, those that can explain the model.
-        training, fine_tuned: as `passes_of_a_look` takes them.
+        training, fine_tuned: as `passes_of_a_study` takes them.
     """
     affordable = insight.budget.seconds * SPEED / work(logits)
 
     def fits(count: int) -> bool:
-        taken = passes_of_a_look(logits, methods, count, insight, training=training, fine_tuned=fine_tuned)
+        taken = passes_of_a_study(logits, methods, count, insight, training=training, fine_tuned=fine_tuned)
         return taken <= affordable
 
     return next((count for count in range(insight.images, _FEWEST, -1) if fits(count)), min(insight.images, _FEWEST))
 
 
-def passes_of_a_look(
+def passes_of_a_study(
     logits: keras.Model,
     methods: Sequence[str],
     count: int,
@@ -65,7 +65,7 @@ def passes_of_a_look(
     training: int = 0,
     fine_tuned: bool = False,
 ) -> float:
-    """What a look takes in forward passes of the model, of so many images of each kind and with mistakes enough.
+    """What a study of the maps takes in forward passes of the model, of so many images of each kind, with enough mistakes.
 
     Args:
         training: images among which the neighbours of mistakes are sought.

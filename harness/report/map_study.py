@@ -47,7 +47,7 @@ class Study:
     evaluated: EvaluatedModel
     insight: InsightSection
     times: Mapping[str, float]
-    """Milliseconds an image by `time_key`, those of earlier looks at the model among them."""
+    """Milliseconds an image by `time_key`, those of earlier reports on the model among them."""
 
     @property
     def sections(self) -> list[Section]:

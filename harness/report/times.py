@@ -15,7 +15,7 @@ from harness.report.explanation import Explained
 
 
 def known_times(insight_file: Path, evaluated: EvaluatedModel) -> dict[str, float]:
-    """What earlier looks measured of this very model: milliseconds by `time_key`."""
+    """What earlier reports measured for this very model: milliseconds by `time_key`."""
     try:
         times = json.loads(insight_file.read_bytes())["times"]
         known = times["milliseconds"] if times["model"] == _digest(evaluated) else {}

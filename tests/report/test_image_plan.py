@@ -18,7 +18,7 @@ from harness.insight.saliency import METHODS, bound, lrp
 from harness.models.cnn import build
 from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.explanation import Request
-from harness.report.image_plan import images_a_kind, passes_of_a_look
+from harness.report.image_plan import images_a_kind, passes_of_a_study
 from harness.report.map_study import CheckedMapStudy
 
 RAN: Counter[str] = Counter()
@@ -108,7 +108,7 @@ def test_a_look_takes_as_many_passes_as_are_planned() -> None:
     RAN.clear()
     with Progress(Terminal(quiet=True)) as progress:
         CheckedMapStudy.of(evaluated, insight, 0, Request(), {}, progress)
-    planned = passes_of_a_look(model, insight.methods, count, insight, training=len(train), fine_tuned=True)
+    planned = passes_of_a_study(model, insight.methods, count, insight, training=len(train), fine_tuned=True)
     assert planned == pytest.approx(measured(model), rel=1e-3)
 
 

@@ -1,1 +1,1 @@
-"""What only the page of a trained model holds: its facts, its confusion matrix, and its gallery of explained images."""
+"""What only the page of a trained model has: its facts, its confusion matrix, and its gallery of explained images."""
