@@ -65,7 +65,7 @@ def passes_of_a_study(
     training: int = 0,
     fine_tuned: bool = False,
 ) -> float:
-    """What a study of the maps takes in forward passes of the model, of so many images of each kind, with enough mistakes.
+    """What a study of the maps takes, in forward passes: of so many images of each kind, with enough mistakes.
 
     Args:
         training: images among which the neighbours of mistakes are sought.
