@@ -711,7 +711,7 @@ class TestRealRuns:
     def test_summary_without_steps(self, refused, completed_run, tmp_path):
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         (path / "summary.json").write_text('{"status": "completed"}')
-        assert "summary.json has no number of steps" in refused("visualize", path)
+        assert "summary.json does not say how many steps" in refused("visualize", path)
 
 
 @pytest.mark.slow
@@ -833,8 +833,8 @@ class TestScaleRun:
 
     def test_directory_of_something_else(self, refused, tmp_path):
         (tmp_path / "notes.txt").write_text("mine")
-        assert "isn't empty" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path)
-        assert "is no directory" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path / "notes.txt")
+        assert "is not empty" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path)
+        assert "is not a directory" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path / "notes.txt")
 
     def test_directory_of_another_experiment(self, refused, tmp_path):
         from harness.config import dump

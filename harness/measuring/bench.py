@@ -37,7 +37,7 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
         device, gpus (how many are visible), cores, replicas, workers, global_batch, versions,
         first_step: {"seconds" since the process began, "peak_memory_bytes" so far},
         compile_seconds, images_per_second and step_seconds (spreads), peak_memory_bytes,
-        pipeline_images_per_second (a spread): the input pipeline with no training behind it, measured last.
+        pipeline_images_per_second (a spread): the input pipeline without training, measured last.
 
     `quick` is for batches whose steps take seconds: it begins with one step instead of ten and leaves the input
     pipeline out.

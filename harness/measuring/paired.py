@@ -115,7 +115,7 @@ def _run(name: str, command: list[str]) -> dict[str, Any]:
     """The JSON object that `command` prints."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
+        last_line = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1].removeprefix("error: ")
         if done.returncode == UserError.exit_code:
             raise UserError(last_line)
         raise HarnessError(f"{name} failed with exit code {done.returncode}: {last_line}")

@@ -15,7 +15,7 @@ from harness.config import Config
 from harness.config.loss import logits_for
 from harness.errors import ConfigError, HarnessError
 from harness.imports import load_object, reason
-from harness.keras_internals import fresh_names, graph_layers
+from harness.keras_internals import fresh_names, graph_layers, last_operation
 from harness.models import cnn
 from harness.models.applications import is_application, of_pixels
 from harness.models.export import load
@@ -93,7 +93,7 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
         taken = ", ".join(str(tensor.shape[1:]) for tensor in model.inputs)
         raise ConfigError(f"model.name: {path} returned a model of inputs {taken}: {wanted}")
     _check(model, f"model.name: {path} returned a model", classes)
-    if (last := ending(model.outputs[0]._keras_history.operation)) is not None:
+    if (last := ending(last_operation(model))) is not None:
         raise ConfigError(f"model.name: {path} returned a model that ends in a {last}: {wanted}, before any {last}")
     return model
 

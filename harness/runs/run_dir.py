@@ -13,6 +13,7 @@ from typing import Any, Self
 import filelock
 
 from harness.config import Config, dump, load
+from harness.config.differences import as_changes, differences
 from harness.errors import RunError, UserError
 from harness.runs.run_names import RUNS, find, is_run
 
@@ -111,11 +112,10 @@ class RunDir:
         """
         own = self.read_config()
         grown = _is_no_shorter(config, own, epoch_examples)
-        then, now = own.identity(), (config.with_length(own.train.length) if grown else config).identity()
-        different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-        if different:
-            changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
-            if different == ["train.length"]:
+        now = config.with_length(own.train.length) if grown else config
+        if different := differences(own.identity(), now.identity()):
+            changes = as_changes(different)
+            if [each.key for each in different] == ["train.length"]:
                 trained = self.read_summary().get("steps")
                 so_far = f", and has trained {trained:,} steps" if isinstance(trained, int) else ""
                 raise RunError(

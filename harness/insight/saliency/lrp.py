@@ -62,7 +62,7 @@ def lrp(
     inputs from 0 upwards; where they have signs, γ raises those products a_j w_jk that have the sign of z_k
     (Andéol et al. 2021, "Learning Domain Invariant Representations by Joint Wasserstein Distance Minimization",
     arXiv 2106.04923). l and h are what becomes of the pixels 0 and 255 on the way to the layer. Sums are shared out
-    like LRP-ε with ε near 0. Batch normalization behind a convolution or a dense layer is one with it; elsewhere it
+    like LRP-ε with ε near 0. Batch normalization after a convolution or a dense layer is one with it; elsewhere it
     passes relevance on, as activations do. The map adds up to the logit, less what biases and ε take.
 
     Raises:
