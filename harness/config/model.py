@@ -3,7 +3,7 @@
 import os
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.config.section import OpenSection, Section, did_you_mean
 
@@ -20,6 +20,18 @@ def _known(name: str) -> str:
     return name
 
 
+def _both(size: Any) -> Any:
+    return [size, size] if isinstance(size, int) else size
+
+
+Size = Annotated[
+    list[Annotated[int, Field(ge=1)]],
+    Field(min_length=2, max_length=2),
+    BeforeValidator(_both, json_schema_input_type=int | list[int]),
+]
+"""Height and width in pixels."""
+
+
 class NormalizeSection(Section):
     mean: list[Annotated[float, Field(ge=0, le=1)]] = Field(default=[0.0], min_length=1)
     """Taken off each pixel, which is from 0 to 1: one number, or one a channel."""
@@ -32,8 +44,9 @@ class InputSection(Section):
 
     color: Literal["grey", "rgb"] | None = None
     """`grey`: one channel, by the weights of ITU-R BT.601; `rgb`: three, of grey images three times the same."""
-    size: list[Annotated[int, Field(ge=1)]] | None = Field(default=None, min_length=2, max_length=2)
-    """Height and width: smaller by averaging whole pixels first, then bilinear; the sides are stretched to them."""
+    size: Size | None = None
+    """Height and width, or one number for both: smaller by averaging whole pixels first, then bilinear; the sides are
+    stretched to them."""
     normalize: NormalizeSection | None = None
     """(pixel / 255 - mean) / std, for networks that don't scale pixels themselves: `{}` for 0 to 1, or
     `{mean: [0.5], std: [0.5]}` for -1 to 1."""

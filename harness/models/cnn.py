@@ -17,7 +17,7 @@ def check_image_shape(name: str, image_shape: tuple[int, int, int]) -> None:
     if min(height, width) < smallest:
         raise DataError(
             f"images of {height}×{width} pixels are too small for the model {name}: at least {smallest}×{smallest}, "
-            f"which model.input.size: [{smallest}, {smallest}] makes of them"
+            f"which model.input.size: {smallest} makes of them"
         )
 
 
