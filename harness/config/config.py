@@ -21,7 +21,7 @@ from harness.config.duration import SHARE, Duration
 from harness.config.insight import InsightSection
 from harness.config.loss import CrossEntropy, LossSection
 from harness.config.metrics import MetricsSection
-from harness.config.model import ModelSection
+from harness.config.model import InputSection, ModelSection
 from harness.config.optimizer import Adam, OptimizerSection, ScheduleSection
 from harness.config.section import Section, did_you_mean
 from harness.config.target import ACCURACY, LOSS, Ranked, Watched
@@ -145,6 +145,8 @@ class Config(Section):
         for key in ("file", "freeze"):  # as above runs from before there was such a key can be resumed
             if not kept["model"][key]:
                 del kept["model"][key]
+        if self.model.input == InputSection():
+            del kept["model"]["input"]
         for key in ("scale", "stratify", "fold", "subset"):  # and from before there was a choice
             if not kept["data"][key]:
                 del kept["data"][key]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.config import Config, load
-from harness.config.model import NAMES
+from harness.config.model import NAMES, InputSection
 from harness.data import sources
 from harness.errors import ConfigError, HarnessError, UserError
 from harness.supervision.launch import HARNESS, PYTHON
@@ -101,6 +101,8 @@ def _bench_command(config: str, assignments: Sequence[str], repeats: int) -> lis
 def _keras_fit_command(config: Config) -> list[str]:
     if config.model.name not in NAMES:
         raise ConfigError(f"--against {KERAS_FIT} is for the models {' and '.join(NAMES)}, not for {config.model}")
+    if config.model.input != InputSection():
+        raise ConfigError(f"--against {KERAS_FIT} knows no model.input: leave it out")
     data = sources.load(config.data)
     _, validation, _ = data.split_for(config)
     return [

@@ -124,6 +124,8 @@ def test_wrong_comparisons_are_told_at_once() -> None:
         paired.compare("mnist", (), "pytorch", pairs=1, repeats=1)
     with pytest.raises(ConfigError, match="global_batch"):
         paired.compare("mnist", (), "train.global_batch=0", pairs=1, repeats=1)
+    with pytest.raises(ConfigError, match=r"model\.input"):
+        paired.compare("mnist", ("model.input.size=32",), "keras-fit", pairs=1, repeats=1)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(2, UserError), (1, HarnessError)])
