@@ -110,7 +110,7 @@ class Config(Section):
         for key in ("file", "freeze"):  # as above runs from before there was such a key can be resumed
             if not kept["model"][key]:
                 del kept["model"][key]
-        for key in ("scale", "stratify", "fold", "subset"):  # and from before there was a choice
+        for key in ("scale", "stratify", "fold", "subset", "augment"):  # and from before there was a choice
             if not kept["data"][key]:
                 del kept["data"][key]
         for key, value in _OPTIMIZER_BEFORE_0_2.get(self.optimizer.name, {}).items():

@@ -12,7 +12,7 @@ from harness.errors import ConfigError
 FULL = """\
 name: full-1.2_x
 seed: 7
-data: {source: somewhere.npz, validation: 12, shift: 2}
+data: {source: somewhere.npz, validation: 12, shift: 2, augment: [{name: flip}, {name: "mine:noise", strength: 2}]}
 model: {name: cnn_two_pools}
 cluster: {strategy: mirrored, gpus: [0, 3]}
 train: {length: 0.1 epochs, global_batch: 96, micro_batch: 7, clip_norm: 1.0, ema: 0.999}
@@ -36,7 +36,14 @@ def test_the_defaults_are_those_of_the_documentation():
         "name": "run",
         "based_on": None,
         "seed": 0,
-        "data": {"source": "mnist", "validation": 5000, "stratify": False, "shift": 0, "placement": "auto"},
+        "data": {
+            "source": "mnist",
+            "validation": 5000,
+            "stratify": False,
+            "shift": 0,
+            "augment": [],
+            "placement": "auto",
+        },
         "model": {"name": "cnn", "file": None, "freeze": []},
         "loss": {"name": "cross_entropy", "label_smoothing": 0.0, "class_weights": None},
         "metrics": {},

@@ -10,6 +10,7 @@ DECIDES_THE_WEIGHTS = [
     "data.validation=100",
     "data.stratify=true",
     "data.shift=1",
+    "data.augment=[{name: flip}]",
     "model.name=cnn_two_pools",
     "model={file: own.keras}",
     "model.freeze=[conv_1]",

@@ -59,6 +59,7 @@ CHANGES = {
     "data.source": ["mnist"],
     "data.validation": [1, 10_000],
     "data.shift": [0, 2],
+    "data.augment": ["[{name: crop, padding: 2}, {name: mixup}]"],
     "data.stratify": ["true"],
     "data.placement": ["host"],
     "model.name": ["cnn", "cnn_two_pools", "my_package.models:resnet"],
