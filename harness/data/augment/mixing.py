@@ -6,7 +6,7 @@ example is its own. The label is mixed in the same shares: see `harness.data.pip
 
 import numpy as np
 import tensorflow as tf
-from scipy.special import betaincinv
+from scipy.special import betaincinv  # type: ignore[import-untyped]
 
 from harness.data.augment.erasing import inside
 from harness.data.random import Random
