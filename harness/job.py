@@ -75,6 +75,7 @@ def train(
     metrics: Mapping[str, Any] | None = None,
     optimizer: Any = None,
     callbacks: Sequence[Any] = (),
+    augment: Sequence[Any] | None = None,
     **changes: Any,
 ) -> RunDir | None:
     """Train, evaluate, export and picture one model; the main job, and what `harness train` calls.
@@ -101,6 +102,7 @@ def train(
         optimizer: a class of Keras's optimizers or one of its instances, or what the config's `optimizer` takes.
         callbacks: subclasses' instances of harness.Callback, functions (step, state, rows), or entries of the config's
             `callbacks`; in place of the config's.
+        augment: functions (images, random) → images, or entries of the config's `data.augment`; in place of those.
         changes: what `--set` takes: **{"train.length": "1 epoch"}.
 
     Where the model can be trained and not pictured, a warning says why, and there is no report.
@@ -120,7 +122,7 @@ def train(
         raise ConfigError(
             "changes are keywords, such as **{'train.length': '1 epoch'}, and the second is the run's path"
         )
-    named = Named(model, data, loss, metrics, optimizer, callbacks)
+    named = Named(model, data, loss, metrics, optimizer, callbacks, augment)
     until: Until = "trained" if only_training else "pictured" if with_report else "exported"
     with handed(named.objects):
         return _train(

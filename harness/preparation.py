@@ -7,7 +7,7 @@ from harness.cluster.environment import membership
 from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config
 from harness.console.terminal import Terminal
-from harness.data import sources
+from harness.data import augment, sources
 from harness.data.classes import doubts
 from harness.data.sources import DataSet
 from harness.errors import ConfigError
@@ -34,11 +34,7 @@ def check(config: Config, data: DataSet) -> Setup:
     train, validation, test = data.split_for(config)
     optimizer.check(config.optimizer)
     trackers.check(config)
-    side = min(data.image_shape[:2])
-    if config.data.shift >= side:
-        raise ConfigError(
-            f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
-        )
+    augment.check(config.data, data.image_shape)
     metrics.check(config, data.classes)
     if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(validation):
         raise ConfigError(

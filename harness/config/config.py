@@ -147,7 +147,7 @@ class Config(Section):
                 del kept["model"][key]
         if self.model.input == InputSection():
             del kept["model"]["input"]
-        for key in ("scale", "stratify", "fold", "subset"):  # and from before there was a choice
+        for key in ("scale", "stratify", "fold", "subset", "augment"):  # and from before there was a choice
             if not kept["data"][key]:
                 del kept["data"][key]
         for key, value in _OPTIMIZER_BEFORE_0_2.get(self.optimizer.name, {}).items():

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from harness.config.augment import AugmentSection, CutMix, MixUp, Shift
 from harness.config.section import Section
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -94,7 +95,20 @@ class DataSection(Section):
     """Train on so many of the rows that are left, or on a share such as 10 %, drawn by the seed, of each class its
     share: for learning curves."""
     shift: int = Field(default=0, ge=0)
-    """Each training image is moved by up to this many pixels, at random, in both directions."""
+    """Each training image is moved by up to this many pixels, at random, in both directions: short for a first entry
+    {name: shift, pixels: …} of `augment`."""
+    augment: list[AugmentSection] = Field(default=[], max_length=32)
+    """What is done to each training image, at random and in this order: [{name: flip}, {name: crop, padding: 4}]."""
     placement: Literal["auto", "device", "host"] = "auto"
     """Where the training images lie: on the device, or in the host's memory, from where batches are copied ahead.
     `auto`: on a GPU where they take less than a quarter of its free memory."""
+
+    @property
+    def augmentations(self) -> list[AugmentSection]:
+        """All that is done to training images, in order."""
+        return [*([Shift(name="shift", pixels=self.shift)] if self.shift else []), *self.augment]
+
+    @property
+    def mixes(self) -> bool:
+        """Whether a training example is mixed with another one."""
+        return any(isinstance(entry, MixUp | CutMix) for entry in self.augment)

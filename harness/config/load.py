@@ -189,7 +189,7 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     first = problems[0]
     location = [str(part) for part in first["loc"]]
     rest = len(problems) - 1
-    depth = _TAGS.get(location[0] if location else "", len(location))
+    depth = next((depth for section, depth in _TAGS.items() if location[: len(section)] == [*section]), len(location))
     del location[depth : depth + 1]
     is_of_wrong_type = first["type"].endswith(("_type", "literal_error")) and first["type"] != "model_type"
     if is_of_wrong_type and _is_one_of_several_types(first, kind):
@@ -206,7 +206,7 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     return f"{key}: {told}{more}".removeprefix(": ")
 
 
-_TAGS = {"optimizer": 1, "loss": 1, "metrics": 2, "callbacks": 2}
+_TAGS = {("optimizer",): 1, ("loss",): 1, ("metrics",): 2, ("callbacks",): 2, ("data", "augment"): 3}
 """Where pydantic puts which section of several it took one for, which is no key of the file."""
 
 
@@ -232,7 +232,7 @@ def _problem(error: Any, config: type[Config]) -> str:
     if kind == "extra_forbidden":
         here, key = _keys(location[:-1], config), location[-1]
         if owners := _owners(location, config):
-            section, name = ".".join(location[:-2]), location[-2]
+            section, name = ".".join(part for part in location[:-2] if not part.isdigit()), location[-2]
             return (
                 f"unknown key for {name}; known: {', '.join(here)}; it goes with {section}.name={' or '.join(owners)}"
             )

@@ -13,6 +13,7 @@ DECIDES_THE_WEIGHTS = [
     "data.fold=2/5",
     "data.subset=100",
     "data.shift=1",
+    "data.augment=[{name: flip}]",
     "model.name=cnn_two_pools",
     "model={file: own.keras}",
     "model.freeze=[conv_1]",

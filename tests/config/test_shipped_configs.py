@@ -62,6 +62,7 @@ CHANGES = {
     "data.fold": ["2/5"],
     "data.subset": [50_000, "90 %"],
     "data.shift": [0, 2],
+    "data.augment": ["[{name: crop, padding: 2}, {name: mixup}]"],
     "data.stratify": ["true"],
     "data.placement": ["host"],
     "model.name": ["cnn", "cnn_two_pools", "my_package.models:resnet"],
