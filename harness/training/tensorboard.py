@@ -151,7 +151,8 @@ class TensorBoard(Mirror):
             for index, (image, label) in enumerate(zip(train.images[:images], train.labels[:images], strict=True)):
                 # Of bands that are no colours the first three are shown, as in the report.
                 shown = image if image.shape[-1] <= 4 else image[..., :3]
-                tf.summary.image(f"inputs/{index:02d}_label_{label}", shown[None])
+                name = train.class_names[label] if train.class_names else label
+                tf.summary.image(f"inputs/{index:02d}_label_{name}", shown[None])
 
     @file_errors
     def histograms(self, step: int, model: keras.Model) -> None:
