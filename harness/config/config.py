@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from harness.config.callbacks import CallbackSection, CheckpointSection, EvaluateSection, TensorBoardSection
 from harness.config.cluster import ClusterSection
-from harness.config.data import DataSection
+from harness.config.data import OF_FILES, DataSection
 from harness.config.duration import SHARE, Duration
 from harness.config.insight import InsightSection
 from harness.config.loss import CrossEntropy, LossSection
@@ -110,8 +110,8 @@ class Config(Section):
         for key in ("file", "freeze"):  # as above runs from before there was such a key can be resumed
             if not kept["model"][key]:
                 del kept["model"][key]
-        for key in ("scale", "stratify", "fold", "subset"):  # and from before there was a choice
-            if not kept["data"][key]:
+        for key in ("scale", "stratify", "fold", "subset", *OF_FILES):  # and from before there was a choice
+            if getattr(self.data, key) == DataSection.model_fields[key].default:
                 del kept["data"][key]
         for key, value in _OPTIMIZER_BEFORE_0_2.get(self.optimizer.name, {}).items():
             if kept["optimizer"][key] == value:
