@@ -1,32 +1,57 @@
 """Train an image-classification CNN with TensorFlow on one device, all GPUs of a machine or many machines.
 
-    run = harness.train("mnist", **{"train.length": "1 epoch"})
-    run.path, run.read_summary(), run.read_metrics()
-    harness.evaluate(run, "validation")
-    harness.visualize(harness.RunDir.open("latest"))
+    import harness
 
-`harness.train` does what `harness train` does, and takes as keywords what that takes with --set. It also runs in a
-thread, in a notebook, and again in the same process. What goes wrong is raised as one of `harness.errors`.
+    run = harness.train("mnist", **{"train.length": "1 epoch"})  # keywords are what --set takes
+    run.path, run.read_summary()["test"], run.read_metrics()
+
+    harness.evaluate(run, "validation")
+    harness.visualize(run)  # report.html, with what the model looks at
+    print(harness.compare(run, "latest"))  # what differs, which is better
+
+Yours go in the same way, with no line of this package changed:
+
+    harness.train(
+        "mnist",
+        model=my_model,  # (image_shape, classes) → keras.Model, from pixels to logits
+        data=my_arrays,  # or a function that returns them
+        loss=my_loss,  # (logits, labels) → one number an example
+        metrics={"mine": my_metric},  # like a loss
+        optimizer=keras.optimizers.Nadam(0.002),
+        callbacks=[MyCallback()],  # harness.Callback, or a function (step, state, rows)
+    )
+
+train, evaluate, visualize, compare     the commands of these names
+RunDir                                  a run's directory: its files, rows and summary
+Config                                  every key of a config, typed
+Callback                                something of yours that is called between steps
+errors                                  all that they raise, as a tree
+
+They work in a thread, in a notebook, and again in the same process, with another model or another number of replicas.
+Only the number of logical devices (`cluster.logical_cpus`, `cluster.logical_gpus`) TensorFlow settles once a process.
+TensorFlow is imported with the first of these names that needs it.
 """
 
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness import keras_settings
-from harness.console import tensorflow_lines
+from harness import errors, keras_settings
 
 if TYPE_CHECKING:
+    from harness.comparison.compare import compare
+    from harness.config import Config
     from harness.job import evaluate, train
     from harness.report import visualize
     from harness.runs.run_dir import RunDir
     from harness.training.callback import Callback
 
-__all__ = ["Callback", "RunDir", "evaluate", "train", "visualize"]
+__all__ = ["Callback", "Config", "RunDir", "compare", "errors", "evaluate", "train", "visualize"]
 
-_LIGHT = {"RunDir": "harness.runs.run_dir"}
+_LIGHT = {"Config": "harness.config", "RunDir": "harness.runs.run_dir"}
 _ON_TENSORFLOW = {
     "Callback": "harness.training.callback",
+    "compare": "harness.comparison.compare",
     "evaluate": "harness.job",
     "train": "harness.job",
     "visualize": "harness.report",
@@ -41,6 +66,8 @@ def __getattr__(name: str) -> Any:
     if module is None:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     if name in _ON_TENSORFLOW:
+        from harness.console import tensorflow_lines
+
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # a script or notebook has no log for TensorFlow's own lines
         with tensorflow_lines.kept_out():
             keras_settings.import_keras()  # tells a setting that it can't be imported with

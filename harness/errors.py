@@ -1,5 +1,10 @@
 """The exceptions a user meets, and the exit code each ends the program with.
 
+    try:
+        harness.train("mnist", **{"optimizer.learning_rate": 10})
+    except harness.errors.NonFiniteLoss as error:
+        print("diverged at step", error.data_step)
+
 HarnessError                  1
 ├── UserError                 2    a mistake the user can mend, told in one line: the value, the limit, the fix
 │   ├── ConfigError

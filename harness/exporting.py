@@ -41,7 +41,7 @@ def export(run: RunDir, form: str, path: Path) -> tuple[float, int]:
     """
     model = trained(run)
     _check_precision(model, form)
-    images = sources.load(run.read_config().data.source).x_test[:_IMAGES].astype(model.input.dtype)
+    images = sources.load(run.read_config().data).x_test[:_IMAGES].astype(model.input.dtype)
     write, probabilities = {
         "savedmodel": (_write_savedmodel, _of_savedmodel),
         "tflite": (_write_tflite, _of_tflite),

@@ -40,10 +40,10 @@ from harness.models.build import builder, trained
 from harness.models.export import export, logits_of
 from harness.preparation import describe, read
 from harness.python_objects import Named
-from harness.recording import Recording, recorded, summary
+from harness.recording import Recording, Scheduled, recorded, summary
 from harness.runs.run_dir import RunDir, find_run
 from harness.stop_signals import Interrupted, StopSignals
-from harness.training import machine_failures, metrics, noise_scale
+from harness.training import machine_failures, metrics, noise_scale, trackers
 from harness.training.callback import Beat, Callback, Callbacks
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
@@ -75,9 +75,13 @@ def train(
     metrics: Mapping[str, Any] | None = None,
     optimizer: Any = None,
     callbacks: Sequence[Any] = (),
+    augment: Sequence[Any] | None = None,
     **changes: Any,
 ) -> RunDir | None:
     """Train, evaluate, export and picture one model; the main job, and what `harness train` calls.
+
+        run = harness.train("mnist", "runs/mine", model=my_model, **{"train.length": "2 epochs", "seed": 1})
+        run = harness.train("mnist", resume="runs/mine", model=my_model, **{"train.length": "4 epochs", "seed": 1})
 
     Args:
         config: a Config, nested dicts, a YAML file's path or a shipped config's name.
@@ -98,6 +102,7 @@ def train(
         optimizer: a class of Keras's optimizers or one of its instances, or what the config's `optimizer` takes.
         callbacks: subclasses' instances of harness.Callback, functions (step, state, rows), or entries of the config's
             `callbacks`; in place of the config's.
+        augment: functions (images, random) → images, or entries of the config's `data.augment`; in place of those.
         changes: what `--set` takes: **{"train.length": "1 epoch"}.
 
     Where the model can be trained and not pictured, a warning says why, and there is no report.
@@ -117,7 +122,7 @@ def train(
         raise ConfigError(
             "changes are keywords, such as **{'train.length': '1 epoch'}, and the second is the run's path"
         )
-    named = Named(model, data, loss, metrics, optimizer, callbacks)
+    named = Named(model, data, loss, metrics, optimizer, callbacks, augment)
     until: Until = "trained" if only_training else "pictured" if with_report else "exported"
     with handed(named.objects):
         return _train(
@@ -145,6 +150,8 @@ def _train(
         complete = run is not None and run.exists() and run.is_complete(config, until == "pictured")
         if from_chief(cluster, np.array([int(complete)])).any():
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
+            if run:
+                trackers.catch_up(config, run, terminal)
         else:
             Job(setup, cluster, run, terminal, until).do(may_resume=resume is not None)
     return run
@@ -154,6 +161,8 @@ def _train(
 def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = warnings.warn) -> dict[str, Any]:
     """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}, and
     the metrics of its config.
+
+        harness.evaluate(harness.RunDir.open("latest"), "validation")["accuracy"]
 
     On the devices of this machine, whatever the run was trained on; `warn` is told where its data have changed since.
     Raises UserError where the split is empty, or the run's data can't be had.
@@ -253,7 +262,7 @@ class Job:
             checkpoint, refusal, own = None, None, []
             if run:
                 try:
-                    own = own_callbacks(self._setup.config.callbacks)
+                    own = own_callbacks(self._setup.config.own_callbacks)
                     recording = Recording(run, self._setup, cluster, self._terminal)
                     checkpoint = stack.enter_context(recording.opened(may_resume))
                 except HarnessError as error:
@@ -293,10 +302,14 @@ class Job:
         """All of this worker's. At the end, however it comes, the chief writes the run's summary."""
         beat, run = (Beat(self._heartbeat), None), self._run
         evaluation = (Evaluation(trainer), trainer.setup.events.evaluate)
-        chiefs = recorded(trainer, run, own, self._terminal) if run else []
         try:
-            with Callbacks([evaluation, beat, *chiefs, beat]) as callbacks:
-                yield callbacks
+            with ExitStack() as stack:
+                chiefs: Scheduled = []
+                if run:
+                    mirrors = trackers.mirrors(trainer.setup.config, run, trainer.step, self._terminal)
+                    tracked = [stack.enter_context(mirror) for mirror in mirrors]
+                    chiefs = recorded(trainer, run, own, tracked, self._terminal)
+                yield stack.enter_context(Callbacks([evaluation, beat, *chiefs, beat]))
         finally:
             if run:
                 with suppress(OSError):

@@ -1,7 +1,6 @@
-"""What training reaches for in Keras and TensorFlow beyond their public names.
+"""What the package reaches for in Keras and TensorFlow beyond their public names.
 
-Checked against Keras 3.15.1 and TensorFlow 2.21.0; each has a test, which is where a newer version shows first. One
-more stands in cluster/strategy.py: the class that a strategy over chosen devices extends.
+Checked against Keras 3.15.1 and TensorFlow 2.21.0; each has a test, which is where a newer version shows first.
 """
 
 import functools
@@ -17,6 +16,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.backend.tensorflow import nn, random
 from keras.src.optimizers.base_optimizer import BaseOptimizer
+from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
 from tensorflow.python.framework import config
 
 _Rule = TypeVar("_Rule", bound=keras.optimizers.Optimizer)
@@ -297,6 +297,33 @@ def graph_layers(model: keras.Model) -> list[Any]:
 def draws_at_random(layer: keras.layers.Layer) -> bool:
     """Whether a layer draws: what it draws from is then a variable of its own."""
     return bool(layer._seed_generators)
+
+
+def has_own_state(layer: keras.layers.Layer) -> bool:
+    """Whether a layer itself, not one inside it, has variables that no gradient trains."""
+    return bool(layer._non_trainable_variables)
+
+
+def last_operation(model: keras.Model) -> keras.Operation:
+    """What gives a functional model's first output: a layer, or an operation as `x + y` makes one."""
+    return model.outputs[0]._keras_history.operation
+
+
+class MultiWorkerOverDevices(tf.distribute.MultiWorkerMirroredStrategy):  # type: ignore[misc]
+    """MultiWorkerMirroredStrategy over devices of our choice: by itself it takes all GPUs, or one CPU device.
+
+    Args:
+        resolver, options: as its cluster_resolver and communication_options.
+        devices: of this worker, of one kind: `CPU:0`, `GPU:1`.
+    """
+
+    def __init__(self, resolver: Any, options: Any, devices: Sequence[str]) -> None:
+        class Extended(CollectiveAllReduceExtended):  # type: ignore[misc]
+            def _initialize_local_devices(self, resolver: Any, worker_device: str) -> tuple[tuple[str, ...], str]:
+                return tuple(f"{worker_device}/device:{device}" for device in devices), devices[0].partition(":")[0]
+
+        extended = Extended(self, cluster_resolver=resolver, communication_options=options)
+        tf.distribute.Strategy.__init__(self, extended)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from harness.cluster.environment import membership
 from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config
 from harness.console.terminal import Terminal
-from harness.data import sources
+from harness.data import augment, sources
 from harness.data.classes import doubts
 from harness.data.sources import DataSet
 from harness.errors import ConfigError
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
-from harness.training import metrics, optimizer
+from harness.training import metrics, optimizer, trackers
 from harness.training.events import Events
 from harness.training.own_callback import interval
 from harness.training.setup import Setup
@@ -33,17 +33,14 @@ def check(config: Config, data: DataSet) -> Setup:
     """The config with that data. Raises UserError where they don't go together."""
     train, validation, test = data.split_for(config)
     optimizer.check(config.optimizer)
-    side = min(data.image_shape[:2])
-    if config.data.shift >= side:
-        raise ConfigError(
-            f"data.shift: {config.data.shift} moves images of {side} pixels out of sight: at most {side - 1}"
-        )
+    trackers.check(config)
+    augment.check(config.data, data.image_shape)
     metrics.check(config, data.classes)
     if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(validation):
         raise ConfigError(
             "train.target, train.early_stop and train.max_seconds look at evaluations: data.validation must be above 0"
         )
-    events = Events.of(config, len(train), list(map(interval, config.callbacks)))
+    events = Events.of(config, len(train), list(map(interval, config.own_callbacks)))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
             f"schedule.warmup: {config.schedule.warmup} leaves nothing of train.length, {config.train.length}: "
@@ -73,7 +70,7 @@ def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) 
     if cluster.is_chief:
         for doubt in doubts(splits, data.classes):
             terminal.warning(f"{config.data.source}: {doubt}")
-        for section, every in zip(config.callbacks, events.callbacks, strict=True):
+        for section, every in zip(config.own_callbacks, events.callbacks, strict=True):
             if every and every.next_after(0) > events.total_steps:
                 terminal.warning(
                     f"callback {section.name} is first due at step {every.next_after(0):,}, and so is never called: "

@@ -26,6 +26,7 @@ class Named:
         metrics: Mapping[str, Any] | None = None,
         optimizer: Any = None,
         callbacks: Sequence[Any] = (),
+        augment: Sequence[Any] | None = None,
     ) -> None:
         """Each is a callable, its import path, or a section of the config, in which `name` may be a callable.
 
@@ -56,18 +57,21 @@ class Named:
             }
         if optimizer is not None:
             self.sections["optimizer"] = self._optimizer(optimizer)
-        if not isinstance(callbacks, list | tuple):
-            raise ConfigError(f"callbacks: give a list of them, not {type(callbacks).__name__}")
-        if callbacks:
-            self.sections["callbacks"] = [
-                self._section(given, f"callbacks.{number}") for number, given in enumerate(callbacks)
-            ]
+        if callbacks or not isinstance(callbacks, list | tuple):
+            self.sections["callbacks"] = self._list(callbacks, "callbacks")
+        if augment is not None:
+            self.sections["data.augment"] = self._list(augment, "augment")
 
     def _section(self, given: Any, key: str) -> Sections:
         if isinstance(given, Mapping):
             name = given.get("name")
             return {**given, "name": self._path(name, key)} if callable(name) else dict(given)
         return {"name": given if isinstance(given, str) else self._path(given, key)}
+
+    def _list(self, given: Any, key: str) -> list[Sections]:
+        if not isinstance(given, list | tuple):
+            raise ConfigError(f"{key}: give a list of them, not {type(given).__name__}")
+        return [self._section(each, f"{key}.{number}") for number, each in enumerate(given)]
 
     def _path(self, value: Any, key: str) -> str:
         """Its import path; else what stands for it in this process alone."""

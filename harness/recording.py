@@ -28,6 +28,7 @@ from harness.training.schedule import WarmupThenDecay
 from harness.training.setup import Setup
 from harness.training.state import weights_sha256
 from harness.training.tensorboard import Histograms, TensorBoard
+from harness.training.trackers import TrackerMirror
 from harness.training.trainer import Trainer, devices
 
 _OF_A_DISK = {
@@ -100,7 +101,9 @@ class Recording:
         return newest
 
 
-def recorded(trainer: Trainer, run: RunDir, own: Sequence[Callback], terminal: Terminal) -> Scheduled:
+def recorded(
+    trainer: Trainer, run: RunDir, own: Sequence[Callback], tracked: Sequence[TrackerMirror], terminal: Terminal
+) -> Scheduled:
     """What the chief calls between two chunks, in this order: whatever gives rows, what takes them, and then, as a
     resume begins with what is written by then, what saves."""
     setup, step, rows = trainer.setup, trainer.step, trainer.rows
@@ -121,10 +124,15 @@ def recorded(trainer: Trainer, run: RunDir, own: Sequence[Callback], terminal: T
         ProgressLines(terminal, step, events.total_steps, steps_per_epoch, len(rows)),
         MetricsFile(run.metrics_file, len(rows)),
         board,
+        *tracked,
     ]
-    checkpoints = Checkpoints(
-        run.checkpoints_dir, config.checkpoint, step, trainer.checkpoint_header, then=board.begin_files
-    )
+
+    def saved(step: int) -> None:
+        board.begin_files(step)
+        for mirror in tracked:
+            mirror.saved(step)
+
+    checkpoints = Checkpoints(run.checkpoints_dir, config.checkpoint, step, trainer.checkpoint_header, then=saved)
     return [*scheduled, *((mirror, None) for mirror in mirrors), (checkpoints, events.checkpoint)]
 
 
@@ -216,7 +224,7 @@ def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
             raise Stopped(f"stopped; resume with: {run.resume_command()}", number) from None
         if isinstance(error, OSError) and error.errno in _OF_A_DISK:
             raise WriteFailed(
-                f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, go on "
+                f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, resume "
                 f"with: {run.resume_command()}"
             ) from None
         raise

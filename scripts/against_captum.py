@@ -48,11 +48,11 @@ def _ours(run: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     from harness.insight.saliency.cams import cam_cells
     from harness.insight.saliency.gradients import integrated_gradients
     from harness.insight.trust.infidelity import infidelity, squares_of
-    from harness.report.subject import of_run
+    from harness.report.evaluated_model import of_run
     from harness.runs.run_dir import RunDir
 
-    subject = of_run(RunDir.open(run))
-    model, images, labels = subject.logits, subject.images[:IMAGES], subject.predicted[:IMAGES]
+    evaluated = of_run(RunDir.open(run))
+    model, images, labels = evaluated.logits, evaluated.images[:IMAGES], evaluated.predicted[:IMAGES]
     ours = {name: METHODS[name].explain(model, images, labels) for name in ("gradient", "gradient_times_input")}
     case = {
         "images": np.asarray(images, np.float32),

@@ -19,17 +19,17 @@ from tf_keras_vis.utils.model_modifiers import GuidedBackpropagation
 from tf_keras_vis.utils.scores import CategoricalScore
 
 from harness.insight.saliency import METHODS
-from harness.report.subject import of_run
+from harness.report.evaluated_model import of_run
 from harness.runs.run_dir import RunDir
 
 _IMAGES, _PAIRS = 64, 7
 
 
 def main() -> None:
-    subject = of_run(RunDir.open(Path(sys.argv[1])))
-    model = subject.logits
-    images = subject.images[:_IMAGES].astype(np.float32)
-    labels = subject.predicted[:_IMAGES]
+    evaluated = of_run(RunDir.open(Path(sys.argv[1])))
+    model = evaluated.logits
+    images = evaluated.images[:_IMAGES].astype(np.float32)
+    labels = evaluated.predicted[:_IMAGES]
     score = CategoricalScore(labels.tolist())
     theirs: dict[str, Callable[[], object]] = {
         "gradient": lambda: Saliency(model)(score, images),

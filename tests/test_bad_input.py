@@ -210,6 +210,16 @@ WRONG = [
     ("tensorboard: {images: -1}", "tensorboard.images", "got -1"),
     ("data: {validation: -1}", "data.validation", "got -1"),
     ("data: {shift: 1.5}", "data.shift", "integer", "1.5"),
+    ("data: {augment: flip}", "data.augment", "list", "'flip'"),
+    ("data: {augment: [flip]}", "data.augment[0]", "section", "'flip'"),
+    ("data: {augment: [{name: flipp}]}", "data.augment[0]", "'flipp'", "did you mean 'flip'"),
+    ("data: {augment: [{padding: 2}]}", "data.augment[0]", "'name' is missing", "random_resized_crop"),
+    ("data: {augment: [{name: flip}, {name: crop, pading: 2}]}", "data.augment[1].pading", "did you mean 'padding'"),
+    ("data: {augment: [{name: flip, size: 2}]}", "data.augment[0].size", "known: name, direction", "cutout"),
+    ("data: {augment: [{name: shift}]}", "data.augment[0].pixels", "missing"),
+    ("data: {augment: [{name: scale, factor: [2, 1]}]}", "data.augment[0].factor", "[least, most]", "[2"),
+    ("data: {augment: [{name: random_resized_crop, area: [0.5, 2]}]}", "data.augment[0].area[1]", "1 or less", "2"),
+    ("data: {augment: [{name: mixup, alpha: 0}]}", "data.augment[0].alpha", "more than 0", "0"),
     ("data: {source: 3}", "data.source", "text"),
     ("cluster: {gpus: []}", "cluster.gpus", "1 or more"),
     ("cluster: {gpus: 2}", "cluster.gpus", "list", "got 2"),
@@ -711,7 +721,7 @@ class TestRealRuns:
     def test_summary_without_steps(self, refused, completed_run, tmp_path):
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         (path / "summary.json").write_text('{"status": "completed"}')
-        assert "summary.json has no number of steps" in refused("visualize", path)
+        assert "summary.json does not say how many steps" in refused("visualize", path)
 
 
 @pytest.mark.slow
@@ -833,8 +843,8 @@ class TestScaleRun:
 
     def test_directory_of_something_else(self, refused, tmp_path):
         (tmp_path / "notes.txt").write_text("mine")
-        assert "isn't empty" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path)
-        assert "is no directory" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path / "notes.txt")
+        assert "is not empty" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path)
+        assert "is not a directory" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path / "notes.txt")
 
     def test_directory_of_another_experiment(self, refused, tmp_path):
         from harness.config import dump

@@ -96,7 +96,7 @@ def test_compare_says_that_two_runs_were_trained_on_different_data(call, run, da
     page = ("--out", tmp_path / "page", "--set", "insight.methods=[gradient]", "--set", "insight.images=1")
     compared = call("compare", tmp_path / "a", tmp_path / "b", *page)
     (line,) = compared.stderr.splitlines()
-    assert line.startswith("warning: A and B were trained on data of different content")
+    assert line.startswith("warning: A and B were trained on different data")
     assert line.removeprefix("warning: ") in (tmp_path / "page" / "compare.html").read_text()
 
     checkpoint = tmp_path / "a" / "checkpoints" / "step-2.safetensors"

@@ -10,12 +10,15 @@ import pytest
 import tensorflow as tf
 
 from harness.keras_internals import (
+    MultiWorkerOverDevices,
     as_one_batch,
     disable_op_determinism,
     fresh_names,
     function_graph,
     graph_layers,
+    has_own_state,
     is_op_determinism_enabled,
+    last_operation,
     moments,
     optimizer_moments,
     pure,
@@ -244,3 +247,37 @@ def test_a_function_graph_traces_as_a_function_does() -> None:
     with function_graph():
         labels = tf.compat.v1.placeholder(tf.int64, (3,))
         assert (labels == tf.constant([1, 2, 3], tf.int64)).shape == (3,)  # in a plain tf.Graph one Python bool
+
+
+def test_a_layer_has_a_state_of_its_own_where_a_variable_is_not_trained() -> None:
+    class Counts(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.calls = self.add_weight(shape=(), trainable=False)
+
+    counts = Counts()
+    counts.build((None, 3))
+    dense = keras.layers.Dense(2)
+    dense.build((None, 3))
+    assert has_own_state(counts)
+    assert not has_own_state(dense)
+    around = keras.Sequential([keras.Input((3,)), counts])
+    assert not has_own_state(around), "the state is the layer's inside it"
+
+
+def test_the_last_operation_is_the_layer_or_the_sum_that_gives_the_output() -> None:
+    pixels = keras.Input((3,))
+    dense, twice = keras.layers.Dense(2), keras.layers.Dense(2)
+    assert last_operation(keras.Model(pixels, dense(pixels))) is dense
+    total = keras.Model(pixels, dense(pixels) + twice(pixels))
+    assert isinstance(last_operation(total), keras.Operation)
+    assert last_operation(total) not in (dense, twice)
+    shared = keras.Model(pixels, [dense.output, pixels])
+    assert last_operation(shared) is dense, "of the first output"
+
+
+def test_a_strategy_of_workers_takes_the_devices_it_is_given() -> None:
+    devices = [f"CPU:{index}" for index in range(len(tf.config.list_logical_devices("CPU")))]
+    alone = tf.distribute.cluster_resolver.SimpleClusterResolver(tf.train.ClusterSpec({}))
+    strategy = MultiWorkerOverDevices(alone, tf.distribute.experimental.CommunicationOptions(), devices)
+    assert strategy.num_replicas_in_sync == len(devices)
+    assert [device.rpartition("device:")[2] for device in strategy.extended.worker_devices] == devices

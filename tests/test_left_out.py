@@ -70,5 +70,7 @@ def test_another_model_of_the_same_name_does_not_lose_its_pictures(
     assert first.exit_code == 0, first.stderr
     second = call("visualize", "--model", "b/my.keras", *bare)
     assert second.exit_code == 2
-    assert f"my-insight is of another model, {tmp_path}/a/my.keras: name another folder with --out" in second.stderr
+    assert (
+        f"my-insight belongs to another model, {tmp_path}/a/my.keras: give another folder with --out" in second.stderr
+    )
     assert call("visualize", "--model", "a/my.keras", *bare).exit_code == 0

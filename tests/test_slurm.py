@@ -151,7 +151,7 @@ def test_an_experiment_is_array_jobs_that_are_cancelled_with_it_and_go_on_with_i
     assert all("_" in number for number in queued)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=180)
-    assert (process.returncode, said) == (128 + signal.SIGINT, "stopped; the same command goes on\n")
+    assert (process.returncode, said) == (128 + signal.SIGINT, "stopped; run the same command again to resume\n")
     assert slurm.call("squeue", "--noheader") == ""
 
     process = experiment(slurm, tmp_path)

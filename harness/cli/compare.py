@@ -36,7 +36,7 @@ def compare(run_a: Path, run_b: Path, out: Path | None, rows: tuple[int, ...], a
     use_devices()
     from harness.comparison import compare as comparison
 
-    found = comparison.compare(a, b, insight, rows, Terminal())
+    found = comparison.compare_sides(a, b, insight, rows, Terminal())
     page = comparison.write(found, folder)
     click.echo(comparison.as_text(found))
     click.echo(f"{'page':11}{page}")

@@ -85,7 +85,7 @@ def train(
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.option("--length", metavar="LENGTH", help="Train to this length, such as '10 epochs'.  [that of its config]")
 @click.option("--no-report", is_flag=True, help="Leave out the pictures and the report; harness visualize makes them.")
-@click.option("--data-changed", is_flag=True, help="Go on though the data are not what they were.")
+@click.option("--data-changed", is_flag=True, help="Resume although the data have changed.")
 @click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
 def resume(run: Path, length: str | None, no_report: bool, data_changed: bool, quiet: bool) -> None:
     """Go on with RUN from its newest checkpoint, and make what it lacks: test, model, pictures.

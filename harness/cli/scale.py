@@ -20,8 +20,8 @@ def scale() -> None:
 @set_option
 @click.option("--dir", "path", type=click.Path(path_type=Path), help="The experiment's directory.  [runs/NAME]")
 @click.option("--dry-run", is_flag=True, help="Print the grid and an estimate of the time, train and write nothing.")
-@click.option("--max-parallel", type=click.IntRange(1, 1000), metavar="N", help="So many trials at a time.  [1]")
-@click.option("--data-changed", is_flag=True, help="Go on though the data are not what they were.")
+@click.option("--max-parallel", type=click.IntRange(1, 1000), metavar="N", help="Trials at a time.  [1]")
+@click.option("--data-changed", is_flag=True, help="Resume although the data have changed.")
 @click.option("--executor", type=click.Choice(["local", "slurm"]), default="local", show_default=True)
 def run(
     config: str,
@@ -75,7 +75,7 @@ def run(
 @scale.command("find-batch")
 @click.argument("config", shell_complete=complete_config)
 @set_option
-@click.option("--memory", metavar="SIZE", help="At most so much, such as 4GiB.  [what the GPUs or the machine have]")
+@click.option("--memory", metavar="SIZE", help="The limit, such as 4GiB.  [what the GPUs or the machine have]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def find_batch(config: str, assignments: tuple[str, ...], memory: str | None, as_json: bool) -> None:
     """Find the largest batch of CONFIG that fits in memory, and the fastest.

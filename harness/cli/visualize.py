@@ -1,4 +1,4 @@
-"""The command that looks inside: visualize."""
+"""The command that explains a model: visualize."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--invert", is_flag=True, help="Swap dark and bright in --input: MNIST is white on black.")
 @click.option("--no-filters", is_flag=True, help="Leave the filters out: --set insight.filters=false.")
 @set_insight_option
-@click.option("--model", type=_FILE, metavar="FILE", help="Look into this .keras file, instead of a RUN.")
+@click.option("--model", type=_FILE, metavar="FILE", help="Explain this .keras file instead of a RUN.")
 @click.option("--data", type=_FILE, metavar="FILE", help="With --model: an .npz file of images and labels.")
 @click.option(
     "--import", "modules", multiple=True, metavar="MODULE", help="Import it first: it registers the layers of --model."

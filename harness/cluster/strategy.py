@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
 
 from harness.cluster.environment import Membership, membership
 from harness.cluster.rendezvous import meet
 from harness.config.cluster import ClusterSection
 from harness.config.train import TrainSection
 from harness.errors import DeviceError
-from harness.keras_internals import disable_op_determinism
+from harness.keras_internals import MultiWorkerOverDevices, disable_op_determinism
 from harness.machine.gpus import memory_bytes
 from harness.machine.resources import visible_gpus
 
@@ -276,23 +275,11 @@ def _multi_worker(
         task_id=members.index,
         rpc_layer="grpc",
     )
-    strategy = _OverDevices(resolver, communication(section, gpus), devices)
+    strategy = MultiWorkerOverDevices(resolver, communication(section, gpus), devices)
     count = len(members.workers)
     each = f" with {len(devices)} devices each" if len(devices) > 1 else ""
     description = f"multi_worker: worker {members.index} of {count}{each} ({members.source})"
     return Cluster(strategy, description, members.index, count)
-
-
-class _OverDevices(tf.distribute.MultiWorkerMirroredStrategy):  # type: ignore[misc]
-    """MultiWorkerMirroredStrategy over devices of our choice: by itself it takes all GPUs, or one CPU device."""
-
-    def __init__(self, resolver: Any, options: Any, devices: Sequence[str]) -> None:
-        class Extended(CollectiveAllReduceExtended):  # type: ignore[misc]
-            def _initialize_local_devices(self, resolver: Any, worker_device: str) -> tuple[tuple[str, ...], str]:
-                return tuple(f"{worker_device}/device:{device}" for device in devices), devices[0].partition(":")[0]
-
-        extended = Extended(self, cluster_resolver=resolver, communication_options=options)
-        tf.distribute.Strategy.__init__(self, extended)
 
 
 def _available(gpus: list[tf.config.PhysicalDevice]) -> str:

@@ -1,1 +1,1 @@
-"""Two trained models side by side: what made them, how training went, what each gets right and where it looks."""
+"""Two trained models side by side: their configs, their training, what each gets right and where it looks."""

@@ -7,23 +7,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.comparison.contender import Contender, enter
+from harness import keras_settings
+from harness.comparison.cards import ExplainedImages, images_json, images_section
 from harness.comparison.curves import CurveComparison, compare_curves
-from harness.comparison.differences import Difference, config_differences, environment_differences, in_words
-from harness.comparison.examples import all_rows, choose
-from harness.comparison.gallery import Shown, gallery, images_json
+from harness.comparison.differences import config_differences, environment_differences, in_words
+from harness.comparison.evaluation import EvaluatedSide, evaluate
+from harness.comparison.image_groups import all_rows, choose
 from harness.comparison.maps import pairs
 from harness.comparison.outcomes import Outcomes, outcomes, p_in_words
-from harness.comparison.page import Page, Section, render
 from harness.comparison.sections import curves_section, differences_section, outcomes_section, speed_section
-from harness.comparison.sides import Side
+from harness.comparison.sides import Side, open_sides
 from harness.comparison.speed import Quantity, speeds
+from harness.config.differences import Difference
 from harness.config.insight import InsightSection
+from harness.console.progress import Progress
 from harness.console.terminal import Terminal
+from harness.data.sources import check_rows
 from harness.errors import UserError
 from harness.insight.saliency import METHODS
-from harness.report.progress import Progress
-from harness.runs.run_dir import write_atomically
+from harness.page import Headline, Page, render
+from harness.page.wording import capitalized
+from harness.runs.run_dir import RunDir, check_out, write_atomically
 
 _COLUMNS, _INDENT = 100, 11
 """Of the terminal's lines, and where their text begins."""
@@ -31,26 +35,70 @@ _COLUMNS, _INDENT = 100, 11
 
 @dataclass(frozen=True)
 class Comparison:
-    a: Contender
-    b: Contender
+    a: EvaluatedSide
+    b: EvaluatedSide
     outcomes: Outcomes
     curves: dict[str, CurveComparison]
     config: list[Difference]
     environment: list[Difference]
     speed: dict[str, Quantity]
-    shown: Shown
+    explained: ExplainedImages
     doubt: str | None
     """What else than the recipe may make the two differ, in a sentence."""
 
+    def __str__(self) -> str:
+        return as_text(self)
 
-def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], terminal: Terminal) -> Comparison:
-    """Ask both about all test images, and explain some of them.
+
+@keras_settings.pinned()
+def compare(
+    run_a: RunDir | str | Path,
+    run_b: RunDir | str | Path,
+    out: str | Path | None = None,
+    *,
+    insight: InsightSection | None = None,
+    rows: Sequence[int] = (),
+    terminal: Terminal | None = None,
+) -> Comparison:
+    """Set two runs side by side, or two checkpoints; what `harness compare` calls.
+
+        found = harness.compare("runs/mine", "latest", "mine-and-latest")  # also writes the page into that folder
+        print(found)  # the few lines that one wants first
+        found.outcomes.p, found.outcomes.difference
+
+    The runs are only read.
+
+    Args:
+        run_a, run_b: runs, their paths or names, or paths RUN/checkpoints/step-N.safetensors.
+        out: the folder for compare.html and compare.json; nothing is written where it is None.
+        insight: how many images of each kind are shown, and by which methods; as the config of `run_a` says where it is
+            None.
+        rows: test images to show in any case.
+        terminal: is told what is being done; nobody where it is None.
+
+    Raises:
+        RunError: one is no run, has no trained model or no such checkpoint, or both are the same.
+        DataError: their test images or labels are not the same, or one of `rows` isn't there.
+        UserError: no method of `insight` can explain both models, or `out` holds other files.
+    """
+    a, b = open_sides(*(each.path if isinstance(each, RunDir) else Path(each) for each in (run_a, run_b)))
+    check_rows(rows, len(a.data.y_test))
+    if out is not None:
+        check_out(Path(out), "compare.json")
+    found = compare_sides(a, b, insight or a.config.insight, rows, terminal or Terminal(quiet=True))
+    if out is not None:
+        write(found, Path(out))
+    return found
+
+
+def compare_sides(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], terminal: Terminal) -> Comparison:
+    """Evaluate both on all test images, and explain some of them.
 
     Args:
         a, b: with the same test set.
         insight: how many images of each kind are shown, and by which methods.
         rows: test images to show in any case.
-        terminal: is told what is being done.
+        terminal: where progress is printed.
 
     Raises:
         RunError, DataError: a model or checkpoint is damaged, or does not fit the data.
@@ -61,16 +109,16 @@ def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], term
     with Progress(terminal) as progress:
         progress.expect(2 + len(insight.methods))
         progress.step("all test images by A")
-        of_a = enter(a)
+        of_a = evaluate(a)
         progress.step("all test images by B")
-        of_b = enter(b)
-        labels, images = of_a.subject.labels, of_a.subject.images
-        probabilities = of_a.subject.probabilities, of_b.subject.probabilities
+        of_b = evaluate(b)
+        labels, images = of_a.model.labels, of_a.model.images
+        probabilities = of_a.model.probabilities, of_b.model.probabilities
         groups = choose(labels, *probabilities, insight.images, a.config.seed, rows)
         chosen = all_rows(groups)
         maps = pairs(
-            of_a.subject,
-            of_b.subject,
+            of_a.model,
+            of_b.model,
             insight,
             images[chosen],
             labels[chosen],
@@ -82,29 +130,29 @@ def compare(a: Side, b: Side, insight: InsightSection, rows: Sequence[int], term
     return Comparison(
         of_a,
         of_b,
-        outcomes(labels, of_a.subject.predicted, of_b.subject.predicted),
+        outcomes(labels, of_a.model.predicted, of_b.model.predicted),
         compare_curves(a.rows, b.rows),
         config_differences(a.config, b.config),
         environment,
         speeds(of_a.summary, of_b.summary),
-        Shown(of_a, of_b, groups, maps),
+        ExplainedImages(of_a, of_b, groups, maps),
         doubt,
     )
 
 
 def _doubt(a: Side, b: Side, environment: Sequence[Difference]) -> str | None:
     if any(each.key == "data_sha256" for each in environment):
-        return "A and B were trained on data of different content, which may be what makes them differ"
+        return "A and B were trained on different data, which may be why they differ"
     changes = (side.run.change_of_data(side.data.sha256) for side in (a, b))
     return next(filter(None, changes), None)
 
 
 def write(found: Comparison, out: Path) -> Path:
-    """Write compare.json and compare.html into a folder, which is made where there is none; returns the page's path.
+    """Write compare.json and compare.html into a folder, made if needed; returns the page's path.
 
     They depend on the comparison alone.
     """
-    html = render(_page(found))
+    html = render(_page(found), "harness.comparison", "comparison.html.jinja")
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "compare.json", json.dumps(as_json(found), indent=1).encode() + b"\n")
     write_atomically(out / "compare.html", html.encode())
@@ -134,7 +182,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "config": [asdict(each) for each in found.config],
         "environment": [asdict(each) for each in found.environment],
         "speed": {key: {"a": each.a, "b": each.b, "b/a": each.ratio} for key, each in found.speed.items()},
-        "images": images_json(found.shown),
+        "images": images_json(found.explained),
     }
 
 
@@ -147,7 +195,7 @@ def as_text(found: Comparison) -> str:
         "A": found.a.side.name,
         "B": found.b.side.name,
         "accuracy": f"A has {a:.4f} and B {b:.4f}, on {found.outcomes.images:,} test images.",
-        "better": f"{better[0].upper()}{better[1:]}.",
+        "better": f"{capitalized(better)}.",
         **{split: f"{compared.words}." for split, compared in found.curves.items()},
         "speed": _speed(found),
         "config": f"{'; '.join(keys)}." if keys else "A and B have the same config.",
@@ -176,22 +224,22 @@ def _page(found: Comparison) -> Page:
     accuracies = [f"{value:.2%}" for value in found.outcomes.accuracies]
     one_run = a.side.run.path.resolve() == b.side.run.path.resolve()
     steps = tuple(int(of.summary.get("steps") or 0) for of in (a, b))
-    shown = gallery(found.shown)
     *_, ratio = found.speed["images_per_second"].words
     words = found.outcomes.words
     return Page(
         title=f"{a.side.name} compared with {b.side.name}",
-        sides=[(f"A, {a.side.name}", _what(a)), (f"B, {b.side.name}", _what(b))],
-        sentence=f"{words[0].upper()}{words[1:]}.{f' {found.doubt}.' if found.doubt else ''}",
+        subtitle=f"A, {a.side.name}: {_what(a)}; B, {b.side.name}: {_what(b)}",
+        sentence=f"{capitalized(words)}.",
         headlines=[
-            ("accuracy of A", accuracies[0]),
-            ("accuracy of B", accuracies[1]),
-            ("p, exact McNemar test", p_in_words(found.outcomes.p).removeprefix("= ")),
-            ("training speed, B / A", ratio),
+            Headline("accuracy of A", accuracies[0]),
+            Headline("accuracy of B", accuracies[1]),
+            Headline("p, exact McNemar test", p_in_words(found.outcomes.p).removeprefix("= ")),
+            Headline("training speed, B / A", ratio),
         ],
+        warnings=[f"{found.doubt}."] if found.doubt else [],
         sections=[
             outcomes_section(found.outcomes),
-            Section("The same images", [shown.intro], gallery=shown),
+            images_section(found.explained),
             curves_section(found.curves, {"A": a.side.rows, "B": b.side.rows}, one_run),
             differences_section((steps[0], steps[1]), found.config, found.environment),
             speed_section(found.speed, a.summary, b.summary),
@@ -199,6 +247,6 @@ def _page(found: Comparison) -> Page:
     )
 
 
-def _what(of: Contender) -> str:
+def _what(of: EvaluatedSide) -> str:
     config = of.side.config
     return f"{config.model} on {config.data.source}, seed {config.seed}, {of.summary.get('steps') or 0:,} steps"

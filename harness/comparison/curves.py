@@ -1,11 +1,28 @@
-"""From which step on two curves differ."""
+"""From which step on two curves differ, and both in one picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter, MaxNLocator
+
+from harness.page.picture import INK, Picture, png
+from harness.page.table import Row, Table
+
 SPLITS = ("train", "validation")
 VALUES = ("loss", "accuracy")
+# Most colour-blind eyes can tell blue from vermilion; where one covers the other, the lower shows in the gaps.
+_STYLES: dict[str, dict[str, Any]] = {
+    "A": {"color": "#0072B2", "linewidth": 2.2, "linestyle": "-"},
+    "B": {"color": "#D55E00", "linewidth": 1.3, "linestyle": "--"},
+}
+_MARKERS = {"A": "o", "B": "x"}
+_MOST_TABLED = 20
+"""Rows of training of each run."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +46,20 @@ class CurveComparison:
     def words(self) -> str:
         """One or two sentences, without the last full stop."""
         if not self.both:
-            told = "A and B have no steps in common"
+            text = "A and B have no steps in common"
         elif self.first is None:
             common = f"all {self.both:,} common steps" if self.both > 1 else "the one common step"
-            told = f"A and B are identical at {common}"
+            text = f"A and B are identical at {common}"
         else:
             a, b = self.first.a, self.first.b
-            told = (
+            text = (
                 f"A and B first differ at step {self.first.step:,}: loss {a['loss']:.6g} and {b['loss']:.6g}, "
                 f"accuracy {a['accuracy']:.4f} and {b['accuracy']:.4f}"
             )
         if not self.only_a + self.only_b:
-            return told
+            return text
         alone = [f"{_rows(count)} of {side}" for side, count in (("A", self.only_a), ("B", self.only_b)) if count]
-        return f"{told}. {' and '.join(alone)} {'has' if self.only_a + self.only_b == 1 else 'have'} no counterpart"
+        return f"{text}. {' and '.join(alone)} {'has' if self.only_a + self.only_b == 1 else 'have'} no counterpart"
 
 
 def _rows(count: int) -> str:
@@ -58,7 +75,7 @@ def compare_curves(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> 
 
 
 def _by_steps(rows: Sequence[dict[str, Any]], split: str) -> dict[tuple[int, int], dict[str, float]]:
-    """Loss and accuracy by the steps they are of: behind which, and up to which."""
+    """Loss and accuracy by their steps: after which, and up to which."""
     found, before = {}, 0
     for row in rows:
         if row["split"] == split:
@@ -74,3 +91,87 @@ def _compared(
     different = (steps for steps in both if a[steps] != b[steps])
     first = next((FirstDifference(steps[1], a[steps], b[steps]) for steps in different), None)
     return CurveComparison(first, len(both), len(a) - len(both), len(b) - len(both))
+
+
+def curves_picture(rows: dict[str, Sequence[dict[str, Any]]]) -> Picture:
+    """Loss and accuracy in training and validation against the step.
+
+    Args:
+        rows: of metrics.jsonl, by "A" and "B".
+    """
+    figure = Figure(figsize=(10, 6), dpi=96, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(SPLITS), len(VALUES), squeeze=False)
+    for split, line in zip(SPLITS, grid, strict=True):
+        for value, axes in zip(VALUES, line, strict=True):
+            _draw(axes, rows, split, value)
+    figure.legend(
+        handles=[Line2D([], [], label=side, **style) for side, style in _STYLES.items()],
+        loc="outside upper right",
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+    )
+    return Picture(
+        name="curves",
+        title="Training curves",
+        caption="A is the solid line, B the dashed one. Each training point is the mean over the steps since the "
+        "previous one, with augmentation and label smoothing if the run uses them; validation is measured at that "
+        "step, without either.",
+        alt="Loss and accuracy of A and B over the steps, in training and in validation. " + _last_values(rows),
+        png=png(figure),
+        table=_table(rows),
+        chart=True,
+    )
+
+
+class _PlainNumbers(LogFormatter):
+    """Labels the ticks that matplotlib would label, with 0.12 in place of 1.2 × 10⁻¹."""
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return f"{value:g}" if super().__call__(value, position) else ""
+
+
+def _draw(axes: Axes, rows: dict[str, Sequence[dict[str, Any]]], split: str, value: str) -> None:
+    marked = {"A": None, "B": None} if split == "train" else _MARKERS
+    for side, own in _of(rows, split).items():
+        steps = [row["step"] for row in own]
+        axes.plot(steps, [row[value] for row in own], label=side, marker=marked[side], markersize=5, **_STYLES[side])
+    logarithmic = value == "loss" and any(_of(rows, split).values())
+    if logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(_PlainNumbers())
+        axes.yaxis.set_minor_formatter(_PlainNumbers(minor_thresholds=(1.5, 0.5)))
+    title = f"{value.capitalize()} in {'training' if split == 'train' else split}"
+    axes.set_title(title + (" (logarithmic)" if logarithmic else ""), fontsize=10.5, color=INK, loc="left")
+    axes.set_xlabel("step", fontsize=9)
+    axes.tick_params(labelsize=8.5, which="both")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _of(rows: dict[str, Sequence[dict[str, Any]]], split: str) -> dict[str, list[dict[str, Any]]]:
+    return {side: [row for row in own if row["split"] == split] for side, own in rows.items()}
+
+
+def _table(rows: dict[str, Sequence[dict[str, Any]]]) -> Table:
+    """All evaluations, and as many rows of training, evenly, as can be read; each run's on its own."""
+    shown = []
+    for split in SPLITS:
+        for side, own in _of(rows, split).items():
+            apart = -(-len(own) // _MOST_TABLED) if split == "train" and own else 1
+            kept = own[::-1][::apart][::-1]
+            shown += [
+                Row([f"{row['step']:,}", split, side, f"{row['loss']:.4f}", f"{row['accuracy']:.4f}"]) for row in kept
+            ]
+    return Table("Training curves as numbers", ["step", "split", "run", "loss", "accuracy"], shown)
+
+
+def _last_values(rows: dict[str, Sequence[dict[str, Any]]]) -> str:
+    return " ".join(
+        f"Last {split} of {side}: loss {own[-1]['loss']:.4f}, accuracy {own[-1]['accuracy']:.4f}."
+        for split in SPLITS
+        for side, own in _of(rows, split).items()
+        if own
+    )

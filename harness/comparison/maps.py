@@ -11,8 +11,8 @@ from harness.config.insight import InsightSection
 from harness.errors import UserError
 from harness.insight.saliency import Maps
 from harness.insight.trust.similarity import own_similarity, spearman, spearman_across
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.explanation import methods_for
-from harness.report.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class MapPair:
 
 
 def pairs(
-    a: Subject,
-    b: Subject,
+    a: EvaluatedModel,
+    b: EvaluatedModel,
     insight: InsightSection,
     images: NDArray[Any],
     labels: NDArray[Any],

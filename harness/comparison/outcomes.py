@@ -1,4 +1,4 @@
-"""What each gets right on the same images, and whether the difference is more than chance."""
+"""What each model gets right on the same images, and whether the difference is more than chance."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -68,9 +68,9 @@ class Outcomes:
     def words(self) -> str:
         if not self.only_a + self.only_b:
             return "too close to call: A and B classify the same images correctly"
-        told = "too close to call" if self.verdict == "no telling" else f"{self.verdict} is better"
+        verdict = "too close to call" if self.verdict == "no telling" else f"{self.verdict} is better"
         counts = f"only A classifies {self.only_a:,} images correctly, only B {self.only_b:,}"
-        return f"{told}: {counts} (p {p_in_words(self.p)})"
+        return f"{verdict}: {counts} (p {p_in_words(self.p)})"
 
 
 def outcomes(labels: NDArray[Any], predicted_a: NDArray[Any], predicted_b: NDArray[Any]) -> Outcomes:

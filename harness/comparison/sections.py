@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.comparison.curves import SPLITS, CurveComparison
-from harness.comparison.curves_figure import curves_picture
-from harness.comparison.differences import Difference, in_words
+from harness.comparison.curves import SPLITS, CurveComparison, curves_picture
+from harness.comparison.differences import in_words
 from harness.comparison.outcomes import SIGNIFICANT, Outcomes, p_in_words
-from harness.comparison.page import Section
 from harness.comparison.speed import Quantity, caution
-from harness.report.table import Row, Table
+from harness.config.differences import Difference
+from harness.page import Row, Section, Table
+from harness.page.wording import capitalized
 
 _CHANCE = (
     "Two seeds of the same recipe differ by chance, too. One pair of runs shows which of these two models is better on "
@@ -44,7 +44,7 @@ def outcomes_section(found: Outcomes) -> Section:
         ],
     )
     test = (
-        f"{found.words[0].upper()}{found.words[1:]}, out of {found.images:,} test images. The exact McNemar test looks "
+        f"{capitalized(found.words)}, out of {found.images:,} test images. The exact McNemar test looks "
         "only at the images that one model classifies correctly and the other doesn't. If both were equally good, each "
         "of these would be a fair coin toss, and a split at least this uneven would have probability "
         f"p {p_in_words(found.p)}. Below {SIGNIFICANT} one model is called better; otherwise it is too close to call."
@@ -55,16 +55,16 @@ def outcomes_section(found: Outcomes) -> Section:
 def curves_section(
     compared: Mapping[str, CurveComparison], rows: dict[str, Sequence[dict[str, Any]]], one_run: bool
 ) -> Section:
-    told = [f"{split.capitalize()}: {compared[split].words}." for split in SPLITS]
+    firsts = [f"{split.capitalize()}: {compared[split].words}." for split in SPLITS]
     return Section(
         "Curves",
         [
-            " ".join(told),
+            " ".join(firsts),
             "Values are compared to the last bit. A training row is the mean over the steps since the previous row, "
             "about two seconds of training, so only rows that cover the same steps are compared."
             + (" Both sides are the same run, so the curves are the same." if one_run else ""),
         ],
-        picture=curves_picture(rows),
+        pictures=[curves_picture(rows)],
     )
 
 
@@ -74,11 +74,11 @@ def differences_section(
     rows = [] if steps[0] == steps[1] else [Row(["steps trained", *(f"{count:,}" for count in steps)])]
     rows += [Row([each.key, in_words(each.a), in_words(each.b)]) for each in (*config, *environment)]
     keys = {0: "The configs are identical.", 1: "One config key differs."}
-    told = keys.get(len(config), f"{len(config)} config keys differ.")
+    count = keys.get(len(config), f"{len(config)} config keys differ.")
     apart = ", ".join(each.key for each in environment)
     return Section(
         "What differs",
-        [f"{told} Differences in versions, device, replicas, workers, commit and data: {apart or 'none'}."],
+        [f"{count} Differences in versions, device, replicas, workers, commit and data: {apart or 'none'}."],
         [Table("What differs", ["", "A", "B"], rows)] if rows else [],
     )
 

@@ -1,4 +1,4 @@
-"""The two that are compared, and all that can be refused before TensorFlow is started."""
+"""The two runs or checkpoints to compare, and everything that can be refused before TensorFlow starts."""
 
 import os
 import re
@@ -23,7 +23,7 @@ class Side:
     """A run with its trained model, or one of its checkpoints."""
 
     name: str
-    """Of the run's directory, with the checkpoint's behind it."""
+    """The run directory's, followed by the checkpoint's."""
     run: RunDir
     checkpoint: Path | None
     config: Config
@@ -63,8 +63,10 @@ def _located(path: Path) -> tuple[RunDir, Path | None]:
     checkpoint = run.checkpoints_dir.resolve() / path.name
     if not checkpoint.is_file():
         present = sorted(run.checkpoints_dir.glob("step-*.safetensors"), key=lambda file: (len(file.name), file.name))
-        there_are = f"there are {', '.join(file.name for file in present)}" if present else "the run has none"
-        raise RunError(f"{path}: there is no such checkpoint; {there_are}")
+        there_are = (
+            f"the run has {', '.join(file.name for file in present)}" if present else "the run has no checkpoints"
+        )
+        raise RunError(f"{path} does not exist; {there_are}")
     return run, checkpoint
 
 

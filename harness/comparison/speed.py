@@ -42,9 +42,9 @@ def speeds(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Quantity]:
 
 
 def caution(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """Under which condition the speeds compare."""
+    """When the speeds can be compared."""
     devices = [of.get("device") or "an unknown device" for of in (a, b)]
-    told = "Speeds are comparable only on the same machine and device, with nothing else running. "
+    text = "Speeds are comparable only on the same machine and device, with nothing else running. "
     if devices[0] == devices[1]:
-        return told + f"Both ran on the same device: {devices[0]}."
-    return told + f"These devices differ, so the ratios mean nothing: A ran on {devices[0]}, B on {devices[1]}."
+        return text + f"Both ran on the same device: {devices[0]}."
+    return text + f"These devices differ, so the ratios mean nothing: A ran on {devices[0]}, B on {devices[1]}."

@@ -1,11 +1,12 @@
-"""What happens between steps: `evaluate:`, `checkpoint:`, `tensorboard:`, and an entry of `callbacks:`."""
+"""What happens between steps: `evaluate:`, `checkpoint:`, `tensorboard:`, and an entry of `callbacks:`, which
+is one of the user's own or a mirror in a tracker."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from harness.config.duration import Duration, Interval, TrainingInterval
-from harness.config.section import OwnObject, Section
+from harness.config.section import OWN, OwnObject, Section, tag_of
 from harness.config.target import Ranked
 
 
@@ -44,3 +45,32 @@ class CallbackSection(OwnObject):
     state, rows)."""
     every: TrainingInterval | None = None
     """How often it is called; null for as often as it says itself, else every epoch."""
+
+
+class MLflowSection(Section):
+    name: Literal["mlflow"]
+    """metrics.jsonl in MLflow."""
+    experiment: str = Field(default="harness", min_length=1)
+    """The experiment that the run is of; made where there is none of that name."""
+    tracking_uri: str | None = None
+    """Where it is tracked, such as http://host:5000 or sqlite:///mlflow.db; null for what MLflow itself is set to, by
+    MLFLOW_TRACKING_URI."""
+
+
+class WandBSection(Section):
+    name: Literal["wandb"]
+    """metrics.jsonl in Weights & Biases."""
+    project: str = Field(default="harness", min_length=1)
+    """The project that the run is of."""
+    mode: Literal["online", "offline"] = "online"
+    """offline: into the run's directory, for `wandb sync`."""
+
+
+TrackerSection = MLflowSection | WandBSection
+
+AnyCallbackSection = Annotated[
+    Annotated[MLflowSection, Tag("mlflow")]
+    | Annotated[WandBSection, Tag("wandb")]
+    | Annotated[CallbackSection, Tag(OWN)],
+    Discriminator(tag_of),
+]

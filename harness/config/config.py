@@ -7,14 +7,21 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.config.callbacks import CallbackSection, CheckpointSection, EvaluateSection, TensorBoardSection
+from harness.config.callbacks import (
+    AnyCallbackSection,
+    CallbackSection,
+    CheckpointSection,
+    EvaluateSection,
+    TensorBoardSection,
+    TrackerSection,
+)
 from harness.config.cluster import ClusterSection
-from harness.config.data import DataSection
+from harness.config.data import OF_FILES, DataSection
 from harness.config.duration import SHARE, Duration
 from harness.config.insight import InsightSection
 from harness.config.loss import CrossEntropy, LossSection
 from harness.config.metrics import MetricsSection
-from harness.config.model import ModelSection
+from harness.config.model import InputSection, ModelSection
 from harness.config.optimizer import Adam, OptimizerSection, ScheduleSection
 from harness.config.section import Section, did_you_mean
 from harness.config.target import ACCURACY, LOSS, Ranked, Watched
@@ -31,6 +38,15 @@ def _file_name(name: str) -> str:
 
 
 class Config(Section):
+    """What a run is: one section for each stage of it.
+
+        config = harness.RunDir.open("latest").read_config()
+        config.train.global_batch, config.flat()["optimizer.learning_rate"]
+        harness.train(config, seed=1)  # the same with another seed
+
+    Each key has its meaning under it; `harness config mnist` prints a config with all of them.
+    """
+
     name: Annotated[str, AfterValidator(_file_name)] = "run"
     """Begins the run directory's name."""
     based_on: str | None = None
@@ -50,8 +66,8 @@ class Config(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     tensorboard: TensorBoardSection = TensorBoardSection()
     insight: InsightSection = InsightSection()
-    callbacks: list[CallbackSection] = Field(default=[])
-    """What of your own is called between steps."""
+    callbacks: list[AnyCallbackSection] = Field(default=[])
+    """What is called between steps: callbacks of your own, and mirrors in MLflow and Weights & Biases."""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +95,15 @@ class Config(Section):
         }
 
     @model_validator(mode="after")
+    def _mirrors_once(self) -> Self:
+        names = [section.name for section in self.trackers]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(
+                f"callbacks: {twice[0]} stands there twice, and a run is mirrored there once: leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _measures_what_is_watched(self) -> Self:
         known = [ACCURACY, LOSS, *(f"validation.{name}" for name in self.metrics)]
         for key, watched in self.watched().items():
@@ -90,6 +115,16 @@ class Config(Section):
                     f"{key}: {watched.metric} needs mode: max where the highest value is the best, min where the lowest"
                 )
         return self
+
+    @property
+    def own_callbacks(self) -> list[CallbackSection]:
+        """Those of the callbacks that are the user's own."""
+        return [section for section in self.callbacks if isinstance(section, CallbackSection)]
+
+    @property
+    def trackers(self) -> list[TrackerSection]:
+        """Those of the callbacks that mirror the run in a tracker."""
+        return [section for section in self.callbacks if not isinstance(section, CallbackSection)]
 
     @property
     def origin(self) -> str:
@@ -110,8 +145,10 @@ class Config(Section):
         for key in ("file", "freeze"):  # as above runs from before there was such a key can be resumed
             if not kept["model"][key]:
                 del kept["model"][key]
-        for key in ("scale", "stratify", "fold", "subset"):  # and from before there was a choice
-            if not kept["data"][key]:
+        if self.model.input == InputSection():
+            del kept["model"]["input"]
+        for key in ("scale", "stratify", "fold", "subset", "augment", *OF_FILES):  # and from before there was a choice
+            if getattr(self.data, key) == DataSection.model_fields[key].default:
                 del kept["data"][key]
         for key, value in _OPTIMIZER_BEFORE_0_2.get(self.optimizer.name, {}).items():
             if kept["optimizer"][key] == value:

@@ -189,7 +189,7 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     first = problems[0]
     location = [str(part) for part in first["loc"]]
     rest = len(problems) - 1
-    depth = _TAGS.get(location[0] if location else "", len(location))
+    depth = next((depth for section, depth in _TAGS.items() if location[: len(section)] == [*section]), len(location))
     del location[depth : depth + 1]
     is_of_wrong_type = first["type"].endswith(("_type", "literal_error")) and first["type"] != "model_type"
     if is_of_wrong_type and _is_one_of_several_types(first, kind):
@@ -206,7 +206,7 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     return f"{key}: {told}{more}".removeprefix(": ")
 
 
-_TAGS = {"optimizer": 1, "loss": 1, "metrics": 2}
+_TAGS = {("optimizer",): 1, ("loss",): 1, ("metrics",): 2, ("callbacks",): 2, ("data", "augment"): 3}
 """Where pydantic puts which section of several it took one for, which is no key of the file."""
 
 
@@ -232,14 +232,14 @@ def _problem(error: Any, config: type[Config]) -> str:
     if kind == "extra_forbidden":
         here, key = _keys(location[:-1], config), location[-1]
         if owners := _owners(location, config):
-            section, name = ".".join(location[:-2]), location[-2]
+            section, name = ".".join(part for part in location[:-2] if not part.isdigit()), location[-2]
             return (
                 f"unknown key for {name}; known: {', '.join(here)}; it goes with {section}.name={' or '.join(owners)}"
             )
         near = here if len(location) > 1 else [*here, *keys()]
         return f"unknown key{did_you_mean(key, near) or '; known: ' + ', '.join(here)}"
     if kind == "literal_error":
-        names = re.findall(r"'([^']+)'", context["expected"])
+        names = re.findall(r"'([^']+)'", context["expected"]) or re.findall(r"\d+", context["expected"])
         return f"{given!r} is not one of {', '.join(names)}{did_you_mean(str(given), names)}"
     if kind == "union_tag_invalid":
         names = re.findall(r"'([^']+)'", context["expected_tags"])
@@ -270,6 +270,7 @@ _WORDS = {
     "greater_than_equal": "must be {ge} or more",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be {le} or less",
+    "string_too_short": "must hold {min_length} characters or more",
     "too_short": "must hold {min_length} or more",
 }
 """What is wrong with a value, by pydantic's name for it."""
@@ -296,6 +297,8 @@ def _models(location: list[str], config: type[Config]) -> list[type[BaseModel]]:
     if location[:1] == ["metrics"] and len(location) > 1:  # under a name of the user's
         models, location = _within(MetricSection), location[2:]
     for part in location:
+        if part.isdigit():  # a place in a list
+            continue
         inner = [found for model in models for found in _sections(model.model_fields, part)]
         models = inner or [model for model in models if "name" in model.model_fields and _name_of(model) == part]
     return models

@@ -1,11 +1,11 @@
 """The `model:` section."""
 
 import os
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from harness.config.section import OpenSection, did_you_mean
+from harness.config.section import OpenSection, Section, did_you_mean
 
 NAMES = ("cnn", "cnn_two_pools")
 """The models that come with the package."""
@@ -20,6 +20,38 @@ def _known(name: str) -> str:
     return name
 
 
+def _both(size: Any) -> Any:
+    return [size, size] if isinstance(size, int) else size
+
+
+Size = Annotated[
+    list[Annotated[int, Field(ge=1)]],
+    Field(min_length=2, max_length=2),
+    BeforeValidator(_both, json_schema_input_type=int | list[int]),
+]
+"""Height and width in pixels."""
+
+
+class NormalizeSection(Section):
+    mean: list[Annotated[float, Field(ge=0, le=1)]] = Field(default=[0.0], min_length=1)
+    """Taken off each pixel, which is from 0 to 1: one number, or one a channel."""
+    std: list[Annotated[float, Field(gt=0, le=1)]] = Field(default=[1.0], min_length=1)
+    """What is left is divided by this: one number, or one a channel."""
+
+
+class InputSection(Section):
+    """What the model does to raw pixels before its network gets them, in this order; saved in `model.keras`."""
+
+    color: Literal["grey", "rgb"] | None = None
+    """`grey`: one channel, by the weights of ITU-R BT.601; `rgb`: three, of grey images three times the same."""
+    size: Size | None = None
+    """Height and width, or one number for both: smaller by averaging whole pixels first, then bilinear; the sides are
+    stretched to them."""
+    normalize: NormalizeSection | None = None
+    """(pixel / 255 - mean) / std, for networks that don't scale pixels themselves: `{}` for 0 to 1, or
+    `{mean: [0.5], std: [0.5]}` for -1 to 1."""
+
+
 class ModelSection(OpenSection):
     name: Annotated[str, AfterValidator(_known)] | None = "cnn"
     """`cnn` has 60,554 parameters on MNIST; `cnn_two_pools`, without the last pooling, 93,322. Or the import path of a
@@ -29,6 +61,7 @@ class ModelSection(OpenSection):
     """Instead of a name, a `.keras` file: go on from that model, without its last softmax."""
     freeze: list[str] = Field(default=[])
     """Layers that keep their weights, by their names or patterns such as `conv_*`."""
+    input: InputSection = InputSection()
 
     @model_validator(mode="before")
     @classmethod

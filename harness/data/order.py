@@ -9,6 +9,7 @@ from harness.data.random import bits
 _ROUNDS = 8
 _KEY_WORDS = 3
 _STREAM = 1
+_PARTNERS_STREAM = 999
 
 
 def rows(positions: tf.Tensor, seed: int, count: int) -> tf.Tensor:
@@ -22,9 +23,19 @@ def rows(positions: tf.Tensor, seed: int, count: int) -> tf.Tensor:
     Returns:
         int64 tensor (n,) with values from 0 to count - 1. Within an epoch every row occurs once.
     """
+    return _permuted(positions, seed, _STREAM, count)
+
+
+def partner_rows(positions: tf.Tensor, seed: int, count: int) -> tf.Tensor:
+    """As `rows`, those that the examples at `positions` are mixed with: an order of its own, in which every row of the
+    training set is somebody's partner once in an epoch. So partners depend on no batch."""
+    return _permuted(positions, seed, _PARTNERS_STREAM, count)
+
+
+def _permuted(positions: tf.Tensor, seed: int, stream: int, count: int) -> tf.Tensor:
     epochs = positions // count
     first_word = tf.expand_dims(epochs * _KEY_WORDS, 1)
-    words = bits(seed, _STREAM, first_word + tf.range(_KEY_WORDS, dtype=tf.int64))
+    words = bits(seed, stream, first_word + tf.range(_KEY_WORDS, dtype=tf.int64))
     return tf.raw_ops.RandomIndexShuffle(
         index=positions % count,
         seed=tf.cast(tf.bitwise.bitwise_and(words, tf.constant(0xFFFFFFFF, tf.uint64)), tf.uint32),

@@ -1,12 +1,12 @@
 """The training set as an endless `tf.data` stream of the batches one worker's replicas need."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
 from harness.data.gather import gather
-from harness.data.order import rows
+from harness.data.order import partner_rows, rows
 from harness.data.sources import Split
 
 
@@ -17,6 +17,22 @@ class Batch(NamedTuple):
     labels: tf.Tensor  # (n,) int64: TensorFlow keeps int32 in the host's memory
     weights: tf.Tensor  # (n,) float32, 0 for padding
     positions: tf.Tensor  # (n,) int64 in the endless stream of examples (see order.py)
+    partner_images: Any = ()  # where examples are mixed: those that each is mixed with, as `images`
+    partner_labels: Any = ()  # as `labels`
+    shares: Any = ()  # (n,) float32 of an example in its own label; the rest is its partner's
+
+    def labelled(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Labels, and how much each counts: an example that is mixed counts by its share for each of its two labels.
+
+        What is measured of an example is thus λ·f(label) + (1 - λ)·f(partner's label). For the losses that ship, also
+        with label smoothing and class weights, that is the loss of the distribution that has λ and 1 - λ at the two
+        labels, since they are linear in it: cross-entropy is -Σ_c w_c t_c log p_c, and focal and binary loss have such
+        a sum too. To a loss of the user's own it gives labels (n,) as ever (Zhang et al. 2018, arXiv 1710.09412, whose
+        own code trains so and measures accuracy so).
+        """
+        if isinstance(self.shares, tuple):
+            return [(self.labels, self.weights)]
+        return [(self.labels, self.weights * self.shares), (self.partner_labels, self.weights * (1 - self.shares))]
 
 
 class Rows(NamedTuple):
@@ -25,6 +41,7 @@ class Rows(NamedTuple):
     rows: tf.Tensor  # (n,) int64, of the training set
     weights: tf.Tensor
     positions: tf.Tensor
+    partners: Any = ()  # rows too
 
 
 def training_batches(
@@ -35,6 +52,7 @@ def training_batches(
     context: tf.distribute.InputContext,
     block: int | None = None,
     on_device: bool = False,
+    with_partners: bool = False,
 ) -> tf.data.Dataset:
     """Batches in the order in which this worker's replicas take them, from `first_step` on, without end.
 
@@ -44,6 +62,7 @@ def training_batches(
         split: the training set, (N, height, width, channels).
         block: None, or for one replica a number of steps that an element is to hold.
         on_device: give rows of the training set instead of images and labels.
+        with_partners: give each example's partner too, for augmentation that mixes two.
 
     Each element is a Batch, or Rows. Without `block` it is one micro-batch of one replica, so that memory does not grow
     with the global batch: its n is plan.micro_rows, and all replicas' first micro-batches of a step come first, then
@@ -61,10 +80,15 @@ def training_batches(
         real = (in_replica < plan.replica_rows) & (in_batch < plan.global_batch)
         position = step * plan.global_batch + tf.where(real, in_batch, 0)
         weights = tf.broadcast_to(tf.cast(real, tf.float32), tf.shape(position))
-        row = tf.reshape(rows(tf.reshape(position, [-1]), seed, len(split)), tf.shape(position))
+        places = tf.reshape(position, [-1])
+        row = tf.reshape(rows(places, seed, len(split)), tf.shape(position))
+        partner = tf.reshape(partner_rows(places, seed, len(split)), tf.shape(position)) if with_partners else ()
         if on_device:
-            return Rows(row, weights, position)
-        return Batch(images(row), tf.gather(labels, row), weights, position)
+            return Rows(row, weights, position, partner)
+        batch = Batch(images(row), tf.gather(labels, row), weights, position)
+        if not with_partners:
+            return batch
+        return batch._replace(partner_images=images(partner), partner_labels=tf.gather(labels, partner))
 
     def micro_batch(count: tf.Tensor) -> Batch | Rows:
         number, replica = count // local_replicas, first_replica + count % local_replicas

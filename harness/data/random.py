@@ -38,3 +38,36 @@ def _mix_int(z: int) -> int:
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
     return z ^ (z >> 31)
+
+
+class Random:
+    """Random numbers for the examples at some positions of the stream: to each its own, whatever batch it is in.
+
+    Called several times, it gives other numbers each time.
+    """
+
+    def __init__(self, seed: int, stream: int, positions: tf.Tensor) -> None:
+        """`positions`: (n,) int64. `stream`: 0 to 999."""
+        self._seed = seed
+        self._stream = stream
+        self._positions = positions
+
+    def __call__(self, numbers: int) -> tf.Tensor:
+        """(n, numbers) float32, uniform from 0 to below 1, in steps of 2⁻²⁴."""
+        integers = tf.bitwise.right_shift(self._bits(numbers), tf.constant(40, tf.uint64))
+        return tf.cast(tf.cast(integers, tf.int64), tf.float32) * 2.0**-24
+
+    def integers(self, numbers: int, choices: int) -> tf.Tensor:
+        """(n, numbers) int32, uniform from 0 to below `choices`."""
+        return tf.cast(self._bits(numbers) % tf.constant(choices, tf.uint64), tf.int32)
+
+    def bytes(self, numbers: int) -> tf.Tensor:
+        """(n, numbers) uint8, uniform."""
+        packed = tf.bitcast(self._bits(-(-numbers // 8)), tf.uint8)
+        return tf.reshape(packed, [tf.shape(packed)[0], -1])[:, :numbers]
+
+    def _bits(self, numbers: int) -> tf.Tensor:
+        counter = tf.expand_dims(self._positions * numbers, 1) + tf.range(numbers, dtype=tf.int64)
+        drawn = bits(self._seed, self._stream, counter)
+        self._stream -= 1000  # the next call's: no other use of the seed has streams below 0
+        return drawn

@@ -1,4 +1,4 @@
-"""The whole check: one stage after another, told as it goes, and written down after each."""
+"""The whole check: one stage after another, printed as it goes, and written after each."""
 
 import shutil
 from collections.abc import Callable

@@ -53,7 +53,7 @@ class Setting:
         return [
             f"train.global_batch={self.global_batch}",
             f"train.jit={self.jit}",
-            # The plan of the learning rate has a length in steps, and speed does not hang on it.
+            # The plan of the learning rate has a length in steps, and speed does not depend on it.
             "schedule={name: constant, warmup: 0 steps}",
             *self.precision.assignments,
             *machine.replicas(self.replicas),
@@ -62,7 +62,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Seconds:
-    """The most that a stage may take; what is not done by then is ended, and told."""
+    """The most that a stage may take; what is not done by then is ended, and reported."""
 
     trainings: float = 70
     replicas: float = 25

@@ -1,4 +1,4 @@
-"""Processes side by side, watched and never left behind; one can be killed on purpose, and another follow it."""
+"""Processes side by side, watched, and none left running; one can be killed on purpose, and another follow it."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def run(
     logs: Path,
     ends: dict[str, Ended],
     heard: Callable[[str, str], None] = lambda name, line: None,
-    told: Callable[[str, Ended], None] = lambda name, ended: None,
+    on_end: Callable[[str, Ended], None] = lambda name, ended: None,
 ) -> None:
     """Run the tasks, so many at a time, and put into `ends` what became of each, by name.
 
@@ -64,7 +64,7 @@ def run(
         logs: a folder, made if it is not there.
         ends: holds every task as soon as this begins, so it is complete also when this raises.
         heard: is given each line that a process prints, with the task's name.
-        told: is given each task that has ended.
+        on_end: is given each task that has ended.
     """
     logs.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + seconds
@@ -88,7 +88,7 @@ def run(
                     running.remove(each)
                     each.close()
                     ends[each.task.name] = each.end()
-                    told(each.task.name, ends[each.task.name])
+                    on_end(each.task.name, ends[each.task.name])
                     if each.task.then is not None:
                         waiting.insert(0, each.task.then)
     finally:
@@ -159,4 +159,4 @@ class _Running:
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         said = self._errors.read_text(errors="replace").strip().splitlines()
-        return said[-1].removeprefix("error: ") if said else f"exit code {code}, and it said nothing"
+        return said[-1].removeprefix("error: ") if said else f"exit code {code}, and it printed nothing"

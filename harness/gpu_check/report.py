@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.gpu_check import scaling, tables
+from harness.gpu_check import tables
 from harness.gpu_check.judging import Check
 from harness.gpu_check.plan import Plan
 from harness.gpu_check.tables import Table
@@ -88,7 +88,7 @@ class Report:
     def _scaling(self, batches: dict[int, int]) -> list[dict[str, Any]]:
         precision, jit = self.plan.precisions[0].name, self.plan.jit
         rows = [row for row in (*self.one, *self.several) if (row["precision"], row["jit"]) == (precision, jit)]
-        return scaling.table(rows, batches)
+        return tables.efficiencies(rows, batches)
 
     def _markdown(self) -> str:
         found = self.as_dict()

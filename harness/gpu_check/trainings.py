@@ -1,4 +1,4 @@
-"""Trainings by `harness train`, a process each: that they end equal, go on after a kill, and agree over replicas."""
+"""Trainings by `harness train`, a process each: that they end alike, resume after a kill, and agree across replicas."""
 
 import json
 import shlex
@@ -90,11 +90,11 @@ class Trainings:
             )
 
     def _process(self, tasks: Sequence[Task], at_once: int, seconds: float) -> None:
-        def told(name: str, ended: Ended) -> None:
+        def print_end(name: str, ended: Ended) -> None:
             outcome = "killed, as it was meant to be," if ended.killed else ended.problem or "done"
             self._say(f"  {name:<22}  {outcome} after {ended.seconds:.0f} s")
 
-        processes.run(tasks, at_once, seconds, self._logs, self._ends, told=told)
+        processes.run(tasks, at_once, seconds, self._logs, self._ends, on_end=print_end)
 
     def _run(self, name: str) -> RunDir:
         return RunDir(self._runs / name)

@@ -1,10 +1,22 @@
-"""The one way to call a model for looking into it."""
+"""How a model is called when it is looked at, as many images at a time as memory allows, and which of many images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+
+_BYTES = 2**28
+_MOST = 250
+_COPIES = 3
+"""Of each operation's output: itself, its gradient or what is made of it, and what an operation needs beside them."""
+
+
+def evenly(count: int, most: int) -> NDArray[np.intp]:
+    """At most so many of the numbers below `count`, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
@@ -17,3 +29,17 @@ def infer(model: Callable[[tf.Tensor], Any], images: tf.Tensor) -> Any:
     longer than tracing does: Keras's own `predict` doesn't either.
     """
     return model(images, training=False) if isinstance(model, keras.Layer) else model(images)
+
+
+def images_at_once(model: keras.Model) -> int:
+    """How many images may go through the model together, with a gradient or without."""
+    outputs = [tensor for operation in model.operations for tensor in keras.tree.flatten(operation.output)]
+    values = sum(int(np.prod(tensor.shape[1:])) for tensor in outputs)
+    return max(1, min(_MOST, _BYTES // (4 * _COPIES * values)))
+
+
+def batches(model: keras.Model, images: NDArray[Any]) -> Iterator[tuple[int, tf.Tensor]]:
+    """Where a batch begins, and the batch in float32; images are (n, height, width, channels)."""
+    size = images_at_once(model)
+    for first in range(0, len(images), size):
+        yield first, tf.constant(images[first : first + size], tf.float32)

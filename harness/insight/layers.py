@@ -1,4 +1,4 @@
-"""The layers of a functional model that can be looked into: its convolutions and what they say before their
+"""The layers of a functional model that can be explained: its convolutions and what they say before their
 nonlinearity, and whatever else gives feature maps."""
 
 from difflib import get_close_matches
@@ -60,19 +60,19 @@ def convolution(model: keras.Model, name: str | None = None) -> keras.layers.Con
 
 def operations(model: keras.Model) -> list[keras.Operation]:
     """Its layers and the operations between them (`x + y`, keras.ops), each after those whose output it takes."""
-    told = model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)  # for a Sequential
-    return [operation for operation in told.operations if not isinstance(operation, keras.layers.InputLayer)]
+    functional = model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)  # for a Sequential
+    return [operation for operation in functional.operations if not isinstance(operation, keras.layers.InputLayer)]
 
 
 def of_a_second_call(model: keras.Model) -> str | None:
     """What of a model comes from another call of a layer than its first, the only one that an operation tells of: "what
     goes into NAME", or "what gives its logits". None where each layer is called once."""
     steps = operations(model)
-    told = {id(tensor) for tensor in keras.tree.flatten([model.inputs, [step.output for step in steps]])}
+    known = {id(tensor) for tensor in keras.tree.flatten([model.inputs, [step.output for step in steps]])}
     for step in steps:
-        if not {id(tensor) for tensor in keras.tree.flatten(step.input)} <= told:
+        if not {id(tensor) for tensor in keras.tree.flatten(step.input)} <= known:
             return f"what goes into {step.name}"
-    return None if {id(output) for output in model.outputs} <= told else "what gives its logits"
+    return None if {id(output) for output in model.outputs} <= known else "what gives its logits"
 
 
 def feature_layers(model: keras.Model) -> dict[str, keras.Operation]:
@@ -93,7 +93,7 @@ def cam_layer(model: keras.Model, name: str | None = None) -> keras.Operation:
 
     Where `name` is None it is the one that gives the last feature maps before they are made a vector, by flattening,
     global pooling or a convolution over all of them; not counted are a max or average pooling and dropout just before
-    that. So it is the sum of the last residual block or the activation behind it, and the convolution before a last
+    that. So it is the sum of the last residual block or the activation after it, and the convolution before a last
     pooling and a Flatten. Maps that are reshaped to tokens, as a vision transformer's patches are, are not taken.
 
     Raises:
@@ -120,7 +120,7 @@ def cam_layer(model: keras.Model, name: str | None = None) -> keras.Operation:
                         layer = made_by[id(layer.input)]
                     return layer
     raise UserError(
-        "the model neither pools nor flattens its feature maps; insight.layer can name some, such as "
+        "the model neither pools nor flattens its feature maps: name a layer with insight.layer, such as "
         f"{list(layers)[-1]}"
     )
 

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.filters.batches import batches
-from harness.insight.inference import infer
+from harness.insight.inference import batches, infer
 
 
 class Neighbours(NamedTuple):

@@ -19,10 +19,11 @@ _POINTWISE = (
     layers.RandomBrightness, layers.RandomContrast, layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation,
     layers.RandomZoom,
 )  # fmt: skip
-"""Those that augment are pointwise since a model is looked into in inference mode."""
+"""Those that augment are pointwise since a model is explained in inference mode."""
 _POINTWISE_OPERATIONS = (
     "Absolute", "Add", "Cast", "Clip", "Divide", "Elu", "Gelu", "HardSigmoid", "HardSilu", "LeakyRelu", "Maximum",
-    "Minimum", "Multiply", "Negative", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Softplus", "Subtract", "Tanh",
+    "Minimum", "Multiply", "Negative", "RGBToGrayscale", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Softplus",
+    "Subtract", "Tanh",
 )  # fmt: skip
 """Class names of what `x + y` and keras.ops make of a symbolic tensor: the classes themselves aren't public."""
 

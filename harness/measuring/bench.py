@@ -20,6 +20,7 @@ from harness.models.build import builder
 from harness.preparation import read
 from harness.runs import provenance
 from harness.training import machine_failures
+from harness.training.chunk import Chunk
 from harness.training.clock import Clock
 from harness.training.compile import compiled_chunk
 from harness.training.source import Source
@@ -37,10 +38,12 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
         device, gpus (how many are visible), cores, replicas, workers, global_batch, versions,
         first_step: {"seconds" since the process began, "peak_memory_bytes" so far},
         compile_seconds, images_per_second and step_seconds (spreads), peak_memory_bytes,
-        pipeline_images_per_second (a spread): the input pipeline with no training behind it, measured last.
+        pipeline_images_per_second (a spread): the input pipeline without training,
+        augmentation_seconds_per_image (a spread), where images are augmented: measured last, chunks with it and without
+            in turn. On noise alone it may be below zero.
 
-    `quick` is for batches whose steps take seconds: it begins with one step instead of ten and leaves the input
-    pipeline out.
+    `quick` is for batches whose steps take seconds: it begins with one step instead of ten and leaves the last two
+    out.
 
     Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges, OutOfMemory.
     """
@@ -51,15 +54,11 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
         clock = Clock()
         with clock.compiling():
             chunk = compiled_chunk(config, cluster, state, setup.train, 0, Terminal(quiet=True).warning)
-
-        def train_for(steps: int) -> None:
-            if chunk(steps).steps < steps:
-                raise NonFiniteLoss("loss or gradient is not finite: try a lower optimizer.learning_rate")
-
+        train_for = partial(_train, chunk)
         train_for(1)
         first_step = {"seconds": process_seconds(), "peak_memory_bytes": peak_memory_bytes()}
         first_steps = 1 if quick else 10
-        training = _step_seconds(train_for, chunk.steps.whole, cluster, repeats, chunk_seconds, first_steps)
+        training = list(_step_seconds(train_for, chunk.steps.whole, cluster, repeats, chunk_seconds, first_steps))
         batch = config.train.global_batch
         result = {
             "device": describe_device(),
@@ -79,8 +78,18 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
             source = chunk.steps.source
             consume, block = _consumer(cluster, source), source.block or 1
             whole = partial(_blocks, block=block)
-            pipeline = _step_seconds(consume, whole, cluster, repeats, chunk_seconds / 2, first_steps)
+            pipeline = list(_step_seconds(consume, whole, cluster, repeats, chunk_seconds / 2, first_steps))
             result["pipeline_images_per_second"] = spread([batch / seconds for seconds in pipeline])
+        if not quick and config.data.augmentations:
+            data = config.data.model_copy(update={"shift": 0, "augment": []})
+            plain_config = config.model_copy(update={"data": data})
+            plain = compiled_chunk(plain_config, cluster, state, setup.train, 0, Terminal(quiet=True).warning)
+            sides = [
+                _step_seconds(partial(_train, side), side.steps.whole, cluster, repeats, chunk_seconds / 2, first_steps)
+                for side in (chunk, plain)
+            ]
+            costs = [(augmented - without) / batch for augmented, without in zip(*sides, strict=True)]
+            result["augmentation_seconds_per_image"] = spread(costs)
         return result
 
 
@@ -105,11 +114,13 @@ def as_text(result: dict[str, Any]) -> str:
     first_step = result["first_step"]
     replicas = f"{result['replicas']} replica{'s' if result['replicas'] > 1 else ''}"
     pipeline = result.get("pipeline_images_per_second")
+    augmentation = result.get("augmentation_seconds_per_image")
     lines = {
         "device": f"{result['device']}; {replicas}, global batch {result['global_batch']:,}",
         "training": _with_range(result["images_per_second"], "images/s", ",.0f"),
         "step": _with_range(result["step_seconds"], "ms", ",.2f", 1000),
         **({"input pipeline": _with_range(pipeline, "images/s", ",.0f")} if pipeline else {}),
+        **({"augmentation": _with_range(augmentation, "µs an image", ",.2f", 1e6)} if augmentation else {}),
         "compile": f"{result['compile_seconds']:.1f} s",
         "first step": f"{first_step['seconds']:.1f} s after the start of the process",
         "peak memory": f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB "
@@ -128,6 +139,11 @@ def _blocks(steps: int, block: int) -> int:
     return -(-steps // block) * block
 
 
+def _train(chunk: Chunk, steps: int) -> None:
+    if chunk(steps).steps < steps:
+        raise NonFiniteLoss("loss or gradient is not finite: try a lower optimizer.learning_rate")
+
+
 def _step_seconds(
     run: Callable[[int], None],
     whole: Callable[[int], int],
@@ -135,18 +151,18 @@ def _step_seconds(
     repeats: int,
     chunk_seconds: float,
     first_steps: int,
-) -> list[float]:
-    """Seconds per step in each of `repeats` chunks, after the warm-up; `run` is given a chunk's number of steps, one
-    that `whole` makes of about so many."""
-    clock, seconds = Clock(), []
-    for _ in range(_WARM_UP_CHUNKS + repeats):
+) -> Iterator[float]:
+    """Seconds per step in each of `repeats` chunks, after the warm-up, each run when it is asked for; `run` is given a
+    chunk's number of steps, one that `whole` makes of about so many."""
+    clock = Clock()
+    for number in range(_WARM_UP_CHUNKS + repeats):
         # All workers must take the same number of steps, so the chief's pace counts.
         pace = clock.steps_in(chunk_seconds) if clock.step_seconds else first_steps
         steps = whole(int(from_chief(cluster, np.array(pace))))
         with clock.training(steps):
             run(steps)
-        seconds.append(clock.step_seconds)
-    return seconds[_WARM_UP_CHUNKS:]
+        if number >= _WARM_UP_CHUNKS:
+            yield clock.step_seconds
 
 
 def _consumer(cluster: Cluster, source: Source) -> Callable[[int], None]:
@@ -155,7 +171,7 @@ def _consumer(cluster: Cluster, source: Source) -> Callable[[int], None]:
 
     def touch(element: tuple[tf.Tensor, ...]) -> tf.Tensor:
         # An element is whole when it arrives, so one number of each array is use enough for it not to be left out.
-        return tf.add_n([tf.cast(tf.reshape(part, [-1])[0], tf.float32) for part in element])
+        return tf.add_n([tf.cast(tf.reshape(part, [-1])[0], tf.float32) for part in tf.nest.flatten(element)])
 
     def consume(batches: Iterator[Any], count: tf.Tensor) -> tf.Tensor:
         total = tf.constant(0.0)

@@ -1,4 +1,4 @@
-"""Measure one config after another in one process, for whoever asks: `python -m harness.measuring.bench_requests`.
+"""Measure one config after another in one process, on request: `python -m harness.measuring.bench_requests`.
 
 A line of JSON in, {"config", "assignments", "repeats"}, as in `harness bench --set … --repeats … --quick`; a line out:
 {"result": what `bench.measure` gave}, or {"error": a line, "exit_code"} where that raises a HarnessError. Anything else
@@ -23,7 +23,7 @@ from harness.measuring import bench
 def main() -> None:
     """Serve standard input to its end."""
     with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)  # what anybody prints is no answer
+        os.dup2(2, 1)  # what is printed elsewhere is not an answer
         serve(sys.stdin, answers)
 
 

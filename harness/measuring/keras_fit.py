@@ -1,7 +1,7 @@
 """The tutorial's own way to train the same CNN, to measure ours against: a plain Keras script.
 
 `python -m harness.measuring.keras_fit` prints one JSON object. It starts as the plainest script there can be (import
-TensorFlow, build the model, take one step), which is what our start and memory are held against; so nothing
+TensorFlow, build the model, take one step), which is what our start and memory are compared with; so nothing
 else of ours is imported until that step is done.
 """
 

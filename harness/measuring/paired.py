@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.config import Config, load
-from harness.config.model import NAMES
+from harness.config.model import NAMES, InputSection
 from harness.data import sources
 from harness.errors import ConfigError, HarnessError, UserError
 from harness.supervision.launch import HARNESS, PYTHON
@@ -101,6 +101,8 @@ def _bench_command(config: str, assignments: Sequence[str], repeats: int) -> lis
 def _keras_fit_command(config: Config) -> list[str]:
     if config.model.name not in NAMES:
         raise ConfigError(f"--against {KERAS_FIT} is for the models {' and '.join(NAMES)}, not for {config.model}")
+    if config.model.input != InputSection():
+        raise ConfigError(f"--against {KERAS_FIT} knows no model.input: leave it out")
     data = sources.load(config.data)
     _, validation, _ = data.split_for(config)
     return [
@@ -115,7 +117,7 @@ def _run(name: str, command: list[str]) -> dict[str, Any]:
     """The JSON object that `command` prints."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
+        last_line = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1].removeprefix("error: ")
         if done.returncode == UserError.exit_code:
             raise UserError(last_line)
         raise HarnessError(f"{name} failed with exit code {done.returncode}: {last_line}")

@@ -13,7 +13,12 @@ def is_application(path: str) -> bool:
 
 
 def of_pixels(
-    network: Callable[..., keras.Model], image_shape: tuple[int, int, int], classes: int, **arguments: Any
+    network: Callable[..., keras.Model],
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    scales: bool = True,
+    **arguments: Any,
 ) -> keras.Model:
     """One of keras.applications, from pixels to logits.
 
@@ -21,6 +26,7 @@ def of_pixels(
         network: such as keras.applications.ResNet50.
         image_shape: height, width, channels.
         classes: how many logits.
+        scales: whether the network's own scaling stands in front of it.
         arguments: the network's own; `weights` is None, for initial weights, or the path of a file.
 
     Where the network scales no pixels itself, its module's `preprocess_input` says how, as layers in front of it.
@@ -31,7 +37,7 @@ def of_pixels(
         raise ValueError(f"weights={weights!r} would be downloaded: give null, or a file of weights by its path")
     inner = network(input_shape=image_shape, **own)
     pixels = keras.Input(image_shape, name="pixels")
-    return keras.Model(pixels, inner(_preprocessed(pixels, network)), name=inner.name)
+    return keras.Model(pixels, inner(_preprocessed(pixels, network) if scales else pixels), name=inner.name)
 
 
 def _preprocessed(pixels: Any, network: Callable[..., keras.Model]) -> Any:

@@ -15,11 +15,12 @@ from harness.config import Config
 from harness.config.loss import logits_for
 from harness.errors import ConfigError, HarnessError
 from harness.imports import load_object, reason
-from harness.keras_internals import fresh_names, graph_layers
+from harness.keras_internals import fresh_names, graph_layers, last_operation
 from harness.models import cnn
 from harness.models.applications import is_application, of_pixels
 from harness.models.export import load
 from harness.models.logits import as_functional, ending, pixels_to_logits, takes
+from harness.models.preprocessing import behind, shape_after
 from harness.runs.run_dir import RunDir
 
 _MOST_NAMED = 8
@@ -55,14 +56,18 @@ def trained(run: RunDir) -> keras.Model:
 
 def _build(config: Config, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
     section = config.model
+    taken = shape_after(section.input, image_shape)
     if section.file is not None:
-        model = _of_file(section.file, image_shape, classes, dtype)
+        network = _of_file(section.file, taken, classes, dtype)
     elif section.is_own:
-        model = _own(config, image_shape, classes, dtype)
+        network = _own(config, taken, classes, dtype)
     else:
         assert section.name is not None
-        cnn.check_image_shape(section.name, image_shape)
-        model = cnn.build(section.name, image_shape, classes, config.seed, dtype)
+        cnn.check_image_shape(section.name, taken)
+        scales = section.input.normalize is None
+        network = cnn.build(section.name, taken, classes, config.seed, dtype, scales=scales)
+    with fresh_names():
+        model = behind(section.input, network, image_shape, "float64" if dtype == "float64" else "float32")
     _freeze(model, section.freeze)
     return model
 
@@ -72,14 +77,15 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
     assert path is not None
     function = load_object(path, "model.name")
     if is_application(path):
-        function = partial(of_pixels, function)
+        function = partial(of_pixels, function, scales=config.model.input.normalize is None)
     with _seeded(config.seed), _policy(f"mixed_{dtype}" if dtype in ("bfloat16", "float16") else dtype):
         try:
             model = function(image_shape, classes, **config.model.arguments)
         except HarnessError:
             raise
         except Exception as error:
-            raise ConfigError(f"model.name: {path}{image_shape, classes} fails: {reason(error)}") from error
+            fix = ": model.input can give it images of another size and color" if is_application(path) else ""
+            raise ConfigError(f"model.name: {path}{image_shape, classes} fails: {reason(error)}{fix}") from error
         wanted = f"it must return a keras.Model from images {image_shape} to logits ({classes},)"
         if not isinstance(model, keras.Model):
             raise ConfigError(f"model.name: {path} returned {type(model).__name__}: {wanted}")
@@ -93,7 +99,7 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
         taken = ", ".join(str(tensor.shape[1:]) for tensor in model.inputs)
         raise ConfigError(f"model.name: {path} returned a model of inputs {taken}: {wanted}")
     _check(model, f"model.name: {path} returned a model", classes)
-    if (last := ending(model.outputs[0]._keras_history.operation)) is not None:
+    if (last := ending(last_operation(model))) is not None:
         raise ConfigError(f"model.name: {path} returned a model that ends in a {last}: {wanted}, before any {last}")
     return model
 

@@ -16,11 +16,20 @@ def check_image_shape(name: str, image_shape: tuple[int, int, int]) -> None:
     smallest = _SMALLEST_SIDE[name]
     if min(height, width) < smallest:
         raise DataError(
-            f"images of {height}×{width} pixels are too small for the model {name}: at least {smallest}×{smallest}"
+            f"images of {height}×{width} pixels are too small for the model {name}: at least {smallest}×{smallest}, "
+            f"which model.input.size: {smallest} makes of them"
         )
 
 
-def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int, dtype: str = "float32") -> keras.Model:
+def build(
+    name: str,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    dtype: str = "float32",
+    *,
+    scales: bool = True,
+) -> keras.Model:
     """The CNN with its last pooling (`cnn`) or without (`cnn_two_pools`).
 
     Args:
@@ -30,6 +39,7 @@ def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int,
         seed: decides the initial weights, together with nothing else.
         dtype: of weights and computation, float32 or float64; with bfloat16 or float16 the hidden layers compute in
             that, while all weights, the scaled pixels and the logits are float32.
+        scales: whether it divides pixels by 255, or takes what is scaled already.
 
     Returns:
         A model from pixels (n, height, width, channels), 0 to 255, to logits (n, classes).
@@ -49,7 +59,7 @@ def build(name: str, image_shape: tuple[int, int, int], classes: int, seed: int,
         return keras.layers.MaxPooling2D(2, dtype=hidden, name=f"pool_{number}")
 
     pixels = keras.Input(image_shape, dtype=outer, name="pixels")
-    x = keras.layers.Rescaling(1 / 255, dtype=outer, name="scale")(pixels)
+    x = keras.layers.Rescaling(1 / 255, dtype=outer, name="scale")(pixels) if scales else pixels
     x = pool(1)(conv(32, 1)(x))
     x = pool(2)(conv(64, 2)(x))
     x = conv(64, 3)(x)

@@ -1,5 +1,6 @@
 """A Functional model in which models stand like layers → one in which their layers stand."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -24,7 +25,7 @@ def flattened(model: keras.Model) -> keras.Model:
     flat = keras.Model([model.inputs[0]], model.outputs[0], name=model.name)
     if not any(is_graph(layer) for layer in flat.layers):
         return flat
-    flat = cloned(flat, clone_function=_Renaming(), recursive=True)
+    flat = cloned(flat, clone_function=Renaming(), recursive=True)
     while any(_is_dissolved(operation) for operation in flat.operations):
         flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=_call)
     return flat
@@ -48,11 +49,11 @@ def _call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
     return operation.call(*args) if is_graph(operation) else operation(*args, **kwargs)
 
 
-class _Renaming:
-    """Copies layers, each with a name that no other has."""
+class Renaming:
+    """Copies layers, each with a name that no other has, and that is not `used` already."""
 
-    def __init__(self) -> None:
-        self._used: set[str] = set()
+    def __init__(self, used: Iterable[str] = ()) -> None:
+        self._used = set(used)
 
     def __call__(self, layer: keras.Operation) -> keras.Operation:
         if isinstance(layer, keras.Model):

@@ -13,6 +13,7 @@ from keras.layers import Activation
 from numpy.typing import NDArray
 
 from harness.errors import RunError
+from harness.keras_internals import last_operation
 from harness.models.cloning import cloned
 from harness.models.flatten import flattened, is_graph
 
@@ -41,7 +42,7 @@ def link(model: Callable[..., Any]) -> Callable[[Any], Any]:
 
 def is_independent(model: Callable[..., Any]) -> bool:
     """Whether the classes of a model of logits don't exclude each other."""
-    return isinstance(model, keras.Model) and isinstance(model.outputs[0]._keras_history.operation, IndependentLogits)
+    return isinstance(model, keras.Model) and isinstance(last_operation(model), IndependentLogits)
 
 
 def pixels_to_logits(
@@ -73,7 +74,7 @@ def pixels_to_logits(
         scaled = keras.layers.Rescaling((high - low) / 255, low, name="pixels_to_input")(pixels)
 
     flat = flattened(model)
-    last = flat.outputs[0]._keras_history.operation
+    last = last_operation(flat)
     end = ending(last)
     ends_alone = end is not None and (isinstance(last, Activation) or not hasattr(last, "activation"))
 
@@ -155,7 +156,7 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
         raise RunError(f"the model {model.name} takes images of shape {taken}, not {image_shape}")
     if len(given) != 1 or given[0] is None:
         raise RunError(f"the model {model.name} gives outputs of shape {given}: it must give (classes,)")
-    if given[0] == 1 and ending(model.outputs[0]._keras_history.operation) == "softmax":
+    if given[0] == 1 and ending(last_operation(model)) == "softmax":
         raise RunError(
             f"the model {model.name} gives a softmax of one class, which always is 1: it must give 2 classes at least"
         )

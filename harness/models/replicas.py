@@ -3,7 +3,7 @@
 import keras
 
 from harness.errors import ConfigError
-from harness.keras_internals import draws_at_random, graph_layers
+from harness.keras_internals import draws_at_random, graph_layers, has_own_state
 
 _BY_EXAMPLE = (
     keras.layers.Dropout,  # SpatialDropout is one too
@@ -24,7 +24,7 @@ def check_replicable(model: keras.Model, replicas: int) -> None:
                 f"model: the activity regularizer of layer {layer.name} sums over the examples of a replica, so "
                 f"{replicas} replicas would differ from one: leave it out, or train on one replica"
             )
-        if not type(layer).__module__.startswith("keras.") and layer._non_trainable_variables:
+        if not type(layer).__module__.startswith("keras.") and has_own_state(layer):
             raise ConfigError(
                 f"model: layer {layer.name}, of your own, keeps a state, which each of {replicas} replicas would have "
                 "for itself: leave it out, or train on one replica"

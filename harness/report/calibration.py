@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says: its confidence against its accuracy on the test images."""
+"""Whether a model is as often right as it is confident, on the test images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from harness.report.picture import INK, MUTED, Picture, png
-from harness.report.table import Row, Table
+from harness.page.picture import INK, MUTED, Picture, png
+from harness.page.table import Row, Table
 
 BINS = 15
 

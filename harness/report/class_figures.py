@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.filter_study import ClassStudy
-from harness.report.picture import INK, MUTED, Picture, blank, displayable, place, png
-from harness.report.table import Row, Table
-from harness.report.wording import of_starts, percent
+from harness.page.picture import INK, MUTED, Picture, blank, displayable, place, png
+from harness.page.table import Row, Table
+from harness.page.wording import percent
+from harness.report.filter_study import ClassStudy, starts_in_words
 
 _PAIRS = 5
 _IMAGE, _BETWEEN = 0.88, 0.22
@@ -27,7 +27,7 @@ def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
         left, top = 0.1 + label % _PAIRS * step, label // _PAIRS * (tall + _ABOVE + _BELOW) + _ABOVE
         axes.text(left, top - 0.05, f"class {label}", fontsize=9.5, color=INK, va="bottom")
         found = classes.optimal
-        starts = of_starts(found.of_starts[label])
+        starts = starts_in_words(found.of_starts[label])
         shown = [(found.images[label], float(found.logits[label]), float(found.probabilities[label]), "made", starts)]
         if example is not None:
             shown.append((images[example.row], example.logit, example.probability, f"test #{example.row}", ""))
@@ -46,14 +46,14 @@ def class_images_picture(classes: ClassStudy, images: NDArray[Any]) -> Picture:
         "the logit and the probability of the class. The image that the model is most certain about need not look like "
         "the class: it shows what the model responds to.",
         alt="Images found for the classes, with the best test image beside each. Logits: "
-        + "; ".join(_told(classes, label) for label in range(count))
+        + "; ".join(_logits(classes, label) for label in range(count))
         + ".",
         png=png(figure),
         table=Table("The class images as numbers", headings, table),
     )
 
 
-def _told(classes: ClassStudy, label: int) -> str:
+def _logits(classes: ClassStudy, label: int) -> str:
     example = classes.examples[label]
     real = "no test image" if example is None else f"{example.logit:.2f} of test image {example.row}"
     return f"class {label} {np.float64(classes.optimal.logits[label]):.2f}, {real}"

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.page.page import Section, TrustTable
-from harness.report.table import Row, Table
+from harness.page import Row, Section, Table
 
 _MOST_TABLED = 30
 
@@ -25,12 +24,12 @@ class ClassScore:
 
     @property
     def precision(self) -> float | None:
-        """Of the images taken for the class, the share that is of it; None where there is none."""
+        """Of the images taken for the class, the share that is of it; None if there are none."""
         return self.right / self.predicted if self.predicted else None
 
     @property
     def recall(self) -> float | None:
-        """Of the images of the class, the share that is taken for it; None where there is none."""
+        """Of the images of the class, the share that is taken for it; None if there are none."""
         return self.right / self.images if self.images else None
 
     def as_json(self) -> dict[str, Any]:
@@ -65,7 +64,7 @@ def classes_section(scores: list[ClassScore]) -> Section:
         for of in shown
     ]
     headings = ["class", "test images", "predicted", "precision", "recall"]
-    return Section("Classes", intro, trust=TrustTable(Table("Precision and recall", headings, rows)))
+    return Section("Classes", [intro], [Table("Precision and recall", headings, rows)])
 
 
 def _share(value: float | None) -> str:

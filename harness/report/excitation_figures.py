@@ -9,10 +9,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.report.filter_study import LayerStudy
-from harness.report.picture import GAP, INK, MUTED, Picture, blank, displayable, place, png
-from harness.report.table import Row, Table
-from harness.report.wording import of_starts
+from harness.page.picture import GAP, INK, MUTED, Picture, blank, displayable, place, png
+from harness.page.table import Row, Table
+from harness.report.filter_study import LayerStudy, starts_in_words
 
 _AT_ONCE = 64
 """Filters in one picture."""
@@ -148,7 +147,7 @@ def _marked(image: NDArray[Any], field: NDArray[np.intp], tall: float, wide: flo
 def _best_real(layer: LayerStudy, images: NDArray[Any], number: int) -> NDArray[np.float32]:
     """The patch of the best test image, (height, width, 3) like the one found; what lies outside is blank."""
     top, bottom, left, right = layer.strongest.fields[number, 0].tolist()
-    seen = displayable(images[layer.strongest.rows[number, 0], top:bottom, left:right])
+    seen = displayable(images[layer.strongest.rows[number, 0]][top:bottom, left:right])
     height, width = layer.optimal.patches.shape[1:3]
     patch = np.full((height, width, 3), GAP, np.float32)
     seen = seen[:height, :width]
@@ -192,7 +191,7 @@ def _row(layer: LayerStudy, number: int) -> Row:
         [
             str(number),
             f"{layer.optimal.scores[place]:.4g}",
-            of_starts(layer.optimal.of_starts[place]),
+            starts_in_words(layer.optimal.of_starts[place]),
             f"{layer.strongest.activations[number, 0]:.4g}",
             str(layer.strongest.rows[number, 0]),
             f"{layer.strongest.fires[number]:.2%}",

@@ -16,7 +16,7 @@ from harness.insight.saliency import METHODS, Explain, Maps, bound, in_parts
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.models.logits import probabilities
 from harness.report import examples
-from harness.report.subject import Subject, outputs_of, readable
+from harness.report.evaluated_model import EvaluatedModel, outputs_of, readable
 
 
 @dataclass(frozen=True)
@@ -88,34 +88,34 @@ class Explained:
         return Empty(sum(not values.any() for values in maps), len(maps))
 
 
-def methods_for(subject: Subject, insight: InsightSection) -> dict[str, Explain]:
+def methods_for(evaluated: EvaluatedModel, insight: InsightSection) -> dict[str, Explain]:
     """The methods that can explain the model, by name. Raises UserError where there is none, or no `insight.layer`."""
-    without = left_out(subject, insight)
+    without = left_out(evaluated, insight)
     usable = [name for name in insight.methods if name not in without]
     if not usable:
         raise UserError(f"insight.methods: {'; '.join(f'{name}: {reason}' for name, reason in without.items())}")
     return {name: bound(name, insight.layer) for name in dict.fromkeys(usable)}
 
 
-def left_out(subject: Subject, insight: InsightSection) -> dict[str, str]:
+def left_out(evaluated: EvaluatedModel, insight: InsightSection) -> dict[str, str]:
     """The methods that can't explain the model, by name, and why. Raises UserError where it has feature maps, and no
     `insight.layer`."""
     no_layer = None
     try:
-        cam_layer(subject.logits, insight.layer)
+        cam_layer(evaluated.logits, insight.layer)
     except UserError as error:
-        if insight.layer is not None and feature_layers(subject.logits):
-            raise UserError(f"insight.layer: {subject.name}: {error}") from None
+        if insight.layer is not None and feature_layers(evaluated.logits):
+            raise UserError(f"insight.layer: {evaluated.name}: {error}") from None
         no_layer = str(error)
     reasons = {
-        name: METHODS[name].lacks(subject.logits) or (no_layer if METHODS[name].of_a_layer else None)
+        name: METHODS[name].lacks(evaluated.logits) or (no_layer if METHODS[name].of_a_layer else None)
         for name in insight.methods
     }
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def explain(
-    subject: Subject,
+    evaluated: EvaluatedModel,
     insight: InsightSection,
     seed: int,
     request: Request,
@@ -125,10 +125,10 @@ def explain(
     class that is asked for.
 
     Raises:
-        DataError: the request names a class that isn't there, or a file that is no picture.
+        DataError: the request names a class that isn't there, or a file that is not a picture.
     """
-    shown = _examples(subject, insight, seed, request)
-    methods = methods_for(subject, insight)
+    shown = _examples(evaluated, insight, seed, request)
+    methods = methods_for(evaluated, insight)
     images = np.stack([example.image for example in shown])
     pairs = [(index, target) for index, example in enumerate(shown) for target in example.targets]
     owners, targets = (np.array(column) for column in zip(*pairs, strict=True))
@@ -137,36 +137,36 @@ def explain(
     for name, method in methods.items():
         progress(name)
         of_example: list[dict[int, NDArray[np.float32]]] = [{} for _ in shown]
-        maps = in_parts(method, at_a_time, subject.logits, images[owners], targets)
+        maps = in_parts(method, at_a_time, evaluated.logits, images[owners], targets)
         for owner, target, of in zip(owners.tolist(), targets.tolist(), maps, strict=True):
             of_example[owner][target] = of
         by_method[name] = tuple(of_example)
-    return Explained(tuple(shown), by_method, left_out(subject, insight))
+    return Explained(tuple(shown), by_method, left_out(evaluated, insight))
 
 
-def _examples(subject: Subject, insight: InsightSection, seed: int, request: Request) -> list[Example]:
-    classes = subject.probabilities.shape[1]
+def _examples(evaluated: EvaluatedModel, insight: InsightSection, seed: int, request: Request) -> list[Example]:
+    classes = evaluated.probabilities.shape[1]
     if request.label is not None and not 0 <= request.label < classes:
         raise DataError(f"--class {request.label}: the model has {classes} classes, 0 to {classes - 1}")
     asked = [] if request.label is None else [request.label]
-    own = own_images.read(request.files, subject.images.shape[1:], request.invert)
+    own = own_images.read(request.files, evaluated.images.shape[1:], request.invert)
     shown = [
         Example(readable(path.name), "own", None, image, None, says, _targets([int(says.argmax()), *asked]))
-        for path, image, says in zip(request.files, own, _says(subject, own), strict=True)
+        for path, image, says in zip(request.files, own, _says(evaluated, own), strict=True)
     ]
-    chosen = examples.choose(subject.labels, subject.probabilities, insight.images, seed, request.rows)
+    chosen = examples.choose(evaluated.labels, evaluated.probabilities, insight.images, seed, request.rows)
     for kind, rows in chosen.items():
         for row in rows.tolist():
-            says, label = subject.probabilities[row], int(subject.labels[row])
+            says, label = evaluated.probabilities[row], int(evaluated.labels[row])
             targets = [int(says.argmax()), label, *(asked if kind == "named" else [])]
-            shown.append(Example(f"test image {row}", kind, row, subject.images[row], label, says, _targets(targets)))
+            shown.append(Example(f"test image {row}", kind, row, evaluated.images[row], label, says, _targets(targets)))
     return shown
 
 
-def _says(subject: Subject, images: NDArray[Any]) -> NDArray[np.float32]:
+def _says(evaluated: EvaluatedModel, images: NDArray[Any]) -> NDArray[np.float32]:
     if not len(images):
-        return subject.probabilities[:0]
-    return probabilities(subject.logits, outputs_of(subject.logits, images))
+        return evaluated.probabilities[:0]
+    return probabilities(evaluated.logits, outputs_of(evaluated.logits, images))
 
 
 def _targets(classes: Sequence[int]) -> tuple[int, ...]:

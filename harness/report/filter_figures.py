@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from harness.report.picture import (
+from harness.page.picture import (
     GAP,
     INK,
     MUTED,
@@ -69,7 +69,7 @@ def feature_maps_picture(
     maps: Mapping[str, NDArray[np.float32]],
     numbers: Mapping[str, range],
 ) -> Picture:
-    """A test image and what convolutional layers make of it.
+    """A test image and the feature maps of convolutional layers.
 
     Args:
         maps: by layer, (filters, height, width).

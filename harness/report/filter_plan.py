@@ -1,4 +1,4 @@
-"""How much of a model's filters is looked at: all, or as much as the budget allows."""
+"""How many of a model's filters are analysed: all, or as many as the budget allows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.insight.cost import BACKWARD, SPEED, work
 from harness.insight.filters import CLASS_STARTS, STARTS, STEPS
+from harness.insight.inference import evenly
 from harness.insight.layers import before_activation, convolutions
-from harness.insight.sampling import evenly
-from harness.insight.work import BACKWARD, SPEED, work
-from harness.report.subject import Subject
+from harness.report.evaluated_model import EvaluatedModel
 
 MOST_CLASSES = 20
 """At most so many classes get their image and their feature maps: they fill the page."""
 _MOST_LAYERS = 12
 """Likewise."""
 _FEWEST_FILTERS = 4
-"""Of a layer, where it has them: rather than look at fewer, fewer layers are looked at."""
+"""Of a layer, if it has so many: rather than fewer of each, fewer layers are analysed."""
 _FEWEST_IMAGES = 100
 _TRACING = 4e8
 """Work that an operation costs once, before an ascent begins: some 20 milliseconds."""
@@ -73,23 +73,23 @@ class FilterPlan:
         }
 
 
-def plan(subject: Subject, seconds: float) -> FilterPlan:
-    """What can be looked at in that time at the speed of two cores, worked out from the model's size alone.
+def plan(evaluated: EvaluatedModel, seconds: float) -> FilterPlan:
+    """What can be analysed in that time at the speed of two cores, from the model's size alone.
 
     By counting and not with a clock, so that equal runs get equal pictures, however busy the machine is. A quarter of
     the time is for the images that excite the filters, a quarter for those of the classes, and half for the patches,
     where the layers that cost little leave what they don't need to the deeper ones.
     """
     quarter = seconds * SPEED / 4
-    forward = work(subject.logits)
-    count = len(subject.images)
+    forward = work(evaluated.logits)
+    count = len(evaluated.images)
     images = min(count, max(_FEWEST_IMAGES, int(quarter / forward)))
-    classes = min(subject.probabilities.shape[1], MOST_CLASSES)
+    classes = min(evaluated.probabilities.shape[1], MOST_CLASSES)
     starts = min(CLASS_STARTS, max(1, int(quarter / (classes * STEPS * BACKWARD * forward))))
-    layers = convolutions(subject.logits)
+    layers = convolutions(evaluated.logits)
     return FilterPlan(
         evenly(count, images),
-        _layers(subject.logits, layers, 2 * quarter),
+        _layers(evaluated.logits, layers, 2 * quarter),
         {layer.name: layer.filters for layer in layers},
         len(layers),
         count,

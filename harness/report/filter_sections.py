@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config.insight import InsightSection
+from harness.console.progress import Progress
 from harness.insight.filters import ALIKE, RARE, STARTS, feature_maps
 from harness.insight.layers import has_convolutions
+from harness.page import Section
 from harness.report import examples
 from harness.report.class_figures import class_images_picture
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.excitation_figures import examples_pictures, patches_pictures
 from harness.report.filter_figures import feature_maps_picture, kernels_picture
 from harness.report.filter_plan import MOST_CLASSES, plan
 from harness.report.filter_study import FilterStudy, LayerStudy, study
-from harness.report.page import Section
-from harness.report.progress import Progress
-from harness.report.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -24,31 +24,31 @@ class Filters:
 
     sections: Sequence[Section]
     study: FilterStudy | None = None
-    """None where they are not looked into, or not yet."""
+    """None if they are not analysed, or not yet."""
 
     @classmethod
-    def before(cls, subject: Subject, insight: InsightSection) -> "Filters":
+    def before(cls, evaluated: EvaluatedModel, insight: InsightSection) -> "Filters":
         """What there is before they are analysed: a word on why there is nothing, where the model has some."""
-        if not has_convolutions(subject.logits):
+        if not has_convolutions(evaluated.logits):
             return cls([])
         if not insight.filters:
-            return cls([Section("Filters", "The filters were not analysed because insight.filters is false.")])
+            return cls([Section("Filters", ["The filters were not analysed because insight.filters is false."])])
         words = (
             "The filters are still being analysed; this page is written again with them. If that was interrupted, run "
             "harness visualize."
         )
-        return cls([Section("Filters", words)])
+        return cls([Section("Filters", [words])])
 
     @classmethod
-    def of(cls, subject: Subject, insight: InsightSection, seed: int, progress: Progress) -> "Filters | None":
+    def of(cls, evaluated: EvaluatedModel, insight: InsightSection, seed: int, progress: Progress) -> "Filters | None":
         """None for a model that has none, or where they are not asked for."""
-        if not insight.filters or not has_convolutions(subject.logits):
+        if not insight.filters or not has_convolutions(evaluated.logits):
             return None
         seconds = insight.budget.seconds
-        planned = plan(subject, seconds)
+        planned = plan(evaluated, seconds)
         progress.expect(2 + len(planned.layers))
-        found = study(subject, planned, seed, seconds, progress.step)
-        return cls(filter_sections(subject, found), found)
+        found = study(evaluated, planned, seed, seconds, progress.step)
+        return cls(filter_sections(evaluated, found), found)
 
     def as_json(self) -> dict[str, Any]:
         if self.study is None:
@@ -60,57 +60,68 @@ class Filters:
         }
 
 
-def filter_sections(subject: Subject, found: FilterStudy) -> list[Section]:
+def filter_sections(evaluated: EvaluatedModel, found: FilterStudy) -> list[Section]:
     """All that is shown of a model's filters."""
-    classes = subject.probabilities.shape[1]
+    classes = evaluated.probabilities.shape[1]
     whose = "the logit of each class"
     if classes > MOST_CLASSES:
         whose = f"the logit of each of the first {MOST_CLASSES} of {classes:,} classes"
-    patches = [picture for layer in found.layers for picture in patches_pictures(layer, subject.images)]
-    shown = [picture for layer in found.layers for picture in examples_pictures(layer, subject.images, subject.labels)]
+    patches = [picture for layer in found.layers for picture in patches_pictures(layer, evaluated.images)]
+    shown = [
+        picture for layer in found.layers for picture in examples_pictures(layer, evaluated.images, evaluated.labels)
+    ]
+    activating = (
+        "The test images that activate each filter most, strongest first. A frame marks the part of the image "
+        "that the most active unit sees; the bars count the classes of these images."
+    )
+    ascent = (
+        f"Images made by gradient ascent to raise {whose}, next to the test image with the highest logit for "
+        f"that class. {_starts(found.plan.class_starts)}"
+    )
     return [
-        Section("Filters", _intro(found), [kernels_picture(found.first, found.kernels), *patches]),
+        Section("Filters", [_intro(found)], pictures=[kernels_picture(found.first, found.kernels), *patches]),
         Section(
             "What activates each filter",
-            "The test images that activate each filter most, strongest first. A frame marks the part of the image that "
-            "the most active unit sees; the bars count the classes of these images.",
-            shown,
+            [activating],
+            pictures=shown,
             folded=True,
         ),
         Section(
             "Class images",
-            f"Images made by gradient ascent to raise {whose}, next to the test image with the highest logit for that "
-            f"class. {_starts(found.plan.class_starts)}",
-            [class_images_picture(found.classes, subject.images)],
+            [ascent],
+            pictures=[class_images_picture(found.classes, evaluated.images)],
         ),
-        features(subject, found.layers),
+        features(evaluated, found.layers),
     ]
 
 
-def features(subject: Subject, layers: Sequence[LayerStudy]) -> Section:
+def features(evaluated: EvaluatedModel, layers: Sequence[LayerStudy]) -> Section:
     """The feature maps of one image of each class, or of the first 20 that have images; those of the filters shown."""
-    there = examples.clearest(subject.labels, subject.probabilities)
+    there = examples.clearest(evaluated.labels, evaluated.probabilities)
     rows = there[:MOST_CLASSES]
     which = "each class" if len(rows) == len(there) else f"each of the first {len(rows)} of {len(there):,} classes"
     shown = {layer.name: layer.shown for layer in layers}
-    maps = feature_maps(subject.logits, subject.images[rows], shown)
+    maps = feature_maps(evaluated.logits, evaluated.images[rows], shown)
     pictures = [
         feature_maps_picture(
-            int(subject.labels[row]),
+            int(evaluated.labels[row]),
             int(row),
-            subject.images[row],
+            evaluated.images[row],
             {layer: values[index, shown[layer]] for layer, values in maps.items()},
             shown,
         )
         for index, row in enumerate(rows)
     ]
+    intro = (
+        f"The output of the filters for one image of {which}: the one the model is most certain about. Each map "
+        "shows a filter's output at each position of the image, after the activation function. Each layer has one "
+        "scale, from 0 (or its smallest value, if negative) to its largest. The first layer traces strokes and "
+        "edges; the last shows what is where. A filter's number is its row label plus its column label."
+    )
     return Section(
         "Feature maps",
-        f"The output of the filters for one image of {which}: the one the model is most certain about. "
-        "Each map shows a filter's output at each position of the image, after the activation function. Each layer has "
-        "one scale, from 0 (or its smallest value, if negative) to its largest. The first layer traces strokes and "
-        "edges; the last shows what is where. A filter's number is its row label plus its column label.",
-        pictures,
+        [intro],
+        pictures=pictures,
         folded=True,
     )
 

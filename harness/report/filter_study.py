@@ -1,4 +1,4 @@
-"""What is found out about the filters before it is drawn, and as JSON."""
+"""What is found about the filters: for the pictures, and as JSON."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from harness.insight.filters import (
     strongest,
 )
 from harness.insight.layers import convolutions
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.filter_plan import FilterPlan
-from harness.report.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class LayerStudy:
 
 @dataclass(frozen=True)
 class ClassExample:
-    """The image of a class for which the model says it loudest."""
+    """The test image of a class with the highest logit of it."""
 
     row: int
     logit: float
@@ -89,7 +89,7 @@ class FilterStudy:
     def notices(self) -> list[str]:
         """What isn't shown, in sentences."""
         late = ", ".join(self.out_of_time)
-        ended = [f"The time of insight.budget was over before these layers of the model: {late}."] if late else []
+        ended = [f"insight.budget ran out before these layers of the model: {late}."] if late else []
         return [*self.plan.notices(), *ended]
 
     def as_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class FilterStudy:
         }
 
     def overview_json(self) -> dict[str, Any]:
-        """How much of what there is was looked at, and which filters are of little use."""
+        """How much of the model was analysed, and which filters are of little use."""
         return {
             **self.plan.as_json(),
             "out_of_time": list(self.out_of_time),
@@ -127,31 +127,31 @@ class FilterStudy:
 
 
 def study(
-    subject: Subject,
+    evaluated: EvaluatedModel,
     planned: FilterPlan,
     seed: int,
     seconds: float,
     progress: Callable[[str], None] = lambda what: None,
 ) -> FilterStudy:
-    """Look into the filters of a model that has some.
+    """Analyse the filters of a model with convolutions.
 
     The plan leaves time to spare on two cores. Where the machine is much slower than that, no layer but the first is
-    begun when the time is over.
+    begun once the time is over.
 
     Args:
-        planned: how much is looked at.
+        planned: how much is analysed.
         seed: of the ascents.
         seconds: the budget.
         progress: is given what is being looked for, as it begins, two times more than there are layers in the plan.
     """
     ends = time.monotonic() + seconds
-    model = subject.logits
+    model = evaluated.logits
     progress("images that excite the filters")
-    images, labels = subject.images[planned.images], subject.labels[planned.images]
+    images, labels = evaluated.images[planned.images], evaluated.labels[planned.images]
     examples = strongest(model, images, layers=planned.layers)
     alike = duplicates(model, images, planned.layers)
     progress("images that raise the classes' logits")
-    classes = _classes(subject, planned, seed)
+    classes = _classes(evaluated, planned, seed)
     layers: list[LayerStudy] = []
     for name, shown in planned.layers.items():
         if layers and time.monotonic() > ends:
@@ -165,18 +165,18 @@ def study(
     return FilterStudy(convolutions(model)[0].name, first_kernels(model), layers, classes, planned, late)
 
 
-def _classes(subject: Subject, planned: FilterPlan, seed: int) -> ClassStudy:
+def _classes(evaluated: EvaluatedModel, planned: FilterPlan, seed: int) -> ClassStudy:
     examples: list[ClassExample | None] = []
     for label in range(planned.classes):
-        of_class = np.flatnonzero(subject.labels == label)
+        of_class = np.flatnonzero(evaluated.labels == label)
         if len(of_class):
-            row = int(of_class[subject.outputs[of_class, label].argmax()])
+            row = int(of_class[evaluated.outputs[of_class, label].argmax()])
             examples.append(
-                ClassExample(row, float(subject.outputs[row, label]), float(subject.probabilities[row, label]))
+                ClassExample(row, float(evaluated.outputs[row, label]), float(evaluated.probabilities[row, label]))
             )
         else:
             examples.append(None)
-    found = class_optimal_images(subject.logits, np.arange(planned.classes), seeds=planned.class_starts, seed=seed)
+    found = class_optimal_images(evaluated.logits, np.arange(planned.classes), seeds=planned.class_starts, seed=seed)
     return ClassStudy(found, examples)
 
 
@@ -195,6 +195,11 @@ def _filter_json(layer: LayerStudy, place: int, number: int) -> dict[str, Any]:
         "rare": number in layer.rare,
         "duplicates": {str(other): round(similarity, 4) for other, similarity in layer.like(number).items()},
     }
+
+
+def starts_in_words(scores: NDArray[np.float32]) -> str:
+    """What the starts of an ascent came to: the lowest, the median and the best."""
+    return ", ".join(f"{score:.4g}" for score in np.quantile(scores, [0, 0.5, 1]))
 
 
 def _starts_json(scores: NDArray[np.float32]) -> dict[str, float]:

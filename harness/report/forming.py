@@ -9,9 +9,9 @@ from harness.config import Config
 from harness.data.sources import Split
 from harness.insight.saliency import METHODS, bound
 from harness.models.logits import pixels_to_logits, probabilities
+from harness.report.evaluated_model import outputs_of
 from harness.report.examples import correct
 from harness.report.saliency_figures import saliency_picture
-from harness.report.subject import outputs_of
 from harness.training.callback import Callback, Row
 from harness.training.state import State
 from harness.training.tensorboard import TensorBoard

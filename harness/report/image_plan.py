@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from harness.config.insight import InsightSection
+from harness.insight.cost import BACKWARD, SPEED, passes, work
 from harness.insight.saliency import METHODS
-from harness.insight.saliency.cost import passes
 from harness.insight.trust import (
     BASELINES,
     MOST_EXPLAINED_AGAIN,
@@ -23,7 +23,6 @@ from harness.insight.trust.controls import DRAWS
 from harness.insight.trust.redraw import layers_with_weights
 from harness.insight.trust.sanity import SEEDS, cascade_steps
 from harness.insight.trust.stability import COPIES
-from harness.insight.work import BACKWARD, SPEED, work
 from harness.report.overview import NEAREST_TO, Amounts
 
 _FEWEST = 2
@@ -46,18 +45,18 @@ def images_a_kind(
 
     Args:
         methods: by their names in `insight.methods`, those that can explain the model.
-        training, fine_tuned: as `passes_of_a_look` takes them.
+        training, fine_tuned: as `passes_of_a_study` takes them.
     """
     affordable = insight.budget.seconds * SPEED / work(logits)
 
     def fits(count: int) -> bool:
-        taken = passes_of_a_look(logits, methods, count, insight, training=training, fine_tuned=fine_tuned)
+        taken = passes_of_a_study(logits, methods, count, insight, training=training, fine_tuned=fine_tuned)
         return taken <= affordable
 
     return next((count for count in range(insight.images, _FEWEST, -1) if fits(count)), min(insight.images, _FEWEST))
 
 
-def passes_of_a_look(
+def passes_of_a_study(
     logits: keras.Model,
     methods: Sequence[str],
     count: int,
@@ -66,7 +65,7 @@ def passes_of_a_look(
     training: int = 0,
     fine_tuned: bool = False,
 ) -> float:
-    """What a look takes in forward passes of the model, of so many images of each kind and with mistakes enough.
+    """What a study of the maps takes, in forward passes: of so many images of each kind, with enough mistakes.
 
     Args:
         training: images among which the neighbours of mistakes are sought.

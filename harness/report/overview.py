@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.insight.inference import evenly
 from harness.insight.map_groups import Mean, clusters, empty, mean_map
 from harness.insight.neighbours import Neighbours, last_hidden, nearest
 from harness.insight.saliency import Explain, Maps, in_parts
-from harness.insight.sampling import evenly
 from harness.report import examples
-from harness.report.subject import Subject
+from harness.report.evaluated_model import EvaluatedModel
 
 MOST_A_KIND = 20
 """Images of each kind for which the overview is of all that it can be of."""
@@ -123,7 +123,7 @@ class Overview:
 
 
 def overview(
-    subject: Subject, name: str, method: Explain, seed: int, *, a_kind: int = MOST_A_KIND, at_a_time: int = 16
+    evaluated: EvaluatedModel, name: str, method: Explain, seed: int, *, a_kind: int = MOST_A_KIND, at_a_time: int = 16
 ) -> Overview:
     """Explain many images by one method: correct ones for their class, mistakes for both classes.
 
@@ -132,34 +132,34 @@ def overview(
             (20 of a class), 100 mistakes, and 10,000 training images for their neighbours.
         at_a_time: how many are explained together.
     """
-    labels, predicted = subject.labels, subject.predicted
-    amounts = Amounts.of(a_kind, subject.probabilities.shape[1])
+    labels, predicted = evaluated.labels, evaluated.predicted
+    amounts = Amounts.of(a_kind, evaluated.probabilities.shape[1])
     right = examples.correct(labels, predicted, amounts.correct, seed)
-    wrong = examples.confident_mistakes(labels, subject.probabilities, amounts.mistakes)
+    wrong = examples.confident_mistakes(labels, evaluated.probabilities, amounts.mistakes)
 
     def maps(rows: NDArray[np.intp], classes: NDArray[Any]) -> Maps:
-        return in_parts(method, at_a_time, subject.logits, subject.images[rows], classes[rows])
+        return in_parts(method, at_a_time, evaluated.logits, evaluated.images[rows], classes[rows])
 
     of_right, for_predicted, for_true = maps(right, labels), maps(wrong, predicted), maps(wrong, labels)
     return Overview(
         name,
         {label: mean_map(of_right[labels[right] == label]) for label in np.unique(labels[right]).tolist()},
-        _confusions(subject, wrong, for_predicted, for_true),
-        _clusters(subject, wrong, for_predicted),
-        _neighbours(subject, wrong, amounts.among),
+        _confusions(evaluated, wrong, for_predicted, for_true),
+        _clusters(evaluated, wrong, for_predicted),
+        _neighbours(evaluated, wrong, amounts.among),
         {"correct": int(empty(of_right).sum()), "mistakes": int(empty(for_predicted).sum())},
         {"correct": len(right), "mistakes": len(wrong)},
     )
 
 
-def _pairs(subject: Subject, rows: NDArray[np.intp]) -> list[tuple[int, int]]:
-    return list(zip(subject.labels[rows].tolist(), subject.predicted[rows].tolist(), strict=True))
+def _pairs(evaluated: EvaluatedModel, rows: NDArray[np.intp]) -> list[tuple[int, int]]:
+    return list(zip(evaluated.labels[rows].tolist(), evaluated.predicted[rows].tolist(), strict=True))
 
 
 def _confusions(
-    subject: Subject, wrong: NDArray[np.intp], for_predicted: Maps, for_true: Maps
+    evaluated: EvaluatedModel, wrong: NDArray[np.intp], for_predicted: Maps, for_true: Maps
 ) -> tuple[Confusion, ...]:
-    pairs = _pairs(subject, wrong)
+    pairs = _pairs(evaluated, wrong)
     found = []
     for true, predicted in [pair for pair, _ in Counter(pairs).most_common(_CONFUSIONS)]:
         among = np.array([pair == (true, predicted) for pair in pairs])
@@ -169,22 +169,22 @@ def _confusions(
     return tuple(found)
 
 
-def _clusters(subject: Subject, wrong: NDArray[np.intp], maps: Maps) -> tuple[Cluster, ...]:
+def _clusters(evaluated: EvaluatedModel, wrong: NDArray[np.intp], maps: Maps) -> tuple[Cluster, ...]:
     groups = clusters(maps, _CLUSTERS)
     found = []
     for group in range(groups.max(initial=-1) + 1):
         rows = wrong[groups == group]
         found.append(
-            Cluster(rows, mean_map(maps[groups == group]), tuple(Counter(_pairs(subject, rows)).most_common()))
+            Cluster(rows, mean_map(maps[groups == group]), tuple(Counter(_pairs(evaluated, rows)).most_common()))
         )
     return tuple(found)
 
 
-def _neighbours(subject: Subject, wrong: NDArray[np.intp], most: int) -> MistakeNeighbours | None:
-    part = last_hidden(subject.logits)
-    if part is None or subject.train is None or not len(wrong):
+def _neighbours(evaluated: EvaluatedModel, wrong: NDArray[np.intp], most: int) -> MistakeNeighbours | None:
+    part = last_hidden(evaluated.logits)
+    if part is None or evaluated.train is None or not len(wrong):
         return None
-    among = evenly(len(subject.train), most)
+    among = evenly(len(evaluated.train), most)
     mistakes = wrong[:NEAREST_TO]
-    found = nearest(part, subject.images[mistakes], subject.train.images[among], _NEIGHBOURS)
+    found = nearest(part, evaluated.images[mistakes], evaluated.train.images[among], _NEIGHBOURS)
     return MistakeNeighbours(mistakes, Neighbours(among[found.rows], found.similarity))

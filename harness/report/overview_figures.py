@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from harness.insight.saliency import METHODS
+from harness.page import Section
+from harness.page.picture import INK, MUTED, UNSIGNED, Picture, blank, displayable, place, png
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.overview import Cluster, Confusion, MistakeNeighbours, Overview
-from harness.report.page import Section
-from harness.report.picture import INK, MUTED, UNSIGNED, Picture, blank, displayable, place, png
-from harness.report.subject import Subject
 
 _TILE, _GAP = 0.86, 0.08
 _ABOVE, _BELOW = 0.3, 0.34
@@ -20,33 +20,37 @@ _EXAMPLES = 6
 """Images of a cluster that are shown."""
 
 
-def overview_section(subject: Subject, overview: Overview) -> Section:
+def overview_section(evaluated: EvaluatedModel, overview: Overview) -> Section:
     """The page's section on many images at once."""
     title = METHODS[overview.method].title
-    pictures = [_classes_picture(subject, overview)]
+    pictures = [_classes_picture(evaluated, overview)]
     if overview.confusions:
-        pictures.append(_confusions_picture(subject, overview.confusions, title))
+        pictures.append(_confusions_picture(evaluated, overview.confusions, title))
     if overview.clusters:
-        pictures.append(_clusters_picture(subject, overview.clusters, title))
+        pictures.append(_clusters_picture(evaluated, overview.clusters, title))
     if overview.neighbours:
-        pictures.append(_neighbours_picture(subject, overview.neighbours))
+        pictures.append(_neighbours_picture(evaluated, overview.neighbours))
     counts, blanks = overview.explained, sum(overview.empty.values())
     flagged = f" {blanks} of these maps {'is' if blanks == 1 else 'are'} zero everywhere and left out of the means."
+    intro = (
+        f"{title} maps of {counts['correct']} correctly classified test images, spread evenly over the classes, "
+        f"and of the {counts['mistakes']} most confident mistakes."
+        f"{flagged if blanks else ' No map is zero everywhere.'}"
+    )
     return Section(
         "Over many images",
-        f"{title} maps of {counts['correct']} correctly classified test images, spread evenly over the classes, and of "
-        f"the {counts['mistakes']} most confident mistakes.{flagged if blanks else ' No map is zero everywhere.'}",
-        pictures,
+        [intro],
+        pictures=pictures,
         folded=True,
     )
 
 
-def _classes_picture(subject: Subject, overview: Overview) -> Picture:
+def _classes_picture(evaluated: EvaluatedModel, overview: Overview) -> Picture:
     shown = list(overview.classes.items())[: 2 * _COLUMNS]
     title = METHODS[overview.method].title
     columns = min(len(shown), _COLUMNS)
     rows = -(-len(shown) // _COLUMNS)
-    tall = _TILE * subject.images.shape[1] / subject.images.shape[2]
+    tall = _TILE * evaluated.images.shape[1] / evaluated.images.shape[2]
     figure, axes = blank(0.1 + columns * (_TILE + _GAP), rows * (tall + _ABOVE + _GAP) + 0.05)
     for number, (label, mean) in enumerate(shown):
         left = 0.1 + number % _COLUMNS * (_TILE + _GAP)
@@ -64,14 +68,14 @@ def _classes_picture(subject: Subject, overview: Overview) -> Picture:
     )
 
 
-def _confusions_picture(subject: Subject, confusions: Sequence[Confusion], title: str) -> Picture:
-    tall = _TILE * subject.images.shape[1] / subject.images.shape[2]
+def _confusions_picture(evaluated: EvaluatedModel, confusions: Sequence[Confusion], title: str) -> Picture:
+    tall = _TILE * evaluated.images.shape[1] / evaluated.images.shape[2]
     figure, axes = blank(0.9 + len(confusions) * (_TILE + _GAP), _ABOVE + 3 * (tall + _GAP) + 0.05)
     for number, pair in enumerate(confusions):
         left, top = 0.9 + number * (_TILE + _GAP), _ABOVE
         heading = f"{pair.true} as {pair.predicted} ({len(pair.rows)})"
         axes.text(left, top - 0.05, heading, fontsize=8, color=INK, va="bottom")
-        images = subject.images[pair.rows].astype(np.float32)
+        images = evaluated.images[pair.rows].astype(np.float32)
         place(axes, displayable(images.mean(axis=0)), left, top, _TILE, tall)
         _map(axes, pair.for_predicted.map, left, top + tall + _GAP, tall)
         _map(axes, pair.for_true.map, left, top + 2 * (tall + _GAP), tall)
@@ -89,8 +93,8 @@ def _confusions_picture(subject: Subject, confusions: Sequence[Confusion], title
     )
 
 
-def _clusters_picture(subject: Subject, clusters: Sequence[Cluster], title: str) -> Picture:
-    tall = _TILE * subject.images.shape[1] / subject.images.shape[2]
+def _clusters_picture(evaluated: EvaluatedModel, clusters: Sequence[Cluster], title: str) -> Picture:
+    tall = _TILE * evaluated.images.shape[1] / evaluated.images.shape[2]
     line = max(tall, 0.6) + _GAP
     figure, axes = blank(1.75 + (1 + _EXAMPLES) * (_TILE + _GAP), _ABOVE + len(clusters) * line)
     axes.text(1.7, _ABOVE - 0.05, "mean map", fontsize=8, color=INK, va="bottom")
@@ -100,7 +104,7 @@ def _clusters_picture(subject: Subject, clusters: Sequence[Cluster], title: str)
         axes.text(0.1, top + tall / 2, f"{_counted(cluster)}\n{pairs}", fontsize=8, color=INK, va="center")
         _map(axes, cluster.mean.map, 1.7, top, tall)
         for column, row in enumerate(cluster.rows[:_EXAMPLES].tolist()):
-            place(axes, displayable(subject.images[row]), 1.7 + (1 + column) * (_TILE + _GAP), top, _TILE, tall)
+            place(axes, displayable(evaluated.images[row]), 1.7 + (1 + column) * (_TILE + _GAP), top, _TILE, tall)
     return Picture(
         "overview-clusters",
         "Mistakes grouped by their maps",
@@ -121,24 +125,24 @@ def _words(cluster: Cluster) -> str:
     return f"{true} as {predicted} ({count})"
 
 
-def _neighbours_picture(subject: Subject, neighbours: MistakeNeighbours) -> Picture:
-    assert subject.train is not None
-    tall = _TILE * subject.images.shape[1] / subject.images.shape[2]
+def _neighbours_picture(evaluated: EvaluatedModel, neighbours: MistakeNeighbours) -> Picture:
+    assert evaluated.train is not None
+    tall = _TILE * evaluated.images.shape[1] / evaluated.images.shape[2]
     line = max(tall + _BELOW, 0.7)
     figure, axes = blank(
         0.2 + (1 + neighbours.found.rows.shape[1]) * (_TILE + _GAP) + 0.15, len(neighbours.mistakes) * line
     )
-    told = []
+    near = []
     for number, (row, rows, similarity) in enumerate(
         zip(neighbours.mistakes.tolist(), neighbours.found.rows.tolist(), neighbours.found.similarity, strict=True)
     ):
-        top, label = number * line + 0.05, int(subject.labels[row])
-        told.append(f"test image {row}: {', '.join(str(int(subject.train.labels[each])) for each in rows)}")
-        _captioned(axes, subject.images[row], 0.1, top, tall, f"{label} as {subject.predicted[row]}\ntest {row}")
+        top, label = number * line + 0.05, int(evaluated.labels[row])
+        near.append(f"test image {row}: {', '.join(str(int(evaluated.train.labels[each])) for each in rows)}")
+        _captioned(axes, evaluated.images[row], 0.1, top, tall, f"{label} as {evaluated.predicted[row]}\ntest {row}")
         for column, (each, cosine) in enumerate(zip(rows, similarity, strict=True)):
             left = 0.25 + (1 + column) * (_TILE + _GAP)
-            words = f"{subject.train.labels[each]} ({cosine:.2f})\ntraining {each}"
-            _captioned(axes, subject.train.images[each], left, top, tall, words)
+            words = f"{evaluated.train.labels[each]} ({cosine:.2f})\ntraining {each}"
+            _captioned(axes, evaluated.train.images[each], left, top, tall, words)
     return Picture(
         "overview-neighbours",
         "Training images most similar to the mistakes",
@@ -146,7 +150,7 @@ def _neighbours_picture(subject: Subject, neighbours: MistakeNeighbours) -> Pict
         "layer, with their labels and the cosine similarity in brackets. If all neighbours are of the predicted class, "
         "the model has seen such images with that label; if some are of the true class, the image lies near the "
         "boundary between the two.",
-        "Labels of the nearest training images. " + "; ".join(told) + ".",
+        "Labels of the nearest training images. " + "; ".join(near) + ".",
         png(figure),
     )
 

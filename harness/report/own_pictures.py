@@ -1,4 +1,4 @@
-"""A look at pictures of the user's own: their maps, and what the run's own look says of the methods behind them."""
+"""The user's own pictures: their maps, and what the run's own page says of the methods."""
 
 import json
 from collections.abc import Mapping
@@ -10,51 +10,51 @@ from typing import Any
 import numpy as np
 
 from harness.config.insight import InsightSection
+from harness.console.progress import Progress
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Curves, Interval, NotAsked
 from harness.insight.trust.faithfulness import deletion_to_black
+from harness.page import Row, Section, Table
+from harness.page.wording import listed
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.explanation import Request, explain, methods_for
-from harness.report.look import LookWithMaps, images_json, words_on_images, words_on_layer
-from harness.report.page import Section, TrustTable
+from harness.report.gallery_words import words_on_images, words_on_layer
+from harness.report.map_study import MapStudy, images_json
 from harness.report.page.gallery import gallery, script_data
-from harness.report.progress import Progress
-from harness.report.subject import Subject
-from harness.report.table import Row, Table
 from harness.report.times import times_json
 from harness.report.trust_section import QUESTIONS, Finding
-from harness.report.wording import listed
 
 _NOT_ASKED = "not asked: "
 
 
 @dataclass(frozen=True)
-class LookAtPictures(LookWithMaps):
+class OwnPictureStudy(MapStudy):
     deletion: Mapping[str, Curves]
     """Over black, by method."""
     checked: Mapping[str, Mapping[str, Any]]
     """By method, what the run's insight.json says of it; without those that it says nothing of."""
 
     @classmethod
-    def into(
+    def of(
         cls,
-        subject: Subject,
+        evaluated: EvaluatedModel,
         insight: InsightSection,
         seed: int,
         request: Request,
         known: Mapping[str, float],
         insight_file: Path,
         progress: Progress,
-    ) -> "LookAtPictures":
+    ) -> "OwnPictureStudy":
         """Explain the request's files and rows, and no other image.
 
         Args:
             known: milliseconds by `time_key`.
-            insight_file: of the run's own look.
+            insight_file: the run's own.
         """
-        methods = methods_for(subject, insight)
+        methods = methods_for(evaluated, insight)
         progress.expect(len(methods) + 1)
         explained = explain(
-            subject,
+            evaluated,
             insight.model_copy(update={"images": 0}),
             seed,
             request,
@@ -63,11 +63,11 @@ class LookAtPictures(LookWithMaps):
         progress.step("deletion")
         images, labels = explained.images(), explained.predicted()
         deletion = {
-            name: deletion_to_black(subject.logits, explained.predicted_maps(name), images, labels, seed=seed)
+            name: deletion_to_black(evaluated.logits, explained.predicted_maps(name), images, labels, seed=seed)
             for name in methods
         }
-        checked = _checked(insight_file, subject, insight)
-        return cls(subject, insight, known, request, explained, deletion, checked)
+        checked = _checked(insight_file, evaluated, insight)
+        return cls(evaluated, insight, known, request, explained, deletion, checked)
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -75,11 +75,13 @@ class LookAtPictures(LookWithMaps):
         answers = {name: {key: found.short for key, found in of.items()} for name, of in findings.items()}
         intro = (
             f"{words_on_images(self.explained)}. Each map explains the model's score (logit) for the class named below "
-            f"it. {words_on_layer(self.subject, self.insight, self.explained)}"
+            f"it. {words_on_layer(self.evaluated, self.insight, self.explained)}"
         )
         return [
             Section(
-                "What the model looks at", intro.strip(), gallery=gallery(self.explained, answers, self.request.label)
+                "What the model looks at",
+                [intro.strip()],
+                parts=[gallery(self.explained, answers, self.request.label)],
             ),
             _trust_section(findings),
         ]
@@ -89,25 +91,25 @@ class LookAtPictures(LookWithMaps):
         return script_data(self.explained, self.deletion)
 
     @property
-    def _told(self) -> dict[str, Any]:
+    def _json(self) -> dict[str, Any]:
         return {
-            **super()._told,
+            **super()._json,
             "methods": {name: self.checked[name] for name in self.explained.maps if name in self.checked},
             "images": images_json(self.explained),
             "empty_maps": self._empty_maps,
         }
 
 
-def _checked(insight_file: Path, subject: Subject, insight: InsightSection) -> dict[str, Mapping[str, Any]]:
+def _checked(insight_file: Path, evaluated: EvaluatedModel, insight: InsightSection) -> dict[str, Mapping[str, Any]]:
     """What an insight.json says of the methods, where it is of this very model, and of maps of the same layer."""
     try:
-        told = json.loads(insight_file.read_bytes())
-        if told["times"]["model"] != times_json(subject, {})["model"]:
+        found = json.loads(insight_file.read_bytes())
+        if found["times"]["model"] != times_json(evaluated, {})["model"]:
             return {}
-        same_layer = told["insight"]["layer"] == insight.layer
+        same_layer = found["insight"]["layer"] == insight.layer
         checked = {
             name: of
-            for name, of in told["methods"].items()
+            for name, of in found["methods"].items()
             if name in METHODS and (same_layer or not METHODS[name].of_a_layer)
         }
         return {name: of for name, of in checked.items() if _findings(of)}
@@ -120,9 +122,9 @@ def _findings(of: Mapping[str, Any]) -> dict[str, Finding]:
     return {key: _finding(of["answers"][key]) for key in QUESTIONS}
 
 
-def _finding(told: Mapping[str, Any]) -> Finding:
-    words = told["answer"]
-    numbers = (np.nan if told[key] is None else told[key] for key in Interval._fields)
+def _finding(found: Mapping[str, Any]) -> Finding:
+    words = found["answer"]
+    numbers = (np.nan if found[key] is None else found[key] for key in Interval._fields)
     reason = words.removeprefix(_NOT_ASKED)
     return Finding(words if reason == words else NotAsked(reason), Interval(*numbers))
 
@@ -134,7 +136,7 @@ def _trust_section(findings: Mapping[str, Mapping[str, Finding]]) -> Section:
     if there:
         words.append(
             "These answers are about the model and come from its test images: the run's own page, report.html two "
-            "folders up, has the numbers behind them. The pictures above were not checked by themselves."
+            "folders up, has the numbers behind them. The pictures above were not checked themselves."
         )
     if missing:
         words.append(
@@ -144,5 +146,5 @@ def _trust_section(findings: Mapping[str, Mapping[str, Finding]]) -> Section:
     headings = ["Method", *(question.heading for question in QUESTIONS.values())]
     rows = [Row([title, *(found.verdict for found in of.values())]) for title, of in there.items()]
     notes = [question.note for question in QUESTIONS.values()]
-    table = TrustTable(Table("Trust in each method", headings, rows), notes) if there else None
-    return Section("Can the maps be trusted?", " ".join(words), trust=table)
+    table = Table("Trust in each method", headings, rows, notes)
+    return Section("Can the maps be trusted?", [" ".join(words)], [table] if there else [])

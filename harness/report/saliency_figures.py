@@ -11,9 +11,9 @@ from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
 from harness.insight.saliency import METHODS
+from harness.page.picture import INK, MUTED, SIGNED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
+from harness.page.wording import percent
 from harness.report.explanation import Explained
-from harness.report.picture import INK, MUTED, SIGNED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
-from harness.report.wording import percent
 
 _TILE, _GAP, _LABEL = 0.86, 0.05, 1.12
 _TOP, _BOTTOM = 0.5, 0.62

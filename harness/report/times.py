@@ -10,43 +10,43 @@ from typing import Any
 from harness.insight.layers import cam_layer
 from harness.insight.saliency import METHODS, Explain
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.explanation import Explained
-from harness.report.subject import Subject
 
 
-def known_times(insight_file: Path, subject: Subject) -> dict[str, float]:
-    """What earlier looks measured of this very model: milliseconds by `time_key`."""
+def known_times(insight_file: Path, evaluated: EvaluatedModel) -> dict[str, float]:
+    """What earlier reports measured for this very model: milliseconds by `time_key`."""
     try:
         times = json.loads(insight_file.read_bytes())["times"]
-        known = times["milliseconds"] if times["model"] == _digest(subject) else {}
+        known = times["milliseconds"] if times["model"] == _digest(evaluated) else {}
         return {key: float(value) for key, value in known.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def time_key(subject: Subject, name: str, layer: str | None) -> str:
-    """A method's name, and behind it the layer that it looks at."""
-    return f"{name} {cam_layer(subject.logits, layer).name}" if METHODS[name].of_a_layer else name
+def time_key(evaluated: EvaluatedModel, name: str, layer: str | None) -> str:
+    """A method's name, followed by the layer that it explains."""
+    return f"{name} {cam_layer(evaluated.logits, layer).name}" if METHODS[name].of_a_layer else name
 
 
-def times_json(subject: Subject, times: Mapping[str, float]) -> dict[str, Any]:
-    return {"model": _digest(subject), "milliseconds": dict(times)}
+def times_json(evaluated: EvaluatedModel, times: Mapping[str, float]) -> dict[str, Any]:
+    return {"model": _digest(evaluated), "milliseconds": dict(times)}
 
 
-def milliseconds(subject: Subject, method: Explain, explained: Explained) -> float:
+def milliseconds(evaluated: EvaluatedModel, method: Explain, explained: Explained) -> float:
     """What one image takes, compiled, in a chunk of up to 16; two calls, of which the second counts."""
     images, labels = (of[:MOST_EXPLAINED_AGAIN] for of in (explained.images(), explained.predicted()))
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        method(subject.logits, images, labels)
+        method(evaluated.logits, images, labels)
         seconds.append(time.perf_counter() - start)
     return 1000 * seconds[-1] / len(images)
 
 
-def _digest(subject: Subject) -> str:
+def _digest(evaluated: EvaluatedModel) -> str:
     """SHA-256 over the shape of the images and the model's weights."""
-    digest = hashlib.sha256(repr(subject.logits.input_shape).encode())
-    for weight in subject.logits.get_weights():
+    digest = hashlib.sha256(repr(evaluated.logits.input_shape).encode())
+    for weight in evaluated.logits.get_weights():
         digest.update(repr(weight.shape).encode() + weight.tobytes())
     return digest.hexdigest()

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from harness.report.picture import INK, MUTED, Picture, png
-from harness.report.table import Row, Table
+from harness.page.picture import INK, MUTED, Picture, png
+from harness.page.table import Row, Table
 
 _STYLES: dict[str, dict[str, Any]] = {
     "train": {"color": "#0072B2", "linewidth": 1.4},

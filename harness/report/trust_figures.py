@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from harness.insight.saliency import METHODS
 from harness.insight.trust import BASELINES, STEPS, Kept, Sanity, Trust
-from harness.report.picture import INK, MUTED, Picture, png
-from harness.report.table import Row, Table
+from harness.page.picture import INK, MUTED, Picture, png
+from harness.page.table import Row, Table
 
 _COLOURS = ("#0072B2", "#D55E00", "#007D5A", "#8A5A9E", "#B8860B", "#56A4D9", "#C1447E", "#7B3F00", "#00A6A6")
 _CASCADES = {
@@ -48,7 +48,7 @@ def cascade_picture(trust: Trust) -> Picture:
     panels[0].set_ylabel("similarity to the trained model's map", fontsize=9)
     _legend(figure, panels[-1])
     rows = [
-        Row([title, kind, *(_told(step.mean) for step in getattr(sanity, kind)), *_nulls(sanity, kind)])
+        Row([title, kind, *(_number(step.mean) for step in getattr(sanity, kind)), *_nulls(sanity, kind)])
         for title, sanity in checks.items()
         for kind in ("own", "own_absolute", "signed", "absolute", "foreground", "ssim")
     ]
@@ -81,9 +81,9 @@ def cascade_picture(trust: Trust) -> Picture:
 def _nulls(sanity: Sanity, kind: str) -> list[str]:
     """What any two maps of this data have in common, by the same measure where it is known."""
     if kind == "signed":
-        return [_told(sanity.between_images.mean), _told(sanity.to_mean.mean)]
+        return [_number(sanity.between_images.mean), _number(sanity.to_mean.mean)]
     kept = dict(zip(("own", "own_absolute"), _kept(sanity), strict=True))
-    return [_told(kept[kind].null) if kind in kept else "", ""]
+    return [_number(kept[kind].null) if kind in kept else "", ""]
 
 
 def _kept(sanity: Sanity) -> tuple[Kept, Kept]:
@@ -135,7 +135,7 @@ def _curves_picture(trust: Trust, baseline: str) -> Picture:
     )
 
 
-def _told(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:.3f}" if np.isfinite(value) else "not known"
 
 

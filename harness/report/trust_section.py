@@ -1,4 +1,4 @@
-"""How far each method can be trusted: the table on top of the page, and the section behind it."""
+"""How far each method can be trusted: the table at the top of the page, and its section."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,9 @@ import numpy as np
 
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Answer, Faithfulness, Interval, MethodTrust, NotAsked, Sanity, Trust, area
-from harness.report.page import Section, TrustTable
-from harness.report.table import Row, Table, Verdict
+from harness.page import Row, Section, Table, Verdict
+from harness.page.wording import listed
 from harness.report.trust_figures import cascade_picture, curves_pictures
-from harness.report.wording import listed
 
 _CONTROLS = {
     "random": "random order",
@@ -24,7 +23,7 @@ _GOOD: Mapping[Answer, bool | None] = {"yes": True, "no": False, "can't tell": N
 
 @dataclass(frozen=True)
 class Finding:
-    """An answer, and the interval that it follows from; or why there is none."""
+    """An answer and the interval that it follows from, or why there is no answer."""
 
     answer: Answer | NotAsked
     interval: Interval
@@ -33,7 +32,7 @@ class Finding:
     def verdict(self) -> Verdict:
         if isinstance(self.answer, NotAsked):
             return Verdict(self.words, None)
-        return Verdict(f"{self.words}: {told(self.interval)}", _GOOD[self.answer])
+        return Verdict(f"{self.words}: {with_interval(self.interval)}", _GOOD[self.answer])
 
     @property
     def short(self) -> Verdict:
@@ -116,7 +115,7 @@ def findings(trust: Trust, name: str) -> dict[str, Finding]:
 
 
 def verdict(sanity: Sanity) -> Verdict:
-    """Of the sanity check alone, as a sentence without its subject."""
+    """Of the sanity check alone, as a sentence without its evaluated."""
     words: Mapping[Answer, str] = {
         "yes": "depends on the model",
         "no": "only its signs depend on the model" if sanity.only_signs else "does not depend on the model",
@@ -125,7 +124,7 @@ def verdict(sanity: Sanity) -> Verdict:
     return Verdict(words[sanity.depends], _GOOD[sanity.depends])
 
 
-def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> TrustTable:
+def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> Table:
     """A row a method with an answer to each question, and one for each control; `left_out` is why a method has none."""
     rows = [
         Row(
@@ -147,27 +146,27 @@ def trust_table(trust: Trust, milliseconds: Mapping[str, float], left_out: Mappi
         "Insertion (higher is better)",
         "ms per image",
     ]
-    return TrustTable(Table("Trust in each method", headings, rows), _notes(trust, left_out))
+    return Table("Trust in each method", headings, rows, _notes(trust, left_out))
 
 
 def trust_section(trust: Trust, milliseconds: Mapping[str, float], left_out: Mapping[str, str]) -> Section:
-    """The table, and behind it the cascade and the curves with their numbers."""
+    """The table, then the cascade and the curves with their numbers."""
     return Section(
         "Can the maps be trusted?",
-        _intro(trust),
+        [_intro(trust)],
+        [trust_table(trust, milliseconds, left_out)],
         [cascade_picture(trust), *curves_pictures(trust)],
-        trust=trust_table(trust, milliseconds, left_out),
     )
 
 
-def told(value: Interval) -> str:
+def with_interval(value: Interval) -> str:
     if not np.isfinite(value.mean):
         return "not known"
     return f"{value.mean:z.2f}" + (f" ({value.low:z.2f} to {value.high:z.2f})" if np.isfinite(value.low) else "")
 
 
 def _areas(of: Faithfulness) -> list[str]:
-    return [told(area(of.deletion["black"])), told(area(of.insertion["black"]))]
+    return [with_interval(area(of.deletion["black"])), with_interval(area(of.insertion["black"]))]
 
 
 def _intro(trust: Trust) -> str:
@@ -208,7 +207,7 @@ def _notes(trust: Trust, left_out: Mapping[str, str]) -> list[str]:
     notes = [question.note for question in QUESTIONS.values()]
     together = f" that hold for all {count} methods of a column together (Bonferroni)" if count > 1 else ""
     notes.append(
-        f"The ranges in brackets are 95% intervals. Those behind an answer are Student's t intervals{together}. "
+        f"The ranges in brackets are 95% intervals. Answers are based on Student's t intervals{together}. "
         "“Can't tell” means that the interval includes the threshold, or that there are fewer than five images."
     )
     alike = ", ".join(

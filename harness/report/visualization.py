@@ -1,7 +1,7 @@
 """From a trained model and its test images to pictures, verdicts and one page."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +9,25 @@ import numpy as np
 from harness import keras_settings
 from harness.config.insight import InsightSection
 from harness.config.loss import smoothing_of
+from harness.console.progress import Progress
 from harness.console.terminal import Terminal
 from harness.errors import RunError, UserError
+from harness.page import Section
+from harness.page.picture import Picture
 from harness.report.calibration import Calibration, reliability_picture
 from harness.report.class_scores import class_scores, classes_section
+from harness.report.evaluated_model import EvaluatedModel, of_files, of_run, readable
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
-from harness.report.look import Look, look_into
-from harness.report.own_pictures import LookAtPictures
-from harness.report.page import Head, Section, head_of_model, head_of_run, render
+from harness.report.map_study import Study, study_maps
+from harness.report.output import page_html, write_files, write_images
+from harness.report.own_pictures import OwnPictureStudy
 from harness.report.page.confusion import confusion
-from harness.report.picture import Picture
-from harness.report.prediction import tell_predictions
-from harness.report.progress import Progress
-from harness.report.subject import Subject, of_files, of_run, readable
-from harness.report.tensorboard import write_images
+from harness.report.page.facts import Head, head_of_model, head_of_run
+from harness.report.prediction import print_predictions
 from harness.report.times import known_times
 from harness.report.training_figures import MOST_DRAWN, confusion_matrix, confusion_picture, curves_picture, occurring
-from harness.runs.run_dir import RunDir, check_out, write_atomically
+from harness.runs.run_dir import RunDir, check_out
 
 _NOTHING_MORE = Request()
 
@@ -40,20 +41,22 @@ def visualize(
 ) -> Path:
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
+        page = harness.visualize(harness.RunDir.open("latest"))
+
     With pictures of the user's own, only these (and the rows asked for) are explained, and neither the methods are
-    checked again nor the filters looked into: the page repeats what the run's own found of the methods. It goes into
+    checked again nor the filters analysed: the page repeats what the run's own page says of the methods. It goes into
     the run's `inputs/NAME`, by the first picture's name (`NAME-2` where that is of a picture in another folder), and
     leaves the run's own page and TensorBoard as they are. What the model says of these pictures is printed first.
 
-    First with the maps and their checks, and again with the filters when these have been looked into, so that whoever
-    stops it there has a page.
+    Written first with the maps and their checks, then again with the filters, so that there is a page if it is
+    stopped in between.
 
     They depend on the run's directory and on what is asked for alone, and replace what an earlier call has written. How
     long a method takes is measured once for a model and layer, and kept in insight.json.
 
     Args:
         run: a run that has been trained to its end.
-        terminal: is told what is being done; nobody where it is None.
+        terminal: where progress is printed; nowhere if None.
         insight: what to show; as the run's config says where it is None.
         request: what to show beside that.
 
@@ -66,31 +69,31 @@ def visualize(
     """
     config, summary, rows = run.read_config(), run.with_model().read_summary(), run.read_metrics()
     if not isinstance(summary.get("steps"), int):
-        raise RunError(f"{run.summary_file} has no number of steps")
+        raise RunError(f"{run.summary_file} does not say how many steps were trained")
     terminal = terminal or Terminal(quiet=True)
     with Progress(terminal) as progress:
-        subject, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
-        tell_predictions(subject, request, terminal)
-        known = known_times(run.insight_file, subject)
-        test = summary.get("test") or {"accuracy": _accuracy(subject)}
-        head = head_of_run(subject.name, config, summary, subject.logits.count_params(), test["accuracy"])
+        evaluated, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
+        print_predictions(evaluated, request, terminal)
+        known = known_times(run.insight_file, evaluated)
+        test = summary.get("test") or {"accuracy": _accuracy(evaluated)}
+        head = head_of_run(evaluated.name, config, summary, evaluated.logits.count_params(), test["accuracy"])
         if request.files and asked.methods:
-            of = LookAtPictures.into(subject, asked, config.seed, request, known, run.insight_file, progress)
+            of = OwnPictureStudy.of(evaluated, asked, config.seed, request, known, run.insight_file, progress)
             return _write_own(run, of, request.files[0], head, progress)
-        look = look_into(subject, asked, config.seed, request, known, progress)
+        study = study_maps(evaluated, asked, config.seed, request, known, progress)
         if request.files:
-            return _write_own(run, look, request.files[0], head, progress)
+            return _write_own(run, study, request.files[0], head, progress)
         pictures = [curves_picture(rows, smoothing_of(config.loss), list(config.metrics))]
-        curves = Section("Training", "How loss and accuracy developed.", pictures)
-        classified, config_text = _Classified(subject), run.config_file.read_text()
+        curves = Section("Training", ["How loss and accuracy developed."], pictures=pictures)
+        classified, config_text = _Classified(evaluated), run.config_file.read_text()
 
         def write(filters: Filters) -> None:
-            pictures = [*curves.pictures, *classified.pictures, *look.pictures(filters)]
-            html = render(look.page(head, [curves, *classified.sections], filters, summary, config_text))
-            _write(run.path, html, look.as_json(filters, classified.as_json), pictures)
+            pictures = [*curves.pictures, *classified.pictures, *study.pictures(filters)]
+            html = page_html(study.page(head, [curves, *classified.sections], filters, summary, config_text))
+            write_files(run.path, html, study.as_json(filters, classified.as_json), pictures)
             write_images(run.tensorboard_dir, pictures, summary["steps"])
 
-        _write_twice(write, subject, asked, config.seed, progress)
+        _write_twice(write, evaluated, asked, config.seed, progress)
     return run.report_file
 
 
@@ -102,44 +105,46 @@ def visualize_model(
     insight: InsightSection | None = None,
     request: Request = _NOTHING_MORE,
 ) -> Path:
-    """Write the same of any Keras model on images of one's own, but for TensorBoard, into the folder `out`.
+    """Do the same for any Keras model and any images, without TensorBoard, in the folder `out`.
 
-    Returns the page's path. Raises RunError and DataError as `subject.of_files` does, and UserError as `visualize`.
+    Returns the page's path. Raises RunError and DataError as `evaluated.of_files` does, and UserError as `visualize`.
     """
     check_out(out, "insight.json")
     _check_same_model(out / "insight.json", model_file)
     terminal = terminal or Terminal(quiet=True)
     with Progress(terminal) as progress:
-        subject, asked = of_files(model_file, data_file, request.rows), insight or InsightSection()
-        tell_predictions(subject, request, terminal)
-        known = known_times(out / "insight.json", subject)
-        look = look_into(subject, asked, 0, request, known, progress)
-        classified = _Classified(subject)
-        head = head_of_model(subject.name, readable(data_file.name), subject.logits.count_params(), _accuracy(subject))
+        evaluated, asked = of_files(model_file, data_file, request.rows), insight or InsightSection()
+        print_predictions(evaluated, request, terminal)
+        known = known_times(out / "insight.json", evaluated)
+        study = study_maps(evaluated, asked, 0, request, known, progress)
+        classified = _Classified(evaluated)
+        head = head_of_model(
+            evaluated.name, readable(data_file.name), evaluated.logits.count_params(), _accuracy(evaluated)
+        )
         out.mkdir(parents=True, exist_ok=True)
 
         def write(filters: Filters) -> None:
-            html = render(look.page(head, classified.sections, filters, {}, ""))
-            told = look.as_json(filters, {**classified.as_json, "model_file": str(model_file.resolve())})
-            _write(out, html, told, [*classified.pictures, *look.pictures(filters)])
+            html = page_html(study.page(head, classified.sections, filters, {}, ""))
+            insight_json = study.as_json(filters, {**classified.as_json, "model_file": str(model_file.resolve())})
+            write_files(out, html, insight_json, [*classified.pictures, *study.pictures(filters)])
 
-        _write_twice(write, subject, asked, 0, progress)
+        _write_twice(write, evaluated, asked, 0, progress)
     return out / "report.html"
 
 
 def _check_same_model(insight_file: Path, model_file: Path) -> None:
-    """Raise UserError where the folder is of another model, which may have the same name up to its ending."""
+    """Raise UserError where the folder belongs to another model, which may have the same name up to its ending."""
     other = _source(insight_file, "model_file")
     if other not in (None, str(model_file.resolve())):
-        raise UserError(f"{insight_file.parent} is of another model, {other}: name another folder with --out")
+        raise UserError(f"{insight_file.parent} belongs to another model, {other}: give another folder with --out")
 
 
-def _write_own(run: RunDir, look: Look, picture: Path, head: Head, progress: Progress) -> Path:
+def _write_own(run: RunDir, study: Study, picture: Path, head: Head, progress: Progress) -> Path:
     """Write the page of the user's own pictures, of which the first is `picture`; returns its path."""
     progress.finish()
     folder, nothing = _folder_of(picture, run.path / "inputs"), Filters([])
-    html = render(look.page(head, [], nothing, {}, ""))
-    _write(folder, html, look.as_json(nothing, {"input_file": str(picture.resolve())}), look.pictures(nothing))
+    html = page_html(study.page(head, [], nothing, {}, ""))
+    write_files(folder, html, study.as_json(nothing, {"input_file": str(picture.resolve())}), study.pictures(nothing))
     return folder / "report.html"
 
 
@@ -153,7 +158,7 @@ def _folder_of(picture: Path, inputs: Path) -> Path:
 
 
 def _source(insight_file: Path, key: str) -> str | None:
-    """What an insight.json says it is of; None where there is none, or it doesn't say."""
+    """The value of a key of insight.json; None if the file or the key is missing."""
     try:
         found = json.loads(insight_file.read_bytes()).get(key)
     except (OSError, ValueError, AttributeError):
@@ -162,64 +167,50 @@ def _source(insight_file: Path, key: str) -> str | None:
 
 
 def _write_twice(
-    write: Callable[[Filters], None], subject: Subject, insight: InsightSection, seed: int, progress: Progress
+    write: Callable[[Filters], None], evaluated: EvaluatedModel, insight: InsightSection, seed: int, progress: Progress
 ) -> None:
-    """Without the filters, and with them when they have been looked into."""
+    """First without the filters, then again once they have been analysed."""
     progress.finish()
-    write(Filters.before(subject, insight))
-    filters = Filters.of(subject, insight, seed, progress)
+    write(Filters.before(evaluated, insight))
+    filters = Filters.of(evaluated, insight, seed, progress)
     if filters:
         progress.finish()
         write(filters)
-
-
-def _write(folder: Path, html: str, told: bytes, pictures: Iterable[Picture]) -> None:
-    _write_figures(folder / "figures", pictures)
-    write_atomically(folder / "insight.json", told)
-    write_atomically(folder / "report.html", html.encode())
 
 
 class _Classified:
     """Which test images are classified correctly, and how sure the model is: what the page, the figures and
     insight.json hold of it."""
 
-    def __init__(self, subject: Subject) -> None:
-        scores = class_scores(subject.labels, subject.predicted)
-        calibration = Calibration.of(subject.probabilities, subject.labels)
+    def __init__(self, evaluated: EvaluatedModel) -> None:
+        scores = class_scores(evaluated.labels, evaluated.predicted)
+        calibration = Calibration.of(evaluated.probabilities, evaluated.labels)
         reliability = reliability_picture(calibration)
-        self.pictures = [*_matrix(subject), reliability]
+        self.pictures = [*_matrix(evaluated), reliability]
         self.sections = [
-            _mistakes(subject),
+            _mistakes(evaluated),
             classes_section(scores),
-            Section("Calibration", "Whether the model is right as often as it says.", [reliability]),
+            Section("Calibration", ["Whether the model is right as often as it says."], pictures=[reliability]),
         ]
         self.as_json = {"classes": [score.as_json() for score in scores], "calibration": calibration.as_json()}
 
 
-def _accuracy(subject: Subject) -> float:
-    return float((subject.predicted == subject.labels).mean())
+def _accuracy(evaluated: EvaluatedModel) -> float:
+    return float((evaluated.predicted == evaluated.labels).mean())
 
 
-def _mistakes(subject: Subject) -> Section:
-    right, total = int((subject.predicted == subject.labels).sum()), len(subject.labels)
+def _mistakes(evaluated: EvaluatedModel) -> Section:
+    right, total = int((evaluated.predicted == evaluated.labels).sum()), len(evaluated.labels)
     return Section(
         "Mistakes",
-        f"{right:,} of {total:,} test images are classified correctly ({right / total:.2%}).",
-        confusion=confusion(subject.labels, subject.predicted, subject.probabilities.shape[1]),
+        [f"{right:,} of {total:,} test images are classified correctly ({right / total:.2%})."],
+        parts=[confusion(evaluated.labels, evaluated.predicted, evaluated.probabilities.shape[1])],
     )
 
 
-def _matrix(subject: Subject) -> list[Picture]:
-    names = occurring(subject.labels, subject.predicted, subject.probabilities.shape[1])
+def _matrix(evaluated: EvaluatedModel) -> list[Picture]:
+    names = occurring(evaluated.labels, evaluated.predicted, evaluated.probabilities.shape[1])
     if len(names) > MOST_DRAWN:
         return []
-    labels, predicted = (np.searchsorted(names, of) for of in (subject.labels, subject.predicted))
+    labels, predicted = (np.searchsorted(names, of) for of in (evaluated.labels, evaluated.predicted))
     return [confusion_picture(confusion_matrix(labels, predicted, len(names)), names)]
-
-
-def _write_figures(folder: Path, pictures: Iterable[Picture]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for earlier in folder.glob("*.png"):
-        earlier.unlink()
-    for picture in pictures:
-        write_atomically(folder / f"{picture.name}.png", picture.png)

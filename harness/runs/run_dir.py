@@ -13,6 +13,7 @@ from typing import Any, Self
 import filelock
 
 from harness.config import Config, dump, load
+from harness.config.differences import as_changes, differences
 from harness.errors import RunError, UserError
 from harness.runs.run_names import RUNS, find, is_run
 
@@ -32,7 +33,15 @@ was called."""
 
 
 class RunDir:
-    """The files of one run, whether it exists yet or not."""
+    """The files of one run, whether it exists yet or not.
+
+        run = harness.RunDir.open("latest")  # or a path, a name, the beginning of one
+        run.read_summary()["test"]["accuracy"]
+        [row["loss"] for row in run.read_metrics() if row["split"] == "train"]
+        keras.saving.load_model(run.model_file)  # pixels (0 to 255) in, probabilities out
+
+    What each file holds: docs/run-directory.md.
+    """
 
     def __init__(self, path: Path, new_name: str | None = None) -> None:
         """`new_name`: of a run that is to have its own directory below `runs`; `path` is what it would be by now."""
@@ -47,6 +56,7 @@ class RunDir:
         self.log_file = path / "log.txt"
         self.tensorboard_dir = path / "tensorboard"
         self.checkpoints_dir = path / "checkpoints"
+        self.trackers_file = path / "trackers.json"
         self.model_file = path / "model.keras"
         self.figures_dir = path / "figures"
         self.insight_file = path / "insight.json"
@@ -102,11 +112,10 @@ class RunDir:
         """
         own = self.read_config()
         grown = _is_no_shorter(config, own, epoch_examples)
-        then, now = own.identity(), (config.with_length(own.train.length) if grown else config).identity()
-        different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-        if different:
-            changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
-            if different == ["train.length"]:
+        now = config.with_length(own.train.length) if grown else config
+        if different := differences(own.identity(), now.identity()):
+            changes = as_changes(different)
+            if [each.key for each in different] == ["train.length"]:
                 trained = self.read_summary().get("steps")
                 so_far = f", and has trained {trained:,} steps" if isinstance(trained, int) else ""
                 raise RunError(

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.config import Config, load
+from harness.config.differences import differences
 from harness.config.load import shipped
 from harness.errors import ConfigError, RunError
 from harness.runs.run_dir import RunDir
@@ -150,7 +151,8 @@ def _config(run: RunDir) -> Config | None:
 def _changed(config: Config) -> dict[str, Any]:
     """What differs from the shipped config it was made from, or where there is none from the defaults."""
     usual = (_shipped(config.origin) if config.origin in shipped() else Config()).flat()
-    return {key: value for key, value in config.flat().items() if key not in _IN_COLUMNS and usual.get(key) != value}
+    flat = config.flat()
+    return {each.key: each.a for each in differences(flat, usual) if each.key in flat and each.key not in _IN_COLUMNS}
 
 
 @cache

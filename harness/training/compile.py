@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
 
 import keras
 import tensorflow as tf
@@ -10,9 +9,8 @@ import tensorflow as tf
 from harness.cluster.batch import BatchPlan
 from harness.cluster.strategy import Cluster, is_on_gpus
 from harness.config import Config
-from harness.data.pipeline import Batch
+from harness.data.augment import Augmentation
 from harness.data.placement import fits_on_device
-from harness.data.shift import offsets, shift
 from harness.data.sources import Split
 from harness.errors import ConfigError
 from harness.keras_internals import disable_op_determinism, graph_layers, is_op_determinism_enabled
@@ -89,7 +87,6 @@ def new_chunk(config: Config, cluster: Cluster, state: State, train: Split, firs
     norms = None
     if events.noise_scale is not None:
         norms = GradientNorms(plan, state.optimizer, state.packing.size, events.noise_scale)
-    augment = partial(_shifted, seed=config.seed, pixels=config.data.shift)
     has_branches = not (jit or is_on_gpus())
     step = Step(
         state.model,
@@ -98,7 +95,7 @@ def new_chunk(config: Config, cluster: Cluster, state: State, train: Split, firs
         config.train,
         in_training(config),
         norms,
-        augment,
+        Augmentation(config.data, config.seed),
         config.seed,
         jit,
         has_branches,
@@ -110,12 +107,6 @@ def new_chunk(config: Config, cluster: Cluster, state: State, train: Split, firs
     if is_fused:
         return Chunk(cluster, state, step, Fused(cluster, step, source))
     return Chunk(cluster, state, step, Stepwise(cluster, step, source, jit, jit or is_op_determinism_enabled()))
-
-
-def _shifted(batch: Batch, seed: int, pixels: int) -> Batch:
-    if not pixels:
-        return batch
-    return batch._replace(images=shift(batch.images, offsets(batch.positions, seed, pixels)))
 
 
 def _operation(message: str, model: keras.Model) -> str:

@@ -59,5 +59,5 @@ class Evaluator:
     def _batch_sums(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         logits = self._model(tf.cast(images, self._model.inputs[0].dtype), training=False)
         weights = tf.cast(weights, tf.float64)
-        loss = tf.reduce_sum(weights * tf.cast(self._measures.loss(logits, labels), tf.float64))
+        loss = self._measures.loss_sum(logits, labels, weights)
         return tf.concat([[loss], self._measures.sums(logits, labels, weights), [tf.reduce_sum(weights)]], axis=0)

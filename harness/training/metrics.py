@@ -55,6 +55,10 @@ class Measures:
     loss: PerExample = cross_entropy
     metrics: dict[str, PerExample] = field(default_factory=lambda: {"accuracy": accuracy})
 
+    def loss_sum(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """The weighted sum of the loss, in the dtype of the weights (n,)."""
+        return tf.reduce_sum(weights * tf.cast(self.loss(logits, labels), weights.dtype))
+
     def sums(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """The weighted sum of each metric, (metrics,), in the dtype of the weights (n,), which are 0 for padding."""
         values = [tf.cast(metric(logits, labels), weights.dtype) for metric in self.metrics.values()]

@@ -28,7 +28,16 @@ class Source:
         self.plan = BatchPlan.of(config.train, cluster.replicas)
         self.block = block
         self._dataset = cluster.distribute(
-            partial(training_batches, train, config.seed, self.plan, first_step, block=block, on_device=on_device)
+            partial(
+                training_batches,
+                train,
+                config.seed,
+                self.plan,
+                first_step,
+                block=block,
+                on_device=on_device,
+                with_partners=config.data.mixes,
+            )
         )
         self.data: Any = cluster.on_each_replica((train.images[:], train.labels.astype("int64"))) if on_device else ()
         """On each replica the images and labels, or nothing where the stream brings them."""
@@ -47,7 +56,11 @@ def batch_of(data: Any, element: Batch | Rows) -> Batch:
     if isinstance(element, Batch):
         return element
     images, labels = data
-    return Batch(tf.gather(images, element.rows), tf.gather(labels, element.rows), element.weights, element.positions)
+    batch = Batch(tf.gather(images, element.rows), tf.gather(labels, element.rows), element.weights, element.positions)
+    if isinstance(element.partners, tuple):
+        return batch
+    partners = tf.gather(images, element.partners), tf.gather(labels, element.partners)
+    return batch._replace(partner_images=partners[0], partner_labels=partners[1])
 
 
 def block_steps(config: Config, train: Split, between_events: int, on_device: bool) -> int:
@@ -57,5 +70,6 @@ def block_steps(config: Config, train: Split, between_events: int, on_device: bo
     longest = _BLOCK_STEPS if is_on_gpus() else _BLOCK_STEPS_ON_CPUS
     most = min(longest, _BLOCK_EXAMPLES // global_batch, between_events)
     if not on_device:
-        most = min(most, _BLOCK_BYTES // (global_batch * train.images[0].nbytes))
+        examples = global_batch * (2 if config.data.mixes else 1)
+        most = min(most, _BLOCK_BYTES // (examples * train.images[0].nbytes))
     return max(1, most)

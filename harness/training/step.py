@@ -66,14 +66,16 @@ def gradients(
         logits, other, penalties = model.stateless_call(
             weights, other, tf.cast(batch.images, model.inputs[0].dtype), training=True, return_losses=True
         )
-        counts = tf.cast(batch.weights, logits.dtype)
-        loss_sum = tf.reduce_sum(counts * tf.cast(measures.loss(logits, batch.labels), counts.dtype))
+        labelled = [(labels, tf.cast(counts, logits.dtype)) for labels, counts in batch.labelled()]
+        loss_sum = tf.add_n([measures.loss_sum(logits, labels, counts) for labels, counts in labelled])
         objective = loss_sum / global_batch
         if penalties:
-            objective += tf.reduce_sum(counts) / global_batch * tf.cast(tf.add_n(penalties), logits.dtype)
+            examples = tf.reduce_sum(tf.cast(batch.weights, logits.dtype))
+            objective += examples / global_batch * tf.cast(tf.add_n(penalties), logits.dtype)
         if scale is not None:
             objective *= tf.cast(scale, objective.dtype)
-    sums = tf.concat([[loss_sum], measures.sums(logits, batch.labels, counts)], axis=0)
+    metrics = tf.add_n([measures.sums(logits, labels, counts) for labels, counts in labelled])
+    sums = tf.concat([[loss_sum], metrics], axis=0)
     grads = tape.gradient(objective, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     if scale is not None:
         grads = [grad / tf.cast(scale, grad.dtype) for grad in grads]

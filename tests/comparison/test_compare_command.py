@@ -3,30 +3,15 @@
 import json
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
+from tests.pages import Images, check_fits, silent
+
 pytestmark = pytest.mark.slow
-
-
-class Images(HTMLParser):
-    """The page's images, and everything it would load or link to."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.images: list[dict[str, str | None]] = []
-        self.addresses: list[str | None] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = dict(attributes)
-        if tag == "img":
-            self.images.append(values)
-        self.addresses += [values[key] for key in ("src", "href", "srcset", "action") if key in values]
 
 
 @pytest.fixture(scope="module")
@@ -92,26 +77,13 @@ def test_again_it_is_the_same_to_the_byte_and_replaces_the_first(
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_shows_its_images_and_is_silent(compared, browser: Browser, width: int, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    messages: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto((compared[1] / "compare.html").resolve().as_uri())
-    for group in page.locator("summary").all():
-        if not group.evaluate("summary => summary.parentElement.open"):
-            group.focus()
-            page.keyboard.press("Enter")
-    assert page.evaluate("[...document.querySelectorAll('details')].every(group => group.open)")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    red, _, _ = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
-    assert (red < 60) == (scheme == "dark")
-    assert messages == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-    context.close()
+    with silent(compared[1] / "compare.html", browser, width, scheme) as page:
+        for group in page.locator("summary").all():
+            if not group.evaluate("summary => summary.parentElement.open"):
+                group.focus()
+                page.keyboard.press("Enter")
+        assert page.evaluate("[...document.querySelectorAll('details')].every(group => group.open)")
+        check_fits(page, width, scheme)
 
 
 def test_two_checkpoints_of_one_run(call, completed_run, tmp_path: Path) -> None:

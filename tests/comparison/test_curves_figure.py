@@ -1,6 +1,6 @@
 from typing import Any
 
-from harness.comparison.curves_figure import curves_picture
+from harness.comparison.curves import curves_picture
 
 
 def rows(count: int, shift: float) -> list[dict[str, Any]]:

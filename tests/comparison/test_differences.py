@@ -1,7 +1,8 @@
 import pytest
 
-from harness.comparison.differences import Difference, config_differences, environment_differences, in_words
+from harness.comparison.differences import config_differences, environment_differences, in_words
 from harness.config import load, resolve
+from harness.config.differences import Difference, as_changes, differences
 
 
 def test_keys_that_differ_in_the_config() -> None:
@@ -13,6 +14,11 @@ def test_keys_that_differ_in_the_config() -> None:
         Difference("insight.methods", ["lrp", "occlusion", "gradient"], ["gradient"]),
     ]
     assert config_differences(a, a) == []
+
+
+def test_changes_name_the_key_and_both_values() -> None:
+    found = differences({"seed": 0, "optimizer.beta_1": 0.9}, {"seed": 1, "optimizer.momentum": 0.5})
+    assert as_changes(found) == "seed (0 → 1), optimizer.beta_1 (0.9 → None), optimizer.momentum (None → 0.5)"
 
 
 def test_how_a_run_is_called_is_no_difference() -> None:

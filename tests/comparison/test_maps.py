@@ -8,7 +8,7 @@ from harness.config.insight import InsightSection
 from harness.data import sources
 from harness.errors import UserError
 from harness.models.cnn import build
-from harness.report.subject import Subject, of_model
+from harness.report.evaluated_model import EvaluatedModel, of_model
 
 MNIST = sources.load("mnist")
 IMAGES, LABELS = MNIST.x_test[:3], MNIST.y_test[:3]
@@ -16,17 +16,17 @@ FEW = sources.DataSet(MNIST.x_train[:10], MNIST.y_train[:10], IMAGES, LABELS)
 
 
 @pytest.fixture(scope="module")
-def subject() -> Callable[[int], Subject]:
+def evaluated() -> Callable[[int], EvaluatedModel]:
     """An untrained model of that seed."""
     return lambda seed: of_model(f"seed-{seed}", build("cnn", (28, 28, 1), 10, seed), FEW)
 
 
-def test_a_model_is_like_itself_and_less_like_another(subject: Callable[[int], Subject]) -> None:
+def test_a_model_is_like_itself_and_less_like_another(evaluated: Callable[[int], EvaluatedModel]) -> None:
     # In conv_3 Grad-CAM has four values, which may all be zero in both.
     insight = InsightSection(methods=["gradient", "gradcam"], layer="conv_2")
     told: list[str] = []
-    same = pairs(subject(0), subject(0), insight, IMAGES, LABELS, told.append)
-    other = pairs(subject(0), subject(1), insight, IMAGES, LABELS, told.append)
+    same = pairs(evaluated(0), evaluated(0), insight, IMAGES, LABELS, told.append)
+    other = pairs(evaluated(0), evaluated(1), insight, IMAGES, LABELS, told.append)
     assert told == ["gradient", "gradcam"] * 2
     for method in ("gradient", "gradcam"):
         assert np.array_equal(same[method].a, same[method].b)
@@ -53,9 +53,9 @@ def test_one_image_has_a_correlation_and_nothing_to_hold_it_against() -> None:
     assert np.isnan([found.across, found.own]).all()
 
 
-def test_a_layer_that_one_lacks_is_told_with_its_name(subject: Callable[[int], Subject]) -> None:
+def test_a_layer_that_one_lacks_is_told_with_its_name(evaluated: Callable[[int], EvaluatedModel]) -> None:
     insight = InsightSection(methods=["gradcam"], layer="conv_9")
     with pytest.raises(
         UserError, match=r"insight\.layer: seed-0: .*'conv_9' with feature maps: it has conv_1, pool_1, conv_2"
     ):
-        pairs(subject(0), subject(1), insight, IMAGES, LABELS, lambda name: None)
+        pairs(evaluated(0), evaluated(1), insight, IMAGES, LABELS, lambda name: None)

@@ -84,7 +84,7 @@ def test_what_is_no_run_and_no_checkpoint(make_run: Callable[..., RunDir], tmp_p
     assert "there is no run" in told(RunError, run.path, tmp_path / "nowhere")
     assert "neither a run directory nor a checkpoint" in told(RunError, run.path, run.model_file)
     missing = told(RunError, run.path, run.checkpoints_dir / "step-9.safetensors")
-    assert "there are step-15.safetensors, step-30.safetensors" in missing
+    assert "step-15.safetensors, step-30.safetensors" in missing
     assert "there is no run" in told(RunError, run.path, tmp_path / "a" / "b" / "step-9.safetensors")
 
 

@@ -12,8 +12,8 @@ from harness.errors import ConfigError
 FULL = """\
 name: full-1.2_x
 seed: 7
-data: {source: somewhere.npz, validation: 12, shift: 2}
-model: {name: cnn_two_pools}
+data: {source: somewhere.npz, validation: 12, shift: 2, augment: [{name: flip}, {name: "mine:noise", strength: 2}]}
+model: {name: cnn_two_pools, input: {color: grey, size: [30, 32], normalize: {mean: [0.5], std: [0.25]}}}
 cluster: {strategy: mirrored, gpus: [0, 3]}
 train: {length: 0.1 epochs, global_batch: 96, micro_batch: 7, clip_norm: 1.0, ema: 0.999}
 loss: {name: focal, gamma: 1.5, class_weights: [1, 2.5]}
@@ -44,9 +44,22 @@ def test_the_defaults_are_those_of_the_documentation():
             "fold": None,
             "subset": None,
             "shift": 0,
+            "augment": [],
             "placement": "auto",
+            "size": None,
+            "resize": "crop",
+            "channels": None,
+            "test": "20 %",
+            "split_seed": 0,
+            "image_feature": "image/encoded",
+            "label_feature": "image/class/label",
         },
-        "model": {"name": "cnn", "file": None, "freeze": []},
+        "model": {
+            "name": "cnn",
+            "file": None,
+            "freeze": [],
+            "input": {"color": None, "size": None, "normalize": None},
+        },
         "loss": {"name": "cross_entropy", "label_smoothing": 0.0, "class_weights": None},
         "metrics": {},
         "cluster": {

@@ -8,7 +8,7 @@ from harness.config import Config, resolve
 from harness.errors import ConfigError
 
 SCHEMA = Config.model_json_schema()
-OPEN = ("ModelSection", "CallbackSection", "ImportedOptimizer", "OwnLoss", "OwnMetric")
+OPEN = ("ModelSection", "CallbackSection", "ImportedOptimizer", "OwnAugmentation", "OwnLoss", "OwnMetric")
 """Whose class or function judges their further keys."""
 SECTIONS = {"Config": SCHEMA} | SCHEMA["$defs"]
 

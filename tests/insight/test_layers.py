@@ -166,7 +166,7 @@ def patches(x: Tensor) -> Tensor:
 def test_the_patches_of_a_vision_transformer_are_looked_at_only_where_they_are_named() -> None:
     model = classifier(patches)
     with pytest.raises(
-        UserError, match=r"neither pools nor flattens its feature maps; insight\.layer .* such as patches"
+        UserError, match=r"neither pools nor flattens its feature maps: .*insight\.layer, such as patches"
     ):
         cam_layer(model)
     assert cam_layer(model, "patches").name == "patches"

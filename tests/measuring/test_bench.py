@@ -60,10 +60,13 @@ def test_measurements_fit_together(tree: dict[str, Any], tmp_path: Path, monkeyp
     assert result["first_step"]["seconds"] > 0
     assert 0 < result["first_step"]["peak_memory_bytes"] <= result["peak_memory_bytes"]
     assert {"python", "tensorflow", "keras"} <= result["versions"].keys()
+    cost = result["augmentation_seconds_per_image"]
+    assert cost["min"] <= cost["median"] <= cost["max"] < result["step_seconds"]["max"]
 
     text = bench.as_text(result)
     assert f"{result['images_per_second']['median']:,.0f} images/s" in text
     assert "1 replica, global batch 16" in text
+    assert f"{cost['median'] * 1e6:,.2f} µs an image" in text
 
 
 def test_the_chunk_is_traced_once_and_calls_no_python(tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,12 +78,21 @@ def test_the_chunk_is_traced_once_and_calls_no_python(tree: dict[str, Any], monk
 
     monkeypatch.setattr(bench, "compiled_chunk", kept)
     bench.measure(resolve(tree), repeats=3, chunk_seconds=0.05)
-    (chunk,) = chunks
+    chunk, without_augmentation = chunks
+    assert chunk.steps.source is not without_augmentation.steps.source
     assert chunk.steps.compiled.experimental_get_tracing_count() == 1
     (traced,) = chunk.steps.compiled._list_all_concrete_functions()
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     assert not {"PyFunc", "PyFuncStateless", "EagerPyFunc"} & {node.op for node in nodes}
+
+
+def test_augmentation_is_measured_where_there_is_some(tree: dict[str, Any]) -> None:
+    """One that takes a time of its own, against the same training without it; mixing brings partners too."""
+    tree["data"] |= {"shift": 0, "validation": 20}
+    assert "augmentation_seconds_per_image" not in bench.measure(resolve(tree), repeats=1, chunk_seconds=0.02)
+    tree["data"]["augment"] = [{"name": "rand_augment", "operations": 3}, {"name": "mixup"}]
+    assert bench.measure(resolve(tree), repeats=1, chunk_seconds=0.05)["augmentation_seconds_per_image"]["min"] > 0
 
 
 def test_replicas_of_a_split_card_are_so_many_parts_of_it() -> None:
@@ -124,6 +136,8 @@ def test_wrong_comparisons_are_told_at_once() -> None:
         paired.compare("mnist", (), "pytorch", pairs=1, repeats=1)
     with pytest.raises(ConfigError, match="global_batch"):
         paired.compare("mnist", (), "train.global_batch=0", pairs=1, repeats=1)
+    with pytest.raises(ConfigError, match=r"model\.input"):
+        paired.compare("mnist", ("model.input.size=32",), "keras-fit", pairs=1, repeats=1)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(2, UserError), (1, HarnessError)])

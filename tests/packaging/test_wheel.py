@@ -24,11 +24,18 @@ def wheel(source_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfil
 def test_it_holds_data_configs_templates_licence_and_the_type_marker(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     configs = {f"harness/configs/{name}.yaml" for name in shipped()}
-    templates = {f"harness/{name}/page.html.jinja" for name in ("comparison", "report/page", "scaling/report")}
-    included = ("gallery.html.jinja", "confusion.html.jinja", "macros.html.jinja", "page.css", "page.js")
-    beside = {f"harness/report/page/{name}" for name in included} | {"harness/comparison/comparison.css"}
+    of_every_page = {
+        f"harness/page/{name}" for name in ("page.html.jinja", "config.html.jinja", "macros.html.jinja", "page.css")
+    }
+    of_report = ("report.html.jinja", "facts.html.jinja", "gallery.html.jinja", "confusion.html.jinja", "gallery.js")
+    of_comparison = ("comparison.html.jinja", "cards.html.jinja", "comparison.css")
+    templates = {
+        *of_every_page,
+        *(f"harness/report/page/{name}" for name in of_report),
+        *(f"harness/comparison/{name}" for name in of_comparison),
+    }
     others = {"harness/data/mnist.npz", "harness/data/README.md", "harness/py.typed"}
-    assert configs | templates | beside | others <= names
+    assert configs | templates | others <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
 

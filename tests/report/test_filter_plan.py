@@ -2,17 +2,19 @@ import keras
 import numpy as np
 
 from harness.insight.filters import CLASS_STARTS
+from harness.report.evaluated_model import EvaluatedModel
 from harness.report.filter_plan import FilterPlan, plan
-from harness.report.subject import Subject
 
 
-def subject_of(layers: int, filters: int = 64, side: int = 8, classes: int = 10, images: int = 1000) -> Subject:
+def subject_of(layers: int, filters: int = 64, side: int = 8, classes: int = 10, images: int = 1000) -> EvaluatedModel:
     hidden = pixels = keras.Input((side, side, 1))
     for number in range(layers):
         hidden = keras.layers.Conv2D(filters, 3, padding="same", name=f"conv_{number}")(hidden)
     model = keras.Model(pixels, keras.layers.Dense(classes)(keras.layers.GlobalAveragePooling2D()(hidden)))
     outputs = np.zeros((images, classes), np.float32)
-    return Subject("deep", model, np.zeros((images, side, side, 1), np.uint8), np.zeros(images, np.int32), outputs)
+    return EvaluatedModel(
+        "deep", model, np.zeros((images, side, side, 1), np.uint8), np.zeros(images, np.int32), outputs
+    )
 
 
 def counts(planned: FilterPlan) -> dict[str, int]:
@@ -39,8 +41,8 @@ def test_of_40_layers_some_are_looked_at_the_first_and_the_last_among_them() -> 
 
 
 def test_more_time_shows_more_and_the_same_time_the_same() -> None:
-    subject = subject_of(20, filters=16)
-    some, same, more = (plan(subject, seconds) for seconds in (3, 3, 30))
+    evaluated = subject_of(20, filters=16)
+    some, same, more = (plan(evaluated, seconds) for seconds in (3, 3, 30))
     assert some.as_json() == same.as_json()
     assert sum(counts(some).values()) < sum(counts(more).values())
     assert len(some.images) <= len(more.images)

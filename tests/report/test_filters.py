@@ -11,22 +11,22 @@ from PIL import Image
 
 from harness.data import sources
 from harness.insight.filters import activation_maximization
+from harness.page import Section
+from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.filter_figures import feature_maps_picture
 from harness.report.filter_plan import plan
 from harness.report.filter_sections import filter_sections
 from harness.report.filter_study import FilterStudy, study
-from harness.report.page import Section
-from harness.report.subject import Subject, outputs_of
 
 DEAD, COPIED, COPY = 3, 0, 2
 
 
-def subject_of(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Subject:
-    return Subject("small", model, images, labels, outputs_of(model, images))
+def subject_of(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> EvaluatedModel:
+    return EvaluatedModel("small", model, images, labels, outputs_of(model, images))
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
+def evaluated() -> EvaluatedModel:
     """Five filters, of which one is dead and one a copy of another; three classes, and no image of the last."""
     keras.utils.set_random_seed(1)
     pixels = keras.Input((28, 28, 1))
@@ -40,21 +40,21 @@ def subject() -> Subject:
 
 
 @pytest.fixture(scope="module")
-def found(subject: Subject) -> FilterStudy:
-    return study(subject, plan(subject, 120), seed=0, seconds=1000)
+def found(evaluated: EvaluatedModel) -> FilterStudy:
+    return study(evaluated, plan(evaluated, 120), seed=0, seconds=1000)
 
 
 @pytest.fixture(scope="module")
-def sections(subject: Subject, found: FilterStudy) -> dict[str, Section]:
-    return {section.title: section for section in filter_sections(subject, found)}
+def sections(evaluated: EvaluatedModel, found: FilterStudy) -> dict[str, Section]:
+    return {section.title: section for section in filter_sections(evaluated, found)}
 
 
 def test_dead_and_duplicated_filters_are_counted_and_named(sections: dict[str, Section]) -> None:
-    intro = sections["Filters"].intro
+    intro = sections["Filters"].paragraphs[0]
     assert intro.startswith("first: 5 filters, 1 dead (3), 1 near-duplicate (0 and 2: 1.00).")
 
 
-def test_the_numbers_are_those_of_the_model(subject: Subject, found: FilterStudy) -> None:
+def test_the_numbers_are_those_of_the_model(evaluated: EvaluatedModel, found: FilterStudy) -> None:
     (layer,) = found.as_json()
     filters = json.loads(json.dumps(found.as_json()))[layer]
     assert [of["filter"] for of in filters] == [0, 1, 2, 3, 4]
@@ -63,17 +63,17 @@ def test_the_numbers_are_those_of_the_model(subject: Subject, found: FilterStudy
     assert filters[COPY]["duplicates"] == {"0": 1.0}
     assert filters[COPIED]["duplicates"] == {"2": 1.0}
 
-    kernel, bias = subject.logits.get_layer("first").get_weights()
+    kernel, bias = evaluated.logits.get_layer("first").get_weights()
     for of in filters:
         for row, value, (top, bottom, left, right) in zip(of["images"], of["activations"], of["fields"], strict=True):
-            seen = subject.images[row, top:bottom, left:right, 0] / 255
+            seen = evaluated.images[row, top:bottom, left:right, 0] / 255
             assert value == pytest.approx((seen * kernel[..., 0, of["filter"]]).sum() + bias[of["filter"]], rel=1e-4)
         assert of["best_real"] == of["activations"][0]
         assert of["starts"]["lowest"] <= of["starts"]["median"] <= of["starts"]["best"] == of["score"]
         assert of["classes"] == {
-            str(label): int((subject.labels[of["images"]] == label).sum())
-            for label in sorted({0, 1}, key=lambda label: -(subject.labels[of["images"]] == label).sum())
-            if (subject.labels[of["images"]] == label).any()
+            str(label): int((evaluated.labels[of["images"]] == label).sum())
+            for label in sorted({0, 1}, key=lambda label: -(evaluated.labels[of["images"]] == label).sum())
+            if (evaluated.labels[of["images"]] == label).any()
         }
 
 
@@ -88,9 +88,11 @@ def test_pictures_tell_in_words_and_numbers_what_they_show(sections: dict[str, S
     assert "9 test images for each of the filters 0 to 4 of layer first" in images.alt
 
 
-def test_the_image_of_a_class_stands_beside_its_best_test_image(subject: Subject, sections: dict[str, Section]) -> None:
+def test_the_image_of_a_class_stands_beside_its_best_test_image(
+    evaluated: EvaluatedModel, sections: dict[str, Section]
+) -> None:
     (picture,) = sections["Class images"].pictures
-    logits = subject.logits.predict_on_batch(subject.images.astype(np.float32))
+    logits = evaluated.logits.predict_on_batch(evaluated.images.astype(np.float32))
     best = [int(2 * logits[::2, 0].argmax()), int(2 * logits[1::2, 1].argmax() + 1)]
     assert picture.table is not None
     assert [row.cells[:2] for row in picture.table.rows] == [
@@ -128,8 +130,8 @@ def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:
     hidden = keras.layers.Conv2D(70, 3, padding="same", name="wide")(keras.layers.Rescaling(1 / 255)(pixels))
     model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(hidden)))
     images = np.random.default_rng(0).integers(0, 256, (4, 24, 20, 3), dtype=np.uint8)
-    subject = subject_of(model, images, np.array([0, 1, 0, 1], np.int32))
-    filters, shown, *_ = filter_sections(subject, study(subject, plan(subject, 120), seed=0, seconds=1000))
+    evaluated = subject_of(model, images, np.array([0, 1, 0, 1], np.int32))
+    filters, shown, *_ = filter_sections(evaluated, study(evaluated, plan(evaluated, 120), seed=0, seconds=1000))
     assert [picture.name for picture in filters.pictures] == ["filters-kernels", "filters-wide-0", "filters-wide-64"]
     assert [picture.title for picture in shown.pictures] == [
         "Images that activate the filters of wide, 0 to 63",
@@ -145,10 +147,10 @@ def test_of_many_classes_only_the_first_20_are_shown_and_the_page_says_so() -> N
     hidden = keras.layers.Conv2D(2, 3, name="only")(keras.layers.Rescaling(1 / 255)(pixels))
     model = keras.Model(pixels, keras.layers.Dense(25)(keras.layers.GlobalAveragePooling2D()(hidden)))
     images = np.random.default_rng(0).integers(0, 256, (22, 12, 12, 1), dtype=np.uint8)
-    subject = subject_of(model, images, np.arange(22, dtype=np.int32) + 3)
-    *_, classes, features = filter_sections(subject, study(subject, plan(subject, 120), seed=0, seconds=1000))
-    assert "to raise the logit of each of the first 20 of 25 classes, next to" in classes.intro
-    assert "for one image of each of the first 20 of 22 classes: the one" in features.intro
+    evaluated = subject_of(model, images, np.arange(22, dtype=np.int32) + 3)
+    *_, classes, features = filter_sections(evaluated, study(evaluated, plan(evaluated, 120), seed=0, seconds=1000))
+    assert "to raise the logit of each of the first 20 of 25 classes, next to" in classes.paragraphs[0]
+    assert "for one image of each of the first 20 of 22 classes: the one" in features.paragraphs[0]
     assert [picture.name for picture in features.pictures] == [f"features-{label}" for label in range(3, 23)]
 
 
@@ -160,16 +162,16 @@ def test_a_rare_filter_is_named_apart_from_dead_ones_with_its_share() -> None:
     model.get_layer("conv").set_weights([np.ones((1, 1, 1, 3)), np.array([0.0, -100.0, -250.0])])
     images = np.tile(np.arange(36, dtype=np.uint8).reshape(6, 6, 1), (2000, 1, 1, 1))
     images[7, 2, 2] = 200
-    subject = subject_of(model, images, np.zeros(2000, np.int32))
-    found = study(subject, plan(subject, 120), seed=0, seconds=1000)
-    filters, *_ = filter_sections(subject, found)
-    assert filters.intro.startswith("conv: 3 filters, 1 dead (2), 1 rare (1: 0.05%), ")
+    evaluated = subject_of(model, images, np.zeros(2000, np.int32))
+    found = study(evaluated, plan(evaluated, 120), seed=0, seconds=1000)
+    filters, *_ = filter_sections(evaluated, found)
+    assert filters.paragraphs[0].startswith("conv: 3 filters, 1 dead (2), 1 rare (1: 0.05%), ")
     assert [of["rare"] for of in found.as_json()["conv"]] == [False, True, False]
     overview = found.overview_json()
     assert (overview["dead"], overview["rare"]) == ({"conv": [2]}, {"conv": {"1": 0.0005}})
 
 
-def deep(layers: int, filters: int = 12, side: int = 16) -> Subject:
+def deep(layers: int, filters: int = 12, side: int = 16) -> EvaluatedModel:
     """A model of that many convolutions, and as many images as make two classes."""
     keras.utils.set_random_seed(1)
     hidden = pixels = keras.Input((side, side, 1))
@@ -181,32 +183,32 @@ def deep(layers: int, filters: int = 12, side: int = 16) -> Subject:
 
 
 def test_layers_that_come_after_the_time_are_left_out_and_named() -> None:
-    subject = deep(3, filters=2)
-    found = study(subject, plan(subject, 10), seed=0, seconds=0.3, progress=lambda what: time.sleep(0.4))
+    evaluated = deep(3, filters=2)
+    found = study(evaluated, plan(evaluated, 10), seed=0, seconds=0.3, progress=lambda what: time.sleep(0.4))
     assert [layer.name for layer in found.layers] == ["conv_0"]
     assert list(found.plan.layers) == ["conv_0", *found.out_of_time]
     assert found.out_of_time
-    filters, *_ = filter_sections(subject, found)
-    assert f"before these layers of the model: {', '.join(found.out_of_time)}" in filters.intro
+    filters, *_ = filter_sections(evaluated, found)
+    assert f"before these layers of the model: {', '.join(found.out_of_time)}" in filters.paragraphs[0]
     assert found.overview_json()["out_of_time"] == list(found.out_of_time)
 
 
 def test_of_a_large_model_some_layers_and_filters_are_shown_by_their_own_numbers() -> None:
-    subject = deep(13, filters=16)
+    evaluated = deep(13, filters=16)
     steps: list[str] = []
-    found = study(subject, plan(subject, 4), 0, 1000, steps.append)
+    found = study(evaluated, plan(evaluated, 4), 0, 1000, steps.append)
     assert len(steps) == 2 + len(found.plan.layers) == 2 + len(found.layers)
     assert found.layers[0].name == "conv_0"
     for layer in found.layers:
         assert len(layer.optimal.patches) == len(layer.shown) <= 16
         assert [of["filter"] for of in found.as_json()[layer.name]] == list(layer.shown)
     some = next(layer for layer in found.layers if len(layer.shown) < 16)
-    whole = activation_maximization(subject.logits, some.name, filters=[some.shown[1]])
+    whole = activation_maximization(evaluated.logits, some.name, filters=[some.shown[1]])
     np.testing.assert_allclose(some.optimal.scores[1], whole.scores[0], rtol=1e-4)
-    filters, *_, features = filter_sections(subject, found)
-    assert "of 13 convolutional layers are shown" in filters.intro
-    assert "More would take longer than insight.budget allows." in filters.intro
-    assert f"{len(some.shown)} of 16 in {some.name}" in filters.intro
+    filters, *_, features = filter_sections(evaluated, found)
+    assert "of 13 convolutional layers are shown" in filters.paragraphs[0]
+    assert "More would take longer than insight.budget allows." in filters.paragraphs[0]
+    assert f"{len(some.shown)} of 16 in {some.name}" in filters.paragraphs[0]
     tables = {picture.name: picture.table for picture in filters.pictures}
     table = tables[f"filters-{some.name}"]
     assert table is not None

@@ -9,18 +9,17 @@ import tensorflow as tf
 from keras import layers
 
 from harness.config.insight import InsightSection
+from harness.console.progress import Progress
 from harness.console.terminal import Terminal
 from harness.data.sources import Split
+from harness.insight.cost import BACKWARD, passes, work
 from harness.insight.layers import cam_layer
 from harness.insight.saliency import METHODS, bound, lrp
-from harness.insight.saliency.cost import passes
-from harness.insight.work import BACKWARD, work
 from harness.models.cnn import build
+from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.explanation import Request
-from harness.report.image_plan import images_a_kind, passes_of_a_look
-from harness.report.look import LookAtMaps
-from harness.report.progress import Progress
-from harness.report.subject import Subject, outputs_of
+from harness.report.image_plan import images_a_kind, passes_of_a_study
+from harness.report.map_study import CheckedMapStudy
 
 RAN: Counter[str] = Counter()
 """Images that have gone through a `Meter`, by its name, and gradients that have come back, by its name and " back"."""
@@ -104,12 +103,12 @@ def test_a_look_takes_as_many_passes_as_are_planned() -> None:
     model, count = metered_model(), 6
     images, labels = images_of(8, 120), np.arange(120, dtype=np.int32) % 3
     train = Split(images_of(8, 700), np.arange(700, dtype=np.int32) % 3)
-    subject = Subject("small", model, images, labels, outputs_of(model, images), train)
+    evaluated = EvaluatedModel("small", model, images, labels, outputs_of(model, images), train)
     insight = InsightSection(images=count, methods=["gradient_times_input", "smoothgrad", "gradcam"], metrics=True)
     RAN.clear()
     with Progress(Terminal(quiet=True)) as progress:
-        LookAtMaps.into(subject, insight, 0, Request(), {}, progress)
-    planned = passes_of_a_look(model, insight.methods, count, insight, training=len(train), fine_tuned=True)
+        CheckedMapStudy.of(evaluated, insight, 0, Request(), {}, progress)
+    planned = passes_of_a_study(model, insight.methods, count, insight, training=len(train), fine_tuned=True)
     assert planned == pytest.approx(measured(model), rel=1e-3)
 
 

@@ -6,59 +6,61 @@ import pytest
 
 from harness.insight.map_groups import mean_map
 from harness.insight.saliency import METHODS
+from harness.report.evaluated_model import EvaluatedModel, of_run
 from harness.report.overview import Overview, overview
 from harness.report.overview_figures import overview_section
-from harness.report.subject import Subject, of_run
 from harness.runs.run_dir import RunDir
 
 GRADIENT = METHODS["gradient"].explain
 
 
 @pytest.fixture(scope="module")
-def subject(unseen_run: RunDir) -> Subject:
+def evaluated(unseen_run: RunDir) -> EvaluatedModel:
     return of_run(unseen_run)
 
 
 @pytest.fixture(scope="module")
-def found(subject: Subject) -> Overview:
-    return overview(subject, "gradient", GRADIENT, seed=0)
+def found(evaluated: EvaluatedModel) -> Overview:
+    return overview(evaluated, "gradient", GRADIENT, seed=0)
 
 
-def test_every_mistake_is_in_one_cluster_and_the_confusions_count_them(subject: Subject, found: Overview) -> None:
-    wrong = np.flatnonzero(subject.labels != subject.predicted)
+def test_every_mistake_is_in_one_cluster_and_the_confusions_count_them(
+    evaluated: EvaluatedModel, found: Overview
+) -> None:
+    wrong = np.flatnonzero(evaluated.labels != evaluated.predicted)
     assert 5 < len(wrong) == found.explained["mistakes"]
     assert sorted(row for cluster in found.clusters for row in cluster.rows.tolist()) == wrong.tolist()
     most = found.confusions[0]
-    of_pair = np.flatnonzero((subject.labels == most.true) & (subject.predicted == most.predicted))
+    of_pair = np.flatnonzero((evaluated.labels == most.true) & (evaluated.predicted == most.predicted))
     assert sorted(most.rows.tolist()) == of_pair.tolist()
     assert len(most.rows) == max(len(pair.rows) for pair in found.confusions)
 
 
-def test_a_confusion_has_the_mean_maps_of_both_classes(subject: Subject, found: Overview) -> None:
+def test_a_confusion_has_the_mean_maps_of_both_classes(evaluated: EvaluatedModel, found: Overview) -> None:
     pair = found.confusions[0]
-    images = subject.images[pair.rows]
+    images = evaluated.images[pair.rows]
     for label, mean in ((pair.predicted, pair.for_predicted), (pair.true, pair.for_true)):
-        expected = mean_map(GRADIENT(subject.logits, images, np.full(len(images), label)))
+        expected = mean_map(GRADIENT(evaluated.logits, images, np.full(len(images), label)))
         np.testing.assert_allclose(mean.map, expected.map, rtol=1e-3, atol=1e-6)
 
 
-def test_an_image_that_was_trained_on_is_its_own_nearest_neighbour(subject: Subject, found: Overview) -> None:
+def test_an_image_that_was_trained_on_is_its_own_nearest_neighbour(evaluated: EvaluatedModel, found: Overview) -> None:
     # The small run's test images are among its training images; those held back for validation are not.
     assert found.neighbours is not None
-    assert subject.train is not None
+    assert evaluated.train is not None
     for row, rows in zip(found.neighbours.mistakes.tolist(), found.neighbours.found.rows.tolist(), strict=True):
-        if row < len(subject.train):
+        if row < len(evaluated.train):
             assert row in rows[:2]
 
 
-def test_empty_maps_are_told_and_in_no_mean(subject: Subject) -> None:
+def test_empty_maps_are_told_and_in_no_mean(evaluated: EvaluatedModel) -> None:
     def silent_for_ones(logits: object, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return GRADIENT(logits, images, labels) * (labels != subject.predicted[0])[:, None, None]
+        return GRADIENT(logits, images, labels) * (labels != evaluated.predicted[0])[:, None, None]
 
-    found = overview(subject, "gradient", silent_for_ones, seed=0)
+    found = overview(evaluated, "gradient", silent_for_ones, seed=0)
     assert found.empty["mistakes"] > 0
-    section = overview_section(subject, found)
-    assert f"{sum(found.empty.values())} of these maps are zero everywhere" in section.intro
+    section = overview_section(evaluated, found)
+    assert f"{sum(found.empty.values())} of these maps are zero everywhere" in section.paragraphs[0]
     assert sum(len(cluster.rows) for cluster in found.clusters) == found.explained["mistakes"] - found.empty["mistakes"]
 
 
@@ -70,8 +72,8 @@ def test_a_model_without_mistakes_has_classes_alone(make_run: Callable[..., RunD
     assert [picture.name for picture in overview_section(flawless, found).pictures] == ["overview-classes"]
 
 
-def test_the_section_shows_all_four(subject: Subject, found: Overview) -> None:
-    section = overview_section(subject, found)
+def test_the_section_shows_all_four(evaluated: EvaluatedModel, found: Overview) -> None:
+    section = overview_section(evaluated, found)
     names = [picture.name.removeprefix("overview-") for picture in section.pictures]
     assert names == ["classes", "confusions", "clusters", "neighbours"]
-    assert "No map is zero everywhere" in section.intro
+    assert "No map is zero everywhere" in section.paragraphs[0]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from harness.config.insight import Method
 from harness.insight.saliency import METHODS
-from harness.report.picture import SIGNED, UNSIGNED, Picture
+from harness.page.picture import SIGNED, UNSIGNED, Picture
 from harness.report.saliency_figures import saliency_picture
 
 SURE = np.array([[0.9, 0.1]], np.float32)

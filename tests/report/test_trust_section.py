@@ -19,7 +19,7 @@ from harness.insight.trust import (
     Stability,
     Trust,
 )
-from harness.report.table import Verdict
+from harness.page.table import Verdict
 from harness.report.trust_json import DEFINITIONS, trust_json
 from harness.report.trust_section import QUESTIONS, trust_section, trust_table
 
@@ -58,7 +58,7 @@ FEW = trust(3, Interval(0.524, np.nan, np.nan))
 
 
 def test_an_answer_comes_with_its_interval_where_that_is_known() -> None:
-    rows = [trust_table(of, {"gradient": 1.0}, {}).table.rows[0].cells for of in (MANY, FEW)]
+    rows = [trust_table(of, {"gradient": 1.0}, {}).rows[0].cells for of in (MANY, FEW)]
     assert rows[0][1:5] == [
         Verdict("no: 0.52 (0.51 to 0.55)", good=False),
         Verdict("yes: 0.25 (0.25 to 0.25)", good=True),
@@ -76,7 +76,7 @@ def test_an_answer_comes_with_its_interval_where_that_is_known() -> None:
 def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: float, answer: str, good: bool) -> None:
     found = with_kept(Interval((low + high) / 2, low, high))
     table = trust_table(found, {"gradient": 1.0}, {})
-    cell = table.table.rows[0].cells[1]
+    cell = table.rows[0].cells[1]
     assert isinstance(cell, Verdict)
     assert cell.words.startswith(f"{answer}: ")
     assert cell.good is good
@@ -91,8 +91,8 @@ def test_the_page_says_of_a_method_what_its_interval_does(low: float, high: floa
 
 def test_a_map_that_only_changes_its_signs_is_told_so() -> None:
     found = with_kept(Interval(0.0, -0.1, 0.1), Interval(0.8, 0.7, 0.9))
-    assert trust_table(found, {"gradient": 1.0}, {}).table.rows[0].cells[1] == Verdict("no: 0.80 (0.70 to 0.90)", False)
-    assert "only the signs change" in trust_section(found, {"gradient": 1.0}, {}).intro
+    assert trust_table(found, {"gradient": 1.0}, {}).rows[0].cells[1] == Verdict("no: 0.80 (0.70 to 0.90)", False)
+    assert "only the signs change" in trust_section(found, {"gradient": 1.0}, {}).paragraphs[0]
     told = trust_json(found, {"gradient": 1.0})["methods"]["gradient"]["sanity"]
     assert told["verdict"] == "only its signs depend on the model"
     assert told["similarity"]["signed"]["mean"] == 0
@@ -110,7 +110,7 @@ def test_a_map_that_only_changes_its_signs_is_told_so() -> None:
 def test_what_is_not_asked_is_neither_a_yes_nor_a_no() -> None:
     method = replace(MANY.methods["gradient"], class_sensitivity=NotAsked("two classes"))
     found = replace(MANY, methods={"gradient": method})
-    assert trust_table(found, {"gradient": 1.0}, {}).table.rows[0].cells[4] == Verdict("not asked: two classes", None)
+    assert trust_table(found, {"gradient": 1.0}, {}).rows[0].cells[4] == Verdict("not asked: two classes", None)
     told = trust_json(found, {"gradient": 1.0})["methods"]["gradient"]
     nothing = {"mean": None, "low": None, "high": None}
     assert told["answers"]["class_specific"] == {"answer": "not asked: two classes", **nothing}
@@ -118,7 +118,7 @@ def test_what_is_not_asked_is_neither_a_yes_nor_a_no() -> None:
 
 
 def test_a_row_has_a_cell_for_each_question_and_a_control_none() -> None:
-    table = trust_table(MANY, {"gradient": 1.0}, {}).table
+    table = trust_table(MANY, {"gradient": 1.0}, {})
     assert {len(row.cells) for row in table.rows} == {len(table.headings)}
     assert [cell for row in table.rows[1:] for cell in row.cells[1 : 1 + len(QUESTIONS)]] == [""] * 2 * len(QUESTIONS)
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.page import Picture
 from harness.scaling.fit.curve import Analysis, analyse
 from harness.scaling.fit.results import results
-from harness.scaling.report.plot import Plot
-from harness.scaling.report.plots import pictures
+from harness.scaling.report.output import pictures
 from harness.scaling.tables.measurements import NoiseWindow, Throughput, write_noise, write_throughput
 from harness.scaling.tables.trials import Trial, write
 
@@ -103,7 +103,7 @@ class Synthetic:
     results: dict[str, Any]
 
     @cached_property
-    def plots(self) -> dict[str, Plot]:
+    def plots(self) -> dict[str, Picture]:
         made = pictures(self.analysis, self.trials, self.throughput, self.noise, self.results)
         return {plot.name: plot for plot in made}
 

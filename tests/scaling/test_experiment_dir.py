@@ -90,7 +90,7 @@ def test_a_loss_that_is_not_finite_has_diverged_and_another_failure_is_no_result
 
 def test_of_a_trial_that_never_began_the_last_line_is_told(tmp_path: Path) -> None:
     output = tmp_path / "output.txt"
-    assert failure_of(RunDir(tmp_path / "none"), output) == "it said nothing"
+    assert failure_of(RunDir(tmp_path / "none"), output) == "it printed nothing"
     output.write_text("devices\nerror: no such GPU\n\n")
     assert failure_of(RunDir(tmp_path / "none"), output) == "error: no such GPU"
 
@@ -110,7 +110,7 @@ def test_a_directory_goes_on_with_more_batches_rates_and_seeds_and_with_nothing_
     folder.check(experiment("scale.max_examples=50000", "scale.max_seconds=60"))
     with pytest.raises(RunError, match=r"seed \(0 → 3\)"):
         folder.check(experiment("seed=3"))
-    with pytest.raises(RunError, match=r"of another config: model.name \(cnn → cnn_two_pools\)"):
+    with pytest.raises(RunError, match=r"another config: model.name \(cnn → cnn_two_pools\)"):
         folder.check(experiment("model.name=cnn_two_pools"))
     with pytest.raises(RunError, match=r"train.target.at_least"):
         folder.check(experiment("scale.target.at_least=0.5"))
@@ -121,9 +121,9 @@ def test_a_directory_goes_on_with_more_batches_rates_and_seeds_and_with_nothing_
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     experiment = load_as(Experiment, "mnist_scaling_quick")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="is no directory"):
+    with pytest.raises(RunError, match="is not a directory"):
         ExperimentDir(tmp_path / "file").check(experiment)
-    with pytest.raises(RunError, match="isn't empty"):
+    with pytest.raises(RunError, match="is not empty"):
         ExperimentDir(tmp_path).check(experiment)
 
 

@@ -257,7 +257,7 @@ def test_other_failures_are_no_verdict_on_the_size() -> None:
     with pytest.raises(HarnessError, match="exit code 1: loss is not finite") as caught:
         replace(failed, exit_code=1, errors="error: loss is not finite").ran_out()
     assert not isinstance(caught.value, UserError)
-    with pytest.raises(HarnessError, match="exit code -15: it said nothing"):
+    with pytest.raises(HarnessError, match="exit code -15: it printed nothing"):
         replace(failed, exit_code=-signal.SIGTERM, errors="").ran_out()
 
 

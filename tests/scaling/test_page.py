@@ -62,7 +62,9 @@ def test_the_page_tells_sentence_target_warnings_table_noise_and_throughput(whol
     assert "validation.accuracy at least 0.985" in html
     (warning,) = whole.results["warnings"]
     assert f"<li>{warning}</li>" in html
-    assert re.search(r'<th scope="row">4,096</th><td>0.017</td><td>3</td><td>45</td><td>43 to not reached</td>', html)
+    assert re.search(
+        r'<th scope="row">4,096</th><td>0.017</td><td>3</td><td>45</td><td>43\xa0to\xa0not reached</td>', html
+    )
     assert whole.results["noise_scale"]["caveat"] in html
     assert "compilation, evaluation and checkpoints are excluded" in html
     assert "Measured on: synthetic CPU." in html

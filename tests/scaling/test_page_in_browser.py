@@ -5,6 +5,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from harness.scaling.report import output
+from tests.pages import check_fits, silent
 
 
 @pytest.fixture(scope="module")
@@ -20,24 +21,11 @@ def report_file(make_experiment: Callable[..., Path], tmp_path_factory: pytest.T
 def test_the_page_fits_shows_its_plots_and_is_silent(
     report_file: Path, browser: Browser, width: int, scheme: str
 ) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    messages: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(report_file.resolve().as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("document.images.length") == 8
-    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    assert page.evaluate("Math.min(...[...document.images].map(image => image.width))") >= 570
-    red, _, _ = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
-    assert (red < 60) == (scheme == "dark")
-    assert messages == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-    context.close()
+    with silent(report_file, browser, width, scheme) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        check_fits(page, width, scheme)
+        assert page.evaluate("document.images.length") == 8
+        assert page.evaluate("Math.min(...[...document.images].map(image => image.width))") >= 570
 
 
 def test_every_link_leads_to_a_section(report_file: Path, browser: Browser) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from harness.scaling.report.plot import Plot, drawing, measured_axis
-from harness.scaling.report.plots import NAMES, pictures
+from harness.page.picture import Picture
+from harness.scaling.report.output import NAMES, pictures
+from harness.scaling.report.plot import drawing, measured_axis
 from harness.scaling.tables.measurements import Throughput
 from harness.scaling.tables.trials import Trial
 
@@ -17,7 +18,13 @@ TARGET_NOT_REACHED = "not reached: more than its last step"
 DIVERGED = "diverged, at its last step"
 
 
-def words(plot: Plot) -> str:
+def rows(plot: Picture) -> list[tuple[str, ...]]:
+    """Of its table of numbers."""
+    assert plot.table
+    return [tuple(map(str, row.cells)) for row in plot.table.rows]
+
+
+def words(plot: Picture) -> str:
     """All text of a plot: its SVG names each text in a comment beside the shapes it is drawn with."""
     return "\n".join(re.findall(r"<!-- (.*?) -->", plot.svg.decode()))
 
@@ -75,12 +82,12 @@ def test_the_ticks_are_the_measured_batches_and_their_labels_do_not_touch(count:
 def test_steps_tell_the_median_its_range_the_fit_and_the_naive_minimum(make: Callable[..., Any]) -> None:
     own = [*trials(1001, 101, 11), Trial(1, 0.2, 0, 899, 900, "reached"), Trial(1, 0.2, 1, 1199, 1200, "reached")]
     plots = make(own).plots
-    assert plots["steps"].columns[:5] == ("global batch", "learning rate", "median steps", "lowest", "highest")
-    assert plots["steps"].rows[0][:5] == ("1", "0.2", "1,200", "1,200", "1,200")
-    assert plots["steps"].rows[0][-1] == "899"
-    assert plots["examples"].rows[1][:5] == ("10", "0.1", "1,000", "1,000", "1,000")
-    fit_steps = [float(row[5].replace(",", "")) for row in plots["steps"].rows]
-    fit_examples = [float(row[5].replace(",", "")) for row in plots["examples"].rows]
+    assert plots["steps"].table.headings[:5] == ("global batch", "learning rate", "median steps", "lowest", "highest")
+    assert rows(plots["steps"])[0][:5] == ("1", "0.2", "1,200", "1,200", "1,200")
+    assert rows(plots["steps"])[0][-1] == "899"
+    assert rows(plots["examples"])[1][:5] == ("10", "0.1", "1,000", "1,000", "1,000")
+    fit_steps = [float(row[5].replace(",", "")) for row in rows(plots["steps"])]
+    fit_examples = [float(row[5].replace(",", "")) for row in rows(plots["examples"])]
     assert fit_examples == pytest.approx([steps * 10**power for power, steps in enumerate(fit_steps)], rel=0.01)
     for unit in ("steps", "examples"):
         assert f"{unit} to target" in words(plots[unit])
@@ -104,9 +111,9 @@ def test_missed_and_diverged_trials_are_drawn_each_in_its_own_way(make: Callable
 
 def test_a_batch_that_never_reached_the_target_is_there_all_the_same(make: Callable[..., Any]) -> None:
     plots = make([*trials(1001, 101, 11), Trial(1000, 0.1, 0, 50, None, "missed")]).plots
-    assert plots["steps"].rows[3][:5] == ("1,000", "", "", "", "")
-    assert [row[0] for row in plots["tradeoff"].rows] == ["1", "10", "100"]
-    assert plots["best-rate"].rows[3][1] == ""
+    assert rows(plots["steps"])[3][:5] == ("1,000", "", "", "", "")
+    assert [row[0] for row in rows(plots["tradeoff"])] == ["1", "10", "100"]
+    assert rows(plots["best-rate"])[3][1] == ""
 
 
 def test_where_b_crit_is_identified_the_plots_say_its_value_and_interval(whole: Any) -> None:
@@ -137,8 +144,8 @@ def test_the_tradeoff_labels_every_point_with_its_batch(whole: Any) -> None:
 
 def test_a_best_rate_at_the_edge_of_the_grid_is_called_unbracketed(whole: Any) -> None:
     plot = whole.plots["best-rate"]
-    assert plot.rows[0][:3] == ("16", "0.00106", "at the low edge")
-    assert plot.rows[1][:3] == ("32", "0.0015", "")
+    assert rows(plot)[0][:3] == ("16", "0.00106", "at the low edge")
+    assert rows(plot)[1][:3] == ("32", "0.0015", "")
     assert plot.alt.endswith("Unbracketed: 16.")
     assert "unbracketed" in words(plot)
     assert "square-root rule from batch 32" in words(plot), "the guides start at a bracketed rate"
@@ -147,14 +154,14 @@ def test_a_best_rate_at_the_edge_of_the_grid_is_called_unbracketed(whole: Any) -
 def test_seconds_are_steps_times_the_seconds_of_a_step(make: Callable[..., Any]) -> None:
     speeds = [Throughput(10, 1, 2, 500, 400, 800, "CPU"), Throughput(10, 4, 2, 500, 500, 500, "CPU")]
     plot = make(trials(1001, 101, 11), speeds).plots["seconds"]
-    assert plot.rows[0] == ("10", "1", "2.01", "1.25", "2.52", "measured", "")
-    assert plot.rows[1][-1] == "correctness, not scaling"
+    assert rows(plot)[0] == ("10", "1", "2.01", "1.25", "2.52", "measured", "")
+    assert rows(plot)[1][-1] == "correctness, not scaling"
     assert "4 replicas (correctness, not scaling)" in words(plot)
 
 
 def test_efficiency_is_written_and_withheld_where_replicas_outnumber_the_cores(unsettled: Any, whole: Any) -> None:
     plot = unsettled.plots["throughput"]
-    by_place = {row[:2]: row for row in plot.rows}
+    by_place = {row[:2]: row for row in rows(plot)}
     assert by_place["64", "2"][7:] == ("1.47", "73%", "1.87", "93%", "")
     assert by_place["64", "4"][7:] == ("1.92", "", "3.48", "", "correctness, not scaling")
     assert "more replicas than cores: correctness, not scaling" in words(plot)
@@ -172,9 +179,9 @@ def test_speed_on_one_number_of_replicas_has_no_plot_against_replicas(make: Call
 
 def test_windows_not_yet_known_are_gaps_in_the_noise_scale(whole: Any) -> None:
     plot = whole.plots["noise-scale"]
-    unknown = [row for row in plot.rows if row[4] == "not yet known"]
+    unknown = [row for row in rows(plot) if row[4] == "not yet known"]
     assert len(unknown) == 2 * len({row[0] for row in unknown}), "two of each batch"
-    assert all(row[7] != "not yet known" for row in plot.rows)
+    assert all(row[7] != "not yet known" for row in rows(plot))
     assert "preconditioned (Adam)" in words(plot)
 
 
@@ -200,4 +207,4 @@ def test_where_the_middle_trial_of_no_batch_reached_the_target_there_are_plots_w
     ]
     plots = make(one_of_three).plots
     assert "Medians: none." in plots["steps"].alt
-    assert plots["tradeoff"].rows == ()
+    assert rows(plots["tradeoff"]) == []

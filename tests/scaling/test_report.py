@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import DataError, RunError
 from harness.scaling.report import output
-from harness.scaling.report.plots import NAMES
+from harness.scaling.report.output import NAMES
 
 BATCHES = [16, 256, 4096]
 HEADER = "global_batch,learning_rate,seed,steps_low,steps_high,status\n"
@@ -52,7 +52,7 @@ def test_an_experiment_becomes_numbers_plots_and_a_page_the_same_each_time(
     assert set(first) == tables | {"scaling.json", "report.html"} | figures(*NAMES)
     assert json.loads(first["scaling.json"]) == found
     assert found["target"] == "accuracy 0.985"
-    assert b"<h1>my-experiment</h1>" in first["report.html"]
+    assert b"<h1>my-experiment: " in first["report.html"]
     again = shutil.copytree(folder, tmp_path / folder.name)
     output.write(again / "trials.csv", again, target="accuracy 0.985", config_text="name: x")
     assert files(again) == first

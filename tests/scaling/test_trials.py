@@ -72,8 +72,8 @@ def test_steps_are_the_middle_of_their_interval() -> None:
             HEADER + "16,0.1,0,95,100,reached\n# a comment\n16,0.10,0,90,95,reached\n",
             ":4 has the same global_batch, learning_rate, seed as line 2: keep one",
         ),
-        (HEADER + '16,0.1,0,95,100,"reached\n', " is no CSV table: "),
-        (HEADER + "16,0.1,0,95,100,\0\n", " is no text file: give a CSV table"),
+        (HEADER + '16,0.1,0,95,100,"reached\n', " is not a CSV table: "),
+        (HEADER + "16,0.1,0,95,100,\0\n", " is not a text file: give a CSV table"),
     ],
 )
 def test_what_is_wrong_in_a_table_is_told_in_one_line(file: Path, text: str, told: str) -> None:
@@ -86,7 +86,7 @@ def test_what_is_wrong_in_a_table_is_told_in_one_line(file: Path, text: str, tol
 
 def test_what_is_no_text_file_is_told_in_one_line(tmp_path: Path, file: Path) -> None:
     file.write_bytes(b"\x89PNG\r\n\x1a\n\xff")
-    with pytest.raises(DataError, match=r"trials.csv is no text file: give a CSV table$"):
+    with pytest.raises(DataError, match=r"trials.csv is not a text file: give a CSV table$"):
         read(file)
     with pytest.raises(DataError, match=r"none.csv can't be read: No such file or directory$"):
         read(tmp_path / "none.csv")

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from harness.cluster.strategy import Cluster
 from harness.config import Config
+from harness.data.augment import augmented
 from harness.data.order import rows
-from harness.data.shift import offsets, shift
 from harness.data.sources import Split
 from harness.training.chunk import Chunk
 from harness.training.losses import cross_entropy
@@ -127,7 +127,7 @@ def test_each_image_is_shifted_by_what_its_position_says(
     state, chunk = begin(config)
     positions = tf.range(8, dtype=tf.int64)
     row = rows(positions, config.seed, len(train_rows)).numpy()
-    images = shift(tf.constant(train_rows.images[row]), offsets(positions, config.seed, 3))
+    images = augmented(tf.constant(train_rows.images[row]), positions, config.seed, config.data)
     assert not np.array_equal(images, train_rows.images[row])
     logits = state.model(tf.cast(images, tf.float32))
     expected = tf.reduce_mean(cross_entropy(logits, tf.constant(train_rows.labels[row])))

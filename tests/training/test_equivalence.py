@@ -123,7 +123,7 @@ def test_replicas_see_the_same_examples_in_the_same_order(
         of_step = [next(batches) for _ in range(micro_batches)]
         for replica, micro in itertools.product(range(replicas), range(micro_batches)):
             images, labels, weights, positions = (
-                place.strategy.experimental_local_results(part) for part in of_step[micro]
+                place.strategy.experimental_local_results(part) for part in of_step[micro][:4]
             )
             real = weights[replica].numpy() == 1
             seen.extend(positions[replica].numpy()[real])

@@ -1,8 +1,7 @@
 """What the convolutional filters are: kernels, what excites them most, and what they make of an image."""
 
 from harness.insight.filters.duplicates import ALIKE, Duplicates, duplicates
-from harness.insight.filters.kernels import first_kernels
-from harness.insight.filters.maps import feature_maps
+from harness.insight.filters.kernels_and_maps import feature_maps, first_kernels
 from harness.insight.filters.maximization import (
     CLASS_STARTS,
     STARTS,

@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.insight.filters.batches import images_at_once
-from harness.insight.inference import infer
+from harness.insight.inference import images_at_once, infer
 from harness.insight.layers import image_shape
 
 _GREY = 127.5
@@ -72,7 +71,7 @@ def ascend(
     alone = image_shape(model) != shape
     margin = jitter + _BEYOND if alone else 0
     rows, columns = window
-    if alone:  # the canvas goes on at the other side of the image where that ends
+    if alone:  # the canvas continues at the image's other side
         places = (np.arange(of.start - margin, of.stop + margin) for of in window)
         canvas = np.ix_(*(place % side for place, side in zip(places, shape[:2], strict=True)))
         rows = columns = slice(None)

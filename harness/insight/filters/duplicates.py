@@ -7,8 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.filters.batches import batches
-from harness.insight.inference import infer
+from harness.insight.inference import batches, infer
 from harness.insight.layers import before_activation, convolutions
 
 ALIKE = 0.98

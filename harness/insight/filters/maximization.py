@@ -63,7 +63,7 @@ def activation_maximization(
     """For each filter of a convolutional layer the patch of image that excites its middle unit most, of those that an
     ascent from several starts finds.
 
-    Before the activation, behind which a filter that is silent has no gradient. The middle unit, not the mean over the
+    Before the activation, after which a silent filter has no gradient. The middle unit, not the mean over the
     feature map: what suits a whole map is one flat shade where the layer is linear. Erhan et al. 2009, "Visualizing
     Higher-Layer Features of a Deep Network", section 3.
 

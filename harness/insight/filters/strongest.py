@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.insight.filters.batches import batches
-from harness.insight.inference import infer
+from harness.insight.inference import batches, infer
 from harness.insight.layers import before_activation, convolutions, features, image_shape
 from harness.insight.receptive_fields import reaching, receptive_fields
 
@@ -81,8 +80,8 @@ def strongest(
     found = [_Found.of_no_image(layer.filters) for layer in looked_at]
     for first, some in batches(through, images):
         found = [so_far.and_of(first, batch, best) for so_far, batch in zip(found, extremes(some), strict=True)]
-    told = zip(looked_at, found, positions, strict=True)
-    return {layer.name: _told(model, layer.name, of, where, len(images)) for layer, of, where in told}
+    parts = zip(looked_at, found, positions, strict=True)
+    return {layer.name: _strongest(model, layer.name, of, where, len(images)) for layer, of, where in parts}
 
 
 def _activation(model: keras.Model, layer: keras.layers.Conv2D) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -172,7 +171,7 @@ class _Found(NamedTuple):
         return _Found(largest, rows, units, least, at_rest)
 
 
-def _told(model: keras.Model, layer: str, found: _Found, where: _Positions, images: int) -> Strongest:
+def _strongest(model: keras.Model, layer: str, found: _Found, where: _Positions, images: int) -> Strongest:
     fields = receptive_fields(model, layer)
     row, column = np.divmod(found.units, len(where.columns))
     rows, columns = where.rows[row], where.columns[column]

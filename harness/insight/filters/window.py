@@ -10,7 +10,7 @@ from harness.insight.layers import image_shape
 from harness.insight.receptive_fields import unit_of_all
 
 _TRIED = 2
-"""Images of noise on which the cut-out model is held against the whole one."""
+"""Images of noise on which the cut-out model is compared with the whole one."""
 _TOLERANCE = 1e-4
 """Of the largest value."""
 
@@ -21,7 +21,7 @@ def of_window(
     """What a layer's middle unit says, from the pixels of its receptive field: (n, *window, channels) to (n, filters).
 
     A convolution takes images of any size, so its unit that sees just the window is found among those of the smaller
-    image. Padding may put that elsewhere, or nowhere, in relation to other layers': the answers are held against the
+    image. Padding may put that elsewhere, or nowhere, in relation to other layers': the answers are compared with the
     whole model's.
 
     Args:

@@ -24,8 +24,7 @@ from harness.insight.saliency.gradients import (
 from harness.insight.saliency.grid import CamGrid, cam_grid
 from harness.insight.saliency.lrp import lrp
 from harness.insight.saliency.methods import METHODS, Explain, Method, Views, bound, in_parts, views
-from harness.insight.saliency.occlusion import occlusion
-from harness.insight.saliency.rise import rise
+from harness.insight.saliency.perturbation import occlusion, rise
 
 __all__ = [
     "METHODS",

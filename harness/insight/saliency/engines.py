@@ -41,7 +41,7 @@ def _cells(engine: Gradcam, features: keras.KerasTensor, images: tf.Tensor, labe
 
 
 class _Output(keras.layers.Layer):  # type: ignore[misc]
-    """A layer that has the tensor for its output: the engines ask for a layer, and an `x + y` is none."""
+    """A layer whose output is the tensor: the engines ask for a layer, and an `x + y` is not one."""
 
     def __init__(self, tensor: keras.KerasTensor) -> None:
         super().__init__()

@@ -96,7 +96,7 @@ def contrast(
         says = _says(logits, images)
         classes = says.shape[1]
         if classes < 2:
-            raise UserError("the model has one logit: there is no other class to set it against")
+            raise UserError("the model has one logit: there is no other class to contrast it with")
         own = tf.one_hot(labels, classes)
         rivals = tf.argmax(tf.where(own > 0, says.dtype.min, says), axis=1)
         return _integrated(logits, images, own - tf.one_hot(rivals, classes), baseline, steps)

@@ -52,7 +52,7 @@ class CamGrid:
     image: tuple[int, int]
     """Its height and width."""
     by_fields: bool
-    """Whether the cells lie where their receptive fields do. These aren't known behind a layer whose window isn't, and
+    """Whether the cells lie where their receptive fields do. These aren't known after a layer whose window isn't, and
     there each cell has an equal part of the image."""
 
     @property

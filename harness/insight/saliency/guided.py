@@ -25,7 +25,7 @@ def guided(model: keras.Model) -> keras.Model:
     Whether the relu is a layer's activation, a layer or an operation of its own. Raises UserError where there is none.
     """
     if reason := lacks_relu(model):
-        raise UserError(f"{reason}, which guided backpropagation is about")
+        raise UserError(f"{reason}, whose gradient guided backpropagation replaces")
 
     def copy_of(layer: keras.Operation) -> keras.Operation:
         if _is_relu(layer):

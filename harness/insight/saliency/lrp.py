@@ -18,6 +18,8 @@ from harness.insight.layers import of_a_second_call, operations
 from harness.insight.saliency.chunks import Maps, in_chunks
 from harness.insight.saliency.lrp_rules import Linear, Tensors, epsilon_rule, gamma_rule, pixel_rule, shared, stepped
 
+Bounds = dict[int, tuple[tf.Tensor, tf.Tensor]]
+
 _LINEAR = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 _AFFINE = (
     layers.BatchNormalization, layers.Normalization, layers.Rescaling,
@@ -32,13 +34,16 @@ _SIGN_PRESERVING = ("elu", "gelu", "leaky_relu", "linear", "relu", "relu6", "sel
 """Names of the activations that leave 0 and the sign alone, through which relevance passes as it is."""
 _ROUTED = (
     layers.Concatenate, layers.Cropping2D, layers.Flatten, layers.GlobalMaxPooling2D, layers.MaxPooling2D,
-    layers.Permute, layers.Reshape, layers.ZeroPadding2D,
+    layers.Permute, layers.Reshape, layers.Resizing, layers.ZeroPadding2D,
 )  # fmt: skip
-"""Each output is one of the inputs, to which its relevance goes: of a max pooling, to the winner."""
+"""Each output is one of the inputs, to which its relevance goes: of a max pooling, to the winner. Of a resizing it is a
+mean of some, among which the relevance is divided by their weights in it."""
 _SHAPING = (layers.Cropping2D, layers.Flatten, layers.Permute, layers.Reshape, layers.ZeroPadding2D)
+_OF_PIXELS = (*_AFFINE, *_SHAPING, layers.AveragePooling2D, layers.Concatenate, layers.Resizing)
+"""What leaves black the least value, or the largest."""
 _SUMMED = (layers.Add, layers.Average, layers.AveragePooling2D, layers.GlobalAveragePooling2D)
 """Weighed sums without weights of their own, which are shared out by the addends."""
-_ADD, _RELUS = "Add", ("Relu", "Relu6")
+_ADD, _GREY, _RELUS = "Add", "RGBToGrayscale", ("Relu", "Relu6")
 """Class names of what `x + y` and keras.ops make of a symbolic tensor: the classes themselves aren't public."""
 
 
@@ -62,7 +67,7 @@ def lrp(
     inputs from 0 upwards; where they have signs, γ raises those products a_j w_jk that have the sign of z_k
     (Andéol et al. 2021, "Learning Domain Invariant Representations by Joint Wasserstein Distance Minimization",
     arXiv 2106.04923). l and h are what becomes of the pixels 0 and 255 on the way to the layer. Sums are shared out
-    like LRP-ε with ε near 0. Batch normalization behind a convolution or a dense layer is one with it; elsewhere it
+    like LRP-ε with ε near 0. Batch normalization after a convolution or a dense layer is one with it; elsewhere it
     passes relevance on, as activations do. The map adds up to the logit, less what biases and ε take.
 
     Raises:
@@ -90,6 +95,7 @@ def _has_rule(step: keras.Operation) -> bool:
     return (
         isinstance(step, (*_AFFINE, *_ACTIVATIONS, *_ROUTED, *_SUMMED))
         or type(step).__name__ in _RELUS
+        or _is_grey(step)
         or _is_sum(step)
     )
 
@@ -97,6 +103,15 @@ def _has_rule(step: keras.Operation) -> bool:
 def _is_sum(step: keras.Operation) -> bool:
     """Whether it is `x + y` of two tensors, which no constant joins."""
     return type(step).__name__ == _ADD and len(keras.tree.flatten(step.input)) > 1
+
+
+def _is_grey(step: keras.Operation) -> bool:
+    return type(step).__name__ == _GREY
+
+
+def _is_mean_of_pixels(step: keras.Operation, bounds: Bounds) -> bool:
+    """Where pixels are averaged black ones too have their share of the relevance."""
+    return isinstance(step, layers.AveragePooling2D) and id(step.input) in bounds
 
 
 # Its loops and branches are over layers, not tensors: without AutoGraph, whose translation takes seconds.
@@ -123,7 +138,7 @@ def _map(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor, gamma: tf.Te
                 shares = [epsilon_rule(linear, value, given, epsilon)]
             else:
                 shares = [gamma_rule(linear, value, given, gamma)]
-        elif isinstance(step, _ROUTED):
+        elif isinstance(step, _ROUTED) or _is_grey(step) or _is_mean_of_pixels(step, bounds):
             shares = stepped(_function(step), taken, given)
         elif isinstance(step, _SUMMED) or _is_sum(step):
             shares = shared(_function(step), taken, given)
@@ -140,14 +155,13 @@ def _values(model: keras.Model, tensors: list[Any], images: tf.Tensor) -> dict[i
     return {id(tensor): value for tensor, value in zip(tensors, found, strict=True)}
 
 
-def _bounds(
-    model: keras.Model, steps: list[keras.Operation], images: tf.Tensor
-) -> dict[int, tuple[tf.Tensor, tf.Tensor]]:
+def _bounds(model: keras.Model, steps: list[keras.Operation], images: tf.Tensor) -> Bounds:
     """The least and the largest value that each place can have, like the tensor, of the pixels and of what is only them
-    shifted, scaled and moved; by id."""
+    shifted, scaled, moved and averaged; by id."""
     reached = [model.inputs[0]]
     for step in steps:
-        if isinstance(step, (*_AFFINE, *_SHAPING)) and any(step.input is tensor for tensor in reached):
+        taken = {id(tensor) for tensor in keras.tree.flatten(step.input)}
+        if (isinstance(step, _OF_PIXELS) or _is_grey(step)) and taken <= {id(tensor) for tensor in reached}:
             reached.append(step.output)
     ends = [tf.fill(tf.shape(images), value) for value in (0.0, 255.0)]
     black, white = ({id(reached[0]): end} | _values(model, reached[1:], end) for end in ends)

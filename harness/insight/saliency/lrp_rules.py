@@ -19,7 +19,7 @@ _LEAST = 1e-12
 
 
 class Linear:
-    """A convolutional or dense layer without its activation, and with the batch normalization behind it."""
+    """A convolutional or dense layer without its activation, and with the batch normalization after it."""
 
     def __init__(self, layer: keras.layers.Layer, normalization: keras.layers.BatchNormalization | None) -> None:
         self._layer = layer

@@ -21,8 +21,7 @@ from harness.insight.saliency.gradients import (
 from harness.insight.saliency.grid import cam_grid
 from harness.insight.saliency.guided import lacks_relu
 from harness.insight.saliency.lrp import lrp, unsupported
-from harness.insight.saliency.occlusion import occlusion
-from harness.insight.saliency.rise import rise
+from harness.insight.saliency.perturbation import occlusion, rise
 
 Explain = Callable[[keras.Model, NDArray[Any], NDArray[Any]], Maps]
 """`(logits, images, labels) -> maps`: see the package."""

@@ -1,4 +1,4 @@
-"""All that is asked of a method's maps before they are believed."""
+"""All checks of a method's maps."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.insight.inference import evenly
 from harness.insight.saliency import METHODS, Explain, Maps, in_parts, views
-from harness.insight.sampling import evenly
 from harness.insight.trust.beyond import BeyondControls, against_controls, control_curves
 from harness.insight.trust.class_sensitivity import (
     ClassSensitivity,
@@ -29,7 +29,7 @@ MOST_EXPLAINED_AGAIN = 16
 """Images of the sanity check, of stability and of class sensitivity, which make maps of each some dozen times over; and
 how many are explained at a time, since for another number the methods would be compiled anew."""
 _MOST_HELD = 2 * MOST_EXPLAINED_AGAIN
-"""Images on which methods are held against the controls, which takes some hundred looks at each for each control."""
+"""Images on which methods are compared with the controls, which takes some hundred passes an image and control."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Trust:
     controls: Mapping[str, Faithfulness]
     """Of maps that know nothing of the model: pixels in random order ("random"), "edges", "brightness" and "centre"."""
     deletion: Mapping[str, Curves]
-    """Over black, by method: of all images, those that are not held against the controls too."""
+    """Over black, by method: of all images, including those not compared with the controls."""
 
 
 def assessments(logits: keras.Model) -> int:
-    """How many times `assess` tells its progress."""
+    """How many times `assess` calls `progress`."""
     return 3 + (not has_two_classes(logits)) + SEEDS * len(cascade_steps(logits))
 
 
@@ -163,5 +163,5 @@ def _of_classes(
 
 
 def held(count: int) -> int:
-    """How many of so many images are held against the controls: whole parts, where there are any."""
+    """How many of so many images are compared with the controls: whole parts, where there are any."""
     return min(count // MOST_EXPLAINED_AGAIN * MOST_EXPLAINED_AGAIN, _MOST_HELD) or count

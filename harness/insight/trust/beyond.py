@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import Explain, Maps
-from harness.insight.trust.answer import Answer, all_hold, is_above
 from harness.insight.trust.controls import brightness, centre, edges, mean_of_others, untrained
 from harness.insight.trust.faithfulness import Curves, Faithfulness, faithfulness
-from harness.insight.trust.interval import Interval, mean_over_images
+from harness.insight.trust.interval import Answer, Interval, all_hold, is_above, mean_over_images
 
 _OF_THE_IMAGE: Mapping[str, Explain] = {"brightness": brightness, "centre": centre, "edges": edges}
 
@@ -27,7 +26,7 @@ class Controls:
     """By method: "other images", the mean of its maps of them, and "untrained", its maps of freshly drawn weights."""
 
     def of(self, method: str) -> dict[str, Faithfulness]:
-        """All that the method is held against, by name."""
+        """All that the method is compared with, by name."""
         return {**self.shared, **self.own[method]}
 
 
@@ -53,7 +52,7 @@ class BeyondControls:
 
         Six gains are asked: deletion and insertion over each of three baselines. Yes where each is above zero with its
         whole interval; no where one is below zero with the whole interval `of_all`, since some map that knows nothing
-        of the model then does better; else nobody can tell. Neither is likelier to be wrong than an answer from a
+        of the model then does better; else it can't be told. Neither is likelier to be wrong than an answer from a
         single gain: for a yes all six must be above zero at once, for a no the intervals are wider (`all_hold`).
         """
         return all_hold([is_above(of.gain) for of in self._all], [is_above(of.of_all) for of in self._all])

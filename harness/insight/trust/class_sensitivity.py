@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import METHODS, Maps
-from harness.insight.trust.answer import Answer, is_above
-from harness.insight.trust.interval import Interval, mean_over_images
+from harness.insight.trust.interval import Answer, Interval, is_above, mean_over_images
 from harness.insight.trust.similarity import spearman
 from harness.models.logits import is_independent
 

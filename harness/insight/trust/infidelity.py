@@ -50,10 +50,10 @@ def infidelity(
 
     whole = of_label(predict(logits, lambda numbers: images[numbers], len(images)))
     lost = whole[:, np.newaxis] - of_label(predict(logits, without, len(images) * squares)).reshape(-1, squares)
-    told = maps.reshape(len(maps), -1).astype(np.float64) @ (~kept).reshape(squares, -1).T
-    power = (told**2).mean(axis=1)
-    scale = (told * lost).mean(axis=1) / np.where(power > 0, power, 1)
-    result: NDArray[np.float64] = ((scale[:, np.newaxis] * told - lost) ** 2).mean(axis=1)
+    predicted = maps.reshape(len(maps), -1).astype(np.float64) @ (~kept).reshape(squares, -1).T
+    power = (predicted**2).mean(axis=1)
+    scale = (predicted * lost).mean(axis=1) / np.where(power > 0, power, 1)
+    result: NDArray[np.float64] = ((scale[:, np.newaxis] * predicted - lost) ** 2).mean(axis=1)
     return result
 
 

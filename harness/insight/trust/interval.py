@@ -1,19 +1,20 @@
-"""A mean over images, and how well it is known."""
+"""A mean over images with its interval, and what that answers."""
 
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student  # type: ignore[import-untyped]
 
 _FEWEST = 5
-"""Images below which there is no interval: whether so few are skewed nobody can see, and a t interval relies on it."""
+"""Images below which there is no interval: whether so few are skewed can't be seen, and a t interval relies on it."""
 _MISS = 0.05
-
 CORRELATION = (-1.0, 1.0)
 PROBABILITY = (0.0, 1.0)
 SIZE = (0.0, np.inf)
 """Bounds of values."""
+Answer = Literal["yes", "no", "can't tell"]
 
 
 class Interval(NamedTuple):
@@ -91,3 +92,32 @@ def _interval(
     logit, slope = np.log(share / (1 - share)), 1 / ((most - least) * share * (1 - share))
     low, high = (least + (most - least) / (1 + np.exp(-(logit + sign * slope * reach))) for sign in (-1, 1))
     return Interval(float(mean), float(low), float(high))
+
+
+def is_above(interval: Interval, bound: float = 0.0) -> Answer:
+    """Whether the mean is above a bound: yes or no where the whole interval is on one side, else it can't be told."""
+    if np.isfinite([interval.low, interval.high]).all():
+        if interval.low > bound:
+            return "yes"
+        if interval.high < bound:
+            return "no"
+    return "can't tell"
+
+
+def is_below(interval: Interval, bound: float) -> Answer:
+    """Whether the mean is below a bound, likewise."""
+    return is_above(Interval(-interval.mean, -interval.high, -interval.low), -bound)
+
+
+def all_hold(each: Collection[Answer], together: Collection[Answer]) -> Answer:
+    """Whether all of several things hold that are asked of the same images.
+
+    Args:
+        each: from intervals each for itself. Where all are a yes it is one, and a wrong yes is no likelier than for a
+            single one, since all must be (an intersection-union test: Berger 1982, Technometrics 24, 295).
+        together: from wider intervals that hold together (Bonferroni). Where one is a no it is one: a no by intervals
+            each for itself would be the likelier wrong the more are asked.
+    """
+    if all(answer == "yes" for answer in each):
+        return "yes"
+    return "no" if "no" in together else "can't tell"

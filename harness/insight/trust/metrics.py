@@ -26,7 +26,7 @@ class Metric:
 
 
 MEASUREMENTS = 5
-"""How many times `measure` tells its progress, or once less without training images."""
+"""How many times `measure` calls `progress`, or once less without training images."""
 _FALL = (-1.0, 1.0)
 """Of a probability."""
 METRICS: Mapping[str, Metric] = {

@@ -14,8 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import Explain, Maps, Views, views
-from harness.insight.trust.answer import Answer, all_hold, is_below
-from harness.insight.trust.interval import CORRELATION, Interval, mean_over_draws, mean_over_images
+from harness.insight.trust.interval import (
+    CORRELATION,
+    Answer,
+    Interval,
+    all_hold,
+    is_below,
+    mean_over_draws,
+    mean_over_images,
+)
 from harness.insight.trust.redraw import draw_anew, layers_with_weights, weights_restored
 from harness.insight.trust.similarity import (
     OwnSimilarity,
@@ -170,7 +177,7 @@ def cascade_steps(logits: keras.Model) -> list[list[tuple[int, keras.layers.Laye
     """The layers that are drawn anew in each step, with their places from the logits down.
 
     One a step, the logits alone in the first, where there are 8 layers with weights at most; else 8 steps whose ends
-    are spread evenly over the layers. Normalization is none of them: its weights describe the data.
+    are spread evenly over the layers. Normalization is not among them: its weights describe the data.
     """
     layers = list(enumerate(layers_with_weights(logits)))
     ends = np.linspace(0, len(layers) - 1, min(len(layers), MOST_STEPS)).round().astype(int) + 1

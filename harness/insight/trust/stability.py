@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.insight.saliency import Explain, Maps, views
-from harness.insight.trust.answer import Answer, is_above
-from harness.insight.trust.interval import CORRELATION, Interval, mean_over_draws, mean_over_images
+from harness.insight.trust.interval import CORRELATION, Answer, Interval, is_above, mean_over_draws, mean_over_images
 from harness.insight.trust.similarity import own_similarity, spearman
 
 NOISE = 0.02

@@ -1,6 +1,1 @@
-"""The report: one self-contained HTML file, its style and its script beside its template."""
-
-from harness.report.page.head import Head, head_of_model, head_of_run
-from harness.report.page.page import Page, Section, TrustTable, render
-
-__all__ = ["Head", "Page", "Section", "TrustTable", "head_of_model", "head_of_run", "render"]
+"""What only the page of a trained model has: its facts, its confusion matrix, and its gallery of explained images."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ class Cell:
     predicted: int
     count: int
     share: float
-    """Of the most frequent mistake, 0 to 1: how strongly it is coloured. 0 where it is none."""
+    """Of the most frequent mistake, 0 to 1: how strongly it is coloured. 0 on the diagonal."""
     rows: Sequence[int]
     """The first few of these test images."""
 
@@ -30,6 +31,7 @@ class Confusion:
     """A row a true class, a column a predicted one; empty where there are too many classes."""
     pairs: Sequence[Cell]
     """The most frequent mistakes, where there is no grid."""
+    template: ClassVar[str] = "confusion.html.jinja"
 
 
 def confusion(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int) -> Confusion:

@@ -1,24 +1,23 @@
 """The gallery of explained images: what the template writes, and what the page's script draws, as JSON values."""
 
 import base64
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
-from PIL import Image
 
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Curves
+from harness.page.picture import SIGNED, UNSIGNED
+from harness.page.table import Verdict
+from harness.page.tiles import Outline, averaged, image_tile
+from harness.page.wording import capitalized, percent
 from harness.report.explanation import Explained
-from harness.report.picture import SIGNED, UNSIGNED, displayable
-from harness.report.table import Verdict
-from harness.report.wording import percent
 
-_MAP_SIDE, _IMAGE_SIDE = 64, 128
+_MAP_SIDE = 64
 """Pixels of the longer side at most: larger ones are averaged, to keep the page small."""
 _SHARED_QUANTILE = 0.99
 _ZERO = 127
@@ -35,25 +34,6 @@ KINDS = {
 """Why an image is shown: said of one, and of all of them."""
 SHORT = {"depends_on_weights": "weights", "faithful": "faithful", "stable": "stable", "class_specific": "class"}
 """The questions about a method, by their keys in insight.json, in a word each."""
-
-
-@dataclass(frozen=True)
-class Outline:
-    """The border between what is darker and what is brighter than middle grey."""
-
-    path: str
-    """An SVG path along the pixels' edges, in `width` times `height`; empty where the image has none."""
-    width: int
-    height: int
-
-    @classmethod
-    def of(cls, image: NDArray[Any]) -> "Outline":
-        """Of an image (height, width, channels) from 0 to 255."""
-        grey = _averaged(image.astype(np.float32), _MAP_SIDE).mean(axis=-1)
-        bright = grey > 127.5
-        flat = [f"M{column} {row + 1}h1" for row, column in np.argwhere(bright[1:] != bright[:-1]).tolist()]
-        upright = [f"M{column + 1} {row}v1" for row, column in np.argwhere(bright[:, 1:] != bright[:, :-1]).tolist()]
-        return cls("".join([*flat, *upright]), grey.shape[1], grey.shape[0])
 
 
 @dataclass(frozen=True)
@@ -83,15 +63,14 @@ class Target:
 @dataclass(frozen=True)
 class ExampleRow:
     name: str
-    told: str
+    classes: str
     probability: str
     group: str
     kind: str
     label: str
     predicted: int
     alt: str
-    png: str
-    """In base64."""
+    png: bytes
     outline: Outline
     targets: Sequence[Target]
 
@@ -104,6 +83,7 @@ class Gallery:
     """The true classes among them."""
     kinds: Mapping[str, str]
     asked: int | None
+    template: ClassVar[str] = "gallery.html.jinja"
 
 
 def gallery(explained: Explained, answers: Mapping[str, Mapping[str, Verdict]], asked: int | None = None) -> Gallery:
@@ -162,7 +142,7 @@ def _column(name: str, explained: Explained, answers: Mapping[str, Verdict]) -> 
     return MethodColumn(
         name,
         method.title,
-        f"{method.note[0].upper()}{method.note[1:]}",
+        capitalized(method.note),
         method.signed,
         [(SHORT[question], answer) for question, answer in answers.items()],
         f"{blank.empty} of {blank.maps} maps all zero" if blank.empty else "",
@@ -177,14 +157,14 @@ def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
         roles["true"] = example.predicted
     return ExampleRow(
         name=example.name,
-        told=f"{true}predicted {example.predicted}",
+        classes=f"{true}predicted {example.predicted}",
         probability=percent(float(example.probabilities[example.predicted])),
         group=KINDS[example.kind][0],
         kind=example.kind,
         label="" if example.label is None else str(example.label),
         predicted=example.predicted,
         alt=f"{example.name}, {true}predicted {example.predicted}",
-        png=_png(example.image),
+        png=image_tile(example.image),
         outline=Outline.of(example.image),
         targets=[
             Target(
@@ -197,14 +177,6 @@ def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
     )
 
 
-def _png(image: NDArray[Any]) -> str:
-    """The image as a PNG, in base64."""
-    pixels = np.rint(255 * displayable(_averaged(image.astype(np.float32), _IMAGE_SIDE))).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
 def _scales(method: str, explained: Explained) -> dict[str, Any]:
     values = np.abs(np.stack([values for of in explained.maps[method] for values in of.values()]))
     return {
@@ -215,7 +187,7 @@ def _scales(method: str, explained: Explained) -> dict[str, Any]:
 
 
 def _encoded(values: NDArray[np.float32], signed: bool) -> dict[str, Any]:
-    small = _averaged(values, _MAP_SIDE)
+    small = averaged(values, _MAP_SIDE)
     limit = float(np.abs(small).max())
     share = small / (limit or 1.0)
     levels = np.rint(_ZERO * (1 + share) if signed else 255 * share).astype(np.uint8)
@@ -224,17 +196,6 @@ def _encoded(values: NDArray[np.float32], signed: bool) -> dict[str, Any]:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
-
-
-def _averaged(values: NDArray[np.float32], longest: int) -> NDArray[np.float32]:
-    """(height, width, …) with means over as many pixels as keep both sides within `longest`."""
-    step = -(-max(values.shape[:2]) // longest)
-    for axis in (0, 1):
-        starts = np.arange(0, values.shape[axis], step)
-        counts = np.diff([*starts, values.shape[axis]]).astype(np.float32)
-        shape = [-1 if place == axis else 1 for place in range(values.ndim)]
-        values = (np.add.reduceat(values, starts, axis=axis) / counts.reshape(shape)).astype(np.float32)
-    return values
 
 
 def _nearest(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -131,7 +131,7 @@ class Slurm:
         self._running: dict[str, Task] = {}
         folder.mkdir(parents=True, exist_ok=True)
         if self._jobs_file.exists():
-            self._cancel(self._jobs_file.read_text().split())  # whose runs must be free before they go on
+            self._cancel(self._jobs_file.read_text().split())  # whose runs must be free before they resume
             self._jobs_file.unlink()
         self._executor = submitit.SlurmExecutor(folder, python=shlex.join(PYTHON))
         self._executor.update_parameters(
@@ -161,13 +161,13 @@ class Slurm:
 
         jobs = []
         try:
-            # submitit copies what sbatch says, which is told below in a line of its own.
+            # submitit copies what sbatch says, which is reported below in a line of its own.
             with redirect_stderr(io.StringIO()), self._executor.batch():
                 jobs = [self._executor.submit(_call, list(task.command), task.output, task.errors) for task in tasks]
         except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
             reason = f"sbatch refuses: {'; '.join(str(error).strip().splitlines()[-2:])}"
             if self._jobs_file.exists():  # what it took before it may take again
-                raise HarnessError(f"{reason}; the same command goes on") from None
+                raise HarnessError(f"{reason}; run the same command again to resume") from None
             raise ConfigError(f"scale.slurm: {reason}") from None
         self._running |= {job.job_id: task for job, task in zip(jobs, tasks, strict=True)}
         with self._jobs_file.open("a") as file:

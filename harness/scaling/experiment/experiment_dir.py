@@ -8,6 +8,7 @@ from pathlib import Path
 import filelock
 
 from harness.config import Config, dump
+from harness.config.differences import as_changes, differences
 from harness.config.load import load_as
 from harness.config.scale import Experiment, ScaleSection
 from harness.errors import RunError, UserError
@@ -37,29 +38,28 @@ class ExperimentDir:
     def check(self, experiment: Experiment) -> None:
         """Raise RunError where the path holds something else than this experiment, with other batches at the most."""
         if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path} is no directory")
+            raise RunError(f"{self.path} is not a directory")
         if not self.config_file.is_file():
             if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-                raise RunError(f"{self.path} isn't empty, and holds no experiment: give another --dir")
+                raise RunError(f"{self.path} is not empty and holds no experiment: give another --dir")
             return
         then, now = (_decisive(each) for each in (load_as(Experiment, self.config_file), experiment))
-        different = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-        if different:
-            changes = ", ".join(f"{key} ({then.get(key)} → {now.get(key)})" for key in different)
+        if different := differences(then, now):
             raise RunError(
-                f"{self.path} holds an experiment of another config: {changes}; give another --dir for this one"
+                f"{self.path} holds an experiment with another config: {as_changes(different)}; give another --dir for "
+                "this one"
             )
 
     def changes_of_data(self, sha256: str) -> list[str]:
         """Of each trial that was trained on other data than those of that digest, that it was."""
         changes = []
         for run in self._runs():
-            with suppress(UserError):  # a damaged one is told when it is to go on
+            with suppress(UserError):  # a damaged one is reported when the experiment is resumed
                 changes.append(run.change_of_data(sha256))
         return list(filter(None, changes))
 
     def check_same_data(self, sha256: str) -> None:
-        """Raise RunError where the data, now of that digest, have changed since a trial was trained on them."""
+        """Raise RunError if the data, whose digest is now `sha256`, have changed since a trial was trained on them."""
         for change in self.changes_of_data(sha256):
             raise RunError(f"{change}: bring it back, give another --dir, or take the new data with --data-changed")
 
@@ -104,7 +104,7 @@ class ExperimentDir:
         return list(filter(RunDir.exists, map(RunDir, folders)))
 
     def unfinished(self, done: Sequence[Trial], scale: ScaleSection) -> set[Setting]:
-        """Those that were missed within less than the budget of `scale`, and so may go on."""
+        """Those that were missed within less than the budget of `scale`, and so can be resumed."""
         missed = [Setting.of(trial) for trial in done if trial.status == "missed"]
         return {setting for setting in missed if _may_go_on(self.run_of(setting), scale)}
 
@@ -162,7 +162,7 @@ def failure_of(run: RunDir, output: Path) -> str:
             return str(summary["failure"])
     lines = output.read_text(errors="replace").split("\n") if output.exists() else []
     said = [line for line in lines if line.strip()]
-    return said[-1].strip() if said else "it said nothing"
+    return said[-1].strip() if said else "it printed nothing"
 
 
 def coarse(trials: Sequence[Trial], share: float = 0.05) -> list[Trial]:

@@ -41,9 +41,9 @@ def next_settings(
 
     Args:
         experiment: what is asked for.
-        done: the results so far; those of batches that nobody asks for are left alone.
+        done: the results so far; those of batches that are not asked for are left alone.
         failed: settings that came to no result; they are gone without.
-        unfinished: those of `done` that are to go on, if they are still asked for.
+        unfinished: those of `done` to be resumed, if they are still asked for.
     """
     known = {Setting.of(trial) for trial in done} - {*unfinished} | {*failed}
     return [

@@ -43,7 +43,7 @@ class ProgressTable:
         """Have the table say this, where there is a terminal to draw it on."""
         self._latest = done, running, [*failed]
 
-    def tell(self, setting: Setting, done: Sequence[Trial], failed: dict[Setting, str], seconds: float) -> None:
+    def print_trial(self, setting: Setting, done: Sequence[Trial], failed: dict[Setting, str], seconds: float) -> None:
         """Print the line of a trial that has ended."""
         self._ended += 1
         self._last = time.monotonic()
@@ -52,7 +52,7 @@ class ProgressTable:
         if trial is not None:
             outcome = _outcome(trial)
         else:
-            outcome = f"failed: {failed[setting]}" if setting in failed else "stopped, and will go on"
+            outcome = f"failed: {failed[setting]}" if setting in failed else "stopped, to be resumed"
         self._count += trial is not None or setting in failed
         self._terminal.line(
             f"{self._count:>3} of {self._total}  batch {batch:>6,}  rate {rate:<9g} seed {seed}  {outcome}  "
@@ -66,7 +66,7 @@ class ProgressTable:
     def _time_left(self) -> str:
         """From the trials so far, as if those to come took as long; less the time since the last one ended."""
         if not self._ended:
-            return "time left not known before the first has ended"
+            return "time left unknown until the first ends"
         now = time.monotonic()
         each = (self._last - self._start) / self._ended
         left = each * (self._total - self._count) - (now - self._last)

@@ -17,9 +17,9 @@ from harness.data import sources
 from harness.data.sources import DataSet
 from harness.errors import ConfigError, HarnessError, Stopped
 from harness.runs.run_dir import write_atomically
-from harness.scaling.experiment import noise, throughput
 from harness.scaling.experiment.executors import Executor, Local, Task
 from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, stopped_at
+from harness.scaling.experiment.measured import outcome_of, throughput_tasks, write_noise_scales, write_throughputs
 from harness.scaling.experiment.plan import Setting, expected_trials, next_settings, trials_of_a_batch
 from harness.scaling.experiment.progress import ProgressTable
 from harness.scaling.tables import trials
@@ -36,9 +36,9 @@ def run(
 ) -> dict[str, Any]:
     """Run what is missing of an experiment, then write its tables, plots and page; what scaling.json then holds.
 
-    With `data_changed`, trials that were stopped go on though their data are not what they were.
+    With `data_changed`, stopped trials resume even if their data have changed.
 
-    Raises Stopped after a signal, with everything saved: the same call goes on. DataError where the trials say too
+    Raises Stopped after a signal, with everything saved: the same call resumes. DataError where the trials say too
     little for a fit; trials.csv and the trials are kept.
     """
     sweep = Sweep(experiment, folder, executor, terminal, data_changed)
@@ -65,17 +65,17 @@ def check(experiment: Experiment) -> DataSet:
             f"scale.global_batches: {too_large[0]:,} is more than the {len(train):,} training rows: leave it out"
         )
     if not len(validation):
-        raise ConfigError("scale.target looks at validation rows: data.validation must be above 0")
+        raise ConfigError("scale.target needs validation rows: data.validation must be above 0")
     return data
 
 
 class Sweep:
-    """Runs what an experiment lacks. All state is in the directory: a killed one is made again and goes on."""
+    """Runs what an experiment lacks. All state is in the directory, from which a killed experiment resumes."""
 
     def __init__(
         self, experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal, data_changed: bool
     ) -> None:
-        """Raises ConfigError and DataError where the data can't give what is asked for."""
+        """Raises ConfigError and DataError if the data lack what the experiment asks for."""
         self._experiment = experiment
         self._folder = folder
         self._executor = executor
@@ -98,7 +98,7 @@ class Sweep:
             done = self._run_trials()
             if not done:
                 raise HarnessError(
-                    f"no trial came to a result; the first of {len(self.failed)}: {self._first_failure()}"
+                    f"no trial gave a result; the first of {len(self.failed)} failures: {self._first_failure()}"
                 )
             if wide := coarse(done):
                 self._terminal.warning(
@@ -110,8 +110,8 @@ class Sweep:
                     f"trials that ran before {self._experiment.data.source} changed: {len(changes)}; their steps to "
                     "target can't be compared with those of the others"
                 )
-            noise.write(self._folder, done)
-            if any(trial.status == "reached" for trial in done):  # else there is nothing to tell in seconds
+            write_noise_scales(self._folder, done)
+            if any(trial.status == "reached" for trial in done):  # else there is no time to target
                 with self._executor.for_timing() as executor:
                     self._measure_throughput(executor)
 
@@ -120,7 +120,7 @@ class Sweep:
         done = self._results()
         if done:
             on = len(self._unfinished(done))
-            going_on = f", {on} of which were missed and may go on within a larger budget" if on else ""
+            going_on = f", {on} of which missed the target and resume with the larger budget" if on else ""
             self._terminal.line(f"{len(done)} trials were done before{going_on}")
             self._write(done)
         with ProgressTable(self._terminal, self._experiment, len(done)) as progress:
@@ -133,7 +133,7 @@ class Sweep:
                 done = self._results()
                 for setting, start in ended:
                     self._note_failure(setting, done)
-                    progress.tell(setting, done, self.failed, time.monotonic() - start)
+                    progress.print_trial(setting, done, self.failed, time.monotonic() - start)
                 self._write(done)
         return done
 
@@ -176,7 +176,7 @@ class Sweep:
         trials.write(self._folder.trials_file, done, comments)
 
     def _measure_throughput(self, executor: Executor) -> None:
-        waiting = throughput.tasks(self._experiment, self._folder)
+        waiting = throughput_tasks(self._experiment, self._folder)
         running, measured, count = 0, 0, len(waiting)
         while waiting or running:
             room = executor.capacity - running
@@ -186,15 +186,15 @@ class Sweep:
             for task in self._next_ended(executor):
                 running -= 1
                 measured += 1
-                self._terminal.line(f"throughput  {measured} of {count}  {task.name}: {throughput.told(task)}")
-        throughput.write(self._experiment, self._folder)
+                self._terminal.line(f"throughput  {measured} of {count}  {task.name}: {outcome_of(task)}")
+        write_throughputs(self._experiment, self._folder)
 
     def _next_ended(self, executor: Executor) -> list[Task]:
         """The tasks that end next. Raises Stopped after a signal."""
         while True:
             if self._signals.received:
-                self._terminal.line("stopping the trials that run")
-                raise Stopped("stopped; the same command goes on", self._signals.received)
+                self._terminal.line("stopping the running trials")
+                raise Stopped("stopped; run the same command again to resume", self._signals.received)
             if ended := executor.ended():
                 return ended
             time.sleep(executor.seconds_between_looks)
@@ -206,11 +206,11 @@ def describe(experiment: Experiment, terminal: Terminal) -> None:
     seeds = f"{scale.seeds.select} + {scale.seeds.report} seeds"
     budget = [f"{scale.max_examples:,} examples"] if scale.max_examples else []
     budget += [f"{scale.max_seconds:g} s"] if scale.max_seconds else []
-    terminal.line(f"target    {scale.target}, looked at every {scale.evaluate_every}, within {' or '.join(budget)}")
+    terminal.line(f"target    {scale.target}, checked every {scale.evaluate_every}, within {' or '.join(budget)}")
     for batch in sorted(scale.global_batches):
         rates = ", ".join(f"{rate:g}" for rate in scale.learning_rate.at(batch))
         terminal.line(f"batch     {batch:>7,}   learning rates {rates}")
-    terminal.line(f"trials    {expected_trials(experiment)} on {seeds}, and more where a grid has to be extended")
+    terminal.line(f"trials    {expected_trials(experiment)} on {seeds}, plus more if a grid has to be extended")
 
 
 def estimate(experiment: Experiment, terminal: Terminal) -> None:
@@ -218,7 +218,7 @@ def estimate(experiment: Experiment, terminal: Terminal) -> None:
     from the speed of the smallest and the largest batch on this machine."""
     scale = experiment.scale
     smallest, largest = min(scale.global_batches), max(scale.global_batches)
-    terminal.line(f"speed     of batches {smallest:,} and {largest:,} is measured for the estimate")
+    terminal.line(f"speed     measuring batches {smallest:,} and {largest:,} for the estimate")
     start, slow = _speed(experiment, smallest)
     _, fast = _speed(experiment, largest) if largest > smallest else (start, slow)
     _, validation, _ = sources.load(experiment.data).split_for(experiment)
@@ -238,16 +238,16 @@ def _speed(experiment: Experiment, batch: int) -> tuple[float, float]:
     """Seconds from a process's start to its first step, and images per second."""
     one = experiment.model_copy(update={"scale": experiment.scale.model_copy(update={"global_batches": [batch]})})
     with tempfile.TemporaryDirectory() as folder:
-        task = throughput.tasks(one, ExperimentDir(Path(folder)))[0]
+        task = throughput_tasks(one, ExperimentDir(Path(folder)))[0]
         with Local() as executor:
             executor.start([task])
             while not executor.ended():
                 time.sleep(executor.seconds_between_looks)
         try:
-            told = json.loads(task.output.read_bytes())
+            found = json.loads(task.output.read_bytes())
         except ValueError:
-            raise HarnessError(f"the speed can't be measured: {throughput.told(task)}") from None
-    return told["first_step"]["seconds"], told["images_per_second"]["median"]
+            raise HarnessError(f"the speed can't be measured: {outcome_of(task)}") from None
+    return found["first_step"]["seconds"], found["images_per_second"]["median"]
 
 
 def _longest_trial(experiment: Experiment, batch: int, start: float, speed: float, validation: int) -> float:

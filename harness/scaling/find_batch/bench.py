@@ -17,8 +17,8 @@ class Bench:
         process: of `harness.measuring.bench_requests`.
         config: as on the command line; `assignments`: its `--set` values; `checked`: what these give.
         """
-        # Neither memory nor speed hangs on the learning rate; but one that is meant for a large batch may make a small
-        # one diverge, and a warm-up in steps may be longer than the training with a large batch.
+        # Neither memory nor speed depends on the learning rate; but one meant for a large batch may make a small one
+        # diverge, and a warm-up in steps may be longer than the training with a large batch.
         safe = [f"optimizer.name={checked.optimizer.name}", "optimizer.learning_rate=1.0e-9", "schedule.name=constant"]
         self._process = process
         self._config = config

@@ -19,14 +19,14 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Limit:
-    """The most bytes that a process, or the fullest of its GPUs, may take; None where nobody knows."""
+    """The most bytes that a process, or the fullest of its GPUs, may take; None if unknown."""
 
     size: int | None
     source: str
     """Where the number comes from, for a person."""
 
     def __str__(self) -> str:
-        return self.source if self.size is None else f"{as_text(self.size)} ({self.source})"
+        return self.source if self.size is None else f"{mebibytes(self.size)} ({self.source})"
 
 
 def parse(text: str) -> int:
@@ -39,14 +39,14 @@ def parse(text: str) -> int:
     return size
 
 
-def as_text(size: int) -> str:
-    """A number of bytes for a person."""
+def mebibytes(size: int) -> str:
+    """A number of bytes as `1,024 MiB`."""
     return f"{size / 2**20:,.0f} MiB"
 
 
 def above(size: int) -> str:
     """Why a process does not fit that took more."""
-    return f"above {as_text(size)}"
+    return f"above {mebibytes(size)}"
 
 
 def host_limit(asked: int | None) -> Limit:
@@ -64,7 +64,7 @@ def host_limit(asked: int | None) -> Limit:
 
 
 def cgroup_limit(membership: str, root: Path) -> int | None:
-    """The least memory limit of a control group and those around it; None where there is none.
+    """The smallest memory limit of a control group and its parents; None if there is none.
 
     Args:
         membership: what `/proc/self/cgroup` says (cgroups(7)), of version 1 or 2.
@@ -98,7 +98,7 @@ def gpu_limit(section: ClusterSection, asked: int | None) -> Limit:
         names = [names[index] for index in section.gpus] if section.gpus is not None else names
     sizes = [size for name in names if (size := gpus.memory_bytes("total", name)) is not None]
     if not sizes or len(sizes) < len(names):
-        return Limit(asked, "unknown, as nvidia-smi doesn't tell it" if asked is None else "--memory")
+        return Limit(asked, "unknown: nvidia-smi doesn't report it" if asked is None else "--memory")
     return _within(Limit(min(sizes), "of the smallest GPU" if len(sizes) > 1 else "of the GPU"), asked)
 
 
@@ -106,5 +106,5 @@ def _within(most: Limit, asked: int | None) -> Limit:
     if asked is None:
         return most
     if most.size is not None and asked > most.size:
-        raise ConfigError(f"--memory: {as_text(asked)} is more than the {most}: ask for less")
+        raise ConfigError(f"--memory: {mebibytes(asked)} is more than the {most}: ask for less")
     return Limit(asked, "--memory")

@@ -36,7 +36,7 @@ class Try:
     reason: str | None
     """Why it does not fit."""
     peak_memory_bytes: int | None
-    """Of the fullest GPU, or of the process; of one that was ended, up to then. None where nobody could tell."""
+    """Of the fullest GPU, or of the process; of one that was ended, up to then. None where it is not known."""
     headroom_bytes: int | None
     """What the limit leaves; None where it does not fit, or the limit is not known."""
     images_per_second: dict[str, float] | None
@@ -73,7 +73,7 @@ def find(
     checked = load(config, assignments)
     if checked.cluster.strategy == "multi_worker":
         raise ConfigError(
-            "cluster.strategy: multi_worker is for several processes, and a try is one: "
+            "cluster.strategy: multi_worker needs several processes, but each try is one: "
             "add --set cluster.strategy=auto to try on the devices of one"
         )
     rows = len(sources.load(checked.data).split_for(checked)[0])
@@ -149,7 +149,7 @@ def fastest(fitting: Sequence[Try]) -> Try:
 
 @dataclass
 class _Attempts:
-    """Tries batches on devices that are known by now."""
+    """Tries batches on devices that are known already."""
 
     bench: Bench
     device: str
@@ -177,7 +177,7 @@ class _Attempts:
         bench.one_process = on_gpus if one_process is None else one_process
         limit = memory.gpu_limit(checked.cluster, asked) if on_gpus else memory.host_limit(asked)
         if limit.size is not None and (taken := int(found["peak_memory_bytes"])) > limit.size:
-            raise OutOfMemory(f"a batch of 1 example takes {memory.as_text(taken)}, and the limit is {limit}")
+            raise OutOfMemory(f"a batch of 1 example takes {memory.mebibytes(taken)}, and the limit is {limit}")
         replicas = f"{found['replicas']} replica{'s' if found['replicas'] > 1 else ''}"
         progress(f"devices   {found['device']}, {replicas}; limit {limit}")
         return cls(bench, found["device"], found["replicas"], on_gpus, limit, progress)
@@ -277,4 +277,4 @@ def _speed(speed: dict[str, float]) -> str:
 
 
 def _size(size: int | None) -> str:
-    return "-" if size is None else memory.as_text(size)
+    return "-" if size is None else memory.mebibytes(size)

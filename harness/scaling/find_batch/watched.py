@@ -1,4 +1,4 @@
-"""A process that measures what it is asked for, is ended where it takes too much memory or time, and why it ended."""
+"""A process that measures on request, ended if it takes too much memory or time, and why it ended."""
 
 import json
 import os
@@ -54,14 +54,14 @@ class Ended:
             return f"killed by {signal.Signals(-self.exit_code).name}"
         if self.exit_code == HarnessError.exit_code and _OUT_OF_MEMORY.search(self.errors):
             return "out of memory"
-        last_line = (self.errors.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
+        last_line = (self.errors.strip().splitlines() or ["it printed nothing"])[-1].removeprefix("error: ")
         if self.exit_code == UserError.exit_code:
             raise UserError(last_line)
         raise HarnessError(f"a process failed with exit code {self.exit_code}: {last_line}")
 
 
 class Process:
-    """In no cluster, started when it is asked something and again where it has ended; it never outlives its `with`."""
+    """Outside any cluster; started on the first request, and again if it has ended; it never outlives its `with`."""
 
     def __init__(self, command: Sequence[str]) -> None:
         """Args:
@@ -98,8 +98,8 @@ class Process:
                     break
                 answer += some
         else:
-            told = json.loads(answer)
-            return Ended(told.get("exit_code", 0), None, peak, told.get("result"), told.get("error", ""))
+            found = json.loads(answer)
+            return Ended(found.get("exit_code", 0), None, peak, found.get("result"), found.get("error", ""))
         self._errors.seek(0)
         return Ended(process.returncode, ended_for, peak, None, self._errors.read().decode(errors="replace"))
 

@@ -46,7 +46,7 @@ class Observations:
         )
 
     def mirrored(self) -> Self:
-        """The same model told in examples: E = E_min·(1 + (1/B_crit)/(1/B)), so that E_min takes the place of S_min,
+        """The same model in examples: E = E_min·(1 + (1/B_crit)/(1/B)), so that E_min takes the place of S_min,
         1/B_crit that of B_crit."""
         return type(self)(-self.log_batch, self.low + self.log_batch, self.high + self.log_batch)
 

@@ -20,7 +20,7 @@ def results(
     """A dict that `json.dumps` takes. A value with its interval is {"value", "low", "high"}; infinity is None.
 
     Args:
-        throughput: may be empty: then nothing is told in seconds.
+        throughput: may be empty: then nothing is given in seconds.
         noise: may be empty: then there is no noise scale to compare with.
         target: what was to be reached, in words, where that is known.
 
@@ -115,10 +115,10 @@ def _sentence(analysis: Analysis, recommended: dict[str, Any]) -> str:
     fastest, cheapest = recommended["fastest"], recommended["cheapest"]
     if fastest is None:
         return text
-    return text + f" The fastest is {_told(fastest)}, the cheapest {_told(cheapest)}."
+    return text + f" The fastest is {_in_words(fastest)}, the cheapest {_in_words(cheapest)}."
 
 
-def _told(choice: dict[str, Any]) -> str:
+def _in_words(choice: dict[str, Any]) -> str:
     replicas = choice["replicas"]
     on = "" if replicas is None else f" on {replicas} replica{'s' if replicas > 1 else ''}"
     unmeasured = "" if choice["measured"] else ", not measured"

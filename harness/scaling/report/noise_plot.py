@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from harness.page.picture import INK, Picture
+from harness.page.wording import number
 from harness.scaling.fit.curve import Analysis
+from harness.scaling.report.estimates import cell
 from harness.scaling.report.plot import (
-    INK,
-    Plot,
     around,
     critical_batch,
     drawing,
@@ -22,14 +23,13 @@ from harness.scaling.report.plot import (
     legend_below,
     number_axis,
 )
-from harness.scaling.report.wording import cell, number
 from harness.scaling.tables.measurements import NoiseWindow
 
 _MOST_LINES = 5
 _MISSING = "not yet known"
 
 
-def noise_plot(analysis: Analysis, noise: Sequence[NoiseWindow], results: dict[str, Any]) -> Plot:
+def noise_plot(analysis: Analysis, noise: Sequence[NoiseWindow], results: dict[str, Any]) -> Picture:
     """B_simple, and its preconditioned variant where there is one, over the course of one trial a batch."""
     title = "Gradient noise scale along training"
     shown, bold = _chosen(analysis, noise, results)

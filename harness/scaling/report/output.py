@@ -6,12 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, RunError
+from harness.page import Picture
+from harness.page.wording import counted
 from harness.runs.run_dir import write_atomically
-from harness.scaling.fit.curve import analyse
+from harness.scaling.fit.curve import Analysis, analyse
 from harness.scaling.fit.results import results
+from harness.scaling.report.noise_plot import noise_plot
 from harness.scaling.report.page import page
-from harness.scaling.report.plots import NAMES, pictures
+from harness.scaling.report.rates_plots import best_rate_plot, trials_plot
+from harness.scaling.report.speed_plots import seconds_plot, throughput_plot
+from harness.scaling.report.steps_plots import examples_plot, steps_plot, tradeoff_plot
 from harness.scaling.tables import measurements, trials
+from harness.scaling.tables.measurements import NoiseWindow, Throughput
+from harness.scaling.tables.trials import Trial
+
+NAMES = ("steps", "examples", "tradeoff", "seconds", "noise-scale", "best-rate", "trials", "throughput")
+"""Of all plots that there may be."""
 
 
 def write(
@@ -43,7 +53,7 @@ def write(
     """
     trials_file, folder = Path(trials_file), Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is not a directory: name another one for the report")
+        raise RunError(f"{folder} is not a directory: give another folder for the report")
     done = trials.read(trials_file)
     throughput_file, noise_file = (trials_file.with_name(name) for name in ("throughput.csv", "noise_scale.csv"))
     throughput = measurements.read_throughput(throughput_file) if throughput_file.exists() else []
@@ -55,7 +65,7 @@ def write(
         raise
     found = results(analysis, throughput, noise, target)
     if failed:
-        found["warnings"].append(f"{len(failed)} trials came to no result, such as {failed[0]}")
+        found["warnings"].append(f"{counted(len(failed), 'trial')} ended without a result, such as {failed[0]}")
     plots = pictures(analysis, done, throughput, noise, found)
     name = trials_file.resolve().parent.name if trials_file.name == "trials.csv" else trials_file.stem
     html = page(name, found, plots, config_text, failed)
@@ -69,6 +79,25 @@ def write(
     write_atomically(folder / "scaling.json", (json.dumps(found, indent=2) + "\n").encode())
     write_atomically(folder / "report.html", html.encode())
     return found
+
+
+def pictures(
+    analysis: Analysis,
+    done: Sequence[Trial],
+    throughput: Sequence[Throughput],
+    noise: Sequence[NoiseWindow],
+    results: dict[str, Any],
+) -> list[Picture]:
+    """Steps, examples, rates and trials always; seconds, noise scale and speed by replicas where they were measured."""
+    plots = [steps_plot(analysis), examples_plot(analysis), tradeoff_plot(analysis)]
+    if results["seconds_to_target"]:
+        plots.append(seconds_plot(throughput, results))
+    if noise:
+        plots.append(noise_plot(analysis, noise, results))
+    plots += [best_rate_plot(analysis, done), trials_plot(analysis, done)]
+    if len({row.replicas for row in throughput}) > 1:
+        plots.append(throughput_plot(results))
+    return plots
 
 
 def _remove(folder: Path) -> None:

@@ -1,9 +1,8 @@
-"""One plot of a scaling experiment, and the drawing that all share. Every PNG and SVG depends on its data alone."""
+"""The drawing that all plots of a scaling experiment share. Every PNG and SVG depends on its data alone."""
 
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -16,11 +15,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.path import Path
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, NullFormatter, NullLocator
 
+from harness.page.picture import INK, MUTED, Picture
+from harness.page.table import Row, Table
+from harness.page.wording import number
 from harness.scaling.fit.curve import Fit
-from harness.scaling.report.wording import bounds, number, told
+from harness.scaling.report.estimates import interval, with_interval
 
 Along = Literal["x", "y"]
-INK, MUTED = "#1a1a1a", "#666666"
 BLUE, GREEN, VERMILION, PURPLE = "#0072B2", "#007D5A", "#D55E00", "#8E4585"
 """The fit; B_crit; what failed; what was asked for. Told apart by the colour-blind too, and never by colour alone."""
 UP = Path([(0, 0), (0, 1), (-0.4, 0.5), (0, 1), (0.4, 0.5)], [1, 2, 1, 2, 2])
@@ -32,21 +33,6 @@ OVER: dict[str, Any] = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edge
 _DPI = 144
 _WIDTH = 7.2  # inches: as wide as the page shows it
 _LABEL = 0.075  # of the axis: what a tick's label needs
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot as PNG and as SVG, the words that go with it, and its data as a table of text."""
-
-    name: str
-    """The files are `name.png` and `name.svg`."""
-    title: str
-    caption: str
-    alt: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    png: bytes
-    svg: bytes
 
 
 def drawing(title: str, panels: int = 1, height: float = 5.4) -> tuple[Figure, list[Axes]]:
@@ -70,13 +56,23 @@ def finished(
     alt: str,
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
-) -> Plot:
+) -> Picture:
     """The plot, drawn as PNG and SVG, neither with a date or a version in it."""
     png, svg = io.BytesIO(), io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     figure.savefig(png, format="png", metadata={"Software": None})
-    return Plot(name, title, caption, alt, tuple(columns), tuple(map(tuple, rows)), png.getvalue(), svg.getvalue())
+    return Picture(
+        name,
+        title,
+        caption,
+        alt,
+        png.getvalue(),
+        Table(title, columns, [Row(cells) for cells in rows]),
+        chart=True,
+        svg=svg.getvalue(),
+        titled=True,
+    )
 
 
 def legend_below(figure: Figure, columns: int = 2) -> None:
@@ -156,10 +152,14 @@ def critical_batch(axes: Axes, fit: Fit, along: Along = "x") -> None:
     if fit.identified:
         draw_span(*span, color=GREEN, alpha=0.13, linewidth=0)
         draw_line(
-            fit.b_crit.value, color=GREEN, linewidth=1.4, linestyle=(0, (5, 2)), label=f"{name} {told(fit.b_crit)}"
+            fit.b_crit.value,
+            color=GREEN,
+            linewidth=1.4,
+            linestyle=(0, (5, 2)),
+            label=f"{name} {with_interval(fit.b_crit)}",
         )
     elif fit.b_crit.low > 0 or fit.b_crit.high < math.inf:
-        draw_span(*span, color=GREEN, alpha=0.13, linewidth=0, label=f"{name}: {bounds(fit.b_crit)}")
+        draw_span(*span, color=GREEN, alpha=0.13, linewidth=0, label=f"{name}: {interval(fit.b_crit)}")
 
 
 def style(fit: Fit) -> dict[str, Any]:

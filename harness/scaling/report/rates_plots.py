@@ -9,15 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
+from harness.page.picture import INK, Picture
+from harness.page.wording import number
 from harness.scaling.fit.curve import Analysis
+from harness.scaling.report.estimates import cell
 from harness.scaling.report.plot import (
     BLUE,
     DOWN,
-    INK,
     MUTED_LINE,
     UP,
     VERMILION,
-    Plot,
     around,
     beside,
     drawing,
@@ -28,14 +29,13 @@ from harness.scaling.report.plot import (
     number_axis,
     pitch,
 )
-from harness.scaling.report.wording import cell, number
 from harness.scaling.tables.trials import Trial
 
 _POINTS = 380
 """About how wide the axis of the trials' plot is."""
 
 
-def best_rate_plot(analysis: Analysis, trials: Sequence[Trial]) -> Plot:
+def best_rate_plot(analysis: Analysis, trials: Sequence[Trial]) -> Picture:
     """The best learning rate against the batch, between the two usual rules."""
     title = "Best learning rate against global batch"
     figure, (axes,) = drawing(title)
@@ -100,7 +100,7 @@ def best_rate_plot(analysis: Analysis, trials: Sequence[Trial]) -> Plot:
     )
 
 
-def trials_plot(analysis: Analysis, trials: Sequence[Trial]) -> Plot:
+def trials_plot(analysis: Analysis, trials: Sequence[Trial]) -> Picture:
     """Every trial by its batch and learning rate: reached, missed or diverged, and the best rate of each batch."""
     title = "Every trial by batch and learning rate"
     figure, (axes,) = drawing(title)

@@ -10,15 +10,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
+from harness.page.picture import INK, MUTED, Picture
+from harness.page.wording import counted, number
 from harness.scaling.fit.costs import CORRECTNESS
+from harness.scaling.report.estimates import cell
 from harness.scaling.report.plot import (
     GREEN,
-    INK,
-    MUTED,
     MUTED_LINE,
     OVER,
     UP,
-    Plot,
     around,
     beside,
     drawing,
@@ -29,7 +29,6 @@ from harness.scaling.report.plot import (
     number_axis,
     pitch,
 )
-from harness.scaling.report.wording import cell, number, replicas
 from harness.scaling.tables.measurements import Throughput
 
 _MOST_LINES = 6
@@ -39,7 +38,7 @@ _CROWDED = f"more replicas than cores: {CORRECTNESS}"
 Row = dict[str, Any]
 
 
-def seconds_plot(throughput: Sequence[Throughput], results: dict[str, Any]) -> Plot:
+def seconds_plot(throughput: Sequence[Throughput], results: dict[str, Any]) -> Picture:
     """Seconds to target, which is steps times the seconds of a step, against the global batch; a line for each R."""
     title = "Seconds to target against global batch"
     figure, (axes,) = drawing(title)
@@ -56,7 +55,7 @@ def seconds_plot(throughput: Sequence[Throughput], results: dict[str, Any]) -> P
         own = sorted((row for row in rows if row["replicas"] == count), key=lambda row: int(row["global_batch"]))
         own_crowded = any((row["global_batch"], count) in crowded for row in own)
         x = [beside(row["global_batch"], index, len(counts), between) for row in own]
-        name = replicas(count) + (f" ({CORRECTNESS})" if own_crowded else "")
+        name = counted(count, "replica") + (f" ({CORRECTNESS})" if own_crowded else "")
         for place, row in zip(x, own, strict=True):
             bottom = row["low"] or axes.get_ylim()[0]
             axes.plot([place] * 2, [bottom, row["high"] or row["value"]], color=colour, linewidth=1.2)
@@ -118,7 +117,7 @@ def seconds_plot(throughput: Sequence[Throughput], results: dict[str, Any]) -> P
     )
 
 
-def throughput_plot(results: dict[str, Any]) -> Plot:
+def throughput_plot(results: dict[str, Any]) -> Picture:
     """Images/s against replicas: at the same global batch (strong), and at the same batch a replica (weak scaling)."""
     title = "Training speed against replicas"
     figure, panels = drawing(title, 2, 5.2)

@@ -7,18 +7,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from harness.page.picture import INK, MUTED, Picture
+from harness.page.wording import number
 from harness.scaling.fit.curve import Analysis
 from harness.scaling.fit.selection import BatchResult
+from harness.scaling.report.estimates import cell, with_interval
 from harness.scaling.report.plot import (
     BLUE,
     GREEN,
-    INK,
-    MUTED,
     MUTED_LINE,
     OVER,
     UP,
     VERMILION,
-    Plot,
     around,
     beside,
     caveat,
@@ -33,7 +33,6 @@ from harness.scaling.report.plot import (
     pitch,
     style,
 )
-from harness.scaling.report.wording import cell, number, told
 
 _BEYOND = 4
 """How many times beyond what was measured an axis goes to show what was fitted."""
@@ -41,7 +40,7 @@ _POINTS = np.array([430, 290])
 """About how wide and high the axes are."""
 
 
-def steps_plot(analysis: Analysis) -> Plot:
+def steps_plot(analysis: Analysis) -> Picture:
     """Steps to target against the global batch."""
     return _to_target(
         analysis,
@@ -52,7 +51,7 @@ def steps_plot(analysis: Analysis) -> Plot:
     )
 
 
-def examples_plot(analysis: Analysis) -> Plot:
+def examples_plot(analysis: Analysis) -> Picture:
     """Examples to target (steps × global batch) against the global batch."""
     return _to_target(
         analysis,
@@ -63,7 +62,7 @@ def examples_plot(analysis: Analysis) -> Plot:
     )
 
 
-def tradeoff_plot(analysis: Analysis) -> Plot:
+def tradeoff_plot(analysis: Analysis) -> Picture:
     """Steps against examples, and the hyperbola (S/S_min - 1)(E/E_min - 1) = 1 (McCandlish et al. 2018, eq. 2.7)."""
     fit = analysis.fit
     known = [batch for batch in analysis.batches if batch.median is not None]
@@ -81,10 +80,10 @@ def tradeoff_plot(analysis: Analysis) -> Plot:
     along = np.geomspace(all_sizes.min() / 64, all_sizes.max() * 64, 500)
     hyperbola = "$(S/S_{min} - 1)(E/E_{min} - 1) = 1$" + ("" if fit.identified else ", not identified")
     axes.plot(fit.steps(along), fit.steps(along) * along, label=hyperbola, **style(fit))
-    axes.axvline(fit.s_min.value, label=f"$S_{{min}}$ {told(fit.s_min)} steps", **MUTED_LINE)
+    axes.axvline(fit.s_min.value, label=f"$S_{{min}}$ {with_interval(fit.s_min)} steps", **MUTED_LINE)
     axes.axhline(
         fit.e_min.value,
-        label=f"$E_{{min}}$ {told(fit.e_min)} examples",
+        label=f"$E_{{min}}$ {with_interval(fit.e_min)} examples",
         **MUTED_LINE | {"linestyle": (0, (6, 2, 1, 2))},
     )
     for size, both in zip(sizes, ends, strict=True):
@@ -93,7 +92,15 @@ def tradeoff_plot(analysis: Analysis) -> Plot:
     axes.plot(steps, steps * sizes, "o", color=INK, markersize=6, label="median and range, with its batch")
     if fit.identified:
         knee = 2 * fit.s_min.value, 2 * fit.e_min.value
-        axes.plot(*knee, "D", color=GREEN, markersize=8, mfc="none", mew=1.8, label=f"$B_{{crit}}$ {told(fit.b_crit)}")
+        axes.plot(
+            *knee,
+            "D",
+            color=GREEN,
+            markersize=8,
+            mfc="none",
+            mew=1.8,
+            label=f"$B_{{crit}}$ {with_interval(fit.b_crit)}",
+        )
     labels(axes, "steps to target, S", "examples to target, E")
     legend_below(figure)
     return finished(
@@ -104,7 +111,7 @@ def tradeoff_plot(analysis: Analysis) -> Plot:
         "fewest steps (time). None gets below S_min or E_min; at B_crit = E_min/S_min both are twice the minimum."
         + caveat(fit),
         f"Steps against examples to target for {len(known)} batches, with the fitted hyperbola: "
-        f"S_min {told(fit.s_min)} steps, E_min {told(fit.e_min)} examples.",
+        f"S_min {with_interval(fit.s_min)} steps, E_min {with_interval(fit.e_min)} examples.",
         ("global batch", "median steps", "median examples", "fitted steps", "fitted examples"),
         [
             (number(size), number(median), number(median * size), number(fit_steps), number(fit_steps * size))
@@ -137,7 +144,7 @@ def _name_points(axes: Axes, sizes: NDArray[np.float64], steps: NDArray[np.float
             )
 
 
-def _to_target(analysis: Analysis, unit: str, weight: Callable[[float], float], caption: str) -> Plot:
+def _to_target(analysis: Analysis, unit: str, weight: Callable[[float], float], caption: str) -> Picture:
     """One of the two plots against the batch: what a step weighs at each batch is all they differ in."""
     fit, batches = analysis.fit, analysis.batches
     title = f"{unit.capitalize()} to target against global batch"
@@ -171,8 +178,8 @@ def _to_target(analysis: Analysis, unit: str, weight: Callable[[float], float], 
         unit,
         title,
         caption + caveat(fit),
-        f"{title}, both logarithmic. Medians: {'; '.join(values) or 'none'}. The fit: S_min {told(fit.s_min)} steps, "
-        f"B_crit {told(fit.b_crit)}.",
+        f"{title}, both logarithmic. Medians: {'; '.join(values) or 'none'}. The fit: S_min "
+        f"{with_interval(fit.s_min)} steps, B_crit {with_interval(fit.b_crit)}.",
         ("global batch", "learning rate", f"median {unit}", "lowest", "highest", "fit", "fit from", "fit to", "naive"),
         [
             (

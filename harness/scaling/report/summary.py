@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from harness.scaling.report.wording import bounds, cell, number, read, told
+from harness.page.wording import number
+from harness.scaling.report.estimates import cell, found_interval, found_with_interval
 
 BATCH_COLUMNS = (
     "batch",
@@ -29,16 +30,16 @@ def as_text(results: dict[str, Any]) -> str:
     linear = results["critical_batch"]["within_20_percent_of_linear"]
     if results["identified"]:
         critical = (
-            f"{estimate(results['b_crit'])}, bootstrap {interval(results['bootstrap']['b_crit'])}, nearly linear up to "
-            f"{number(linear['value'])}"
+            f"{found_with_interval(results['b_crit'])}, bootstrap {found_interval(results['bootstrap']['b_crit'])}, "
+            f"nearly linear up to {number(linear['value'])}"
         )
     else:
         critical = f"not identified: {results['bound']}; next batch to run: {number(results['next_batch'])}"
     lines = [
         *_aligned([BATCH_COLUMNS, *batch_rows(results)]),
         "",
-        *_labelled("S_min", f"{estimate(results['s_min'])} steps"),
-        *_labelled("E_min", f"{estimate(results['e_min'])} examples"),
+        *_labelled("S_min", f"{found_with_interval(results['s_min'])} steps"),
+        *_labelled("E_min", f"{found_with_interval(results['e_min'])} examples"),
         *_labelled("B_crit", critical),
         "",
         *textwrap.wrap(results["sentence"], _WIDTH, break_on_hyphens=False),
@@ -63,16 +64,6 @@ def batch_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
         )
         for row in results["batches"]
     ]
-
-
-def estimate(found: dict[str, Any] | None) -> str:
-    """One of the results' estimates: `300 (250 to 360)`."""
-    return "not yet known" if found is None else told(read(found))
-
-
-def interval(found: dict[str, Any]) -> str:
-    """Its interval: `250 to 360`."""
-    return bounds(read(found))
 
 
 def _range(steps: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""CSV tables with comment lines, columns in any order and further columns: every mistake in one is told in one line."""
+"""CSV tables with comment lines, columns in any order and further columns; a mistake in one is a single line."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def read(
     try:
         header, *table = csv.reader([lines[number - 1] for number in numbers], strict=True)
     except csv.Error as error:
-        raise DataError(f"{path} is no CSV table: {error}") from None
+        raise DataError(f"{path} is not a CSV table: {error}") from None
     header = [name.strip() for name in header]
     missing = [name for name in columns if name not in header]
     if missing:
@@ -136,9 +136,9 @@ def _lines(path: str | Path) -> list[str]:
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no text file: give a CSV table") from None
+        raise DataError(f"{path} is not a text file: give a CSV table") from None
     if "\0" in text:
-        raise DataError(f"{path} is no text file: give a CSV table")
+        raise DataError(f"{path} is not a text file: give a CSV table")
     return text.splitlines()
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.insight.filters import activation_maximization, class_optimal_images, strongest
-from harness.insight.filters.batches import images_at_once
+from harness.insight.inference import images_at_once
 from harness.insight.layers import before_activation, centre_unit
 
 GREY = 127.5

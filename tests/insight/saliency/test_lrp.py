@@ -7,9 +7,11 @@ import pytest
 from keras import layers
 from numpy.typing import NDArray
 
+from harness.config import resolve
 from harness.errors import UserError
 from harness.insight.saliency import lrp
 from harness.insight.saliency.lrp import unsupported
+from harness.models.build import builder
 from harness.models.cnn import build
 
 
@@ -170,6 +172,18 @@ def test_the_pixels_rule_knows_what_scaling_makes_of_black_and_white() -> None:
     np.testing.assert_allclose(plain(images), scaled(images), rtol=1e-3, atol=1e-3)
     expected = lrp(plain, images, labels)
     np.testing.assert_allclose(lrp(scaled, images, labels), expected, rtol=1e-2, atol=1e-4 * np.abs(expected).max())
+
+
+def test_layers_before_the_network_pass_all_on_to_the_pixels() -> None:
+    """The network's first convolution still is the one at pixels, and black ones have their share."""
+    settings = {"name": "harness.models.vgg:small_vgg", "widths": [4], "depths": [1]}
+    network = builder(resolve({"model": settings}), (6, 6, 3), 3)()
+    whole = builder(resolve({"model": {**settings, "input": {"color": "rgb", "size": [6, 6]}}}), (15, 16, 1), 3)()
+    images = noise(2, 15, 16, 1) * (np.arange(16) > 7)[:, None]
+    shown = np.asarray(keras.Model(whole.input, whole.get_layer("scale").input)(images.astype(np.float32)))
+    maps, inner = (lrp(model, of, np.array([1, 2])) for model, of in ((whole, images), (network, shown)))
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)), inner.sum(axis=(1, 2)), rtol=1e-4)
+    assert np.abs(maps[:, :, :8]).sum() > 0
 
 
 def test_max_pooling_gives_all_to_the_winner() -> None:

@@ -4,7 +4,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.insight.saliency import occlusion
-from harness.insight.saliency.occlusion import windows
+from harness.insight.saliency.perturbation import windows
 
 STARTS = [0, 3, 6, 9, 12, 15, 18, 21, 22]
 """Of windows of 6 pixels along 28."""

@@ -5,7 +5,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.insight.saliency import rise
-from harness.insight.saliency.rise import stretched
+from harness.insight.saliency.perturbation import stretched
 from harness.models.logits import IndependentLogits
 
 

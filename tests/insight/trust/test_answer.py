@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.insight.trust.answer import Answer, all_hold, is_above, is_below
-from harness.insight.trust.interval import Interval
+from harness.insight.trust.interval import Answer, Interval, all_hold, is_above, is_below
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,9 @@ import base64
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.page import Page, Section, Verdict, render
 from harness.report.explanation import Example, Explained
-from harness.report.page import Head, Page, Section, render
 from harness.report.page.gallery import gallery, script_data
-from harness.report.table import Verdict
 from harness.report.trust_section import QUESTIONS
 
 
@@ -72,7 +71,7 @@ def test_a_map_that_is_zero_everywhere_is_flagged_and_counted_whatever_its_metho
     found = gallery(Explained(one.examples, maps, {}), answers(one))
     assert [column.empty for column in found.methods] == ["", "1 of 1 maps all zero"]
     assert [target.empty for target in found.examples[0].targets] == [["gradient"]]
-    page = render(Page(Head("", []), [Section("Maps", "", gallery=found)], {}))
+    page = render(Page("", [Section("Maps", parts=[found])]), "harness.report.page", "report.html.jinja")
     assert "Gradient map for class 0, zero everywhere: test image 0" in page
     assert "Integrated map for class 0: test image 0" in page
     assert page.count("all zero</span>") == 2

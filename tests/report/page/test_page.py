@@ -3,12 +3,11 @@ from typing import Any
 import numpy as np
 
 from harness.config import resolve
-from harness.report.page import Head, Page, Section, TrustTable, head_of_model, head_of_run, render
+from harness.page import Page, Picture, Row, Section, Table, Verdict, render
+from harness.page.tiles import Outline
 from harness.report.page.confusion import confusion
-from harness.report.page.gallery import ExampleRow, Gallery, MethodColumn, Outline, Target
-from harness.report.page.page import facts, headlines
-from harness.report.picture import Picture
-from harness.report.table import Row, Table, Verdict
+from harness.report.page.facts import facts, head_of_model, head_of_run, headlines, run_section
+from harness.report.page.gallery import ExampleRow, Gallery, MethodColumn, Target
 
 SUMMARY = {
     "status": "completed",
@@ -24,7 +23,8 @@ SUMMARY = {
 
 
 def html(**what: Any) -> str:
-    return render(Page(**{"head": Head("A title", [("seed", "7")]), "sections": [], "data": {}, **what}))
+    page = Page(**{"title": "A title", "sections": [], **what})
+    return render(page, "harness.report.page", "report.html.jinja")
 
 
 def test_the_head_tells_a_stranger_which_run_it_is() -> None:
@@ -43,7 +43,7 @@ def test_the_head_tells_a_stranger_which_run_it_is() -> None:
         "run": "my-run",
     }
     assert all(what in head.title for what in ("cnn", "digits.npz", "99.08%"))
-    text = html(head=head)
+    text = html(title=head.title, about=head.facts)
     assert f"<title>{head.title}</title>" in text
     assert all(f"<dd>{value}</dd>" in text for _, value in head.facts)
 
@@ -58,7 +58,7 @@ def test_a_head_has_no_date_where_the_summary_has_none_and_a_model_has_no_run() 
 
 
 def test_headlines_and_facts_are_in_words_and_units() -> None:
-    assert headlines(SUMMARY) == [
+    assert [(what, value) for what, value, _ in headlines(SUMMARY)] == [
         ("test accuracy", "99.08%"),
         ("test loss", "0.0312"),
         ("images per second", "6,663"),
@@ -83,9 +83,9 @@ def test_the_noise_scale_is_a_fact_where_it_was_measured() -> None:
 
 def test_names_and_config_are_escaped() -> None:
     text = html(
-        head=Head("<i>title</i>", [("run", "<i>run</i>")]),
-        summary={"status": "<b>"},
-        config="name: </pre><script>",
+        title="<i>title</i>",
+        about=[("run", "<i>run</i>")],
+        sections=[run_section({"status": "<b>"}, "name: </pre><script>")],
         data={"a": "</script><u>"},
     )
     assert not {"<i>", "<b>", "<u>"} & {text[at : at + 3] for at in range(len(text))}
@@ -96,7 +96,17 @@ def test_names_and_config_are_escaped() -> None:
 def test_the_names_of_layers_and_of_a_users_files_are_escaped() -> None:
     name = 'my"><script>alert(1)</script>.png'
     row = ExampleRow(
-        name, "predicted 1", "99 %", "your own", "own", "", 1, name, "", Outline("", 2, 2), [Target(1, "predicted", [])]
+        name,
+        "predicted 1",
+        "99 %",
+        "your own",
+        "own",
+        "",
+        1,
+        name,
+        b"",
+        Outline("", 2, 2),
+        [Target(1, "predicted", [])],
     )
     gallery = Gallery(
         [MethodColumn("gradient", name, name, False, [(name, Verdict(name, good=True))], name)],
@@ -107,51 +117,25 @@ def test_the_names_of_layers_and_of_a_users_files_are_escaped() -> None:
     )
     table = Table(name, [name], [Row([name])])
     pictures = [Picture(f"filters-{name}", name, name, name, b"png", table)]
-    text = html(sections=[Section(name, name, pictures), Section("Maps", "", gallery=gallery)], data={name: name})
+    text = html(
+        sections=[Section(name, [name], pictures=pictures), Section("Maps", parts=[gallery])], data={name: name}
+    )
     assert "my&#34;&gt;&lt;script&gt;" in text
     assert "<script>alert" not in text
     assert text.count("</script>") == 2
     assert "<noscript><p>The maps are drawn by JavaScript" in text
 
 
-def test_a_page_of_a_model_has_no_section_on_a_run() -> None:
-    assert 'href="#run"' in html(summary=SUMMARY)
-    assert 'id="run"' in html(summary=SUMMARY)
-    assert "#run" not in html()
-    assert 'id="run"' not in html()
+def test_the_section_on_the_run_has_its_facts_and_its_config() -> None:
+    text = html(sections=[run_section(SUMMARY, "seed: 7")])
+    assert '<h2 id="the-run">' in text
+    assert '<th scope="row">steps</th><td>2,149</td>' in text
+    assert "<code>harness train</code> repeats the run" in text
+    assert "seed: 7</pre>" in text
 
 
 def test_one_image_is_no_plural() -> None:
     matrix = confusion(np.array([0, 1, 1], np.int32), np.array([0, 0, 0]), 2)
-    text = html(sections=[Section("Result", "", confusion=matrix)])
+    text = html(sections=[Section("Result", parts=[matrix])])
     assert 'aria-label="true class 0, predicted 0: 1 image"' in text
     assert 'aria-label="true class 1, predicted 0: 2 images"' in text
-
-
-def test_folded_pictures_are_behind_their_titles() -> None:
-    pictures = [Picture(f"features-{n}", f"Class {n}", "words", "alt", b"png") for n in range(2)]
-    text = html(sections=[Section("Feature maps", "intro", pictures, folded=True)])
-    assert '<details class="folded" open>\n<summary>Class 0' in text
-    assert '<details class="folded">\n<summary>Class 1' in text
-
-
-def test_a_verdict_is_a_word_and_a_shape() -> None:
-    def cell(verdict: Verdict) -> str:
-        rows = [Row(["Gradient", verdict])]
-        table = Table("Trust", ["method", "sanity"], rows)
-        return html(sections=[Section("Trust", "", trust=TrustTable(table, ["A note."]))])
-
-    assert "●</span> depends" in cell(Verdict("depends", good=True))
-    assert "▲" in cell(Verdict("does not depend", good=False))
-    assert "●" not in cell(Verdict("does not depend", good=False))
-
-
-def test_a_picture_has_its_numbers_behind_it() -> None:
-    table = Table("Accuracy as numbers", ["step", "accuracy"], [Row(["100", "0.91"])])
-    text = html(sections=[Section("Training", "intro", [Picture("training-curves", "T", "c", "alt", b"png", table)])])
-    assert '<th scope="row">100</th>' in text
-    assert "<td>0.91</td>" in text
-
-
-def test_equal_pages_are_equal_bytes() -> None:
-    assert html(summary=SUMMARY) == html(summary=dict(SUMMARY))

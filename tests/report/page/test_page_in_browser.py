@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from harness.report import visualize
 from harness.runs.run_dir import RunDir
+from tests.pages import check_fits, silent
 
 pytestmark = pytest.mark.slow
 
@@ -64,35 +65,25 @@ def unexplained(page: Page) -> dict[str, str]:
 def test_the_page_fits_shows_its_images_is_silent_and_accessible(
     searched: RunDir, browser: Browser, width: int, scheme: str
 ) -> None:
-    viewport = {"width": width, "height": 800}
-    context = browser.new_context(viewport=viewport, color_scheme=scheme, offline=True)  # type: ignore[arg-type]
-    page = context.new_page()
-    messages: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(searched.report_file.resolve().as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    red, _, _ = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
-    assert (red < 60) == (scheme == "dark")
-    paper = Image.open(io.BytesIO(page.locator(".chart img").first.screenshot())).convert("L").getpixel((2, 2))
-    assert isinstance(paper, int)
-    assert (paper < 60) == (scheme == "dark"), "a white chart glares from a dark page"
-    assert page.locator(".confusion").evaluate("matrix => matrix.offsetWidth <= matrix.parentElement.clientWidth")
-    strongest = "cells => cells.filter(cell => cell.style.getPropertyValue('--share') == 1).map(cell => cell.innerText)"
-    told = page.locator(".confusion button").evaluate_all(strongest)
-    assert min(map(len, told), default=0) >= 2, "axe looks at no text of one letter"
-    serious = [found for found in Axe().run(page).response["violations"] if found["impact"] in ("serious", "critical")]
-    assert serious == []
-    page.locator(".map").first.click()
-    page.locator("#removed").fill("20")
-    in_dialog = Axe().run(page, context="dialog").response["violations"]
-    assert [found for found in in_dialog if found["impact"] in ("serious", "critical")] == []
-    assert messages == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-    context.close()
+    with silent(searched.report_file, browser, width, scheme) as page:
+        check_fits(page, width, scheme)
+        paper = Image.open(io.BytesIO(page.locator(".chart img").first.screenshot())).convert("L").getpixel((2, 2))
+        assert isinstance(paper, int)
+        assert (paper < 60) == (scheme == "dark"), "a white chart glares from a dark page"
+        assert page.locator(".confusion").evaluate("matrix => matrix.offsetWidth <= matrix.parentElement.clientWidth")
+        strongest = (
+            "cells => cells.filter(cell => cell.style.getPropertyValue('--share') == 1).map(cell => cell.innerText)"
+        )
+        told = page.locator(".confusion button").evaluate_all(strongest)
+        assert min(map(len, told), default=0) >= 2, "axe looks at no text of one letter"
+        serious = [
+            found for found in Axe().run(page).response["violations"] if found["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+        page.locator(".map").first.click()
+        page.locator("#removed").fill("20")
+        in_dialog = Axe().run(page, context="dialog").response["violations"]
+        assert [found for found in in_dialog if found["impact"] in ("serious", "critical")] == []
 
 
 def test_a_confusion_cell_shows_its_images_alone_and_again_all(page: Page) -> None:

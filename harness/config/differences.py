@@ -1,0 +1,24 @@
+"""Which flat keys of two configs differ, and how they are written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    key: str
+    a: Any
+    b: Any
+    """JSON values; None for a key that is not set, or that a side does not have."""
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
+    """Of flat `section.key` → value, such as `Config.flat()`: what differs, in the order of `a`, then of `b`."""
+    keys = dict.fromkeys([*a, *b])
+    return [Difference(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]
+
+
+def as_changes(found: Sequence[Difference]) -> str:
+    """`seed (0 → 1), train.length (5 epochs → 10 epochs)`."""
+    return ", ".join(f"{each.key} ({each.a} → {each.b})" for each in found)
