@@ -95,7 +95,8 @@ def train(
             `model` takes. A function of a module can be found again by other processes and other commands; a lambda or
             one of a notebook has to be given again to resume the run.
         data: {"x_train", "y_train", "x_test", "y_test"} or ((x, y), (x, y)), images uint8 (n, height, width[,
-            channels]) and labels (n,); a function that returns such; or what `data.source` takes.
+            channels]) and labels (n,), or in place of a pair an object with `__len__`, `labels` and `read(rows)`; a
+            function that returns such; or what `data.source` takes.
         loss: a function (logits, labels) → the loss of each example, (n,), or what the config's `loss` takes.
         metrics: by name, a function (logits, labels) → a number for each example, (n,), whose mean is the metric, or
             what the config's `metrics` takes.

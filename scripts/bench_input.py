@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 """scripts/bench_input.py: images/s of each source of data, cold and warm, whether that stays flat with the rows, and a
-training on 5 GB of images under a limit of 2 GB. Needs 12 GB of disk in --folder and takes some ten minutes.
+training on 5 GB of images under a limit of 2 GB. Needs 8 GB of disk in --folder and takes some ten minutes.
 
 Each line is a process of its own, so that its memory is its own too. Images/s are those of the stream of batches, which
 nothing computes on: the median of 5 stretches, with the lowest and the highest. "Cold" is right after the system was

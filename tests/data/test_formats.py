@@ -15,6 +15,7 @@ from harness.config.data import DataSection
 from harness.data import sources
 from harness.data.images import Stored
 from harness.errors import DataError
+from harness.imports import handed
 
 X_TRAIN, X_TEST = (np.random.default_rng(n).integers(0, 256, (n, 32, 32, 3), np.uint8) for n in (50, 20))
 Y_TRAIN, Y_TEST = np.arange(50) % 10, np.arange(20) % 10
@@ -224,6 +225,17 @@ def test_npy_files_are_mapped(npy_folder: Path) -> None:
     np.save(npy_folder / "x_train.npy", X_TRAIN[..., 0])
     np.save(npy_folder / "x_test.npy", X_TEST[..., 0])
     assert sources.load(f"npy:{npy_folder}").image_shape == (32, 32, 1)
+
+
+def test_mapped_arrays_of_a_function_stay_mapped(npy_folder: Path) -> None:
+    def load() -> dict[str, np.ndarray]:
+        return {path.stem: np.load(path, mmap_mode="r") for path in npy_folder.glob("*.npy")}
+
+    with handed({"__main__:<load>": load}):
+        data = sources.load("__main__:<load>")
+    assert isinstance(data.x_train, Stored)
+    np.testing.assert_array_equal(data.x_train[5:9], X_TRAIN[5:9])
+    assert data.sha256 == sources.load(f"npy:{npy_folder}").sha256
 
 
 def test_the_digest_of_npy_files_knows_content_and_not_time(npy_folder: Path) -> None:

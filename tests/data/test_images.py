@@ -105,6 +105,22 @@ def test_batches_are_those_of_memory(stored: Stored, pixels: np.ndarray, context
             np.testing.assert_array_equal(part, same)
 
 
+@pytest.mark.parametrize("kind", ["in the order of columns", "at an odd place of the file"])
+def test_a_file_that_can_not_be_lent_as_it_lies_is_read(tmp_path: Path, pixels: np.ndarray, kind: str) -> None:
+    path = tmp_path / "pixels.npy"
+    if kind == "in the order of columns":
+        np.save(path, np.asfortranarray(pixels))
+    else:  # as writers other than NumPy have it
+        head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {pixels.shape}, }}".encode()
+        head += b" " * (-(10 + len(head) + 1) % 16) + b"\n"
+        head += b" " * 15 + b"\n" if (10 + len(head)) % 64 == 0 else b""
+        path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + pixels.tobytes())
+        assert np.load(path, mmap_mode="r").ctypes.data % 64
+    images = of_mapped(map_file(path))
+    np.testing.assert_array_equal(images[:], pixels)
+    np.testing.assert_array_equal(gather(images)(tf.constant([[5, 399], [0, 5]], tf.int64)), pixels[[[5, 399], [0, 5]]])
+
+
 def anonymous_bytes() -> int:
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
