@@ -11,6 +11,7 @@ import click
 from harness import stop_signals
 from harness.cli.compare import compare
 from harness.cli.export import export
+from harness.cli.image_cache import cache as cache_command
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos, gpu_check
@@ -43,6 +44,7 @@ for command in (
     bench,
     gpu_check,
     chaos,
+    cache_command,
     doctor,
     tensorboard,
 ):

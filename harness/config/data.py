@@ -11,7 +11,7 @@ from harness.config.section import Section
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """The data sets that are known by name; the first comes with the package."""
-PATHS = ("fashion_mnist", "cifar10", "cifar100", "idx", "npy")
+PATHS = ("fashion_mnist", "cifar10", "cifar100", "idx", "npy", "folder", "csv", "tfrecord")
 """What may stand before a path, `idx:FOLDER`: the kind of what lies there."""
 
 _SHARE = re.compile(r"(\d{1,2}(?:\.\d{1,10})?)\s*%")
@@ -76,10 +76,18 @@ def _range(value: Any) -> tuple[float, float]:
     return float(numbers[0]), float(numbers[1])
 
 
+def _sides(size: int | list[int] | None) -> int | list[int] | None:
+    sides = [size, size] if isinstance(size, int) else size
+    if sides is not None and (len(sides) != 2 or min(sides) < 1):
+        raise ValueError("must be one number above 0, or [height, width]")
+    return size
+
+
 class DataSection(Section):
     source: Annotated[str, AfterValidator(_absolute)] = "mnist"
     """A data set's name (mnist, fashion_mnist, cifar10, cifar100), the path of an .npz file with x_train, y_train,
-    x_test and y_test, a kind and a path (idx:FOLDER, npy:FOLDER), or a function of your own (my_package.data:load)."""
+    x_test and y_test, a kind and a path (folder:PATH, csv:FILE, tfrecord:GLOB, idx:FOLDER, npy:FOLDER), or a function
+    of your own (my_package.data:load)."""
     scale: Annotated[tuple[float, float], BeforeValidator(_range)] | None = None
     """The values of the images that become pixels 0 and 255: [0, 1], or [0, 65535] for 16 bits. Needed for all but
     uint8."""
@@ -98,3 +106,19 @@ class DataSection(Section):
     placement: Literal["auto", "device", "host"] = "auto"
     """Where the training images lie: on the device, or in the host's memory, from where batches are copied ahead.
     `auto`: on a GPU where they take less than a quarter of its free memory."""
+    size: Annotated[int | list[int] | None, AfterValidator(_sides)] = None
+    """Of image files: the height and width that they are brought to, one number where they are equal. By default they
+    stay as they are, and must all be of one size."""
+    resize: Literal["crop", "stretch", "pad"] = "crop"
+    """How: `crop` cuts off what is too long in the middle of the longer side, `stretch` changes the proportions, `pad`
+    adds black."""
+    channels: Literal[1, 3] | None = None
+    """Of image files: 1 makes all grey, 3 makes all RGB. By default they stay as they are, and must all be the same."""
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    """Of image files that nothing says are for test: how many of each class are held out for it."""
+    split_seed: int = Field(default=0, ge=0, lt=2**31)
+    """Which ones these are. Not the run's `seed`, so that runs with other seeds are tested on the same images."""
+    image_feature: str = "image/encoded"
+    """Of TFRecord files: the feature that holds an encoded image."""
+    label_feature: str = "image/class/label"
+    """Of TFRecord files: the feature that holds a number or a name."""

@@ -239,7 +239,7 @@ def _problem(error: Any, config: type[Config]) -> str:
         near = here if len(location) > 1 else [*here, *keys()]
         return f"unknown key{did_you_mean(key, near) or '; known: ' + ', '.join(here)}"
     if kind == "literal_error":
-        names = re.findall(r"'([^']+)'", context["expected"])
+        names = re.findall(r"'([^']+)'", context["expected"]) or re.findall(r"\d+", context["expected"])
         return f"{given!r} is not one of {', '.join(names)}{did_you_mean(str(given), names)}"
     if kind == "union_tag_invalid":
         names = re.findall(r"'([^']+)'", context["expected_tags"])

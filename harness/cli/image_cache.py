@@ -1,0 +1,57 @@
+"""The command cache: what decoded images lie on this machine's disk."""
+
+import json
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import click
+
+
+@click.group(invoke_without_command=True, short_help="List and clear the decoded images on this machine's disk.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_context
+def cache(context: click.Context, as_json: bool) -> None:
+    """List what image files were decoded into: $HARNESS_CACHE, or harness in $XDG_CACHE_HOME or ~/.cache."""
+    if context.invoked_subcommand is not None:
+        return
+    from harness.data.files.cache import entries, root
+
+    found = entries()
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in found], indent=2))
+    elif not found:
+        click.echo(f"no decoded images in {root()}")
+    else:
+        _print_table(found)
+
+
+@cache.command(short_help="Remove decoded images that no run uses.")
+@click.argument("name", required=False)
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what was last used before that.")
+def clear(name: str | None, older_than: float | None) -> None:
+    """Remove NAME, or everything; never what a run on this machine uses or makes. A run decodes it again."""
+    from harness.data.files.cache import clear as clear_cache
+
+    removed, kept = clear_cache(name, older_than)
+    click.echo(f"removed {len(removed)}, {sum(entry.bytes for entry in removed) / 1e6:,.0f} MB")
+    for entry in kept:
+        click.echo(f"kept {entry.name}: a run uses it")
+
+
+def _print_table(entries: list[Any]) -> None:
+    import sys
+    from time import time
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 10_000)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "source", "images", "MB", "age", "last used", ""):
+        table.add_column(heading, justify="right" if heading in ("images", "MB", "age", "last used") else "left")
+    for entry in entries:
+        state = "in use" if entry.in_use else "" if entry.is_complete else "unfinished"
+        times = [str(timedelta(seconds=int(time() - at))) for at in (entry.created, entry.last_used)]
+        table.add_row(entry.name, entry.source, f"{entry.rows:,}", f"{entry.bytes / 1e6:,.0f}", *times, state)
+    console.print(table)

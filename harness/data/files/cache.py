@@ -1,0 +1,225 @@
+"""Decoded images on disk: where they lie, who uses them, whether they are sound.
+
+$HARNESS_CACHE, else $XDG_CACHE_HOME/harness, else ~/.cache/harness, holds a folder for each set of files and decoding:
+
+    KEY/images.npy      (n, height, width, channels) uint8, to be mapped into memory
+    KEY/contents.json   written last: shape, source, and the CRC-32 of each block of rows
+    KEY/used            locked, shared, by each process that maps the images; its time is that of the last use
+    KEY/plan.json, images.partial, done.jsonl   of one that is being made, or was killed meanwhile
+    locks/KEY           locked by the process that makes or removes KEY
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UserError, WriteFailed
+
+IMAGES, CONTENTS, USED = "images.npy", "contents.json", "used"
+PARTIAL, PLAN, DONE = "images.partial", "plan.json", "done.jsonl"
+_LOCKS = "locks"
+_BLOCKS_CHECKED = 8
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_held: dict[str, IO[bytes]] = {}
+"""By folder the file whose lock says that this process uses its images; until the process ends, for the images are
+mapped for as long as anything refers to them."""
+
+
+def root() -> Path:
+    """Where the cache lies on this machine."""
+    if own := os.environ.get("HARNESS_CACHE"):
+        return Path(own).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "harness"
+
+
+@contextmanager
+def told_in_one_line(size: int = 0) -> Iterator[None]:
+    """Turn what a disk does to us into WriteFailed, with the fix."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or root()
+        fix = "set HARNESS_CACHE to a folder on a larger disk, or see harness cache"
+        if error.errno in _FULL:
+            free = next(shutil.disk_usage(at).free for at in (root(), *root().parents) if at.is_dir())
+            needed = f"{size:,} bytes are needed and {free:,} are free" if size else error.strerror
+            raise WriteFailed(f"the cache of decoded images, {place}: {needed}: {fix}") from None
+        raise WriteFailed(
+            f"the cache of decoded images can't be written to {place}: {error.strerror or error}: set HARNESS_CACHE to "
+            "a folder that can"
+        ) from None
+
+
+@contextmanager
+def being_made(key: str, wait: bool, say: Any = None) -> Iterator[bool]:
+    """While entered, no other process makes or removes that entry; gives whether that is so, which without `wait`
+    it need not be. `say` is told where there is someone to wait for."""
+    (root() / _LOCKS).mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(root() / _LOCKS / key)
+    try:
+        lock.acquire(timeout=0.5 if wait else 0)  # a look at the list takes it for a moment
+    except filelock.Timeout:
+        if not wait:
+            yield False
+            return
+        if say:
+            say("waiting for another process that decodes these images")
+        lock.acquire()
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def hold(key: str) -> None:
+    """Keep the entry from being removed for as long as this process lives, and note that it is used now."""
+    folder = root() / key
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = _held.get(str(folder))
+        try:
+            if held is None:
+                held = (folder / USED).open("a+b")
+                fcntl.flock(held, fcntl.LOCK_SH)
+            if os.path.samestat(os.fstat(held.fileno()), os.stat(folder / USED)):  # else it was removed meanwhile
+                os.utime(folder / USED)
+                _held[str(folder)] = held
+                return
+        except FileNotFoundError:
+            pass
+        _held.pop(str(folder), None)
+        if held is not None:
+            held.close()
+
+
+def contents(key: str) -> dict[str, Any] | None:
+    """What is written of a finished entry; None where it is none."""
+    try:
+        found: dict[str, Any] = json.loads((root() / key / CONTENTS).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def sound(key: str) -> NDArray[np.uint8] | None:
+    """The images of an entry, mapped into memory; None where it isn't finished, or is damaged.
+
+    That is told by the file's size and the CRC-32 of eight blocks, other ones each time.
+    """
+    found = contents(key)
+    if found is None:
+        return None
+    try:
+        images: NDArray[np.uint8] = np.load(root() / key / IMAGES, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    if list(images.shape) != found["shape"] or images.dtype != np.uint8:
+        return None
+    crcs, rows = found["crcs"], found["block_rows"]
+    for block in np.random.default_rng().permutation(len(crcs))[:_BLOCKS_CHECKED].tolist():
+        if zlib.crc32(images[block * rows : (block + 1) * rows].tobytes()) != crcs[block]:
+            return None
+    return images
+
+
+def write_atomically(path: Path, content: dict[str, Any]) -> None:
+    beside = path.with_suffix(".new")
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One that `harness cache` lists."""
+
+    name: str
+    source: str
+    rows: int
+    bytes: int
+    created: float
+    """Seconds since the epoch, as `last_used`."""
+    last_used: float
+    is_complete: bool
+    in_use: bool
+
+
+def entries() -> list[Entry]:
+    """Everything in the cache, what was used last at the end."""
+    folders = [path.parent for path in root().glob(f"*/{USED}")]
+    return sorted(filter(None, map(_entry, folders)), key=lambda entry: entry.last_used)
+
+
+def _entry(folder: Path) -> Entry | None:
+    with suppress(OSError, ValueError, KeyError):
+        finished = contents(folder.name)
+        about = finished or json.loads((folder / PLAN).read_bytes())
+        size = sum(file.stat().st_blocks * 512 for file in folder.iterdir())
+        used = (folder / USED).stat().st_mtime
+        return Entry(
+            folder.name,
+            about["source"],
+            about["shape"][0],
+            size,
+            about["created"],
+            used,
+            finished is not None,
+            _is_used(folder),
+        )
+    return None
+
+
+def _is_used(folder: Path) -> bool:
+    with being_made(folder.name, wait=False) as alone, (folder / USED).open("rb") as used:
+        return not (alone and _locked_alone(used))
+
+
+def _locked_alone(used: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def remove(name: str) -> bool:
+    """Remove an entry, whole or not; False, and nothing done, where a process uses or makes it."""
+    folder = root() / name
+    with being_made(name, wait=False) as alone, (folder / USED).open("rb") as used:
+        if not (alone and _locked_alone(used)):
+            return False
+        gone = folder.with_name(f"{name}.removed")  # at once, for whoever looks
+        folder.rename(gone)
+        shutil.rmtree(gone)
+        return True
+
+
+def clear(name: str | None, older_than_days: float | None) -> tuple[list[Entry], list[Entry]]:
+    """Remove that entry, or all, or those not used for so many days: what was removed, and what was not for being used.
+
+    Raises UserError where there is none of that name.
+    """
+    found = [entry for entry in entries() if name is None or entry.name == name]
+    if name is not None and not found:
+        known = ", ".join(entry.name for entry in entries()) or "it is empty"
+        raise UserError(f"{name} is not in the cache {root()}: {known}")
+    now = time.time()
+    old = [entry for entry in found if older_than_days is None or now - entry.last_used > older_than_days * 86400]
+    removed = [entry for entry in old if remove(entry.name)]
+    return removed, [entry for entry in old if entry not in removed]

@@ -1,0 +1,156 @@
+"""An image file → pixels of the size and channels asked for. Without TensorFlow, so that many processes can do it."""
+
+import io
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from harness.data.files.records import image_in
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+"""What Pillow may read them as: not EPS, above all, for which it starts Ghostscript."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag; from 5 on the picture lies on its side."""
+
+Reference = str | tuple[str, int, int, str]
+"""Where an image lies: a file's path, or a TFRecord file, offset and length of a record in it, and its feature."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a file becomes pixels."""
+
+    size: tuple[int, int] | None
+    """Height and width; None for those of the file."""
+    resize: Literal["crop", "stretch", "pad"]
+    channels: int | None
+    """1 or 3; None for those of the file."""
+    scale: tuple[float, float] | None = None
+    """The values of a 16-bit file that become 0 and 255."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Unreadable(Exception):
+    """An image that can't be decoded, and why, in a few words."""
+
+
+def shape_of(reference: Reference) -> tuple[int, int, int]:
+    """Height, width and channels of an image, by its header alone. Raises Unreadable."""
+    try:
+        with _opened(reference) as image:
+            width, height = image.size
+            if _is_on_its_side(image):
+                width, height = height, width
+            return height, width, 1 if _is_grey(image) else 3
+    except Exception as error:  # noqa: BLE001  Pillow's readers stumble over a damaged file in a dozen ways
+        raise Unreadable(_reason(error)) from None
+
+
+def decode(reference: Reference, decoding: Decoding) -> NDArray[np.uint8]:
+    """The image as (height, width, channels) uint8, turned as its EXIF data say; of a GIF the first frame.
+
+    Transparency becomes white. Where the size is another one, Pillow's bilinear filter, which averages all pixels that
+    one of the result covers, makes it so; a JPEG of at least twice the size is first reduced by the decoder itself, by
+    2, 4 or 8, which is several times as fast. An image of the right size keeps its pixels. Raises Unreadable.
+    """
+    try:
+        with _opened(reference) as image:
+            if decoding.size is not None and image.format in ("JPEG", "MPO"):
+                height, width = decoding.size
+                image.draft(None, (height, width) if _is_on_its_side(image) else (width, height))
+            turned = _of_8_bits(_turned(image), decoding.scale)
+            channels = decoding.channels or (1 if _is_grey(turned) else 3)
+            picture = _with_channels(turned, channels)
+            if decoding.size is not None:
+                picture = _resized(picture, decoding.size, decoding.resize)
+            return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
+    except Unreadable:
+        raise
+    except Exception as error:  # noqa: BLE001  as above
+        raise Unreadable(_reason(error)) from None
+
+
+def _opened(reference: Reference) -> Image.Image:
+    file = reference if isinstance(reference, str) else io.BytesIO(image_in(*reference))
+    return Image.open(file, formats=FORMATS)
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+
+
+def _is_on_its_side(image: Image.Image) -> bool:
+    return bool(image.getexif().get(_ORIENTATION, 1) >= 5)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16")
+
+
+def _of_8_bits(image: Any, scale: tuple[float, float] | None) -> Any:
+    """Pillow clips grey images of 16 bits to 255 and keeps the upper half of coloured ones; neither was asked for."""
+    is_grey = image.mode.startswith("I;16") or image.mode == "I"
+    is_coloured = any("16B" in str(tile[3]) for tile in image.tile)
+    if not (is_grey or is_coloured):
+        return image
+    if scale is None:
+        raise Unreadable("has 16 bits a channel: declare its range, such as data.scale: [0, 65535]")
+    if not is_grey:
+        if scale != (0, 65535):
+            raise Unreadable("has 16 bits a channel in colour, which data.scale can only take from 0 to 65535")
+        return image
+    low, high = scale
+    values = (np.asarray(image, np.float64) - low) * (255 / (high - low))
+    if values.min() < 0 or values.max() > 255:
+        raise Unreadable(f"has values outside data.scale, {low:g} to {high:g}")
+    return Image.fromarray(np.rint(values).astype(np.uint8))
+
+
+def _with_channels(image: Image.Image, channels: int) -> Image.Image:
+    mode = "L" if channels == 1 else "RGB"
+    if image.has_transparency_data:
+        whole = image.convert("RGBA")
+        ground = Image.new("RGBA", whole.size, "white")
+        ground.alpha_composite(whole)
+        image = ground
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _resized(image: Image.Image, size: tuple[int, int], how: str) -> Image.Image:
+    height, width = size
+    if image.size == (width, height):
+        return image
+    across, down = width / image.width, height / image.height
+    if how == "stretch":
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    if how == "pad":
+        scale = min(across, down)
+        inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        whole = Image.new(image.mode, (width, height))
+        small = image if inner == image.size else image.resize(inner, Image.Resampling.BILINEAR)
+        whole.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        return whole
+    scale = max(across, down)
+    if scale == 1:
+        at_left, at_top = (image.width - width) // 2, (image.height - height) // 2
+        return image.crop((at_left, at_top, at_left + width, at_top + height))
+    kept_width, kept_height = min(width / scale, image.width), min(height / scale, image.height)
+    left, top = (image.width - kept_width) / 2, (image.height - kept_height) / 2
+    box = (left, top, left + kept_width, top + kept_height)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"is none of {', '.join(FORMATS)}, or damaged"
+    if isinstance(error, Image.DecompressionBombError):
+        return "has too many pixels to unpack"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,232 @@
+"""Files decoded once into the cache, by all processors, and from then on mapped into memory."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.files import cache
+from harness.data.files.decode import Decoding
+from harness.data.files.listing import Listing, in_short
+from harness.data.files.pool import answers
+from harness.data.files.progress import Progress
+from harness.errors import DataError, WriteFailed
+
+_VERSION = 1
+"""Of what decoding gives: raised where the same files and settings give other pixels than before."""
+_BLOCK_ROWS, _BLOCK_BYTES = 256, 4 * 2**20
+_JOB_ROWS = 512
+"""Headers read in one job."""
+_FIX = "set data.size, such as data.size: {0}, and data.resize if not a crop"
+
+
+def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> tuple[NDArray[np.uint8], str]:
+    """The images of a listing, (n, height, width, channels) uint8 mapped into memory, and a digest of their pixels.
+
+    Args:
+        say: is told in a line what is going on, where something is.
+
+    Raises:
+        DataError: images can't be read, or differ in size or colour where the decoding doesn't say what to make of it.
+        WriteFailed: the cache can't be written, or its disk is full.
+        HarnessError: a process that decodes has died.
+    """
+    key = _key(listing, decoding)
+    with cache.told_in_one_line():
+        while True:
+            cache.hold(key)
+            images = cache.sound(key)
+            if images is not None:
+                return images, _digest(cache.contents(key) or {})
+            with cache.being_made(key, wait=True, say=say):
+                cache.hold(key)
+                if cache.contents(key) is not None and cache.sound(key) is None:
+                    say(f"the decoded images of {listing.source} are damaged in the cache: they are decoded again")
+                    (cache.root() / key / cache.CONTENTS).unlink()
+                if cache.contents(key) is None:
+                    try:
+                        _fill(key, listing, decoding, say)
+                    finally:
+                        if not any((cache.root() / key / name).exists() for name in (cache.PLAN, cache.CONTENTS)):
+                            shutil.rmtree(cache.root() / key, ignore_errors=True)  # nothing to go on with
+
+
+def _key(listing: Listing, decoding: Decoding) -> str:
+    digest = hashlib.sha256(json.dumps([_VERSION, decoding.as_dict()]).encode())
+    for file in listing.files:
+        digest.update(json.dumps(file).encode())
+    return digest.hexdigest()[:16]
+
+
+def _digest(contents: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([contents["shape"], contents["crcs"]]).encode()).hexdigest()
+
+
+def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> None:
+    folder = cache.root() / key
+    plan = _plan(folder, listing, decoding, say)
+    count, height, width, channels = plan["shape"]
+    rows = plan["block_rows"]
+    row_bytes = height * width * channels
+    partial = folder / cache.PARTIAL
+    head = _reserved(partial, plan["shape"])
+    crcs = _done(folder, head, rows * row_bytes)
+    blocks = [block for block in range(-(-count // rows)) if block not in crcs]
+    if crcs:
+        say(f"going on with the images decoded before: {min(count, len(crcs) * rows):,} of {count:,}")
+    whole = replace(decoding, size=(height, width), channels=channels)
+    jobs = [
+        {
+            "do": "decode",
+            "references": listing.references[block * rows : (block + 1) * rows],
+            "decoding": whole.as_dict(),
+            "file": str(partial),
+            "offset": head + block * rows * row_bytes,
+        }
+        for block in blocks
+    ]
+    unreadable: dict[int, str] = {}
+    what = f"decoding {len(listing.references):,} images into the cache ({count * row_bytes / 1e6:,.0f} MB)"
+    with (
+        (folder / cache.DONE).open("a", encoding="utf-8") as done,
+        Progress(what, count, count - sum(_rows_in(block, rows, count) for block in blocks), say) as progress,
+        closing(answers(jobs)) as answered,
+    ):
+        for number, answer in answered:
+            block = blocks[number]
+            if "failed" in answer:
+                raise WriteFailed(f"the cache of decoded images, {partial}: {answer['failed']}")
+            unreadable |= {block * rows + index: reason for index, reason in answer["unreadable"]}
+            if not answer["unreadable"]:  # so that one that goes on looks at it again
+                crcs[block] = answer["crc"]
+                done.write(json.dumps([block, answer["crc"]]) + "\n")
+                done.flush()
+            progress.advance(_rows_in(block, rows, count))
+    if unreadable:
+        (folder / cache.PLAN).unlink()
+        raise _unreadable(listing, unreadable)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(folder / cache.IMAGES)
+    contents = {**plan, "crcs": [crcs[block] for block in range(len(crcs))]}
+    cache.write_atomically(folder / cache.CONTENTS, contents)
+    for name in (cache.PLAN, cache.DONE):
+        (folder / name).unlink()
+
+
+def _plan(folder: Path, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> dict[str, Any]:
+    """Shape and blocks of the entry: those that were begun with, or new ones."""
+    try:
+        plan: dict[str, Any] = json.loads((folder / cache.PLAN).read_bytes())
+    except (OSError, ValueError):
+        height, width, channels = _shape(listing, decoding, say)
+        rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (height * width * channels)))
+        plan = {
+            "source": listing.source,
+            "shape": [len(listing.references), height, width, channels],
+            "block_rows": rows,
+            "decoding": decoding.as_dict(),
+            "created": time.time(),
+        }
+        (folder / cache.DONE).unlink(missing_ok=True)
+        cache.write_atomically(folder / cache.PLAN, plan)
+    return plan
+
+
+def _shape(listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> tuple[int, int, int]:
+    """Height, width and channels that the images are to have, or all have."""
+    if decoding.size is not None and decoding.channels is not None:
+        return *decoding.size, decoding.channels
+    starts = range(0, len(listing.references), _JOB_ROWS)
+    jobs = [{"do": "shapes", "references": listing.references[at : at + _JOB_ROWS]} for at in starts]
+    sizes: Counter[tuple[int, int]] = Counter()
+    channels: Counter[int] = Counter()
+    example: dict[int, str] = {}
+    unreadable: dict[int, str] = {}
+    what = f"looking at the sizes of {len(listing.references):,} images"
+    with Progress(what, len(listing.references), 0, say) as progress, closing(answers(jobs)) as answered:
+        for number, answer in answered:
+            unreadable |= {starts[number] + index: reason for index, reason in answer["unreadable"]}
+            for index, shape in enumerate(answer["shapes"]):
+                if shape is not None:
+                    sizes[shape[0], shape[1]] += 1
+                    channels[shape[2]] += 1
+                    example.setdefault(shape[2], listing.names[starts[number] + index])
+            progress.advance(len(answer["shapes"]))
+    if not sizes:
+        raise _unreadable(listing, unreadable)
+    # Unreadable ones among others are left to the decoding, which finds the truncated ones too, to be told in one list.
+    if decoding.size is None and len(sizes) > 1:
+        told = in_short([f"{height}×{width} ({count:,})" for (height, width), count in sizes.most_common()])
+        usual = min(sizes.most_common(1)[0][0])
+        raise DataError(
+            f"data.source: {listing.source}: images of {len(sizes):,} sizes, height×width: {told}: {_FIX.format(usual)}"
+        )
+    if decoding.channels is None and len(channels) > 1:
+        raise DataError(
+            f"data.source: {listing.source}: {channels[1]:,} grey images ({example[1]}, …) and {channels[3]:,} in "
+            f"colour ({example[3]}, …): set data.channels: 3 to take all in colour, or 1 in grey"
+        )
+    height, width = decoding.size or next(iter(sizes))
+    return height, width, decoding.channels or next(iter(channels))
+
+
+def _reserved(partial: Path, shape: list[int]) -> int:
+    """Make the file of an array of that shape, unless it is there, with all the room that it takes on the disk: bytes
+    of its header."""
+    size = int(np.prod(shape, dtype=np.int64))
+    with cache.told_in_one_line(size):
+        if not partial.exists():
+            beside = partial.with_suffix(".new")
+            with beside.open("wb") as file:
+                np.lib.format.write_array_header_1_0(
+                    file, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+                )
+                file.flush()
+                try:
+                    os.posix_fallocate(file.fileno(), 0, file.tell() + size)
+                except OSError as error:
+                    (partial.parent / cache.PLAN).unlink()
+                    raise OSError(error.errno, error.strerror, str(beside)) from None
+            beside.replace(partial)
+    return partial.stat().st_size - size
+
+
+def _done(folder: Path, head: int, block_bytes: int) -> dict[int, int]:
+    """By block the CRC-32 of those decoded before, as far as the file holds them: after a power cut it may not."""
+    found: dict[int, int] = {}
+    if not (folder / cache.DONE).exists():
+        return found
+    with (folder / cache.PARTIAL).open("rb") as file:
+        for line in (folder / cache.DONE).read_text(encoding="utf-8").splitlines():
+            try:
+                block, crc = json.loads(line)
+            except ValueError:  # the last one, cut off
+                continue
+            file.seek(head + block * block_bytes)
+            if zlib.crc32(file.read(block_bytes)) == crc:
+                found[block] = crc
+    return found
+
+
+def _rows_in(block: int, rows: int, count: int) -> int:
+    return min(rows, count - block * rows)
+
+
+def _unreadable(listing: Listing, reasons: dict[int, str]) -> DataError:
+    told = in_short([f"{listing.names[row]}: {reasons[row]}" for row in sorted(reasons)])
+    return DataError(
+        f"data.source: {listing.source}: {len(reasons):,} of {len(listing.names):,} images can't be read: {told}: "
+        "mend or remove them"
+    )

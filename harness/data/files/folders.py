@@ -1,0 +1,77 @@
+"""`folder:PATH`: a folder a class, in `train/`, `validation/` and `test/` or in PATH itself."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from harness.data.files.listing import SPLITS, Listing, in_short
+from harness.errors import DataError
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+
+
+def listing(source: str) -> Listing:
+    """The images in the class folders, which may have folders inside; other files and hidden ones are passed over.
+
+    Raises DataError where there is no such folder, or a class folder has no image.
+    """
+    root = Path(source.removeprefix("folder:"))
+    if not root.is_dir():
+        raise DataError(f"data.source: {source}: {root} is no folder" if root.exists() else f"{_no(source, root)}")
+    in_splits = [name for name in SPLITS if (root / name).is_dir()]
+    if in_splits and "train" not in in_splits:
+        raise DataError(
+            f"data.source: {source} has {' and '.join(f'{name}/' for name in in_splits)} but no train/: add it, or "
+            "name the folder inside that holds the classes"
+        )
+    tops = [root / name for name in in_splits] or [root]
+    found = {top: _class_folders(top) for top in tops}
+    class_names = tuple(sorted({name for names in found.values() for name in names}))
+    if not class_names:
+        raise DataError(
+            f"data.source: {source} has no class folders: put the images of each class into a folder named after it"
+        )
+    number = {name: index for index, name in enumerate(class_names)}
+    files, labels, splits, empty = [], [], [], []
+    for split, top in enumerate(tops):
+        for name in found[top]:
+            images = sorted(_images(top / name))
+            if not images:
+                empty.append(str((top / name).relative_to(root)))
+            for path in images:
+                state = os.stat(path)
+                files.append((os.path.relpath(path, root), state.st_size, state.st_mtime_ns))
+            labels += [number[name]] * len(images)
+            splits += [SPLITS.index(in_splits[split]) if in_splits else 0] * len(images)
+    if empty:
+        raise DataError(
+            f"data.source: {source}: class folders without an image ({', '.join(_SUFFIXES)}): {in_short(empty)}: "
+            "fill or remove them"
+        )
+    return Listing(
+        source,
+        files,
+        [str(root / name) for name, _, _ in files],
+        [str(root / name) for name, _, _ in files],
+        np.array(labels, np.int32),
+        class_names,
+        np.array(splits, np.int8) if in_splits else None,
+    )
+
+
+def _no(source: str, root: Path) -> str:
+    return f"data.source: {source}: there is no folder {root}"
+
+
+def _class_folders(top: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images(folder: Path) -> Iterator[str]:
+    for path, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.lower().endswith(_SUFFIXES) and not name.startswith("."):
+                yield os.path.join(path, name)

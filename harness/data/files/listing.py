@@ -1,0 +1,93 @@
+"""What a source of image files lists before anything is decoded: where each image lies, its class and its split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.files.decode import Reference
+from harness.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Listing:
+    """n images, in an order that depends on their names alone."""
+
+    source: str
+    """As the config names it."""
+    files: list[tuple[str, int, int]]
+    """Name, bytes and time of change (ns) of each file that is read."""
+    references: list[Reference]
+    names: list[str]
+    """What each image is called in messages."""
+    labels: NDArray[np.int32]
+    """(n,), from 0."""
+    class_names: tuple[str, ...]
+    splits: NDArray[np.int8] | None
+    """(n,), numbers in SPLITS, where the files say which image is for what."""
+
+
+def numbered(labels: Sequence[int | str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Labels as numbers from 0, and what each stands for: numbers by size, names by the alphabet."""
+    values = sorted(set(labels), key=lambda label: (isinstance(label, str), label))
+    number = {label: index for index, label in enumerate(values)}
+    return np.array([number[label] for label in labels], np.int32), tuple(map(str, values))
+
+
+def in_short(problems: Sequence[str]) -> str:
+    """The first ten and how many more there are, in one line."""
+    more = len(problems) - _MOST_NAMED
+    return "; ".join(problems[:_MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+
+
+def check(listing: Listing) -> None:
+    """Raise DataError where a class has no image to train on."""
+    if listing.splits is None:
+        return
+    train = np.bincount(listing.labels[listing.splits == 0], minlength=len(listing.class_names))
+    if missing := [name for name, count in zip(listing.class_names, train, strict=True) if not count]:
+        raise DataError(
+            f"data.source: {listing.source}: no training image of {len(missing)} of {len(listing.class_names)} "
+            f"classes: {in_short(missing)}: add some to train, or take the class out of the other splits"
+        )
+    if not (listing.splits == SPLITS.index("test")).any() and (listing.splits != 0).all():
+        raise DataError(f"data.source: {listing.source}: no training images")
+
+
+def spread(labels: NDArray[np.int32], seed: int) -> NDArray[np.int64]:
+    """An order of the rows drawn by `seed`, in which every stretch, and so its end, has of each class its share.
+
+    The rows of a class are shuffled, and the i-th of n is placed at (i + u) / n of the whole, u drawn for the class.
+    """
+    draws = np.random.PCG64(seed)  # its raw output, unlike Generator's methods, stays the same in every version
+    keys = draws.random_raw(len(labels))
+    counts = np.bincount(labels)
+    offsets = draws.random_raw(len(counts)) / 2.0**64
+    by_class = np.lexsort((keys, labels))
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = (rank + np.repeat(offsets, counts)) / np.repeat(np.maximum(counts, 1), counts)
+    return by_class[np.argsort(place, kind="stable")]
+
+
+def split_rows(listing: Listing, test_share: float, seed: int) -> tuple[NDArray[np.int64], ...]:
+    """The rows of train, validation and test; of validation none where the files name none.
+
+    Where they name none for test, that is `test_share` of those that would be for training, of each class its share.
+    Raises DataError where that leaves none to train or to test on.
+    """
+    given = np.zeros(len(listing.labels), np.int8) if listing.splits is None else listing.splits
+    rows = [np.flatnonzero(given == number) for number in range(len(SPLITS))]
+    rows[0] = rows[0][spread(listing.labels[rows[0]], seed)]
+    if not len(rows[2]):
+        count = round(test_share * len(rows[0]))
+        if not 0 < count < len(rows[0]):
+            raise DataError(
+                f"data.test_share: {test_share:g} of {len(rows[0]):,} images leaves none to "
+                f"{'train on' if count else 'test on'}"
+            )
+        rows[0], rows[2] = rows[0][:-count], rows[0][-count:]
+    return tuple(rows)

@@ -1,0 +1,73 @@
+"""`csv:FILE`: a table of paths and labels."""
+
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from harness.data.files.listing import SPLITS, Listing, in_short, numbered
+from harness.errors import DataError
+
+_NEEDED = ("path", "label")
+
+
+def listing(source: str) -> Listing:
+    """The images of a CSV file with the columns path, label and, if wanted, split (train, validation, test); paths are
+    relative to the file's own folder.
+
+    Raises DataError where it can't be read, lacks a column, a label or a split, or names files that aren't there.
+    """
+    file = Path(source.removeprefix("csv:"))
+    rows = _rows(source, file)
+    lines = range(2, len(rows) + 2)
+    if unlabelled := [str(line) for line, row in zip(lines, rows, strict=True) if not row["label"]]:
+        raise DataError(f"data.source: {source}: no label in {len(unlabelled)} rows, at lines {in_short(unlabelled)}")
+    with_split = "split" in rows[0]
+    if with_split and (wrong := [row["split"] for row in rows if row["split"] not in SPLITS]):
+        told = in_short([f"{value!r} ({count:,})" for value, count in Counter(wrong).items()])
+        raise DataError(f"data.source: {source}: the column split must hold {', '.join(SPLITS)}, not {told}")
+    paths = [os.path.join(file.parent, row["path"]) for row in rows]
+    files, missing = [], []
+    for path, row in zip(paths, rows, strict=True):
+        try:
+            state = os.stat(path)
+        except OSError:
+            missing.append(row["path"] or "''")
+            continue
+        files.append((row["path"], state.st_size, state.st_mtime_ns))
+    if missing:
+        raise DataError(
+            f"data.source: {source}: {len(missing):,} of {len(rows):,} paths aren't there: {in_short(missing)}: they "
+            f"count from {file.parent}"
+        )
+    labels, class_names = numbered(_as_numbers([row["label"] for row in rows]))
+    splits = np.array([SPLITS.index(row["split"]) for row in rows], np.int8) if with_split else None
+    return Listing(source, files, list(paths), paths, labels, class_names, splits)
+
+
+def _rows(source: str, file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text, restval="")
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            if not set(_NEEDED) <= set(columns):
+                raise DataError(
+                    f"data.source: {source}: the first line must name the columns path and label (and split, if "
+                    f"wanted), not {', '.join(columns) or 'nothing'}"
+                )
+            reader.fieldnames = columns
+            rows = [{key: (row[key] or "").strip() for key in columns if key in (*_NEEDED, "split")} for row in reader]
+    except OSError as error:
+        raise DataError(f"data.source: {source} can't be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError(f"data.source: {source} is no CSV file in UTF-8") from None
+    if not rows:
+        raise DataError(f"data.source: {source} names no images")
+    return rows
+
+
+def _as_numbers(labels: list[str]) -> list[int | str]:
+    """So that 10 comes after 9, where all labels are numbers."""
+    return [int(label) for label in labels] if all(label.isdecimal() for label in labels) else list(labels)
