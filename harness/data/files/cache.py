@@ -34,8 +34,8 @@ _LOCKS = "locks"
 _BLOCKS_CHECKED = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_held: dict[str, IO[bytes]] = {}
-"""By folder the file whose lock says that this process uses its images; until the process ends, for the images are
+_held: dict[str, int] = {}
+"""By folder the open file whose lock says that this process uses its images; until the process ends, for the images are
 mapped for as long as anything refers to them."""
 
 
@@ -93,9 +93,9 @@ def hold(key: str) -> None:
         held = _held.get(str(folder))
         try:
             if held is None:
-                held = (folder / USED).open("a+b")
+                held = os.open(folder / USED, os.O_RDWR | os.O_CREAT, 0o666)
                 fcntl.flock(held, fcntl.LOCK_SH)
-            if os.path.samestat(os.fstat(held.fileno()), os.stat(folder / USED)):  # else it was removed meanwhile
+            if os.path.samestat(os.fstat(held), os.stat(folder / USED)):  # else it was removed meanwhile
                 os.utime(folder / USED)
                 _held[str(folder)] = held
                 return
@@ -103,7 +103,7 @@ def hold(key: str) -> None:
             pass
         _held.pop(str(folder), None)
         if held is not None:
-            held.close()
+            os.close(held)
 
 
 def contents(key: str) -> dict[str, Any] | None:

@@ -64,6 +64,7 @@ def decode(reference: Reference, decoding: Decoding) -> NDArray[np.uint8]:
             if decoding.size is not None and image.format in ("JPEG", "MPO"):
                 height, width = decoding.size
                 image.draft(None, (height, width) if _is_on_its_side(image) else (width, height))
+            _check_depth(image, decoding.scale)
             turned = _of_8_bits(_turned(image), decoding.scale)
             channels = decoding.channels or (1 if _is_grey(turned) else 3)
             picture = _with_channels(turned, channels)
@@ -93,17 +94,21 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16")
 
 
-def _of_8_bits(image: Any, scale: tuple[float, float] | None) -> Any:
+def _check_depth(image: Any, scale: tuple[float, float] | None) -> None:
     """Pillow clips grey images of 16 bits to 255 and keeps the upper half of coloured ones; neither was asked for."""
-    is_grey = image.mode.startswith("I;16") or image.mode == "I"
-    is_coloured = any("16B" in str(tile[3]) for tile in image.tile)
-    if not (is_grey or is_coloured):
-        return image
-    if scale is None:
+    if _is_deep(image) and scale is None:
         raise Unreadable("has 16 bits a channel: declare its range, such as data.scale: [0, 65535]")
-    if not is_grey:
-        if scale != (0, 65535):
-            raise Unreadable("has 16 bits a channel in colour, which data.scale can only take from 0 to 65535")
+    in_colour = any("16B" in str(tile[3]) for tile in image.tile) and not _is_deep(image)
+    if in_colour and scale != (0, 65535):
+        raise Unreadable("has 16 bits a channel in colour: declare that with data.scale: [0, 65535]")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or image.mode == "I"
+
+
+def _of_8_bits(image: Image.Image, scale: tuple[float, float] | None) -> Image.Image:
+    if not _is_deep(image) or scale is None:
         return image
     low, high = scale
     values = (np.asarray(image, np.float64) - low) * (255 / (high - low))

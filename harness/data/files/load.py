@@ -1,5 +1,6 @@
 """A source of image files → its images, decoded and mapped into memory."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,4 +42,8 @@ def load(data: DataSection, say: Callable[[str], None]) -> ImageFiles:
     decoding = Decoding((height, width) if height else None, data.resize, data.channels)
     images, digest = decoded(listing, decoding, say)
     rows = split_rows(listing, data.test_share, data.split_seed)
-    return ImageFiles(images, listing.labels, listing.class_names, rows, digest)
+    parts = hashlib.sha256(digest.encode())
+    for array in (listing.labels, *rows):
+        parts.update(np.ascontiguousarray(array).tobytes())
+    parts.update(repr(listing.class_names).encode())
+    return ImageFiles(images, listing.labels, listing.class_names, rows, parts.hexdigest())

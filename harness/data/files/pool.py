@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from queue import SimpleQueue
 from typing import Any
 
+from harness.data.files.worker import answer as answer_to
 from harness.errors import HarnessError
 
 _WORKER = (sys.executable, "-P", "-m", "harness.data.files.worker")
@@ -20,6 +21,9 @@ def answers(jobs: Sequence[dict[str, Any]]) -> Generator[tuple[int, dict[str, An
 
     To be closed where it is not exhausted: that ends the processes.
     """
+    if len(jobs) == 1:  # sooner done than a process is started
+        yield 0, answer_to(jobs[0])
+        return
     count = min(len(os.sched_getaffinity(0)), len(jobs))
     with ExitStack() as stack:
         idle: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()

@@ -18,7 +18,6 @@ from harness.data.files.decode import Decoding, Reference, Unreadable, decode, s
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the process that started us ends us
-    warnings.simplefilter("ignore")  # Pillow's, of unusual files that it reads all the same
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), file=answers, flush=True)
@@ -30,7 +29,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     Each answer has the unreadable ones as [number in the job, reason]; that of "decode" the CRC-32 of what was written.
     """
     references: list[Reference] = [ref if isinstance(ref, str) else tuple(ref) for ref in job["references"]]
-    return _shapes(references) if job["do"] == "shapes" else _decoded(references, job)
+    with warnings.catch_warnings(action="ignore"):  # Pillow's, of unusual files that it reads all the same
+        return _shapes(references) if job["do"] == "shapes" else _decoded(references, job)
 
 
 def _shapes(references: list[Reference]) -> dict[str, Any]:

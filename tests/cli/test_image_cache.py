@@ -1,0 +1,79 @@
+"""harness cache: what lies on the disk, and what is removed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import Result
+
+Call = Callable[..., Result]
+PROGRAM = (
+    "import sys; from harness.config.data import DataSection; from harness.data.files.load import load\n"
+    "images = load(DataSection(source='folder:' + sys.argv[1]), print); print('loaded', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture(autouse=True)
+def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def in_use(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has decoded ten images, and goes on until its input ends."""
+    for number in range(10):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((10, 10), number, np.uint8)).save(path)
+    command = [sys.executable, "-c", PROGRAM, tmp_path / "images"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loaded\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_lists_and_clears_but_never_what_is_in_use(
+    call: Call, in_use: subprocess.Popen[str], cache_root: Path, tmp_path: Path
+) -> None:
+    (entry,) = json.loads(call("cache", "--json").stdout)
+    assert entry["source"] == f"folder:{tmp_path / 'images'}"
+    assert entry["rows"] == 10
+    assert entry["bytes"] >= 1000
+    assert entry["is_complete"]
+    assert entry["in_use"]
+    for arguments in ([], [entry["name"]]):
+        cleared = call("cache", "clear", *arguments)
+        assert cleared.exit_code == 0
+        assert f"kept {entry['name']}" in cleared.stdout
+    assert (cache_root / entry["name"] / "images.npy").exists()
+
+    in_use.communicate()  # which ends it
+    (entry,) = json.loads(call("cache", "--json").stdout)
+    assert not entry["in_use"]
+    line = call("cache").stdout.splitlines()[-1]
+    for told in (entry["name"], entry["source"], "10"):
+        assert told in line
+    assert "removed 0" in call("cache", "clear", "--older-than", "1").stdout
+    two_days_ago = time.time() - 2 * 86400
+    os.utime(cache_root / entry["name"] / "used", (two_days_ago, two_days_ago))
+    assert "removed 1" in call("cache", "clear", "--older-than", "1").stdout
+    assert os.listdir(cache_root) == ["locks"]
+    assert "no decoded images" in call("cache").stdout
+
+
+def test_one_that_is_not_there_is_refused(call: Call) -> None:
+    refused = call("cache", "clear", "nothing")
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert "nothing is not in the cache" in refused.stderr

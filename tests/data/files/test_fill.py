@@ -1,0 +1,174 @@
+"""The cache: filled by many processes, gone on with, shared, checked."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.files import cache
+from harness.data.files.decode import Decoding, decode
+from harness.errors import WriteFailed
+from tests.data.files.conftest import Load, picture, save
+
+SIZE = 200
+"""Of which 34 make a block."""
+PROGRAM = (
+    "import sys; from harness.config.data import DataSection; from harness.data.files.load import load\n"
+    f"load(DataSection(source='folder:' + sys.argv[1], size={SIZE}, channels=3), print)"
+)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 JPEG files, of which a cache has twelve blocks."""
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(400):
+        save(folder / "ab"[number % 2] / f"{number:03}.jpg", picture(number))
+    return folder
+
+
+def entry(cache_root: Path) -> Path:
+    """The one there is."""
+    (found,) = (path.parent for path in cache_root.glob("*/used"))
+    return found
+
+
+def test_several_processes_decode_what_one_would(many: Path, load_files: Load, cache_root: Path) -> None:
+    found = load_files(f"folder:{many}", size=SIZE, channels=3)
+    paths = sorted(many.glob("*/*.jpg"))
+    for row in [0, 33, 34, 199, 200, 399]:
+        assert np.array_equal(found.images[row], decode(str(paths[row]), Decoding((SIZE, SIZE), "crop", 3)))
+    assert sorted(path.name for path in entry(cache_root).iterdir()) == ["contents.json", "images.npy", "used"]
+
+
+def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load, cache_root: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, many], stdout=subprocess.DEVNULL)
+    try:
+        while not any(path.read_text() for path in cache_root.glob("*/done.jsonl")):
+            assert process.poll() is None, "it was to be killed in the middle"
+            time.sleep(0.001)
+    finally:
+        process.kill()
+        process.wait()
+    folder = entry(cache_root)
+    done = [json.loads(line) for line in (folder / "done.jsonl").read_text().splitlines()]
+    assert 0 < len(done) < 12
+    with (folder / "done.jsonl").open("a") as file:
+        file.write("[11")  # a line that the kill has cut off
+
+    told: list[str] = []
+    found = load_files(f"folder:{many}", told.append, size=SIZE, channels=3)
+    assert [line for line in told if "going on" in line and f"{34 * len(done):,} of 400" in line]
+    contents = json.loads((folder / "contents.json").read_text())
+    assert all(contents["crcs"][block] == crc for block, crc in done)
+    assert found.images.any(axis=(1, 2, 3)).all()
+    shutil.rmtree(folder)
+    assert load_files(f"folder:{many}", size=SIZE, channels=3).sha256 == found.sha256
+
+
+def test_a_block_that_the_disk_has_lost_is_decoded_again(many: Path, load_files: Load, cache_root: Path) -> None:
+    """After a power cut the list of blocks may know more than the file holds."""
+    whole = load_files(f"folder:{many}", size=SIZE, channels=3)
+    folder = entry(cache_root)
+    contents = json.loads((folder / "contents.json").read_text())
+    (folder / "plan.json").write_text(json.dumps({key: contents[key] for key in contents if key != "crcs"}))
+    (folder / "done.jsonl").write_text("".join(f"[{block}, {crc}]\n" for block, crc in enumerate(contents["crcs"])))
+    shutil.copy(folder / "images.npy", folder / "images.partial")  # the other is mapped
+    for name in ("contents.json", "images.npy"):
+        (folder / name).unlink()
+    with (folder / "images.partial").open("r+b") as file:
+        file.seek(128 + 5 * 34 * SIZE * SIZE * 3)
+        file.write(bytes(1000))
+    told: list[str] = []
+    assert load_files(f"folder:{many}", told.append, size=SIZE, channels=3).sha256 == whole.sha256
+    assert "374 of 400" in told[0]
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "cut off", "no json"])
+def test_a_damaged_one_is_made_again_and_that_is_said(
+    folder: Path, load_files: Load, cache_root: Path, damage: str
+) -> None:
+    first = load_files(f"folder:{folder}")
+    images = entry(cache_root) / "images.npy"
+    pixels = images.read_bytes()
+    images.unlink()  # `first` has it mapped
+    if damage == "a flipped byte":
+        images.write_bytes(pixels[:-100] + bytes([pixels[-100] ^ 1]) + pixels[-99:])
+    elif damage == "cut off":
+        images.write_bytes(pixels[:-1])
+    else:
+        images.write_bytes(b"words")
+    told: list[str] = []
+    again = load_files(f"folder:{folder}", told.append)
+    assert again.sha256 == first.sha256
+    assert np.array_equal(again.images, first.images)
+    assert len(told) == 1
+    assert "damaged" in told[0]
+    told.clear()
+    load_files(f"folder:{folder}", told.append)
+    assert not told
+
+
+def test_one_decodes_and_the_others_wait(folder: Path, load_files: Load, cache_root: Path) -> None:
+    whole = load_files(f"folder:{folder}")
+    key = entry(cache_root).name
+    shutil.rmtree(cache_root / key)
+    told: list[str] = []
+    digests: list[str] = []
+    waiting = threading.Thread(target=lambda: digests.append(load_files(f"folder:{folder}", told.append).sha256))
+    with cache.being_made(key, wait=True):
+        waiting.start()
+        while not told:
+            time.sleep(0.01)
+        assert "waiting" in told[0]
+        assert not digests
+    waiting.join(10)
+    assert digests == [whole.sha256]
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk, from that size on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(folder: Path, load_files: Load, cache_root: Path) -> None:
+    with files_of_at_most(2000), pytest.raises(WriteFailed) as failed:
+        load_files(f"folder:{folder}")  # 12 of 8×8×3
+    for told in (str(cache_root), "2,304 bytes are needed", "free", "HARNESS_CACHE"):
+        assert told in str(failed.value)
+    assert "\n" not in str(failed.value)
+    assert os.listdir(cache_root) == ["locks"]
+    assert len(load_files(f"folder:{folder}").images) == 12
+
+
+def test_a_place_that_can_not_be_written_to_is_told(
+    folder: Path, load_files: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(folder / "cat" / "00.png"))
+    with pytest.raises(WriteFailed, match=r"00\.png.*HARNESS_CACHE"):
+        load_files(f"folder:{folder}")
+
+
+def test_without_a_place_of_its_own_it_lies_where_caches_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("HARNESS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.root() == tmp_path / "harness"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.root() == tmp_path / ".cache" / "harness"

@@ -1,0 +1,133 @@
+"""`folder:PATH`: what is found in it, and what is refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.files.load import ImageFiles
+from tests.data.files.conftest import Load, Refusal, picture, save
+
+
+def of_split(found: ImageFiles, split: int) -> dict[int, int]:
+    """By the picture's number its label. Pictures are told apart by their pixels."""
+    known = {picture(number).tobytes(): number for number in range(40)}
+    return {known[found.images[row].tobytes()]: int(found.labels[row]) for row in found.rows[split]}
+
+
+def test_one_folder_is_split_by_class_and_by_its_own_seed(tmp_path: Path, load_files: Load) -> None:
+    for number in range(40):  # thirty cats and ten dogs
+        save(tmp_path / "images" / ("dog" if number % 4 == 0 else "cat") / f"{number:02}.png", picture(number))
+    found = load_files(f"folder:{tmp_path / 'images'}")
+    assert found.class_names == ("cat", "dog")
+    assert found.images.shape == (40, 8, 8, 3)
+    assert isinstance(found.images, np.memmap)
+    train, validation, test = (of_split(found, split) for split in range(3))
+    assert not validation
+    assert {**train, **test} == {number: int(number % 4 == 0) for number in range(40)}
+    assert list(test.values()).count(0) == 6
+    assert list(test.values()).count(1) == 2
+    last = found.labels[found.rows[0]][-8:]  # what data.validation holds out, of each class too
+    assert np.bincount(last).tolist() == [6, 2]
+
+    again, other = (load_files(f"folder:{tmp_path / 'images'}", split_seed=seed) for seed in (0, 1))
+    assert of_split(again, 2) == test
+    assert of_split(other, 2) != test
+    assert len(of_split(load_files(f"folder:{tmp_path / 'images'}", test_share=0.5), 2)) == 20
+
+
+def test_folders_for_splits_are_taken_as_they_are(tmp_path: Path, load_files: Load) -> None:
+    for number, split in enumerate(["train", "train", "train", "validation", "test"] * 4):
+        save(tmp_path / split / ("a", "b")[number % 2] / f"{number}.PNG", picture(number))
+    save(tmp_path / "train" / "a" / "further" / "20.png", picture(20))
+    (tmp_path / "train" / "a" / "notes.txt").write_text("passed over")
+    save(tmp_path / "train" / "a" / ".hidden.png", picture(21))
+    found = load_files(f"folder:{tmp_path}")
+    parts = [of_split(found, split) for split in range(3)]
+    assert [set(part) for part in parts] == [
+        {number for number in range(20) if number % 5 < 3} | {20},
+        {3, 8, 13, 18},
+        {4, 9, 14, 19},
+    ]
+    assert all(label == number % 2 for part in parts for number, label in part.items())
+
+
+def test_the_digest_changes_with_a_pixel_a_class_and_the_split(folder: Path, load_files: Load) -> None:
+    source = f"folder:{folder}"
+    first = load_files(source).sha256
+    assert load_files(source).sha256 == first
+    assert load_files(source, split_seed=3).sha256 != first
+    shutil.copytree(folder, folder.with_name("copy"))
+    assert load_files(f"folder:{folder.with_name('copy')}").sha256 == first  # wherever it lies
+    (folder / "cat" / "00.png").rename(folder / "dog" / "00.png")
+    moved = load_files(source).sha256
+    assert moved != first
+    save(folder / "dog" / "00.png", picture(99))
+    assert load_files(source).sha256 not in (first, moved)
+
+
+def test_mixed_sizes_are_refused_with_the_sizes_found_and_brought_to_one(
+    folder: Path, load_files: Load, refusal: Refusal
+) -> None:
+    save(folder / "cat" / "wide.png", picture(50, 8, 20))
+    message = refusal(f"folder:{folder}")
+    for told in ("8×8 (12)", "8×20 (1)", "data.size: 8"):
+        assert told in message
+    assert load_files(f"folder:{folder}", size=[6, 7], resize="pad").images.shape == (13, 6, 7, 3)
+
+
+def test_mixed_colour_is_refused_with_the_fix_and_made_alike(folder: Path, load_files: Load, refusal: Refusal) -> None:
+    grey = save(folder / "dog" / "grey.png", picture(51, channels=1))
+    message = refusal(f"folder:{folder}")
+    for told in ("1 grey", str(grey), "12 in colour", "data.channels: 3"):
+        assert told in message
+    assert load_files(f"folder:{folder}", channels=1).images.shape == (13, 8, 8, 1)
+
+
+def test_grey_files_make_one_channel(tmp_path: Path, load_files: Load) -> None:
+    for number in range(6):
+        save(tmp_path / "images" / "ab"[number % 2] / f"{number}.jpg", picture(number, channels=1))
+    assert load_files(f"folder:{tmp_path / 'images'}").images.shape == (6, 8, 8, 1)
+
+
+def test_unreadable_images_are_told_all_at_once(folder: Path, refusal: Refusal, cache_root: Path) -> None:
+    for number in range(11):
+        (folder / "dog" / f"bad{number:02}.jpg").write_text("no picture")
+    whole = save(folder / "cat" / "cut.jpg", picture(52)).read_bytes()
+    (folder / "cat" / "cut.jpg").write_bytes(whole[:-100])
+    message = refusal(f"folder:{folder}")
+    assert "12 of 24 images" in message
+    assert str(folder / "cat" / "cut.jpg") in message
+    assert str(folder / "dog" / "bad08.jpg") in message
+    assert "bad09" not in message
+    assert "and 2 more" in message
+    assert [path.name for path in cache_root.iterdir()] == ["locks"]  # nothing half-made is left
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda images: shutil.rmtree(images), ["there is no folder"]),
+        (lambda images: (images / "empty").mkdir(), ["without an image", "empty"]),
+        (lambda images: [shutil.rmtree(path) for path in images.iterdir()], ["no class folders"]),
+        (lambda images: (images / "test").mkdir(), ["test/", "no train/"]),
+        (
+            lambda images: [save(images / split / name, picture(0)) for split, name in (("train", "a/1.png"), ("test", "b/1.png"))],
+            ["no training image", "b"],
+        ),
+    ],
+    ids=["no folder", "an empty class", "no classes", "no train", "a class without training images"],
+)
+def test_a_folder_that_will_not_do_is_refused(folder: Path, refusal: Refusal, change, told) -> None:
+    change(folder)
+    message = refusal(f"folder:{folder}")
+    assert str(folder) in message
+    for part in told:
+        assert part in message
+
+
+def test_too_few_images_for_a_test_split_are_refused(folder: Path, refusal: Refusal) -> None:
+    message = refusal(f"folder:{folder}", test_share=0.01)
+    assert "data.test_share: 0.01" in message
+    assert "12 images" in message

@@ -1,0 +1,60 @@
+"""`csv:FILE`: what is read from it, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.data.files.conftest import Load, Refusal, picture, save
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table beside its images, with numbers as labels."""
+    lines = ["path,label,camera"]
+    for number in range(12):
+        save(tmp_path / "files" / f"{number}.png", picture(number))
+        lines.append(f"files/{number}.png,{number % 3 * 5 + 5},x")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    return tmp_path / "table.csv"
+
+
+def test_labels_are_numbers_by_size_or_names_by_the_alphabet(table: Path, load_files: Load) -> None:
+    found = load_files(f"csv:{table}")
+    assert found.class_names == ("5", "10", "15")
+    assert found.labels.tolist() == [0, 1, 2] * 4
+    assert (found.images[7] == picture(7)).all()
+    table.write_text(table.read_text().replace(",5,", ",red,").replace(",10,", ",a b,"))
+    found = load_files(f"csv:{table}")
+    assert found.class_names == ("15", "a b", "red")
+
+
+def test_a_column_says_which_image_is_for_what(table: Path, load_files: Load) -> None:
+    head, *lines = table.read_text().splitlines()
+    splits = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
+    table.write_text("\n".join([f"{head},split", *(f"{line},{split}" for line, split in zip(lines, splits))]))
+    found = load_files(f"csv:{table}")
+    assert [sorted(rows.tolist()) for rows in found.rows] == [[*range(6)], [6, 7], [8, 9, 10, 11]]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("label", "class"), ["path and label", "class"]),
+        (lambda text: text.splitlines()[0], ["names no images"]),
+        (lambda text: "", ["nothing"]),
+        (lambda text: text.replace("1.png,10", "1.png,").replace("4.png,10", "4.png, "), ["no label in 2", "lines 3; 6"]),
+        (lambda text: text.replace("files/7", "no/7").replace("files/9", "no/9"), ["2 of 12 paths", "no/7.png", "no/9.png"]),
+        (lambda text: text.replace("camera", "split"), ["split", "train, validation, test", "'x' (12)"]),
+    ],
+    ids=["no label column", "no rows", "empty", "labels missing", "paths missing", "unknown split"],
+)
+def test_a_table_that_will_not_do_is_refused(table: Path, refusal: Refusal, change, told) -> None:
+    table.write_text(change(table.read_text()))
+    message = refusal(f"csv:{table}")
+    for part in (str(table), *told):
+        assert part in message
+
+
+def test_what_is_no_table_is_refused(table: Path, refusal: Refusal) -> None:
+    assert "no.csv can't be read: No such file" in refusal(f"csv:{table.with_name('no.csv')}")
+    assert "is no CSV file" in refusal(f"csv:{table.parent / 'files' / '1.png'}")

@@ -1,0 +1,78 @@
+"""`tfrecord:GLOB`: files that TensorFlow has written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from tests.data.files.conftest import Load, Refusal, picture, save
+
+
+def write(path: Path, numbers: Sequence[int], value_of: Any = lambda number: number % 2, **names: str) -> None:
+    image, target = names.get("image", "image/encoded"), names.get("label", "image/class/label")
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for number in numbers:
+            encoded = save(path.with_suffix(".png"), picture(number)).read_bytes()
+            value = value_of(number)
+            of_label = (
+                tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                if isinstance(value, bytes)
+                else tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+            )
+            features = {
+                "image/format": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"png"])),
+                "box": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5, 1.5])),
+                image: tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
+                target: of_label,
+            }
+            file.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+
+def test_images_and_labels_of_several_files(tmp_path: Path, load_files: Load) -> None:
+    for shard in range(3):
+        write(tmp_path / f"part-{shard}.tfrecord", range(4 * shard, 4 * shard + 4), lambda number: number % 3 + 1)
+    found = load_files(f"tfrecord:{tmp_path}/part-*.tfrecord")
+    assert found.class_names == ("1", "2", "3")
+    assert found.labels.tolist() == [number % 3 for number in range(12)]
+    assert all((found.images[number] == picture(number)).all() for number in range(12))
+    assert [len(rows) for rows in found.rows] == [10, 0, 2]
+
+
+def test_names_of_files_say_what_they_are_for_and_keys_what_they_hold(tmp_path: Path, load_files: Load) -> None:
+    names = {"image": "jpeg", "label": "class"}
+    for name, numbers in (("train-0", range(6)), ("val-0", range(6, 8)), ("test-0", range(8, 12))):
+        write(tmp_path / f"{name}.tfrecord", numbers, lambda number: [b"dog", b"cat"][number % 2], **names)
+    found = load_files(f"tfrecord:{tmp_path}/*.tfrecord", image_feature="jpeg", label_feature="class")
+    assert found.class_names == ("cat", "dog")
+    numbers = [{int(row) for row in rows} for rows in found.rows]
+    assert [len(rows) for rows in numbers] == [6, 2, 4]
+    assert all((found.images[row] == picture(8 + at)).all() for at, row in enumerate(sorted(numbers[2])))
+    assert found.labels[sorted(numbers[2])].tolist() == [1, 0, 1, 0]
+
+
+def test_files_that_will_not_do_are_refused(tmp_path: Path, refusal: Refusal) -> None:
+    source = f"tfrecord:{tmp_path}/*.tfrecord"
+    assert "no file matches" in refusal(source)
+    file = tmp_path / "part.tfrecord"
+    write(file, range(6))
+    message = refusal(source, label_feature="label")
+    for told in (str(file), "record 0", "has no value for the feature label", "image/class/label", "data.label_feature"):
+        assert told in message
+    message = refusal(source, image_feature="image/format")
+    assert f"{file}, record 0" in message
+    write(tmp_path / "train.tfrecord", range(6))
+    assert f"others not: {file}" in refusal(source)
+    (tmp_path / "train.tfrecord").unlink()
+    file.write_bytes(file.read_bytes()[:-5])
+    assert "is cut off" in refusal(source)
+    file.write_text("words, and no records at all")
+    assert "no TFRecord file" in refusal(source)
+
+
+@pytest.mark.parametrize("value", [-3, 2**40])
+def test_any_number_is_read_as_it_was_written(tmp_path: Path, load_files: Load, value: int) -> None:
+    write(tmp_path / "part.tfrecord", range(6), lambda number: value if number % 2 else 7)
+    names = load_files(f"tfrecord:{tmp_path}/part.tfrecord").class_names
+    assert set(names) == {"7", str(value)}
