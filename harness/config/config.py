@@ -16,7 +16,7 @@ from harness.config.callbacks import (
     TrackerSection,
 )
 from harness.config.cluster import ClusterSection
-from harness.config.data import DataSection
+from harness.config.data import OF_FILES, DataSection
 from harness.config.duration import SHARE, Duration
 from harness.config.insight import InsightSection
 from harness.config.loss import CrossEntropy, LossSection
@@ -147,8 +147,8 @@ class Config(Section):
                 del kept["model"][key]
         if self.model.input == InputSection():
             del kept["model"]["input"]
-        for key in ("scale", "stratify", "fold", "subset"):  # and from before there was a choice
-            if not kept["data"][key]:
+        for key in ("scale", "stratify", "fold", "subset", *OF_FILES):  # and from before there was a choice
+            if getattr(self.data, key) == DataSection.model_fields[key].default:
                 del kept["data"][key]
         for key, value in _OPTIMIZER_BEFORE_0_2.get(self.optimizer.name, {}).items():
             if kept["optimizer"][key] == value:

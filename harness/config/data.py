@@ -14,6 +14,9 @@ NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 PATHS = ("fashion_mnist", "cifar10", "cifar100", "idx", "npy", "folder", "csv", "tfrecord")
 """What may stand before a path, `idx:FOLDER`: the kind of what lies there."""
 
+OF_FILES = ("size", "resize", "channels", "test", "split_seed", "image_feature", "label_feature")
+"""The keys that say what to make of image files."""
+
 _SHARE = re.compile(r"(\d{1,2}(?:\.\d{1,10})?)\s*%")
 
 
@@ -114,8 +117,8 @@ class DataSection(Section):
     adds black."""
     channels: Literal[1, 3] | None = None
     """Of image files: 1 makes all grey, 3 makes all RGB. By default they stay as they are, and must all be the same."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Of image files that nothing says are for test: how many of each class are held out for it."""
+    test: Rows = "20 %"
+    """Of image files that nothing says are for test: how many are held out for it, of each class its share."""
     split_seed: int = Field(default=0, ge=0, lt=2**31)
     """Which ones these are. Not the run's `seed`, so that runs with other seeds are tested on the same images."""
     image_feature: str = "image/encoded"

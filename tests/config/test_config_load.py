@@ -45,6 +45,13 @@ def test_the_defaults_are_those_of_the_documentation():
             "subset": None,
             "shift": 0,
             "placement": "auto",
+            "size": None,
+            "resize": "crop",
+            "channels": None,
+            "test": "20 %",
+            "split_seed": 0,
+            "image_feature": "image/encoded",
+            "label_feature": "image/class/label",
         },
         "model": {
             "name": "cnn",

@@ -122,7 +122,12 @@ def test_what_can_not_be_read_is_told_with_the_reason(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.fromarray(picture(6, 64, 64)).save(file, "PNG")
     (tmp_path / "cut.png").write_bytes(file.getvalue()[:-40])
-    for name, reason in (("words.png", "none of"), ("cut.jpg", "truncated"), ("cut.png", r"\w"), ("no.png", "No such file")):
+    for name, reason in (
+        ("words.png", "none of"),
+        ("cut.jpg", "truncated"),
+        ("cut.png", r"\w"),
+        ("no.png", "No such file"),
+    ):
         with pytest.raises(Unreadable, match=reason):
             decode(str(tmp_path / name), AS_IT_IS)
     assert shape_of(str(tmp_path / "cut.jpg")) == (64, 64, 3)  # its header is whole

@@ -30,9 +30,9 @@ PROGRAM = (
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 JPEG files, of which a cache has twelve blocks."""
+    """250 JPEG files, of which a cache has eight blocks."""
     folder = tmp_path_factory.mktemp("many")
-    for number in range(400):
+    for number in range(250):
         save(folder / "ab"[number % 2] / f"{number:03}.jpg", picture(number))
     return folder
 
@@ -46,7 +46,7 @@ def entry(cache_root: Path) -> Path:
 def test_several_processes_decode_what_one_would(many: Path, load_files: Load, cache_root: Path) -> None:
     found = load_files(f"folder:{many}", size=SIZE, channels=3)
     paths = sorted(many.glob("*/*.jpg"))
-    for row in [0, 33, 34, 199, 200, 399]:
+    for row in [0, 33, 34, 199, 200, 249]:
         assert np.array_equal(found.images[row], decode(str(paths[row]), Decoding((SIZE, SIZE), "crop", 3)))
     assert sorted(path.name for path in entry(cache_root).iterdir()) == ["contents.json", "images.npy", "used"]
 
@@ -62,18 +62,18 @@ def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load
         process.wait()
     folder = entry(cache_root)
     done = [json.loads(line) for line in (folder / "done.jsonl").read_text().splitlines()]
-    assert 0 < len(done) < 12
+    assert 0 < len(done) < 8
     with (folder / "done.jsonl").open("a") as file:
         file.write("[11")  # a line that the kill has cut off
 
     told: list[str] = []
     found = load_files(f"folder:{many}", told.append, size=SIZE, channels=3)
-    assert [line for line in told if "going on" in line and f"{34 * len(done):,} of 400" in line]
+    assert [line for line in told if "going on" in line and f"{34 * len(done):,} of 250" in line]
     contents = json.loads((folder / "contents.json").read_text())
     assert all(contents["crcs"][block] == crc for block, crc in done)
-    assert found.images.any(axis=(1, 2, 3)).all()
-    shutil.rmtree(folder)
-    assert load_files(f"folder:{many}", size=SIZE, channels=3).sha256 == found.sha256
+    paths = sorted(many.glob("*/*.jpg"))
+    for row in range(0, 250, 17):  # of each block one or two
+        assert np.array_equal(found.images[row], decode(str(paths[row]), Decoding((SIZE, SIZE), "crop", 3)))
 
 
 def test_a_block_that_the_disk_has_lost_is_decoded_again(many: Path, load_files: Load, cache_root: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_block_that_the_disk_has_lost_is_decoded_again(many: Path, load_files:
         file.write(bytes(1000))
     told: list[str] = []
     assert load_files(f"folder:{many}", told.append, size=SIZE, channels=3).sha256 == whole.sha256
-    assert "374 of 400" in told[0]
+    assert "238 of 250" in told[0]
 
 
 @pytest.mark.parametrize("damage", ["a flipped byte", "cut off", "no json"])

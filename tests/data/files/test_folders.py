@@ -113,7 +113,9 @@ def test_unreadable_images_are_told_all_at_once(folder: Path, refusal: Refusal, 
         (lambda images: [shutil.rmtree(path) for path in images.iterdir()], ["no class folders"]),
         (lambda images: (images / "test").mkdir(), ["test/", "no train/"]),
         (
-            lambda images: [save(images / split / name, picture(0)) for split, name in (("train", "a/1.png"), ("test", "b/1.png"))],
+            lambda images: [
+                save(images / split / name, picture(0)) for split, name in (("train", "a/1.png"), ("test", "b/1.png"))
+            ],
             ["no training image", "b"],
         ),
     ],

@@ -42,8 +42,14 @@ def test_a_column_says_which_image_is_for_what(table: Path, load_files: Load) ->
         (lambda text: text.replace("label", "class"), ["path and label", "class"]),
         (lambda text: text.splitlines()[0], ["names no images"]),
         (lambda text: "", ["nothing"]),
-        (lambda text: text.replace("1.png,10", "1.png,").replace("4.png,10", "4.png, "), ["no label in 2", "lines 3; 6"]),
-        (lambda text: text.replace("files/7", "no/7").replace("files/9", "no/9"), ["2 of 12 paths", "no/7.png", "no/9.png"]),
+        (
+            lambda text: text.replace("1.png,10", "1.png,").replace("4.png,10", "4.png, "),
+            ["no label in 2", "lines 3; 6"],
+        ),
+        (
+            lambda text: text.replace("files/7", "no/7").replace("files/9", "no/9"),
+            ["2 of 12 paths", "no/7.png", "no/9.png"],
+        ),
         (lambda text: text.replace("camera", "split"), ["split", "train, validation, test", "'x' (12)"]),
     ],
     ids=["no label column", "no rows", "empty", "labels missing", "paths missing", "unknown split"],

@@ -58,7 +58,13 @@ def test_files_that_will_not_do_are_refused(tmp_path: Path, refusal: Refusal) ->
     file = tmp_path / "part.tfrecord"
     write(file, range(6))
     message = refusal(source, label_feature="label")
-    for told in (str(file), "record 0", "has no value for the feature label", "image/class/label", "data.label_feature"):
+    for told in (
+        str(file),
+        "record 0",
+        "has no value for the feature label",
+        "image/class/label",
+        "data.label_feature",
+    ):
         assert told in message
     message = refusal(source, image_feature="image/format")
     assert f"{file}, record 0" in message
