@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from harness.config import Config
 from harness.config.data import NAMES, PATHS, DataSection, rows_of, split_source
 from harness.data import held_out
+from harness.data.files import load as files
 from harness.data.formats import cifar, function, idx, npy
 from harness.data.formats.given import Found, Given
 from harness.data.images import Images, Stored, is_mapped, of_mapped, view
@@ -32,6 +33,9 @@ _BUILDERS: dict[str, Builder] = {
     "cifar100": lambda path, data: cifar.read("cifar100", path, data.source),
     "idx": lambda path, data: idx.read(Path(path), data.source),
     "npy": lambda path, data: npy.read(Path(path), data.source),
+    "folder": files.read,
+    "csv": files.read,
+    "tfrecord": files.read,
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.config.data import rows_of
 from harness.data.files.decode import Reference
 from harness.errors import DataError
 
@@ -73,21 +74,20 @@ def spread(labels: NDArray[np.int32], seed: int) -> NDArray[np.int64]:
     return by_class[np.argsort(place, kind="stable")]
 
 
-def split_rows(listing: Listing, test_share: float, seed: int) -> tuple[NDArray[np.int64], ...]:
+def split_rows(listing: Listing, test: int | str, seed: int) -> tuple[NDArray[np.int64], ...]:
     """The rows of train, validation and test; of validation none where the files name none.
 
-    Where they name none for test, that is `test_share` of those that would be for training, of each class its share.
+    Where they name none for test, that is `test` of those that would be for training, of each class its share.
     Raises DataError where that leaves none to train or to test on.
     """
     given = np.zeros(len(listing.labels), np.int8) if listing.splits is None else listing.splits
     rows = [np.flatnonzero(given == number) for number in range(len(SPLITS))]
     rows[0] = rows[0][spread(listing.labels[rows[0]], seed)]
     if not len(rows[2]):
-        count = round(test_share * len(rows[0]))
+        count = rows_of(test, len(rows[0]))
         if not 0 < count < len(rows[0]):
             raise DataError(
-                f"data.test_share: {test_share:g} of {len(rows[0]):,} images leaves none to "
-                f"{'train on' if count else 'test on'}"
+                f"data.test: {test} of {len(rows[0]):,} images leaves none to {'train on' if count else 'test on'}"
             )
         rows[0], rows[2] = rows[0][:-count], rows[0][-count:]
     return tuple(rows)

@@ -1,24 +1,26 @@
 """A source of image files → its images, decoded and mapped into memory."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.config.data import DataSection
+from harness.config.data import DataSection, split_source
 from harness.data.files import folders, table, tfrecords
 from harness.data.files.decode import Decoding
 from harness.data.files.fill import decoded
 from harness.data.files.listing import Listing, check, split_rows
+from harness.data.formats.given import Given
+from harness.data.images import of_mapped
 
 _LISTINGS: dict[str, Callable[[DataSection], Listing]] = {
-    "folder:": lambda data: folders.listing(data.source),
-    "csv:": lambda data: table.listing(data.source),
-    "tfrecord:": lambda data: tfrecords.listing(data.source, data.image_feature, data.label_feature),
+    "folder": lambda data: folders.listing(data.source),
+    "csv": lambda data: table.listing(data.source),
+    "tfrecord": lambda data: tfrecords.listing(data.source, data.image_feature, data.label_feature),
 }
-PREFIXES = tuple(_LISTINGS)
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,38 @@ class ImageFiles:
     """Stands for pixels, labels and splits."""
 
 
+def read(path: str, data: DataSection) -> Given:
+    """What the section's source gives, the images read by row number. Raises DataError, WriteFailed and HarnessError.
+
+    How far decoding is, where there is something to decode, is told on standard error.
+    """
+    found = load(data, lambda line: print(line, file=sys.stderr, flush=True))
+    images = of_mapped(found.images)
+    train, validation, test = found.rows
+    rows = np.concatenate([train, validation])
+    return Given(
+        images.view(rows),
+        found.labels[rows],
+        images.view(test),
+        found.labels[test],
+        found.sha256,
+        found.class_names,
+        len(validation) or None,
+    )
+
+
 def load(data: DataSection, say: Callable[[str], None]) -> ImageFiles:
-    prefix = next(prefix for prefix in PREFIXES if data.source.startswith(prefix))
-    listing = _LISTINGS[prefix](data)
+    """The images of the section's source, decoded into the cache. `say` is told what is going on, where something is.
+
+    Raises DataError where images can't be read or don't go together, WriteFailed where the cache can't be written.
+    """
+    kind, _ = split_source(data.source)
+    listing = _LISTINGS[kind](data)
     check(listing)
     height, width = (data.size, data.size) if isinstance(data.size, int) else data.size or (0, 0)
-    decoding = Decoding((height, width) if height else None, data.resize, data.channels)
+    decoding = Decoding((height, width) if height else None, data.resize, data.channels, data.scale)
     images, digest = decoded(listing, decoding, say)
-    rows = split_rows(listing, data.test_share, data.split_seed)
+    rows = split_rows(listing, data.test, data.split_seed)
     parts = hashlib.sha256(digest.encode())
     for array in (listing.labels, *rows):
         parts.update(np.ascontiguousarray(array).tobytes())

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from harness.data.files.decode import Decoding, Unreadable, decode, shape_of
-
 from tests.data.files.conftest import picture, save
 
 AS_IT_IS = Decoding(None, "crop", None)
@@ -110,7 +109,7 @@ def test_16_bits_are_scaled_as_declared_and_never_silently(tmp_path: Path) -> No
         decode(str(tmp_path / "a.png"), AS_IT_IS)
     pixels = decode(str(tmp_path / "a.png"), Decoding(None, "crop", None, (0, 1000)))
     assert pixels[..., 0].tolist() == [[0, 255], [128, 64]]
-    with pytest.raises(Unreadable, match="outside data.scale, 0 to 999"):
+    with pytest.raises(Unreadable, match=r"outside data\.scale, 0 to 999"):
         decode(str(tmp_path / "a.png"), Decoding(None, "crop", None, (0, 999)))
 
 

@@ -34,7 +34,7 @@ def test_one_folder_is_split_by_class_and_by_its_own_seed(tmp_path: Path, load_f
     again, other = (load_files(f"folder:{tmp_path / 'images'}", split_seed=seed) for seed in (0, 1))
     assert of_split(again, 2) == test
     assert of_split(other, 2) != test
-    assert len(of_split(load_files(f"folder:{tmp_path / 'images'}", test_share=0.5), 2)) == 20
+    assert len(of_split(load_files(f"folder:{tmp_path / 'images'}", test="50 %"), 2)) == 20
 
 
 def test_folders_for_splits_are_taken_as_they_are(tmp_path: Path, load_files: Load) -> None:
@@ -130,6 +130,6 @@ def test_a_folder_that_will_not_do_is_refused(folder: Path, refusal: Refusal, ch
 
 
 def test_too_few_images_for_a_test_split_are_refused(folder: Path, refusal: Refusal) -> None:
-    message = refusal(f"folder:{folder}", test_share=0.01)
-    assert "data.test_share: 0.01" in message
+    message = refusal(f"folder:{folder}", test="1 %")
+    assert "data.test: 1 %" in message
     assert "12 images" in message

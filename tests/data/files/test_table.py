@@ -31,7 +31,9 @@ def test_labels_are_numbers_by_size_or_names_by_the_alphabet(table: Path, load_f
 def test_a_column_says_which_image_is_for_what(table: Path, load_files: Load) -> None:
     head, *lines = table.read_text().splitlines()
     splits = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
-    table.write_text("\n".join([f"{head},split", *(f"{line},{split}" for line, split in zip(lines, splits))]))
+    table.write_text(
+        "\n".join([f"{head},split", *(f"{line},{split}" for line, split in zip(lines, splits, strict=True))])
+    )
     found = load_files(f"csv:{table}")
     assert [sorted(rows.tolist()) for rows in found.rows] == [[*range(6)], [6, 7], [8, 9, 10, 11]]
 
