@@ -11,7 +11,7 @@ from harness.config.section import Section
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """The data sets that are known by name; the first comes with the package."""
-PATHS = ("fashion_mnist", "cifar10", "cifar100", "idx", "npy", "folder", "csv", "tfrecord")
+PATHS = ("fashion_mnist", "cifar10", "cifar100", "idx", "npy", "folder", "csv", "tfrecord", "tfds")
 """What may stand before a path, `idx:FOLDER`: the kind of what lies there."""
 
 OF_FILES = ("size", "resize", "channels", "test", "split_seed", "image_feature", "label_feature")
@@ -35,6 +35,8 @@ def _absolute(source: str) -> str:
     if kind:
         if not path and source not in NAMES:
             raise ValueError(f"name a path after the colon: {kind}:PATH")
+        if kind == "tfds":  # which has names
+            return source
         return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if path else kind
     is_path = "/" in source or source.lower().endswith(".npz") or os.path.isfile(source)
     return os.path.abspath(source) if is_path else source
@@ -89,8 +91,8 @@ def _sides(size: int | list[int] | None) -> int | list[int] | None:
 class DataSection(Section):
     source: Annotated[str, AfterValidator(_absolute)] = "mnist"
     """A data set's name (mnist, fashion_mnist, cifar10, cifar100), the path of an .npz file with x_train, y_train,
-    x_test and y_test, a kind and a path (folder:PATH, csv:FILE, tfrecord:GLOB, idx:FOLDER, npy:FOLDER), or a function
-    of your own (my_package.data:load)."""
+    x_test and y_test, a kind and a path (folder:PATH, csv:FILE, tfrecord:GLOB, tfds:NAME, idx:FOLDER,
+    npy:FOLDER), or a function of your own (my_package.data:load)."""
     scale: Annotated[tuple[float, float], BeforeValidator(_range)] | None = None
     """The values of the images that become pixels 0 and 255: [0, 1], or [0, 65535] for 16 bits. Needed for all but
     uint8."""

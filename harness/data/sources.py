@@ -35,6 +35,7 @@ _BUILDERS: dict[str, Builder] = {
     "npy": lambda path, data: npy.read(Path(path), data.source),
     "folder": files.read,
     "csv": files.read,
+    "tfds": files.read,
     "tfrecord": files.read,
 }
 

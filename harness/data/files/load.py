@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config.data import DataSection, split_source
-from harness.data.files import folders, table, tfrecords
+from harness.data.files import folders, table, tfds, tfrecords
 from harness.data.files.decode import Decoding
 from harness.data.files.fill import decoded
 from harness.data.files.listing import Listing, check, split_rows
@@ -19,6 +19,7 @@ from harness.data.images import of_mapped
 _LISTINGS: dict[str, Callable[[DataSection], Listing]] = {
     "folder": lambda data: folders.listing(data.source),
     "csv": lambda data: table.listing(data.source),
+    "tfds": lambda data: tfds.listing(data.source),
     "tfrecord": lambda data: tfrecords.listing(data.source, data.image_feature, data.label_feature),
 }
 
