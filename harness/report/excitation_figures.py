@@ -147,7 +147,7 @@ def _marked(image: NDArray[Any], field: NDArray[np.intp], tall: float, wide: flo
 def _best_real(layer: LayerStudy, images: NDArray[Any], number: int) -> NDArray[np.float32]:
     """The patch of the best test image, (height, width, 3) like the one found; what lies outside is blank."""
     top, bottom, left, right = layer.strongest.fields[number, 0].tolist()
-    seen = displayable(images[layer.strongest.rows[number, 0], top:bottom, left:right])
+    seen = displayable(images[layer.strongest.rows[number, 0]][top:bottom, left:right])
     height, width = layer.optimal.patches.shape[1:3]
     patch = np.full((height, width, 3), GAP, np.float32)
     seen = seen[:height, :width]
