@@ -42,7 +42,7 @@ def listing(source: str) -> Listing:
                 empty.append(str((top / name).relative_to(root)))
             for path in images:
                 state = os.stat(path)
-                files.append((os.path.relpath(path, root), state.st_size, state.st_mtime_ns))
+                files.append((path[len(str(root)) + 1 :], state.st_size, state.st_mtime_ns))
             labels += [number[name]] * len(images)
             splits += [SPLITS.index(in_splits[split]) if in_splits else 0] * len(images)
     if empty:
