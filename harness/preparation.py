@@ -8,7 +8,7 @@ from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data import sources
-from harness.data.classes import doubts
+from harness.data.quality import doubts
 from harness.data.sources import DataSet
 from harness.errors import ConfigError
 from harness.models.build import builder
@@ -72,7 +72,7 @@ def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) 
         f"{len(train) / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
     )
     if cluster.is_chief:
-        for doubt in doubts(splits, data.classes):
+        for doubt in doubts(data, splits):
             terminal.warning(f"{config.data.source}: {doubt}")
         for section, every in zip(config.own_callbacks, events.callbacks, strict=True):
             if every and every.next_after(0) > events.total_steps:

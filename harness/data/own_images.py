@@ -12,13 +12,15 @@ from harness.errors import DataError
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's, by the number of channels."""
+CHANNELS = frozenset(_MODES)
+"""How many the images of a model may have that is to see a picture."""
 _MOST_PIXELS = 50_000_000
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 """Without EPS, above all, for which Pillow starts Ghostscript. AVIF last, at which a Pillow before 11.3 gives up."""
 
 
 def read(paths: Sequence[Path], shape: tuple[int, int, int], invert: bool = False) -> NDArray[np.uint8]:
-    """The pictures as (n, height, width, channels) uint8, resized to `shape`.
+    """The pictures as (n, height, width, channels) uint8: the middle of each that has the sides of `shape`, resized.
 
     Transparency becomes white, unless there are four channels, of which it is the last.
 
@@ -45,9 +47,10 @@ def changes(path: Path, shape: tuple[int, int, int]) -> list[str]:
     height, width, channels = shape
     with Image.open(path, formats=_FORMATS) as file:
         turned = ImageOps.exif_transpose(file)
+        cropped = ["cropped to its middle"] if turned.width * height != turned.height * width else []
         resized = [f"resized from {turned.width}×{turned.height} to {width}×{height}"]
         greyed = ["made grey"] if channels == 1 and _is_coloured(file) else []
-    return [*(resized if turned.size != (width, height) else []), *greyed]
+    return [*cropped, *(resized if turned.size != (width, height) else []), *greyed]
 
 
 def _is_coloured(file: Image.Image) -> bool:
@@ -57,7 +60,7 @@ def _is_coloured(file: Image.Image) -> bool:
 
 def _read(path: Path, shape: tuple[int, int, int], invert: bool) -> NDArray[np.uint8]:
     height, width, channels = shape
-    if channels not in _MODES:
+    if channels not in CHANNELS:
         raise DataError(
             f"{path}: the model takes images of {channels} channels, and a picture has 1, 3 or 4: give them with --data"
         )
@@ -85,7 +88,7 @@ def _read(path: Path, shape: tuple[int, int, int], invert: bool) -> NDArray[np.u
         ground = Image.new("RGBA", whole.size, "white")
         ground.alpha_composite(whole)
         whole = ground.convert(_MODES[channels])
-    small = whole.resize((width, height), Image.Resampling.LANCZOS)
+    small = ImageOps.fit(whole, (width, height), Image.Resampling.LANCZOS)
     pixels = np.array(small, np.uint8).reshape(height, width, channels)
     if invert:
         pixels[..., :3] = 255 - pixels[..., :3]

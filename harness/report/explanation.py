@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from harness.config.insight import InsightSection
 from harness.data import own_images
+from harness.data.own_files import readable
 from harness.errors import DataError, UserError
 from harness.insight.layers import cam_layer, feature_layers
 from harness.insight.saliency import METHODS, Explain, Maps, bound, in_parts
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.models.logits import probabilities
 from harness.report import examples
-from harness.report.evaluated_model import EvaluatedModel, outputs_of, readable
+from harness.report.evaluated_model import EvaluatedModel, outputs_of
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from harness.config.insight import InsightSection
 from harness.config.loss import smoothing_of
 from harness.console.progress import Progress
 from harness.console.terminal import Terminal
+from harness.data.own_files import readable
 from harness.errors import RunError, UserError
 from harness.page import Section
 from harness.page.picture import Picture
 from harness.report.calibration import Calibration, reliability_picture
 from harness.report.class_scores import class_scores, classes_section
-from harness.report.evaluated_model import EvaluatedModel, of_files, of_run, readable
+from harness.report.evaluated_model import EvaluatedModel, of_files, of_run
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
 from harness.report.map_study import Study, study_maps

@@ -1,0 +1,128 @@
+"""What is found in the data of a config, printed, and written to a folder with contact sheets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from harness.config import Config
+from harness.console.terminal import Terminal
+from harness.data.quality import doubts
+from harness.data.shift import offsets, shift
+from harness.data.sources import Split
+from harness.data_sheet.contact_sheets import contact_sheet
+from harness.data_sheet.numbers import SPLITS, Numbers
+from harness.insight.sampling import evenly
+from harness.preparation import read
+from harness.runs.run_dir import write_atomically
+
+JSON_FILE = "data.json"
+_AUGMENTATION = "augmentation.png"
+_MANY_CLASSES = 20
+_OF_A_CLASS, _OF_ONE_OF_MANY = 40, 16
+"""Images on a class's sheet: of a thousand classes the sheets are a hundred megabytes all the same."""
+_COLUMNS = 8
+_AUGMENTED = 8
+"""Images that are shown augmented, each at so many positions less one."""
+
+
+def look(config: Config, folder: Path, terminal: Terminal) -> None:
+    """Print the data's numbers and what is doubtful in them, and write both to `folder`, with contact sheets.
+
+    Raises UserError for whatever training would refuse, in its words, before anything is written.
+    """
+    data, splits, _ = read(config)
+    numbers = Numbers.of(data, splits)
+    found = doubts(data, splits)
+    for line in as_lines(config.data.source, numbers):
+        terminal.line(line)
+    for doubt in found:
+        terminal.warning(f"{config.data.source}: {doubt}")
+    pictures = {**_of_classes(splits[0]), **_augmented(config, splits[0])}
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("class-*.png"):
+        old.unlink()
+    (folder / _AUGMENTATION).unlink(missing_ok=True)
+    for name, png in pictures.items():
+        write_atomically(folder / name, png)
+    told = {**as_dict(config.data.source, data.sha256, numbers), "warnings": found, "pictures": list(pictures)}
+    write_atomically(folder / JSON_FILE, json.dumps(told, indent=2).encode() + b"\n")
+    sheets = f"{len(pictures) - (_AUGMENTATION in pictures):,} class-*.png"
+    terminal.line(f"pictures  {folder}: {sheets}{f', {_AUGMENTATION}' * (_AUGMENTATION in pictures)}; {JSON_FILE}")
+
+
+def as_lines(source: str, numbers: Numbers) -> list[str]:
+    train, validation, test = numbers.rows
+    height, width, channels = numbers.image_shape
+    headings = ["class", *SPLITS]
+    table = [headings]
+    table += [
+        [f"{label:,}", *(f"{count:,}" for count in counts)] for label, counts in enumerate(numbers.counts.tolist())
+    ]
+    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    return [
+        f"data      {source}: {train:,} train, {validation:,} validation, {test:,} test",
+        f"images    {height}×{width}, {channels} channel{'s' if channels > 1 else ''}; {numbers.bytes:,} bytes in all",
+        f"pixels    mean {_listed(numbers.mean)}, standard deviation {_listed(numbers.deviation)} (training, 0 to 1)",
+        *("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in table),
+    ]
+
+
+def as_dict(source: str, sha256: str, numbers: Numbers) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "source": source,
+        "data_sha256": sha256,
+        "rows": dict(zip(SPLITS, numbers.rows, strict=True)),
+        "image_shape": list(numbers.image_shape),
+        "bytes": numbers.bytes,
+        "mean": numbers.mean.tolist(),
+        "standard_deviation": numbers.deviation.tolist(),
+        "classes": [
+            {"class": label, **dict(zip(SPLITS, counts, strict=True))}
+            for label, counts in enumerate(numbers.counts.tolist())
+        ],
+    }
+
+
+def _of_classes(split: Split) -> dict[str, bytes]:
+    """A sheet of training images of each class that has some, evenly drawn from its rows."""
+    order = np.argsort(split.labels, kind="stable")
+    present, first, counts = np.unique(split.labels[order], return_index=True, return_counts=True)
+    most = _OF_A_CLASS if len(present) <= _MANY_CLASSES else _OF_ONE_OF_MANY
+    digits = len(str(present[-1]))
+    sheets = {}
+    for label, start, count in zip(present.tolist(), first.tolist(), counts.tolist(), strict=True):
+        rows = order[start + evenly(count, most)]
+        title = f"class {label:,}: {len(rows)} of {count:,} training images, by row"
+        name = f"class-{label:0{digits}}.png"
+        sheets[name] = contact_sheet(title, split.images[rows], [str(row) for row in rows], _COLUMNS)
+    return sheets
+
+
+def _augmented(config: Config, split: Split) -> dict[str, bytes]:
+    """The same training images as they are and at several positions of the stream; nothing where nothing augments."""
+    if not config.data.shift:
+        return {}
+    rows = evenly(len(split), _AUGMENTED)
+    images, titles = [split.images[rows]], [[str(row) for row in rows]]
+    for number in range(_COLUMNS - 1):
+        positions = number * len(rows) + np.arange(len(rows))
+        images.append(_at(positions, split.images[rows], config))
+        titles.append([f"at {position}" for position in positions])
+    by_image = np.stack(images, axis=1).reshape(-1, *split.images.shape[1:])
+    captions = [title for of_image in zip(*titles, strict=True) for title in of_image]
+    title = "training images, by row, and what augmentation makes of them at positions of the stream"
+    return {_AUGMENTATION: contact_sheet(title, by_image, captions, _COLUMNS)}
+
+
+def _at(positions: NDArray[np.int64], images: NDArray[np.uint8], config: Config) -> NDArray[np.uint8]:
+    by = offsets(tf.constant(positions, tf.int64), config.seed, config.data.shift)
+    return np.asarray(shift(tf.constant(images), by))
+
+
+def _listed(values: NDArray[np.float64]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
