@@ -88,7 +88,7 @@ def _image_shape(run: RunDir, model: keras.Model) -> tuple[int, int, int]:
     """Height, width and channels; where the model leaves sides open, of the images that it was trained on."""
     taken = model.input_shape[1:]
     if None in taken:
-        return sources.load(run.read_config().data.source).image_shape
+        return sources.load(run.read_config().data).image_shape
     height, width, channels = taken
     return height, width, channels
 

@@ -1,22 +1,19 @@
-"""What of a data set's images and labels is likely to spoil a result, found by one look through all pixels.
+"""What of a data set's images and labels is likely to spoil a result.
 
 What can't be trained on is refused where the data are read. All of this can be trained on, and published data sets have
 some of it: it is told in warnings, with the numbers to judge it by.
 """
 
-import hashlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.classes import doubts as doubts_of_classes
 from harness.data.problems import places
+from harness.data.scan import Scan
 from harness.data.sources import DataSet, Split
 
-_CHUNK = 32 * 2**20
-"""Bytes of images that are looked at in one go."""
 _UNEVEN = 10
 """Times that the largest class has the rows of the smallest, from which on it is told."""
 _FLAT = 8
@@ -24,98 +21,66 @@ _FLAT = 8
 _MOST_PAIRS = 3
 
 
-class Scan(NamedTuple):
-    """What is kept of each image."""
-
-    digests: NDArray[np.uint64]
-    """(n,) equal where all pixels are equal. Of 6 million different images two have the same once in a million sets."""
-    contrast: NDArray[np.uint8]
-    """(n,) the largest value less the smallest, of the channel where this is most."""
-
-    @classmethod
-    def of(cls, images: NDArray[np.uint8]) -> "Scan":
-        """Look through images (n, height, width, channels), read in order and a part at a time: 0.2 s for MNIST."""
-        digests, contrast = np.zeros(len(images), np.uint64), np.zeros(len(images), np.uint8)
-        at = 0
-        for part in parts(images):
-            digests[at : at + len(part)] = _digests(part)
-            contrast[at : at + len(part)] = _contrast(part)
-            at += len(part)
-        return cls(digests, contrast)
-
-
-def parts(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """All the images in order, some megabytes at a time."""
-    rows = max(1, _CHUNK // int(np.prod(images.shape[1:])))
-    for start in range(0, len(images), rows):
-        yield np.ascontiguousarray(images[start : start + rows])
-
-
-def doubts(data: DataSet, splits: tuple[Split, Split, Split]) -> list[str]:
+def doubts(data: DataSet, splits: tuple[Split, Split, Split], scans: tuple[Scan, Scan] | None) -> list[str]:
     """Why a result may say little, in sentences with the numbers; none for most data sets.
 
     Classes that are missing or unlike in the splits, classes of very different size, images of one colour, and images
-    that training shares with validation or test.
+    that training shares with validation or test. Rows are counted among the data set's own: those held out for
+    validation are training rows too.
+
+    Args:
+        scans: of the training and the test images; None for those that weren't looked through.
     """
-    train, validation, test = (Scan.of(split.images) for split in splits)
-    scans = (("training", train), ("validation", validation), ("test", test))
-    of_images = [
-        _uneven(splits[0].labels),
-        *(_flat(name, scan.contrast) for name, scan in scans),
-        *(_shared(name, scan.digests, train.digests) for name, scan in scans[1:]),
-    ]
-    return [*doubts_of_classes(splits, data.classes), *filter(None, of_images)]
+    found = [*doubts_of_classes(splits, data.classes), _uneven(splits[0])]
+    if scans is not None:
+        names = ("training", "validation", "test")
+        rows = [np.arange(len(scan.digests))[split.rows] for scan, split in zip(_by_split(scans), splits, strict=True)]
+        looked_at = [scan.at(split.rows) for scan, split in zip(_by_split(scans), splits, strict=True)]
+        found += [_flat(name, scan, of) for name, scan, of in zip(names, looked_at, rows, strict=True)]
+        found += [_shared(names[of], looked_at[of], rows[of], looked_at[0], rows[0]) for of in (1, 2)]
+    return [doubt for doubt in found if doubt]
 
 
-def _uneven(labels: NDArray[np.int32]) -> str | None:
-    counts = np.bincount(labels)
+def _by_split(scans: tuple[Scan, Scan]) -> tuple[Scan, Scan, Scan]:
+    train, test = scans
+    return train, train, test
+
+
+def _uneven(train: Split) -> str | None:
+    counts = np.bincount(train.labels)
     used = np.flatnonzero(counts)
     least, most = (int(used[choose(counts[used])]) for choose in (np.argmin, np.argmax))
     if counts[most] < _UNEVEN * counts[least]:
         return None
     return (
-        f"classes are uneven: class {most:,} has {counts[most]:,} of {len(labels):,} training rows and class {least:,} "
-        f"has {counts[least]:,}, {counts[most] / counts[least]:,.0f} times fewer; loss.class_weights gives the rows of "
-        "a class more weight"
+        f"classes are uneven: {_class(most, train.class_names)} has {counts[most]:,} of {len(train):,} training rows "
+        f"and {_class(least, train.class_names)} has {counts[least]:,}, {counts[most] / counts[least]:,.0f} times "
+        "fewer; loss.class_weights gives the rows of a class more weight"
     )
 
 
-def _flat(name: str, contrast: NDArray[np.uint8]) -> str | None:
-    rows = np.flatnonzero(contrast <= _FLAT).tolist()
-    if not rows:
+def _class(label: int, names: Sequence[str]) -> str:
+    return f"class {label:,} ({names[label]})" if names else f"class {label:,}"
+
+
+def _flat(name: str, scan: Scan, rows: NDArray[np.intp]) -> str | None:
+    flat = rows[scan.contrast <= _FLAT].tolist()
+    if not flat:
         return None
     return (
-        f"{len(rows):,} of {len(contrast):,} {name} images are of one colour, to within {_FLAT} of 255: "
-        f"row{'s' if len(rows) > 1 else ''} {places(rows)}"
+        f"{len(flat):,} of {len(rows):,} {name} images are of one colour, to within {_FLAT} of 255: "
+        f"row{'s' if len(flat) > 1 else ''} {places(flat)}"
     )
 
 
-def _shared(name: str, digests: NDArray[np.uint64], train: NDArray[np.uint64]) -> str | None:
-    known, first = np.unique(train, return_index=True)
-    at = np.minimum(np.searchsorted(known, digests), len(known) - 1)
-    rows = np.flatnonzero(known[at] == digests).tolist()
-    if not rows:
+def _shared(name: str, scan: Scan, rows: NDArray[np.intp], train: Scan, train_rows: NDArray[np.intp]) -> str | None:
+    known, first = np.unique(train.digests, return_index=True)
+    at = np.minimum(np.searchsorted(known, scan.digests), len(known) - 1)
+    shared = np.flatnonzero(known[at] == scan.digests).tolist()
+    if not shared:
         return None
-    pairs = [f"{name} row {row:,} is training row {first[at[row]]:,}" for row in rows]
+    pairs = [f"{name} row {rows[one]:,} is training row {train_rows[first[at[one]]]:,}" for one in shared]
     return (
-        f"{len(rows):,} of {len(digests):,} {name} images are training images too, pixel for pixel, and what the model "
+        f"{len(shared):,} of {len(rows):,} {name} images are training images too, pixel for pixel, and what the model "
         f"says of these proves nothing: {places(pairs, _MOST_PAIRS)}"
     )
-
-
-def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    length = int(np.prod(images.shape[1:]))
-    pixels = images.reshape(-1).data
-    of_each = (
-        hashlib.blake2b(pixels[start : start + length], digest_size=8).digest()
-        for start in range(0, len(pixels), length)
-    )
-    return np.frombuffer(b"".join(of_each), "<u8")
-
-
-def _contrast(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    contrast = np.zeros(len(images), np.uint8)
-    for channel in range(images.shape[3]):  # each by itself and laid out in a row: five times as fast
-        pixels = np.ascontiguousarray(images[..., channel]).reshape(len(images), -1)
-        contrast = np.maximum(contrast, pixels.max(axis=1) - pixels.min(axis=1))
-    return contrast

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class Split:
     labels: NDArray[np.int32]
     class_names: tuple[str, ...] = ()
     """By label; empty where classes are mere numbers."""
+    rows: slice | NDArray[np.int64] = field(default_factory=lambda: slice(None))
+    """Which they are of the data set's training images, or of its test images."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -122,7 +124,7 @@ class DataSet:
         return self._part(kept), self._part(held), Split(self.x_test, self.y_test, self.class_names)
 
     def _part(self, rows: slice | NDArray[np.int64]) -> Split:
-        return Split(view(self.x_train, rows), self.y_train[rows], self.class_names)
+        return Split(view(self.x_train, rows), self.y_train[rows], self.class_names, rows)
 
 
 def load(source: str | DataSection) -> DataSet:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.quality import parts
+from harness.data.scan import parts
 from harness.data.sources import DataSet, Split
 
 SPLITS = ("train", "validation", "test")

@@ -1,6 +1,7 @@
 """What is found in the data of a config, printed, and written to a folder with contact sheets."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data.quality import doubts
+from harness.data.scan import scans
 from harness.data.shift import offsets, shift
-from harness.data.sources import Split
+from harness.data.sources import DataSet, Split
 from harness.data_sheet.contact_sheets import contact_sheet
 from harness.data_sheet.numbers import SPLITS, Numbers
 from harness.insight.sampling import evenly
-from harness.preparation import read
+from harness.preparation import describe_data, read
 from harness.runs.run_dir import write_atomically
 
 JSON_FILE = "data.json"
@@ -36,8 +38,8 @@ def look(config: Config, folder: Path, terminal: Terminal) -> None:
     """
     data, splits, _ = read(config)
     numbers = Numbers.of(data, splits)
-    found = doubts(data, splits)
-    for line in as_lines(config.data.source, numbers):
+    found = doubts(data, splits, scans(data, terminal.line))
+    for line in [*describe_data(config, data, splits), *as_lines(numbers, data.class_names)]:
         terminal.line(line)
     for doubt in found:
         terminal.warning(f"{config.data.source}: {doubt}")
@@ -48,42 +50,41 @@ def look(config: Config, folder: Path, terminal: Terminal) -> None:
     (folder / _AUGMENTATION).unlink(missing_ok=True)
     for name, png in pictures.items():
         write_atomically(folder / name, png)
-    told = {**as_dict(config.data.source, data.sha256, numbers), "warnings": found, "pictures": list(pictures)}
+    told = {"source": config.data.source, **as_dict(data, numbers), "warnings": found, "pictures": list(pictures)}
     write_atomically(folder / JSON_FILE, json.dumps(told, indent=2).encode() + b"\n")
     sheets = f"{len(pictures) - (_AUGMENTATION in pictures):,} class-*.png"
     terminal.line(f"pictures  {folder}: {sheets}{f', {_AUGMENTATION}' * (_AUGMENTATION in pictures)}; {JSON_FILE}")
 
 
-def as_lines(source: str, numbers: Numbers) -> list[str]:
-    train, validation, test = numbers.rows
+def as_lines(numbers: Numbers, class_names: Sequence[str]) -> list[str]:
     height, width, channels = numbers.image_shape
-    headings = ["class", *SPLITS]
-    table = [headings]
-    table += [
-        [f"{label:,}", *(f"{count:,}" for count in counts)] for label, counts in enumerate(numbers.counts.tolist())
-    ]
-    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    table = [["class", *SPLITS]]
+    table += [[f"{label:,}", *map(_thousands, counts)] for label, counts in enumerate(numbers.counts.tolist())]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    names = ["", *class_names] if class_names else [""] * len(table)
     return [
-        f"data      {source}: {train:,} train, {validation:,} validation, {test:,} test",
         f"images    {height}×{width}, {channels} channel{'s' if channels > 1 else ''}; {numbers.bytes:,} bytes in all",
         f"pixels    mean {_listed(numbers.mean)}, standard deviation {_listed(numbers.deviation)} (training, 0 to 1)",
-        *("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in table),
+        *(
+            "  ".join([*(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)), name]).rstrip()
+            for row, name in zip(table, names, strict=True)
+        ),
     ]
 
 
-def as_dict(source: str, sha256: str, numbers: Numbers) -> dict[str, Any]:
+def as_dict(data: DataSet, numbers: Numbers) -> dict[str, Any]:
     """For programs."""
+    names = data.class_names or [None] * len(numbers.counts)
     return {
-        "source": source,
-        "data_sha256": sha256,
+        "data_sha256": data.sha256,
         "rows": dict(zip(SPLITS, numbers.rows, strict=True)),
         "image_shape": list(numbers.image_shape),
         "bytes": numbers.bytes,
         "mean": numbers.mean.tolist(),
         "standard_deviation": numbers.deviation.tolist(),
         "classes": [
-            {"class": label, **dict(zip(SPLITS, counts, strict=True))}
-            for label, counts in enumerate(numbers.counts.tolist())
+            {"class": label, "name": name, **dict(zip(SPLITS, counts, strict=True))}
+            for label, (name, counts) in enumerate(zip(names, numbers.counts.tolist(), strict=True))
         ],
     }
 
@@ -97,9 +98,10 @@ def _of_classes(split: Split) -> dict[str, bytes]:
     sheets = {}
     for label, start, count in zip(present.tolist(), first.tolist(), counts.tolist(), strict=True):
         rows = order[start + evenly(count, most)]
-        title = f"class {label:,}: {len(rows)} of {count:,} training images, by row"
+        called = f"class {label:,}, {split.class_names[label]}" if split.class_names else f"class {label:,}"
+        title = f"{called}: {len(rows)} of {count:,} training images, by row"
         name = f"class-{label:0{digits}}.png"
-        sheets[name] = contact_sheet(title, split.images[rows], [str(row) for row in rows], _COLUMNS)
+        sheets[name] = contact_sheet(title, split.images[rows], _numbered(split, rows), _COLUMNS)
     return sheets
 
 
@@ -108,7 +110,7 @@ def _augmented(config: Config, split: Split) -> dict[str, bytes]:
     if not config.data.shift:
         return {}
     rows = evenly(len(split), _AUGMENTED)
-    images, titles = [split.images[rows]], [[str(row) for row in rows]]
+    images, titles = [split.images[rows]], [_numbered(split, rows)]
     for number in range(_COLUMNS - 1):
         positions = number * len(rows) + np.arange(len(rows))
         images.append(_at(positions, split.images[rows], config))
@@ -119,9 +121,20 @@ def _augmented(config: Config, split: Split) -> dict[str, bytes]:
     return {_AUGMENTATION: contact_sheet(title, by_image, captions, _COLUMNS)}
 
 
+def _numbered(split: Split, rows: NDArray[np.intp]) -> list[str]:
+    """Images of the split by their row among all training images."""
+    if isinstance(split.rows, slice):
+        return [str(row + (split.rows.start or 0)) for row in rows.tolist()]
+    return [str(row) for row in split.rows[rows].tolist()]
+
+
 def _at(positions: NDArray[np.int64], images: NDArray[np.uint8], config: Config) -> NDArray[np.uint8]:
     by = offsets(tf.constant(positions, tf.int64), config.seed, config.data.shift)
     return np.asarray(shift(tf.constant(images), by))
+
+
+def _thousands(count: int) -> str:
+    return f"{count:,}"
 
 
 def _listed(values: NDArray[np.float64]) -> str:

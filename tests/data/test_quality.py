@@ -1,15 +1,15 @@
 """The warnings about images: what is doubtful is told with its rows, and what isn't raises none."""
 
 import time
-import tracemalloc
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from harness.data import sources
-from harness.data.quality import Scan, doubts
+from harness.data.quality import doubts
+from harness.data.scan import scans
 from harness.data.sources import DataSet
 
 
@@ -23,15 +23,14 @@ def of(train: NDArray[np.uint8], test: NDArray[np.uint8], labels: NDArray[np.int
     return DataSet(train, labels.astype(np.int32), test, (np.arange(len(test)) % 2).astype(np.int32))
 
 
-def told(data: DataSet, validation: int = 0) -> list[str]:
-    return doubts(data, data.splits(validation))
+def told(data: DataSet, validation: int = 0, **how: Any) -> list[str]:
+    return doubts(data, data.splits(validation, **how), scans(data, pytest.fail))
 
 
 def test_mnist_raises_no_doubt_within_a_second() -> None:
     mnist = sources.load("mnist")
-    splits = mnist.splits(5000)
     started = time.process_time()
-    assert doubts(mnist, splits) == []
+    assert told(mnist, 5000) == []
     assert time.process_time() - started < 1
 
 
@@ -39,10 +38,10 @@ def test_images_of_training_in_validation_and_test_are_counted_and_named() -> No
     train, test = noise(40), noise(9, seed=1)
     assert told(of(train, test), 10) == []
     test[[2, 5, 6, 8]] = train[[29, 0, 0, 7]]
-    train[31] = train[4]  # row 1 of validation
+    train[31] = train[4]  # held out for validation
     validation_line, test_line = told(of(train, test), 10)
     assert "1 of 10 validation images are training images too" in validation_line
-    assert "validation row 1 is training row 4" in validation_line
+    assert "validation row 31 is training row 4" in validation_line
     assert "4 of 9 test images are training images too" in test_line
     for pair in ("test row 2 is training row 29", "test row 5 is training row 0", "test row 6 is training row 0"):
         assert pair in test_line
@@ -90,24 +89,21 @@ def test_classes_of_very_different_size_are_told_with_the_ratio() -> None:
     assert told(DataSet(train, labels.astype(np.int32), test, np.arange(3, dtype=np.int32))) == []
 
 
-def test_large_images_are_looked_at_in_parts_as_small_ones_are() -> None:
-    images = noise(5, (4096, 3000, 1))  # 12 MB each: two in a part
-    images[3] = 7
-    whole = Scan.of(images)
-    for row in range(5):
-        alone = Scan.of(images[row : row + 1])
-        assert (whole.digests[row], whole.contrast[row]) == (alone.digests[0], alone.contrast[0])
-    assert whole.contrast.tolist() == [255, 255, 255, 0, 255]
-    assert len(set(whole.digests.tolist())) == 5
+def test_rows_are_counted_among_all_training_rows_however_they_were_chosen() -> None:
+    train = noise(40)
+    train[36], train[38] = train[3], 0
+    colour_line, shared_line = told(of(train, noise(4, seed=1)), fold="4/4")
+    assert "1 of 10 validation images are of one colour" in colour_line
+    assert colour_line.endswith("row 38")
+    assert "validation row 36 is training row 3" in shared_line
+    train[36], train[2] = noise(2, seed=2)
+    train[31] = train[7]
+    (shared_line,) = [line for line in told(of(train, noise(4, seed=1)), fold="1/4") if "too" in line]
+    assert "validation row 7 is training row 31" in shared_line
 
 
-def test_mapped_images_are_not_read_into_memory_at_once(tmp_path: Path) -> None:
-    shape = (13_000, 64, 64, 3)  # 160 MB, of which the disk holds nothing
-    images = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, shape)
-    tracemalloc.start()
-    try:
-        Scan.of(images)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 80e6
+def test_images_that_were_not_looked_through_leave_the_doubts_about_classes() -> None:
+    data = DataSet(noise(20), np.zeros(20, np.int32), noise(2), np.ones(2, np.int32))
+    assert told(data)
+    (line,) = doubts(data, data.splits(0), None)
+    assert "no training row has class 1" in line

@@ -63,9 +63,22 @@ def test_prints_and_writes_what_is_in_the_data(look, arrays, tmp_path):
         assert f"{value:.4f}" in lines[2]
     assert told["rows"] == {"train": 48, "validation": 12, "test": 15}
     assert told["image_shape"] == [12, 10, 3]
-    assert told["classes"][2] == {"class": 2, "train": 16, "validation": 4, "test": 5}
+    assert told["classes"][2] == {"class": 2, "name": None, "train": 16, "validation": 4, "test": 5}
     assert told["warnings"] == [line.partition("mine.npz: ")[2]]
     assert {*told["pictures"], "data.json"} == {path.name for path in (tmp_path / "data-mine").iterdir()}
+
+
+def test_classes_are_called_by_their_names_and_images_by_their_rows(look, arrays, tmp_path):
+    arrays["y_train"], arrays["y_test"] = (
+        np.array(["ant", "bee", "cow"])[arrays[key]] for key in ("y_train", "y_test")
+    )
+    shown = look(arrays, "--set", "data.fold=1/5")
+    assert "    1     16           4     5  bee" in shown.stdout
+    told = json.loads((tmp_path / "data-mine" / "data.json").read_text())
+    assert [of["name"] for of in told["classes"]] == ["ant", "bee", "cow"]
+    # the first of the training images are held out: the sheet begins with row 12
+    shown = tiles(tmp_path / "data-mine" / "class-0.png", 1, 1, 72, 60)[0, 0, ::6, ::6]
+    np.testing.assert_array_equal(shown, arrays["x_train"][12])
 
 
 def test_the_dry_run_has_the_same_warnings(look, arrays, call):
