@@ -1,6 +1,7 @@
 """What a run's model says of image files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from harness.config.data import DataSection
 from harness.data import own_images, sources
 from harness.errors import DataError, RunError
 from harness.models.build import trained
@@ -40,8 +42,8 @@ def of_run(
 
     Args:
         run: with a trained model.
-        files: as `own_images.read` takes them, of any size and colour: the middle of each is resized to what the model
-            takes.
+        files: as `own_images.read` takes them, of any size and colour, brought to what the model takes as the run's
+            `data.resize` has it.
         top: how many classes; all of them where there are fewer.
         refuse: is told of a file that can't be read, which is then left out; None to raise that.
 
@@ -49,46 +51,50 @@ def of_run(
         DataError: a file can't be read.
         RunError: the model can't be loaded, or takes no pictures.
     """
-    model = trained(run)
-    return predictions(model, files, _image_shape(run, model), run.read_class_names(), top, refuse)
+    model, data = trained(run), run.read_config().data
+    shape = _image_shape(model, data)
+    return predictions(model, _read(files, shape, data, refuse), shape, run.read_class_names(), top)
 
 
 def predictions(
     model: keras.Model,
-    files: Sequence[Path],
+    pictures: Iterable[tuple[Path, NDArray[np.uint8]]],
     shape: tuple[int, int, int],
     names: Sequence[str] = (),
     top: int = 3,
-    refuse: Callable[[DataError], None] | None = None,
 ) -> Iterator[Prediction]:
     """As `of_run`, by a model from pixels (n, *shape) to probabilities (n, classes), or (n, 1) for the second of two
-    classes. It is traced once, whatever the number of files."""
-    if shape[2] not in own_images.CHANNELS:
-        raise RunError(f"the model takes images of {shape[2]} channels, and a picture has 1, 3 or 4")
+    classes. It is traced once, whatever the number of pictures."""
     signature = tf.TensorSpec((None, *shape), model.input.dtype)
     forward = tf.function(lambda images: model(images, training=False), input_signature=[signature])
-    paths: list[Path] = []
-    pictures: list[NDArray[np.uint8]] = []
-    for number, path in enumerate(files, 1):
+    to_come = iter(pictures)
+    while some := list(islice(to_come, _BATCH)):
+        images = np.stack([image for _, image in some]).astype(signature.dtype.as_numpy_dtype)
+        for (path, _), shares in zip(some, _probabilities(forward, images), strict=True):
+            yield Prediction(path, _ranks(shares, names, top))
+
+
+def _read(
+    files: Sequence[Path], shape: tuple[int, int, int], data: DataSection, refuse: Callable[[DataError], None] | None
+) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    if shape[2] not in own_images.CHANNELS:
+        raise RunError(f"the model takes images of {shape[2]} channels, and a picture has 1, 3 or 4")
+    for path in files:
         try:
-            pictures += [*own_images.read([path], shape)]
-            paths.append(path)
+            (image,) = own_images.read([path], shape, resize=data.resize, scale=data.scale)
         except DataError as error:
             if refuse is None:
                 raise
             refuse(error)
-        if len(paths) == _BATCH or (paths and number == len(files)):
-            says = _probabilities(forward, np.stack(pictures).astype(signature.dtype.as_numpy_dtype))
-            for of, shares in zip(paths, says, strict=True):
-                yield Prediction(of, _ranks(shares, names, top))
-            paths, pictures = [], []
+        else:
+            yield path, image
 
 
-def _image_shape(run: RunDir, model: keras.Model) -> tuple[int, int, int]:
+def _image_shape(model: keras.Model, data: DataSection) -> tuple[int, int, int]:
     """Height, width and channels; where the model leaves sides open, of the images that it was trained on."""
     taken = model.input_shape[1:]
     if None in taken:
-        return sources.load(run.read_config().data).image_shape
+        return sources.load(data).image_shape
     height, width, channels = taken
     return height, width, channels
 

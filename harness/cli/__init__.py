@@ -10,9 +10,9 @@ import click
 
 from harness import stop_signals
 from harness.cli.compare import compare
+from harness.cli.data import data
 from harness.cli.export import export
 from harness.cli.image_cache import cache as cache_command
-from harness.cli.data import data
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos, gpu_check

@@ -5,6 +5,7 @@ some of it: it is told in warnings, with the numbers to judge it by.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,17 +34,37 @@ def doubts(data: DataSet, splits: tuple[Split, Split, Split], scans: tuple[Scan,
     """
     found = [*doubts_of_classes(splits, data.classes), _uneven(splits[0])]
     if scans is not None:
-        names = ("training", "validation", "test")
-        rows = [np.arange(len(scan.digests))[split.rows] for scan, split in zip(_by_split(scans), splits, strict=True)]
-        looked_at = [scan.at(split.rows) for scan, split in zip(_by_split(scans), splits, strict=True)]
-        found += [_flat(name, scan, of) for name, scan, of in zip(names, looked_at, rows, strict=True)]
-        found += [_shared(names[of], looked_at[of], rows[of], looked_at[0], rows[0]) for of in (1, 2)]
+        train, validation, test = splits
+        looked_at = [
+            _Images.of("training", data, train, scans),
+            _Images.of("validation", data, validation, scans),
+            _Images.of("test", data, test, scans, 1),
+        ]
+        found += [_flat(images) for images in looked_at]
+        found += [_shared(images, looked_at[0]) for images in looked_at[1:]]
     return [doubt for doubt in found if doubt]
 
 
-def _by_split(scans: tuple[Scan, Scan]) -> tuple[Scan, Scan, Scan]:
-    train, test = scans
-    return train, train, test
+class _Images(NamedTuple):
+    """Those of a split."""
+
+    split: str
+    scan: Scan
+    rows: NDArray[np.intp]
+    names: Sequence[str] | None
+    """By row, where they are files."""
+
+    @classmethod
+    def of(cls, name: str, data: DataSet, split: Split, scans: tuple[Scan, Scan], part: int = 0) -> "_Images":
+        """`part`: 0 for training images, which validation has some of, and 1 for test images."""
+        scan = scans[part]
+        rows = np.arange(len(scan.digests))[split.rows]
+        return cls(name, scan.at(split.rows), rows, data.names and data.names[part])
+
+    def called(self, index: int) -> str:
+        """A file's name, or the row among all training or test images."""
+        row = self.rows[index]
+        return f"{self.split} row {row:,}" if self.names is None else self.names[row]
 
 
 def _uneven(train: Split) -> str | None:
@@ -63,24 +84,24 @@ def _class(label: int, names: Sequence[str]) -> str:
     return f"class {label:,} ({names[label]})" if names else f"class {label:,}"
 
 
-def _flat(name: str, scan: Scan, rows: NDArray[np.intp]) -> str | None:
-    flat = rows[scan.contrast <= _FLAT].tolist()
+def _flat(images: _Images) -> str | None:
+    flat = np.flatnonzero(images.scan.contrast <= _FLAT).tolist()
     if not flat:
         return None
     return (
-        f"{len(flat):,} of {len(rows):,} {name} images are of one colour, to within {_FLAT} of 255: "
-        f"row{'s' if len(flat) > 1 else ''} {places(flat)}"
+        f"{len(flat):,} of {len(images.rows):,} {images.split} images are of one colour, to within {_FLAT} of 255: "
+        f"{places([images.called(index) for index in flat])}"
     )
 
 
-def _shared(name: str, scan: Scan, rows: NDArray[np.intp], train: Scan, train_rows: NDArray[np.intp]) -> str | None:
-    known, first = np.unique(train.digests, return_index=True)
-    at = np.minimum(np.searchsorted(known, scan.digests), len(known) - 1)
-    shared = np.flatnonzero(known[at] == scan.digests).tolist()
+def _shared(images: _Images, train: _Images) -> str | None:
+    known, first = np.unique(train.scan.digests, return_index=True)
+    at = np.minimum(np.searchsorted(known, images.scan.digests), len(known) - 1)
+    shared = np.flatnonzero(known[at] == images.scan.digests).tolist()
     if not shared:
         return None
-    pairs = [f"{name} row {rows[one]:,} is training row {train_rows[first[at[one]]]:,}" for one in shared]
+    pairs = [f"{images.called(index)} is {train.called(first[at[index]])}" for index in shared]
     return (
-        f"{len(shared):,} of {len(rows):,} {name} images are training images too, pixel for pixel, and what the model "
-        f"says of these proves nothing: {places(pairs, _MOST_PAIRS)}"
+        f"{len(shared):,} of {len(images.rows):,} {images.split} images are training images too, pixel for pixel, and "
+        f"what the model says of these proves nothing: {places(pairs, _MOST_PAIRS)}"
     )

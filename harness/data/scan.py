@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.digest import sampled_sha256
+from harness.data.files.cache import root
 from harness.data.images import Images
 from harness.data.sources import DataSet
 from harness.runs.run_dir import write_atomically
@@ -69,13 +69,6 @@ def scans(
     found = Scan.of(data.x_train), Scan.of(data.x_test)
     _write(file, found)
     return found
-
-
-def root() -> Path:
-    """Where what is kept between runs lies on this machine."""
-    if own := os.environ.get("HARNESS_CACHE"):
-        return Path(own).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "harness"
 
 
 def parts(images: Images) -> Iterator[NDArray[np.uint8]]:

@@ -71,6 +71,8 @@ class DataSet:
     """What the labels were made from, in half a sentence, where they weren't numbers from 0."""
     own_validation: int | None = None
     """The last so many training rows are a validation split of the source's own."""
+    names: tuple[Sequence[str], Sequence[str]] | None = None
+    """What the training and the test images are called in messages; by their rows, where they are no files."""
 
     @property
     def classes(self) -> int:
@@ -171,7 +173,17 @@ def _checked(data: DataSection, given: Given) -> DataSet:
     largest = int(max(labels.train.max(), labels.test.max()))
     if names and largest >= len(names):
         raise DataError(f"data.source: {source}: label {largest:,} has none of the {len(names):,} class names")
-    return DataSet(x_train, labels.train, x_test, labels.test, given.sha256, names, labels.told, given.own_validation)
+    return DataSet(
+        x_train,
+        labels.train,
+        x_test,
+        labels.test,
+        given.sha256,
+        names,
+        labels.told,
+        given.own_validation,
+        given.names,
+    )
 
 
 def _scale(data: DataSection) -> Scale | None:

@@ -29,10 +29,17 @@ def contact_sheet(title: str, images: NDArray[np.uint8], captions: Sequence[str]
     for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         left, top = _GAP + number % columns * width, _LINE + _GAP + number // columns * height
         sheet.paste(tile, (left, top))
-        draw.text((left, top + tile.height + 1), caption, _INK, font)
+        draw.text((left, top + tile.height + 1), _end_of(caption, tile.width, font), _INK, font)
     png = BytesIO()
     sheet.save(png, "PNG")
     return png.getvalue()
+
+
+def _end_of(caption: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+    """As many of its last characters as go below a tile: names of files begin alike."""
+    while font.getlength(caption) > width:
+        caption = f"…{caption.removeprefix('…')[1:]}"
+    return caption
 
 
 def _tile(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def look(config: Config, folder: Path, terminal: Terminal) -> None:
         terminal.line(line)
     for doubt in found:
         terminal.warning(f"{config.data.source}: {doubt}")
-    pictures = {**_of_classes(splits[0]), **_augmented(config, splits[0])}
+    pictures = {**_of_classes(data, splits[0]), **_augmented(config, data, splits[0])}
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("class-*.png"):
         old.unlink()
@@ -89,7 +89,7 @@ def as_dict(data: DataSet, numbers: Numbers) -> dict[str, Any]:
     }
 
 
-def _of_classes(split: Split) -> dict[str, bytes]:
+def _of_classes(data: DataSet, split: Split) -> dict[str, bytes]:
     """A sheet of training images of each class that has some, evenly drawn from its rows."""
     order = np.argsort(split.labels, kind="stable")
     present, first, counts = np.unique(split.labels[order], return_index=True, return_counts=True)
@@ -99,33 +99,33 @@ def _of_classes(split: Split) -> dict[str, bytes]:
     for label, start, count in zip(present.tolist(), first.tolist(), counts.tolist(), strict=True):
         rows = order[start + evenly(count, most)]
         called = f"class {label:,}, {split.class_names[label]}" if split.class_names else f"class {label:,}"
-        title = f"{called}: {len(rows)} of {count:,} training images, by row"
+        title = f"{called}: {len(rows)} of {count:,} training images"
         name = f"class-{label:0{digits}}.png"
-        sheets[name] = contact_sheet(title, split.images[rows], _numbered(split, rows), _COLUMNS)
+        sheets[name] = contact_sheet(title, split.images[rows], _called(data, split, rows), _COLUMNS)
     return sheets
 
 
-def _augmented(config: Config, split: Split) -> dict[str, bytes]:
+def _augmented(config: Config, data: DataSet, split: Split) -> dict[str, bytes]:
     """The same training images as they are and at several positions of the stream; nothing where nothing augments."""
     if not config.data.shift:
         return {}
     rows = evenly(len(split), _AUGMENTED)
-    images, titles = [split.images[rows]], [_numbered(split, rows)]
+    images, titles = [split.images[rows]], [_called(data, split, rows)]
     for number in range(_COLUMNS - 1):
         positions = number * len(rows) + np.arange(len(rows))
         images.append(_at(positions, split.images[rows], config))
         titles.append([f"at {position}" for position in positions])
     by_image = np.stack(images, axis=1).reshape(-1, *split.images.shape[1:])
     captions = [title for of_image in zip(*titles, strict=True) for title in of_image]
-    title = "training images, by row, and what augmentation makes of them at positions of the stream"
+    title = "training images, and what augmentation makes of them at positions of the stream"
     return {_AUGMENTATION: contact_sheet(title, by_image, captions, _COLUMNS)}
 
 
-def _numbered(split: Split, rows: NDArray[np.intp]) -> list[str]:
-    """Images of the split by their row among all training images."""
-    if isinstance(split.rows, slice):
-        return [str(row + (split.rows.start or 0)) for row in rows.tolist()]
-    return [str(row) for row in split.rows[rows].tolist()]
+def _called(data: DataSet, split: Split, rows: NDArray[np.intp]) -> list[str]:
+    """Images of the split by their file's name, or by their row among all training images."""
+    begin = split.rows.start or 0 if isinstance(split.rows, slice) else 0
+    of_all = (rows + begin if isinstance(split.rows, slice) else split.rows[rows]).tolist()
+    return [PurePath(data.names[0][row]).name if data.names else str(row) for row in of_all]
 
 
 def _at(positions: NDArray[np.int64], images: NDArray[np.uint8], config: Config) -> NDArray[np.uint8]:

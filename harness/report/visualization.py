@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ def visualize(
     if not isinstance(summary.get("steps"), int):
         raise RunError(f"{run.summary_file} does not say how many steps were trained")
     terminal = terminal or Terminal(quiet=True)
+    request = replace(request, resize=config.data.resize, scale=config.data.scale)  # as its training images were made
     with Progress(terminal) as progress:
         evaluated, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
         print_predictions(evaluated, request, terminal)

@@ -1,6 +1,7 @@
 """The warnings about images: what is doubtful is told with its rows, and what isn't raises none."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_images_of_one_colour_are_named(colour: tuple[int, ...]) -> None:
     test[6] = flat ^ 1
     training_line, test_line = told(of(train, test))
     assert "2 of 20 training images are of one colour" in training_line
-    assert training_line.endswith("rows 3, 11")
+    assert training_line.endswith("training row 3, training row 11")
     assert "1 of 8 test images are of one colour" in test_line
     assert test_line.endswith("row 6")
 
@@ -100,6 +101,15 @@ def test_rows_are_counted_among_all_training_rows_however_they_were_chosen() -> 
     train[31] = train[7]
     (shared_line,) = [line for line in told(of(train, noise(4, seed=1)), fold="1/4") if "too" in line]
     assert "validation row 7 is training row 31" in shared_line
+
+
+def test_files_are_called_by_their_names() -> None:
+    train, test = noise(4), noise(2, seed=1)
+    train[2], test[1] = 0, train[3]
+    names = ["a/0.png", "a/1.png", "b/2.png", "b/3.png"], ["a/4.png", "b/5.png"]
+    colour_line, shared_line = told(replace(of(train, test), names=names))
+    assert colour_line.endswith("b/2.png")
+    assert shared_line.endswith("b/5.png is b/3.png")
 
 
 def test_images_that_were_not_looked_through_leave_the_doubts_about_classes() -> None:

@@ -31,6 +31,8 @@ class ImageFiles:
     labels: NDArray[np.int32]
     """(n,)"""
     class_names: tuple[str, ...]
+    names: list[str]
+    """What each image is called in messages."""
     rows: tuple[NDArray[np.int64], ...]
     """Of train, validation and test; of validation none where the files name none."""
     sha256: str
@@ -54,6 +56,7 @@ def read(path: str, data: DataSection) -> Given:
         found.sha256,
         found.class_names,
         len(validation) or None,
+        ([found.names[row] for row in rows], [found.names[row] for row in test]),
     )
 
 
@@ -73,4 +76,4 @@ def load(data: DataSection, say: Callable[[str], None]) -> ImageFiles:
     for array in (listing.labels, *rows):
         parts.update(np.ascontiguousarray(array).tobytes())
     parts.update(repr(listing.class_names).encode())
-    return ImageFiles(images, listing.labels, listing.class_names, rows, parts.hexdigest())
+    return ImageFiles(images, listing.labels, listing.class_names, listing.names, rows, parts.hexdigest())
