@@ -1,20 +1,50 @@
 """What is wrong with a data set, told all at once: who mends one file of a thousand wants to know of the other nine."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from harness.errors import DataError
 
 _MOST_PLACES = 5
 
 
-def refuse(source: str, problems: Sequence[str]) -> None:
-    """Raise DataError where there are `problems`, each half a sentence: one in its line, several as a list below it."""
-    if not problems:
-        return
-    if len(problems) == 1:
-        raise DataError(f"data.source: {source}: {problems[0]}")
-    lines = "".join(f"\n  {problem}" for problem in problems)
-    raise DataError(f"data.source: {source} has {len(problems)} problems:{lines}")
+class SeveralProblems(DataError):
+    """Told as a list, a line each."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"data.source: {source} has {len(problems)} problems:{lines}")
+        self.problems = problems
+
+
+class Problems:
+    """Those of a source, as they are found by steps that don't need each other's results."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self.found: list[str] = []
+
+    def add(self, problem: str) -> None:
+        """Half a sentence."""
+        self.found.append(problem)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keep the DataError that is raised inside, if one is, for `refuse`."""
+        try:
+            yield
+        except SeveralProblems as error:
+            self.found += error.problems
+        except DataError as error:
+            self.found.append(str(error).removeprefix(f"data.source: {self._source}: "))
+
+    def refuse(self) -> None:
+        """Raise DataError where there are any: one in its line, several as a list."""
+        if len(self.found) > 1:
+            raise SeveralProblems(self._source, self.found)
+        if self.found:
+            begin = "" if self.found[0].startswith("data.") else f"data.source: {self._source}: "
+            raise DataError(f"{begin}{self.found[0]}")
 
 
 def places(of: Sequence[object], most: int = _MOST_PLACES) -> str:

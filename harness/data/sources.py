@@ -18,6 +18,7 @@ from harness.data.formats.given import Found, Given
 from harness.data.images import Images, Stored, is_mapped, of_mapped, view
 from harness.data.labels import recognised
 from harness.data.npz import read_arrays
+from harness.data.problems import Problems
 from harness.data.scale import Scale
 from harness.errors import DataError
 
@@ -164,11 +165,18 @@ def _npz(path: Path, source: str) -> Given:
 
 def _checked(data: DataSection, given: Given) -> DataSet:
     source, scale = data.source, _scale(data)
-    x_train, x_test = (_images(source, found, scale) for found in (given.x_train, given.x_test))
-    if given.x_train.shape[1:] != given.x_test.shape[1:]:
-        shapes = [given.x_train.shape[1:], given.x_test.shape[1:]]
-        raise DataError(f"data.source: {source}: train images {shapes[0]}, test images {shapes[1]}")
-    labels = recognised(source, given.y_train, given.y_test, (len(x_train), len(x_test)))
+    problems = Problems(source)
+    with problems.noted():
+        x_train = _images(source, given.x_train, scale)
+    with problems.noted():
+        x_test = _images(source, given.x_test, scale)
+    if not problems.found and given.x_train.shape[1:] != given.x_test.shape[1:]:
+        problems.add(f"train images {given.x_train.shape[1:]}, test images {given.x_test.shape[1:]}")
+    counts = [len(found) if found.ndim else 0 for found in (given.x_train, given.x_test)]
+    if all(counts):
+        with problems.noted():
+            labels = recognised(source, given.y_train, given.y_test, (counts[0], counts[1]))
+    problems.refuse()
     names = given.class_names or labels.names
     largest = int(max(labels.train.max(), labels.test.max()))
     if names and largest >= len(names):

@@ -1,21 +1,43 @@
 import pytest
 
-from harness.data.problems import places, refuse
-from harness.errors import DataError
+from harness.data.problems import Problems, places
+from harness.errors import DataError, UserError
 
 
 def test_nothing_wrong_is_not_refused() -> None:
-    refuse("mine", [])
+    problems = Problems("mine")
+    with problems.noted():
+        pass
+    problems.refuse()
 
 
-def test_one_problem_is_one_line_and_several_are_a_list() -> None:
-    with pytest.raises(DataError, match=r"^data\.source: mine: too small$"):
-        refuse("mine", ["too small"])
+@pytest.mark.parametrize("message", ["data.source: mine: too small", "data.test: 1 % leaves none"])
+def test_one_problem_is_refused_as_it_was(message: str) -> None:
+    problems = Problems("mine")
+    with problems.noted():
+        raise DataError(message)
     with pytest.raises(DataError) as error:
-        refuse("mine", ["too small", "too large"])
-    heading, *problems = str(error.value).splitlines()
-    assert "mine has 2 problems" in heading
-    assert [problem.strip() for problem in problems] == ["too small", "too large"]
+        problems.refuse()
+    assert str(error.value) == message
+
+
+def test_several_problems_are_one_list_those_of_a_list_among_them() -> None:
+    inner, problems = Problems("mine"), Problems("mine")
+    for collected, words in ((inner, "too small"), (inner, "too large"), (problems, "too far")):
+        with collected.noted():
+            raise DataError(f"data.source: mine: {words}")
+    with problems.noted():
+        inner.refuse()
+    with pytest.raises(DataError) as error:
+        problems.refuse()
+    heading, *told = str(error.value).splitlines()
+    assert "mine has 3 problems" in heading
+    assert [line.strip() for line in told] == ["too far", "too small", "too large"]
+
+
+def test_other_errors_are_none_of_the_data() -> None:
+    with pytest.raises(UserError, match="of the disk"), Problems("mine").noted():
+        raise UserError("of the disk")
 
 
 def test_the_first_places_are_named_and_the_others_counted() -> None:

@@ -167,6 +167,20 @@ def test_what_training_refuses_is_refused_and_nothing_is_written(look, arrays, t
     assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
 
 
+def test_all_that_is_wrong_is_one_list(look, arrays, tmp_path):
+    arrays["y_train"][[3, 8]] = -1
+    arrays["y_test"][5] = 200_000
+    refused = look({**arrays, "x_test": arrays["x_test"].astype(np.float32)})
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    heading, *problems = refused.stderr.splitlines()
+    assert "mine.npz has 3 problems" in heading
+    for problem, words in zip(
+        problems, (["float32", "data.scale"], ["-1", "2 of 60 train", "3, 8"], ["200000", "row 5"])
+    ):
+        assert all(word in problem for word in words)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
 def test_a_folder_of_other_files_is_left_alone(look, arrays, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "class-7.png").touch()
