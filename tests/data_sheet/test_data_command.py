@@ -174,9 +174,8 @@ def test_all_that_is_wrong_is_one_list(look, arrays, tmp_path):
     assert (refused.exit_code, refused.stdout) == (2, "")
     heading, *problems = refused.stderr.splitlines()
     assert "mine.npz has 3 problems" in heading
-    for problem, words in zip(
-        problems, (["float32", "data.scale"], ["-1", "2 of 60 train", "3, 8"], ["200000", "row 5"])
-    ):
+    told = (["float32", "data.scale"], ["-1", "2 of 60 train", "3, 8"], ["200000", "row 5"])
+    for problem, words in zip(problems, told, strict=True):
         assert all(word in problem for word in words)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
 

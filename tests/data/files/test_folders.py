@@ -121,11 +121,8 @@ def test_sizes_colours_and_missing_classes_are_told_in_one_list(tmp_path: Path, 
         load_files(f"folder:{images}")
     heading, *problems = str(refused.value).splitlines()
     assert f"{images} has 4 problems" in heading
-    for problem, words in zip(
-        problems,
-        (["no training image", "cow"], ["8×20 (1)", "data.size"], ["1 grey"], ["can't be read", "2.png"]),
-        strict=True,
-    ):
+    told = (["no training image", "cow"], ["8×20 (1)", "data.size"], ["1 grey"], ["can't be read", "2.png"])
+    for problem, words in zip(problems, told, strict=True):
         assert all(word in problem for word in words)
 
 
