@@ -36,7 +36,8 @@ def look(config: Config, folder: Path, terminal: Terminal) -> None:
 
     Raises UserError for whatever training would refuse, in its words, before anything is written.
     """
-    data, splits, _ = read(config)
+    setup = read(config)
+    data, splits = setup.data, (setup.train, setup.validation, setup.test)
     numbers = Numbers.of(data, splits)
     found = doubts(data, splits, scans(data, terminal.line))
     for line in [*describe_data(config, data, splits), *as_lines(numbers, data.class_names)]:
