@@ -8,8 +8,9 @@ from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data import augment, sources
-from harness.data.classes import doubts
-from harness.data.sources import DataSet
+from harness.data.quality import doubts
+from harness.data.scan import MOST_AT_A_START, scans
+from harness.data.sources import DataSet, Split
 from harness.errors import ConfigError
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
@@ -52,23 +53,21 @@ def check(config: Config, data: DataSet) -> Setup:
 def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) -> None:
     """Print devices, data, batch arithmetic and steps, and warn of what is likely to be a mistake."""
     config, data, events = setup.config, setup.data, setup.events
-    train, validation, test = splits = (setup.train, setup.validation, setup.test)
+    splits, rows = (setup.train, setup.validation, setup.test), len(setup.train)
     plan = BatchPlan.of(config.train, replicas)
     terminal.line(f"devices   {cluster.description}; {describe_device()}")
-    terminal.line(
-        f"data      {config.data.source}: {len(train):,} train, {len(validation):,} validation, {len(test):,} test"
-    )
-    if setup.data.labels_were:
-        terminal.line(f"labels    given as {setup.data.labels_were}")
-    if names := setup.data.class_names:
-        terminal.line(f"classes   {len(names):,}: {_first(names)}")
+    for line in describe_data(config, data, splits):
+        terminal.line(line)
     terminal.line(f"batch     {plan.describe()}")
     terminal.line(
-        f"steps     {events.total_steps:,} = {_epochs(events, plan, len(train))} of "
-        f"{len(train) / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
+        f"steps     {events.total_steps:,} = {_epochs(events, plan, rows)} of "
+        f"{rows / plan.global_batch:,.1f} steps; warm-up {events.warmup_steps:,}, then {config.schedule.name}"
     )
     if cluster.is_chief:
-        for doubt in doubts(splits, data.classes):
+        looked_through = scans(data, terminal.line, MOST_AT_A_START)
+        if looked_through is None:
+            terminal.line("images    too many to be looked through at a start: harness data CONFIG does, once for all")
+        for doubt in doubts(data, splits, looked_through):
             terminal.warning(f"{config.data.source}: {doubt}")
         for section, every in zip(config.own_callbacks, events.callbacks, strict=True):
             if every and every.next_after(0) > events.total_steps:
@@ -81,6 +80,17 @@ def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) 
                 f"train.micro_batch: {bound:,} is more than the {plan.global_batch:,} examples of a global batch, and "
                 "changes nothing"
             )
+
+
+def describe_data(config: Config, data: DataSet, splits: tuple[Split, Split, Split]) -> list[str]:
+    """How many rows there are of what, in lines."""
+    train, validation, test = map(len, splits)
+    lines = [f"data      {config.data.source}: {train:,} train, {validation:,} validation, {test:,} test"]
+    if data.labels_were:
+        lines.append(f"labels    given as {data.labels_were}")
+    if data.class_names:
+        lines.append(f"classes   {len(data.class_names):,}: {_first(data.class_names)}")
+    return lines
 
 
 def _first(names: tuple[str, ...]) -> str:

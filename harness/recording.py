@@ -63,6 +63,7 @@ class Recording:
         try:
             newest = self._taken_up(may_resume) if run.exists() else None
             run.begin(self.setup.config, self.setup.data.sha256)
+            run.write_class_names(self.setup.data.class_names)
             if newest is None:
                 terminal.line(f"run       {run.path}")
             terminal.log_to(run.log_file)

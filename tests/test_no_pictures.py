@@ -9,8 +9,8 @@ from harness.runs.run_dir import RunDir
 
 def test_a_warning_says_why_there_is_no_report(call, tmp_path):
     with resources.files("harness.data").joinpath("mnist.npz").open("rb") as file, np.load(file) as mnist:
-        images, labels = mnist["x_test"][:60], np.zeros(60, np.int32)
-    np.savez(tmp_path / "odd.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+        images, labels = mnist["x_test"][:120], np.zeros(60, np.int32)
+    np.savez(tmp_path / "odd.npz", x_train=images[:60], y_train=labels, x_test=images[60:], y_test=labels)
     (tmp_path / "odd.yaml").write_text(
         f"data: {{source: {tmp_path}/odd.npz, validation: 20, shift: 0}}\n"
         "train: {length: 2 steps, global_batch: 8}\n"

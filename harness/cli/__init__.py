@@ -10,11 +10,13 @@ import click
 
 from harness import stop_signals
 from harness.cli.compare import compare
+from harness.cli.data import data
 from harness.cli.export import export
 from harness.cli.image_cache import cache as cache_command
 from harness.cli.inspect import config, doctor, runs, tensorboard
 from harness.cli.launch import launch
 from harness.cli.measure import bench, chaos, gpu_check
+from harness.cli.predict import predict
 from harness.cli.run import evaluate, resume, train
 from harness.cli.scale import scale
 from harness.cli.startup import keep_current_folder_out
@@ -35,11 +37,13 @@ for command in (
     resume,
     launch,
     evaluate,
+    predict,
     visualize,
     compare,
     export,
     runs,
     config,
+    data,
     scale,
     bench,
     gpu_check,

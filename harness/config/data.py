@@ -89,6 +89,9 @@ def _sides(size: int | list[int] | None) -> int | list[int] | None:
     return size
 
 
+Resize: TypeAlias = Literal["crop", "stretch", "pad"]
+
+
 class DataSection(Section):
     source: Annotated[str, AfterValidator(_absolute)] = "mnist"
     """A data set's name (mnist, fashion_mnist, cifar10, cifar100), the path of an .npz file with x_train, y_train,
@@ -118,7 +121,7 @@ class DataSection(Section):
     size: Annotated[int | list[int] | None, AfterValidator(_sides)] = None
     """Of image files: the height and width that they are brought to, one number where they are equal. By default they
     stay as they are, and must all be of one size."""
-    resize: Literal["crop", "stretch", "pad"] = "crop"
+    resize: Resize = "crop"
     """How: `crop` cuts off what is too long in the middle of the longer side, `stretch` changes the proportions, `pad`
     adds black."""
     channels: Literal[1, 3] | None = None

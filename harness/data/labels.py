@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.problems import Problems, places
 from harness.errors import DataError
 
 _MOST_CLASSES = 100_000
@@ -49,8 +50,11 @@ def recognised(source: str, train: NDArray[Any], test: NDArray[Any], counts: tup
         as_numbers = numbers.reshape(-1).astype(np.int32)
         of_train, of_test = as_numbers[: len(train)], as_numbers[len(train) :]
         return Labels(of_train, of_test, tuple(texts.astype(np.str_).tolist()), ", ".join(told))
-    for labels, count in zip((train, test), counts, strict=True):
-        _check_numbers(source, labels, count)
+    problems = Problems(source)
+    for of, labels, count in zip(("train", "test"), (train, test), counts, strict=True):
+        with problems.noted():
+            _check_numbers(source, of, labels, count)
+    problems.refuse()
     occurring = np.unique(np.concatenate([np.unique(train), np.unique(test)])).astype(np.int64)
     largest = int(occurring[-1])
     _check_numbering(source, largest + 1, len(occurring))
@@ -80,15 +84,19 @@ def _check_shape(source: str, labels: NDArray[Any], count: int) -> None:
         raise DataError(f"data.source: {source}: labels must be {count} names, not {labels.dtype} {labels.shape}")
 
 
-def _check_numbers(source: str, labels: NDArray[Any], count: int) -> None:
+def _check_numbers(source: str, of: str, labels: NDArray[Any], count: int) -> None:
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"data.source: {source}: labels must be {count} integers, not {labels.dtype} {labels.shape}; or, of train "
             "and test alike, names or one-hot"
         )
-    if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
-        wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise DataError(f"data.source: {source}: labels must be from 0 to {_MOST_CLASSES - 1:,}, found {wrong}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= _MOST_CLASSES))
+    if len(wrong):
+        found = labels.min() if labels.min() < 0 else labels.max()
+        raise DataError(
+            f"data.source: {source}: labels must be from 0 to {_MOST_CLASSES - 1:,}, found {found}: {len(wrong):,} of "
+            f"{count:,} {of} labels are others, row{'s' if len(wrong) > 1 else ''} {places(wrong.tolist())}"
+        )
 
 
 def _check_numbering(source: str, classes: int, occurring: int) -> None:

@@ -1,13 +1,15 @@
-"""A model and data of a user's own: what can be told of their files before TensorFlow is imported."""
+"""A user's own model, data and pictures: what can be told of their files before TensorFlow is imported."""
 
+import os
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from harness.data.npz import opened
 from harness.errors import DataError, RunError
 
 _ARRAYS = (("images", "labels"), ("x_test", "y_test"))
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 
 
 def check(model_file: Path, data_file: Path) -> None:
@@ -25,3 +27,27 @@ def arrays_in(path: Path, names: Collection[str]) -> tuple[str, str]:
         if {images, labels} <= set(names):
             return images, labels
     raise DataError(f"{path} must hold the arrays images and labels, or x_test and y_test")
+
+
+def pictures_in(paths: Sequence[Path]) -> list[Path]:
+    """The files among `paths`, and those in its folders, at any depth, whose names end as a picture's; in the order
+    given and by name in a folder, without what is hidden. Raises DataError where there are none."""
+    found = [file for path in paths for file in (_walked(path) if path.is_dir() else [path])]
+    if not found:
+        raise DataError(f"there is no picture in {', '.join(map(readable, paths))}: looked for {', '.join(_PICTURES)}")
+    return found
+
+
+def readable(name: str | Path) -> str:
+    """A file's name with � for what is not UTF-8, which neither a page nor JSON can hold."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    for inside in sorted(folder.iterdir()):
+        if inside.name.startswith("."):
+            continue
+        if inside.is_dir() and not inside.is_symlink():  # a link may lead back up
+            yield from _walked(inside)
+        elif inside.suffix.lower() in _PICTURES:
+            yield inside

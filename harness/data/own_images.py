@@ -1,4 +1,4 @@
-"""A user's own picture files → pixels that the model takes."""
+"""A user's own picture files → pixels that the model takes, as its training images were made from files."""
 
 import warnings
 from collections.abc import Sequence
@@ -8,30 +8,39 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from harness.config.data import Resize
+from harness.data.files.decode import Decoding, Unreadable, pixels_of
 from harness.errors import DataError
 
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-"""Pillow's, by the number of channels."""
+CHANNELS = frozenset({1, 3, 4})
+"""How many the images of a model may have that is to see a picture: grey, RGB, RGBA."""
 _MOST_PIXELS = 50_000_000
+_16_BITS = (0.0, 65535.0)
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 """Without EPS, above all, for which Pillow starts Ghostscript. AVIF last, at which a Pillow before 11.3 gives up."""
 
 
-def read(paths: Sequence[Path], shape: tuple[int, int, int], invert: bool = False) -> NDArray[np.uint8]:
-    """The pictures as (n, height, width, channels) uint8, resized to `shape`.
-
-    Transparency becomes white, unless there are four channels, of which it is the last.
+def read(
+    paths: Sequence[Path],
+    shape: tuple[int, int, int],
+    invert: bool = False,
+    resize: Resize = "crop",
+    scale: tuple[float, float] | None = None,
+) -> NDArray[np.uint8]:
+    """The pictures as (n, height, width, channels) uint8, brought to `shape` as `decode.pixels_of` does it.
 
     Args:
         paths: PNG, JPEG, GIF, BMP, TIFF, WebP, PPM or AVIF files.
         shape: height, width and channels of the model's images; grey for one channel, RGB for three, RGBA for four.
         invert: whether dark and bright change places.
+        resize: how, as `data.resize` has it.
+        scale: the values of 16 bits that become 0 and 255; None for 0 and 65535.
 
     Raises:
         DataError: a file is no picture, is damaged, or has more than 50 million pixels; or the model takes images of
             another number of channels.
     """
-    pictures = [_read(path, shape, invert) for path in paths]
+    pictures = [_read(path, shape, invert, resize, scale) for path in paths]
     return np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
 
 
@@ -40,14 +49,16 @@ def check(paths: Sequence[Path]) -> None:
     read(paths, (1, 1, 3))
 
 
-def changes(path: Path, shape: tuple[int, int, int]) -> list[str]:
+def changes(path: Path, shape: tuple[int, int, int], resize: Resize = "crop") -> list[str]:
     """What `read` did to a picture so that it has `shape`, in a few words each."""
     height, width, channels = shape
     with Image.open(path, formats=_FORMATS) as file:
         turned = ImageOps.exif_transpose(file)
+        has_other_sides = turned.width * height != turned.height * width
+        how = {"crop": ["cropped to its middle"], "pad": ["padded with black"], "stretch": []}[resize]
         resized = [f"resized from {turned.width}×{turned.height} to {width}×{height}"]
         greyed = ["made grey"] if channels == 1 and _is_coloured(file) else []
-    return [*(resized if turned.size != (width, height) else []), *greyed]
+    return [*(how if has_other_sides else []), *(resized if turned.size != (width, height) else []), *greyed]
 
 
 def _is_coloured(file: Image.Image) -> bool:
@@ -55,12 +66,15 @@ def _is_coloured(file: Image.Image) -> bool:
     return not (np.array_equal(red, green) and np.array_equal(green, blue))
 
 
-def _read(path: Path, shape: tuple[int, int, int], invert: bool) -> NDArray[np.uint8]:
+def _read(
+    path: Path, shape: tuple[int, int, int], invert: bool, resize: Resize, scale: tuple[float, float] | None
+) -> NDArray[np.uint8]:
     height, width, channels = shape
-    if channels not in _MODES:
+    if channels not in CHANNELS:
         raise DataError(
             f"{path}: the model takes images of {channels} channels, and a picture has 1, 3 or 4: give them with --data"
         )
+    decoding = Decoding((height, width), resize, channels, scale or _16_BITS)
     try:
         with (
             warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
@@ -68,25 +82,18 @@ def _read(path: Path, shape: tuple[int, int, int], invert: bool) -> NDArray[np.u
         ):
             if file.width * file.height > _MOST_PIXELS:  # told by its header, before anything is unpacked
                 raise Image.DecompressionBombError
-            picture: Image.Image = file
-            if file.mode.startswith("I;16"):  # which Pillow clips to 255 and doesn't scale
-                picture = Image.fromarray((np.asarray(file) >> 8).astype(np.uint8))
-            whole = ImageOps.exif_transpose(picture).convert("RGBA")
+            pixels = np.array(pixels_of(file, decoding))
     except Image.DecompressionBombError:
         raise DataError(f"{path} has too many pixels to unpack: {_MOST_PIXELS:,} at most") from None
     except UnidentifiedImageError:
         raise DataError(f"{path} is no picture that can be read: give one of {', '.join(_FORMATS)}") from None
+    except Unreadable as error:
+        raise DataError(f"{path} {error}") from None
     except OSError as error:
         reason = error.strerror or "is no picture that can be read, or a damaged one"
         raise DataError(f"{path}: {reason}") from None
     except Exception:  # noqa: BLE001  Pillow's readers stumble over a damaged file in a dozen ways
         raise DataError(f"{path} is no picture that can be read, or a damaged one") from None
-    if _MODES[channels] != "RGBA":
-        ground = Image.new("RGBA", whole.size, "white")
-        ground.alpha_composite(whole)
-        whole = ground.convert(_MODES[channels])
-    small = whole.resize((width, height), Image.Resampling.LANCZOS)
-    pixels = np.array(small, np.uint8).reshape(height, width, channels)
     if invert:
         pixels[..., :3] = 255 - pixels[..., :3]
     return pixels

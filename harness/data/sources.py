@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from harness.data.formats.given import Found, Given
 from harness.data.images import Images, Stored, is_mapped, of_mapped, view
 from harness.data.labels import recognised
 from harness.data.npz import read_arrays
+from harness.data.problems import Problems
 from harness.data.scale import Scale
 from harness.errors import DataError
 
@@ -48,6 +49,8 @@ class Split:
     labels: NDArray[np.int32]
     class_names: tuple[str, ...] = ()
     """By label; empty where classes are mere numbers."""
+    rows: slice | NDArray[np.int64] = field(default_factory=lambda: slice(None))
+    """Which they are of the data set's training images, or of its test images."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,6 +72,8 @@ class DataSet:
     """What the labels were made from, in half a sentence, where they weren't numbers from 0."""
     own_validation: int | None = None
     """The last so many training rows are a validation split of the source's own."""
+    names: tuple[Sequence[str], Sequence[str]] | None = None
+    """What the training and the test images are called in messages; by their rows, where they are no files."""
 
     @property
     def classes(self) -> int:
@@ -122,7 +127,7 @@ class DataSet:
         return self._part(kept), self._part(held), Split(self.x_test, self.y_test, self.class_names)
 
     def _part(self, rows: slice | NDArray[np.int64]) -> Split:
-        return Split(view(self.x_train, rows), self.y_train[rows], self.class_names)
+        return Split(view(self.x_train, rows), self.y_train[rows], self.class_names, rows)
 
 
 def load(source: str | DataSection) -> DataSet:
@@ -160,16 +165,33 @@ def _npz(path: Path, source: str) -> Given:
 
 def _checked(data: DataSection, given: Given) -> DataSet:
     source, scale = data.source, _scale(data)
-    x_train, x_test = (_images(source, found, scale) for found in (given.x_train, given.x_test))
-    if given.x_train.shape[1:] != given.x_test.shape[1:]:
-        shapes = [given.x_train.shape[1:], given.x_test.shape[1:]]
-        raise DataError(f"data.source: {source}: train images {shapes[0]}, test images {shapes[1]}")
-    labels = recognised(source, given.y_train, given.y_test, (len(x_train), len(x_test)))
+    problems = Problems(source)
+    with problems.noted():
+        x_train = _images(source, given.x_train, scale)
+    with problems.noted():
+        x_test = _images(source, given.x_test, scale)
+    if not problems.found and given.x_train.shape[1:] != given.x_test.shape[1:]:
+        problems.add(f"train images {given.x_train.shape[1:]}, test images {given.x_test.shape[1:]}")
+    counts = [len(found) if found.ndim else 0 for found in (given.x_train, given.x_test)]
+    if all(counts):
+        with problems.noted():
+            labels = recognised(source, given.y_train, given.y_test, (counts[0], counts[1]))
+    problems.refuse()
     names = given.class_names or labels.names
     largest = int(max(labels.train.max(), labels.test.max()))
     if names and largest >= len(names):
         raise DataError(f"data.source: {source}: label {largest:,} has none of the {len(names):,} class names")
-    return DataSet(x_train, labels.train, x_test, labels.test, given.sha256, names, labels.told, given.own_validation)
+    return DataSet(
+        x_train,
+        labels.train,
+        x_test,
+        labels.test,
+        given.sha256,
+        names,
+        labels.told,
+        given.own_validation,
+        given.names,
+    )
 
 
 def _scale(data: DataSection) -> Scale | None:

@@ -1,6 +1,5 @@
 """A trained model, and what it says of labelled images."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -95,12 +94,7 @@ def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> Eva
     logits = pixels_to_logits(load(model_file), (height, width, channels), low, high)
     if images.dtype != np.uint8:
         images = ((images.astype(np.float64) - low) * (255 / (high - low))).astype(np.float32)
-    return _evaluated(readable(model_file.stem), logits, images, labels)
-
-
-def readable(name: str) -> str:
-    """A file's name with � for what is not UTF-8, which neither a page nor JSON can hold."""
-    return os.fsencode(name).decode(errors="replace")
+    return _evaluated(own_files.readable(model_file.stem), logits, images, labels)
 
 
 def outputs_of(logits: keras.Model, images: NDArray[Any] | Stored) -> NDArray[np.float32]:

@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.config.data import Resize
 from harness.config.insight import InsightSection
 from harness.data import own_images
+from harness.data.own_files import readable
 from harness.errors import DataError, UserError
 from harness.insight.layers import cam_layer, feature_layers
 from harness.insight.saliency import METHODS, Explain, Maps, bound, in_parts
 from harness.insight.trust import MOST_EXPLAINED_AGAIN
 from harness.models.logits import probabilities
 from harness.report import examples
-from harness.report.evaluated_model import EvaluatedModel, outputs_of, readable
+from harness.report.evaluated_model import EvaluatedModel, outputs_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,14 @@ class Request:
     files: tuple[Path, ...] = ()
     """Pictures of the user's own."""
     invert: bool = False
+    resize: Resize = "crop"
+    """How pictures of other sides than the model's images are brought to these."""
+    scale: tuple[float, float] | None = None
+    """The values of 16 bits that become 0 and 255 in pictures; None for all of them."""
+
+    def pictures(self, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+        """The files as images of that shape. Raises DataError where one is no picture."""
+        return own_images.read(self.files, shape, self.invert, self.resize, self.scale)
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,7 @@ def _examples(evaluated: EvaluatedModel, insight: InsightSection, seed: int, req
     if request.label is not None and not 0 <= request.label < classes:
         raise DataError(f"--class {request.label}: the model has {classes} classes, 0 to {classes - 1}")
     asked = [] if request.label is None else [request.label]
-    own = own_images.read(request.files, evaluated.images.shape[1:], request.invert)
+    own = request.pictures(evaluated.images.shape[1:])
     shown = [
         Example(readable(path.name), "own", None, image, None, says, _targets([int(says.argmax()), *asked]))
         for path, image, says in zip(request.files, own, _says(evaluated, own), strict=True)

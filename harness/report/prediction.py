@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from harness.console.terminal import Terminal
 from harness.data import own_images
 from harness.data.images import Stored
+from harness.data.own_files import readable
 from harness.insight.inference import evenly
 from harness.models.logits import probabilities
-from harness.report.evaluated_model import EvaluatedModel, outputs_of, readable
+from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.explanation import Request
 
 _MOST = 2000
@@ -60,13 +61,13 @@ def print_predictions(evaluated: EvaluatedModel, request: Request, terminal: Ter
     if not request.files:
         return
     shape = evaluated.images.shape[1:]
-    pictures = own_images.read(request.files, shape, request.invert)
+    pictures = request.pictures(shape)
     images = evaluated.train.images if evaluated.train else evaluated.images
     says = probabilities(evaluated.logits, outputs_of(evaluated.logits, pictures))
     for path, picture, shares in zip(request.files, pictures, says, strict=True):
         best, *others = np.argsort(-shares, kind="stable")[:_CLASSES]
         then = ", ".join(f"{label} ({shares[label]:.3f})" for label in others)
-        changes = ", ".join(own_images.changes(path, shape))
+        changes = ", ".join(own_images.changes(path, shape, request.resize))
         name = f"{readable(path.name)} ({changes})" if changes else readable(path.name)
         terminal.line(f"{name}: class {best} ({shares[best]:.3f}), then {then}")
         if odd := unlike(picture, images):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from harness.config.insight import InsightSection
 from harness.config.loss import smoothing_of
 from harness.console.progress import Progress
 from harness.console.terminal import Terminal
+from harness.data.own_files import readable
 from harness.errors import RunError, UserError
 from harness.page import Section
 from harness.page.picture import Picture
 from harness.report.calibration import Calibration, reliability_picture
 from harness.report.class_scores import class_scores, classes_section
-from harness.report.evaluated_model import EvaluatedModel, of_files, of_run, readable
+from harness.report.evaluated_model import EvaluatedModel, of_files, of_run
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
 from harness.report.map_study import Study, study_maps
@@ -71,6 +73,7 @@ def visualize(
     if not isinstance(summary.get("steps"), int):
         raise RunError(f"{run.summary_file} does not say how many steps were trained")
     terminal = terminal or Terminal(quiet=True)
+    request = replace(request, resize=config.data.resize, scale=config.data.scale)  # as its training images were made
     with Progress(terminal) as progress:
         evaluated, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
         print_predictions(evaluated, request, terminal)

@@ -5,6 +5,7 @@ import os
 import secrets
 import shlex
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +59,7 @@ class RunDir:
         self.checkpoints_dir = path / "checkpoints"
         self.trackers_file = path / "trackers.json"
         self.model_file = path / "model.keras"
+        self.classes_file = path / "classes.json"
         self.figures_dir = path / "figures"
         self.insight_file = path / "insight.json"
         self.report_file = path / "report.html"
@@ -197,6 +199,21 @@ class RunDir:
     def update_summary(self, **values: Any) -> None:
         """Replace some of the summary's keys."""
         self.write_summary(self.read_summary() | values)
+
+    def write_class_names(self, names: Sequence[str]) -> None:
+        """Keep what the classes are called, for when their data are elsewhere; nothing where they have no names."""
+        if names:
+            write_atomically(self.classes_file, json.dumps(list(names), indent=2).encode() + b"\n")
+
+    def read_class_names(self) -> tuple[str, ...]:
+        """What the classes are called, by number; none where they have no names. Raises RunError."""
+        try:
+            names = json.loads(self.classes_file.read_bytes()) if self.classes_file.exists() else []
+        except (OSError, ValueError):
+            names = None
+        if not isinstance(names, list):
+            raise RunError(f"{self.classes_file} can't be read as a JSON list of names")
+        return tuple(map(str, names))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All rows of metrics.jsonl; a last line torn by a crash is left out. Raises RunError where one is no row."""

@@ -49,7 +49,18 @@ def test_version_and_help(script, call):
     shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
     assert shown == f"harness, version {metadata.version('mirrored-harness')}\n"
     shown = call("--help").stdout
-    for command in ("train", "evaluate", "visualize", "runs", "config", "bench", "doctor", "tensorboard"):
+    for command in (
+        "train",
+        "evaluate",
+        "predict",
+        "visualize",
+        "runs",
+        "config",
+        "data",
+        "bench",
+        "doctor",
+        "tensorboard",
+    ):
         assert f"  {command} " in shown
 
 
@@ -89,6 +100,8 @@ def test_shell_completion_script(script, shell):
         ("harness train mnist --set train.gl", "train.global_batch="),
         ("harness visualize latest --set ins", "insight.images="),
         ("harness evaluate la", "latest"),
+        ("harness predict la", "latest"),
+        ("harness data mnist_tw", "mnist_two_pools"),
         ("harness resume mn", "mnist-1"),
         ("harness train my.yaml --resume mn", "mnist-1"),
         ("harness train my.yaml --resume a", "auto"),

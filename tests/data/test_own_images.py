@@ -27,6 +27,14 @@ def test_a_picture_is_resized_to_what_the_model_takes(tmp_path: Path) -> None:
     assert read([path, path], COLOUR).shape == (2, *COLOUR)
 
 
+def test_the_middle_of_a_picture_with_other_sides_is_taken(tmp_path: Path) -> None:
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, 15:45] = 200  # the filter looks some pixels beyond
+    assert (read([saved(tmp_path / "wide.png", wide)], (10, 10, 3)) == 200).all()
+    assert (read([saved(tmp_path / "high.png", wide.swapaxes(0, 1))], (10, 10, 3)) == 200).all()
+    assert (read([tmp_path / "wide.png"], (5, 15, 3))[0, :, (0, -1)] == 0).all(), "with its own sides it is whole"
+
+
 def test_colour_becomes_grey_by_luminance_where_the_model_is_grey(tmp_path: Path) -> None:
     path = saved(tmp_path / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
     assert np.unique(read([path], GREY)).tolist() == [76]  # 0.299 of 255
@@ -117,7 +125,7 @@ def test_a_picture_has_no_thirteen_channels(tmp_path: Path) -> None:
 def test_says_what_became_of_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "mine.png"
     Image.new("RGB", (300, 200), "red").save(path)
-    assert changes(path, GREY) == [f"resized from 300×200 to {GREY[1]}×{GREY[0]}", "made grey"]
-    assert changes(path, COLOUR) == [f"resized from 300×200 to {COLOUR[1]}×{COLOUR[0]}"]
+    assert changes(path, GREY) == ["cropped to its middle", f"resized from 300×200 to {GREY[1]}×{GREY[0]}", "made grey"]
+    assert changes(path, (10, 15, 3)) == ["resized from 300×200 to 15×10"]
     Image.new("RGB", (GREY[1], GREY[0]), "white").save(path)
     assert changes(path, GREY) == []

@@ -2,12 +2,13 @@
 
 import io
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from harness.config.data import Resize
 from harness.data.files.records import image_in
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -26,9 +27,9 @@ class Decoding:
 
     size: tuple[int, int] | None
     """Height and width; None for those of the file."""
-    resize: Literal["crop", "stretch", "pad"]
+    resize: Resize
     channels: int | None
-    """1 or 3; None for those of the file."""
+    """1, 3 or 4; None for those of the file."""
     scale: tuple[float, float] | None = None
     """The values of a 16-bit file that become 0 and 255."""
 
@@ -53,28 +54,34 @@ def shape_of(reference: Reference) -> tuple[int, int, int]:
 
 
 def decode(reference: Reference, decoding: Decoding) -> NDArray[np.uint8]:
-    """The image as (height, width, channels) uint8, turned as its EXIF data say; of a GIF the first frame.
-
-    Transparency becomes white. Where the size is another one, Pillow's bilinear filter, which averages all pixels that
-    one of the result covers, makes it so; a JPEG of at least twice the size is first reduced by the decoder itself, by
-    2, 4 or 8, which is several times as fast. An image of the right size keeps its pixels. Raises Unreadable.
-    """
+    """The image as `pixels_of` makes it. Raises Unreadable, where it can't be opened too."""
     try:
         with _opened(reference) as image:
-            if decoding.size is not None and image.format in ("JPEG", "MPO"):
-                height, width = decoding.size
-                image.draft(None, (height, width) if _is_on_its_side(image) else (width, height))
-            _check_depth(image, decoding.scale)
-            turned = _of_8_bits(_turned(image), decoding.scale)
-            channels = decoding.channels or (1 if _is_grey(turned) else 3)
-            picture = _with_channels(turned, channels)
-            if decoding.size is not None:
-                picture = _resized(picture, decoding.size, decoding.resize)
-            return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
+            return pixels_of(image, decoding)
     except Unreadable:
         raise
     except Exception as error:  # noqa: BLE001  as above
         raise Unreadable(_reason(error)) from None
+
+
+def pixels_of(image: Any, decoding: Decoding) -> NDArray[np.uint8]:
+    """An opened image as (height, width, channels) uint8, turned as its EXIF data say; of a GIF the first frame.
+
+    Transparency becomes white, unless it is the fourth of four channels. Where the size is another one, Pillow's
+    bilinear filter, which averages all pixels that one of the result covers, makes it so; a JPEG of at least twice the
+    size is first reduced by the decoder itself, by 2, 4 or 8, which is several times as fast. An image of the right
+    size keeps its pixels. Raises Unreadable, and whatever Pillow does over a damaged file.
+    """
+    if decoding.size is not None and image.format in ("JPEG", "MPO"):
+        height, width = decoding.size
+        image.draft(None, (height, width) if _is_on_its_side(image) else (width, height))
+    _check_depth(image, decoding.scale)
+    turned = _of_8_bits(_turned(image), decoding.scale)
+    channels = decoding.channels or (1 if _is_grey(turned) else 3)
+    picture = turned.convert("RGBA") if channels == 4 else _with_channels(turned, channels)
+    if decoding.size is not None:
+        picture = _resized(picture, decoding.size, decoding.resize)
+    return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
 
 
 def _opened(reference: Reference) -> Image.Image:

@@ -21,6 +21,7 @@ from harness.data.files.decode import Decoding
 from harness.data.files.listing import Listing, in_short
 from harness.data.files.pool import answers
 from harness.data.files.progress import Progress
+from harness.data.problems import Problems
 from harness.errors import DataError, WriteFailed
 
 _VERSION = 1
@@ -166,18 +167,20 @@ def _shape(listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> 
             progress.advance(len(answer["shapes"]))
     if not sizes:
         raise _unreadable(listing, unreadable)
-    # Unreadable ones among others are left to the decoding, which finds the truncated ones too, to be told in one list.
+    # Unreadable ones are left to the decoding, which finds the truncated ones too, but where it comes to none.
+    problems = Problems(listing.source)
     if decoding.size is None and len(sizes) > 1:
         told = in_short([f"{height}×{width} ({count:,})" for (height, width), count in sizes.most_common()])
         usual = min(sizes.most_common(1)[0][0])
-        raise DataError(
-            f"data.source: {listing.source}: images of {len(sizes):,} sizes, height×width: {told}: {_FIX.format(usual)}"
-        )
+        problems.add(f"images of {len(sizes):,} sizes, height×width: {told}: {_FIX.format(usual)}")
     if decoding.channels is None and len(channels) > 1:
-        raise DataError(
-            f"data.source: {listing.source}: {channels[1]:,} grey images ({example[1]}, …) and {channels[3]:,} in "
+        problems.add(
+            f"{channels[1]:,} grey images ({example[1]}, …) and {channels[3]:,} in "
             f"colour ({example[3]}, …): set data.channels: 3 to take all in colour, or 1 in grey"
         )
+    if unreadable and problems.found:
+        problems.add(_told(listing, unreadable))
+    problems.refuse()
     height, width = decoding.size or next(iter(sizes))
     return height, width, decoding.channels or next(iter(channels))
 
@@ -225,8 +228,9 @@ def _rows_in(block: int, rows: int, count: int) -> int:
 
 
 def _unreadable(listing: Listing, reasons: dict[int, str]) -> DataError:
-    told = in_short([f"{listing.names[row]}: {reasons[row]}" for row in sorted(reasons)])
-    return DataError(
-        f"data.source: {listing.source}: {len(reasons):,} of {len(listing.names):,} images can't be read: {told}: "
-        "mend or remove them"
-    )
+    return DataError(f"data.source: {listing.source}: {_told(listing, reasons)}")
+
+
+def _told(listing: Listing, unreadable: dict[int, str]) -> str:
+    told = in_short([f"{listing.names[row]}: {unreadable[row]}" for row in sorted(unreadable)])
+    return f"{len(unreadable):,} of {len(listing.names):,} images can't be read: {told}: mend or remove them"

@@ -15,6 +15,7 @@ from harness.data.files.fill import decoded
 from harness.data.files.listing import Listing, check, split_rows
 from harness.data.formats.given import Given
 from harness.data.images import of_mapped
+from harness.data.problems import Problems
 
 _LISTINGS: dict[str, Callable[[DataSection], Listing]] = {
     "folder": lambda data: folders.listing(data.source),
@@ -31,6 +32,8 @@ class ImageFiles:
     labels: NDArray[np.int32]
     """(n,)"""
     class_names: tuple[str, ...]
+    names: list[str]
+    """What each image is called in messages."""
     rows: tuple[NDArray[np.int64], ...]
     """Of train, validation and test; of validation none where the files name none."""
     sha256: str
@@ -54,6 +57,7 @@ def read(path: str, data: DataSection) -> Given:
         found.sha256,
         found.class_names,
         len(validation) or None,
+        ([found.names[row] for row in rows], [found.names[row] for row in test]),
     )
 
 
@@ -64,13 +68,18 @@ def load(data: DataSection, say: Callable[[str], None]) -> ImageFiles:
     """
     kind, _ = split_source(data.source)
     listing = _LISTINGS[kind](data)
-    check(listing)
+    problems = Problems(data.source)
+    with problems.noted():
+        check(listing)
     height, width = (data.size, data.size) if isinstance(data.size, int) else data.size or (0, 0)
     decoding = Decoding((height, width) if height else None, data.resize, data.channels, data.scale)
-    images, digest = decoded(listing, decoding, say)
-    rows = split_rows(listing, data.test, data.split_seed)
+    with problems.noted():
+        images, digest = decoded(listing, decoding, say)
+    with problems.noted():
+        rows = split_rows(listing, data.test, data.split_seed)
+    problems.refuse()
     parts = hashlib.sha256(digest.encode())
     for array in (listing.labels, *rows):
         parts.update(np.ascontiguousarray(array).tobytes())
     parts.update(repr(listing.class_names).encode())
-    return ImageFiles(images, listing.labels, listing.class_names, rows, parts.hexdigest())
+    return ImageFiles(images, listing.labels, listing.class_names, listing.names, rows, parts.hexdigest())

@@ -1,5 +1,6 @@
 """What a source gives, before it is checked."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
@@ -23,3 +24,5 @@ class Given(NamedTuple):
     """By label, where the source names its classes."""
     own_validation: int | None = None
     """The last so many training rows are a validation split of the source's own."""
+    names: tuple[Sequence[str], Sequence[str]] | None = None
+    """What the training and the test images are called, where they are files."""

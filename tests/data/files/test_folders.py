@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness.data.files.load import ImageFiles
+from harness.errors import DataError
 from tests.data.files.conftest import Load, Refusal, picture, save
 
 
@@ -103,6 +104,26 @@ def test_unreadable_images_are_told_all_at_once(folder: Path, refusal: Refusal, 
     assert "bad09" not in message
     assert "and 2 more" in message
     assert [path.name for path in cache_root.iterdir()] == ["locks"]  # nothing half-made is left
+
+
+def test_sizes_colours_and_missing_classes_are_told_in_one_list(tmp_path: Path, load_files: Load) -> None:
+    images = tmp_path / "images"
+    for split, name, pixels in (
+        ("train", "ant", picture(0)),
+        ("train", "bee", picture(1, 8, 20)),
+        ("test", "ant", picture(2, channels=1)),
+        ("test", "cow", picture(3)),
+    ):
+        save(images / split / name / "1.png", pixels)
+    (images / "test" / "bee").mkdir()
+    (images / "test" / "bee" / "2.png").write_text("no picture")
+    with pytest.raises(DataError) as refused:
+        load_files(f"folder:{images}")
+    heading, *problems = str(refused.value).splitlines()
+    assert f"{images} has 4 problems" in heading
+    told = (["no training image", "cow"], ["8×20 (1)", "data.size"], ["1 grey"], ["can't be read", "2.png"])
+    for problem, words in zip(problems, told, strict=True):
+        assert all(word in problem for word in words)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""What of a data set's images and labels is likely to spoil a result.
+
+What can't be trained on is refused where the data are read. All of this can be trained on, and published data sets have
+some of it: it is told in warnings, with the numbers to judge it by.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.classes import doubts as doubts_of_classes
+from harness.data.problems import places
+from harness.data.scan import Scan
+from harness.data.sources import DataSet, Split
+
+_UNEVEN = 10
+"""Times that the largest class has the rows of the smallest, from which on it is told."""
+_FLAT = 8
+"""Of 255: how much a channel of an image of one colour may vary, as JPEG lets it."""
+_MOST_PAIRS = 3
+
+
+def doubts(data: DataSet, splits: tuple[Split, Split, Split], scans: tuple[Scan, Scan] | None) -> list[str]:
+    """Why a result may say little, in sentences with the numbers; none for most data sets.
+
+    Classes that are missing or unlike in the splits, classes of very different size, images of one colour, and images
+    that training shares with validation or test. Rows are counted among the data set's own: those held out for
+    validation are training rows too.
+
+    Args:
+        scans: of the training and the test images; None for those that weren't looked through.
+    """
+    found = [*doubts_of_classes(splits, data.classes), _uneven(splits[0])]
+    if scans is not None:
+        train, validation, test = splits
+        looked_at = [
+            _Images.of("training", data, train, scans),
+            _Images.of("validation", data, validation, scans),
+            _Images.of("test", data, test, scans, 1),
+        ]
+        found += [_flat(images) for images in looked_at]
+        found += [_shared(images, looked_at[0]) for images in looked_at[1:]]
+    return [doubt for doubt in found if doubt]
+
+
+class _Images(NamedTuple):
+    """Those of a split."""
+
+    split: str
+    scan: Scan
+    rows: NDArray[np.intp]
+    names: Sequence[str] | None
+    """By row, where they are files."""
+
+    @classmethod
+    def of(cls, name: str, data: DataSet, split: Split, scans: tuple[Scan, Scan], part: int = 0) -> "_Images":
+        """`part`: 0 for training images, which validation has some of, and 1 for test images."""
+        scan = scans[part]
+        rows = np.arange(len(scan.digests))[split.rows]
+        return cls(name, scan.at(split.rows), rows, data.names and data.names[part])
+
+    def called(self, index: int) -> str:
+        """A file's name, or the row among all training or test images."""
+        row = self.rows[index]
+        return f"{self.split} row {row:,}" if self.names is None else self.names[row]
+
+
+def _uneven(train: Split) -> str | None:
+    counts = np.bincount(train.labels)
+    used = np.flatnonzero(counts)
+    least, most = (int(used[choose(counts[used])]) for choose in (np.argmin, np.argmax))
+    if counts[most] < _UNEVEN * counts[least]:
+        return None
+    return (
+        f"classes are uneven: {_class(most, train.class_names)} has {counts[most]:,} of {len(train):,} training rows "
+        f"and {_class(least, train.class_names)} has {counts[least]:,}, {counts[most] / counts[least]:,.0f} times "
+        "fewer; loss.class_weights gives the rows of a class more weight"
+    )
+
+
+def _class(label: int, names: Sequence[str]) -> str:
+    return f"class {label:,} ({names[label]})" if names else f"class {label:,}"
+
+
+def _flat(images: _Images) -> str | None:
+    flat = np.flatnonzero(images.scan.contrast <= _FLAT).tolist()
+    if not flat:
+        return None
+    return (
+        f"{len(flat):,} of {len(images.rows):,} {images.split} images are of one colour, to within {_FLAT} of 255: "
+        f"{places([images.called(index) for index in flat])}"
+    )
+
+
+def _shared(images: _Images, train: _Images) -> str | None:
+    known, first = np.unique(train.scan.digests, return_index=True)
+    at = np.minimum(np.searchsorted(known, images.scan.digests), len(known) - 1)
+    shared = np.flatnonzero(known[at] == images.scan.digests).tolist()
+    if not shared:
+        return None
+    pairs = [f"{images.called(index)} is {train.called(first[at[index]])}" for index in shared]
+    return (
+        f"{len(shared):,} of {len(images.rows):,} {images.split} images are training images too, pixel for pixel, and "
+        f"what the model says of these proves nothing: {places(pairs, _MOST_PAIRS)}"
+    )
