@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-_BATCH, _STRETCHES = 256, 5
+_BATCH, _STRETCHES, _PAIRS = 256, 5, 3
 _STEPS = 300
 _SECONDS = 1.0
 """How long a stretch lasts."""
@@ -74,11 +74,16 @@ def _sources(folder: Path) -> None:
 
 def _rows(folder: Path, most: int) -> None:
     print("\nfrom few rows to many, 8 by 8 pixels")
+    speeds: dict[str, list[float]] = {"memory": [], "mapped": []}
     for count in (most // 100, most // 10, most):
         made = _make(folder / f"rows-{count}", count, (8, 8, 1))
         np.savez(made / "all.npz", **{path.stem: np.load(path) for path in sorted(made.glob("*.npy"))})
-        _print("memory", _child(source=f"{made}/all.npz"))
-        _print("mapped", _child(source=f"npy:{made}"))
+        for name, source in (("memory", f"{made}/all.npz"), ("mapped", f"npy:{made}")):
+            found = _child(source=source)
+            _print(name, found)
+            speeds[name].append(statistics.median(found["warm"]))
+    for name, of in speeds.items():
+        print(f"{name}: the most rows against the fewest: {of[-1] / of[0]:.2f}")
 
 
 def _larger_than_memory(folder: Path, size: int, limit: int) -> None:
@@ -86,14 +91,17 @@ def _larger_than_memory(folder: Path, size: int, limit: int) -> None:
     large = _make(folder / "large", size // 3072, (32, 32, 3))
     small = _make(folder / "small", max(1000, size // 30720), (32, 32, 3))
     np.savez(small / "all.npz", **{path.stem: np.load(path) for path in sorted(small.glob("*.npy"))})
-    in_memory = _child(source=f"{small}/all.npz", trains=True)
-    mapped = _child(source=f"npy:{large}", trains=True, limit=limit)
-    for name, found in (("memory", in_memory), ("mapped", mapped)):
-        _print(name, found)
-        print(f"  trains at {found['trained']:,.0f} images/s; anonymous memory at most {found['peak'] / _MIB:,.0f} MiB")
-    for what in ("warm", "trained"):
-        one, other = (statistics.median(np.atleast_1d(found[what])) for found in (mapped, in_memory))
-        print(f"  mapped against memory, {'the stream' if what == 'warm' else 'training'}: {one / other:.2f}")
+    ratios: dict[str, list[float]] = {"the stream": [], "training": []}
+    for _ in range(_PAIRS):
+        in_memory = _child(source=f"{small}/all.npz", trains=True)
+        mapped = _child(source=f"npy:{large}", trains=True, limit=limit)
+        for name, found in (("memory", in_memory), ("mapped", mapped)):
+            _print(name, found)
+            print(f"  trains at {found['trained']:,.0f} images/s; anonymous memory {found['peak'] / _MIB:,.0f} MiB")
+        ratios["the stream"].append(statistics.median(mapped["warm"]) / statistics.median(in_memory["warm"]))
+        ratios["training"].append(mapped["trained"] / in_memory["trained"])
+    for what, of in ratios.items():
+        print(f"mapped against memory, {what}: {statistics.median(of):.2f} ({', '.join(f'{one:.2f}' for one in of)})")
 
 
 def _make(folder: Path, rows: int, shape: tuple[int, int, int]) -> Path:
