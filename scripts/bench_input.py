@@ -43,6 +43,7 @@ def main() -> None:
         print(json.dumps(_measured(**json.loads(options.measure))))
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        os.environ["HARNESS_CACHE"] = f"{folder}/cache"  # what is found out of these images is of no use later
         _sources(Path(folder))
         _rows(Path(folder), options.rows)
         _larger_than_memory(Path(folder), options.bytes, options.limit)

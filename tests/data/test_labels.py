@@ -62,7 +62,7 @@ def test_a_name_that_only_the_test_set_has_is_a_class() -> None:
         (ANIMALS[NUMBERS], NUMBERS[:3], "labels must be 6 integers, not <U3"),
         (NUMBERS, np.eye(3), r"labels must be 3 integers, not float64 \(3, 3\); or, of train and test alike"),
         (ANIMALS[NUMBERS][:5], ANIMALS, r"labels must be 6 names, not <U3 \(5,\)"),
-        (NUMBERS.astype(float), NUMBERS[:3].astype(float), "labels must be 6 integers, not float64"),
+        (NUMBERS.astype(float), NUMBERS[:3], "labels must be 6 integers, not float64"),
     ],
 )
 def test_anything_else_is_refused(train: Any, test: Any, told: str) -> None:
