@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import harness
 from harness.config import resolve
 from harness.data import own_images
 from harness.data.files.decode import Decoding, decode
@@ -220,6 +221,19 @@ def test_bad_input_is_one_line(call, make_run, tmp_path):
         assert words in refused.stderr
     run.classes_file.write_text("{}")
     assert "classes.json" in call("predict", run.path, tmp_path / "a.png").stderr
+
+
+@pytest.mark.slow
+def test_a_run_knows_the_names_of_its_classes_without_its_data(call, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (24, 28, 28, 1), dtype=np.uint8)
+    labels = np.array(["owl", "ant"] * 12)
+    np.savez(tmp_path / "data.npz", x_train=images[:16], y_train=labels[:16], x_test=images[16:], y_test=labels[16:])
+    changes = {"data.source": str(tmp_path / "data.npz"), "data.validation": 0, "train.length": "1 steps"}
+    run = harness.train({"schedule": {"name": "constant"}}, tmp_path / "run", quiet=True, with_report=False, **changes)
+    (tmp_path / "data.npz").unlink()
+    Image.fromarray(images[0, ..., 0]).save(tmp_path / "my.png")
+    (found,) = told(call, run.path, tmp_path / "my.png")
+    assert {(rank["class"], rank["name"]) for rank in found["predictions"]} == {(0, "ant"), (1, "owl")}
 
 
 @pytest.mark.slow

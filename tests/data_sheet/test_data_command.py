@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from harness.data.shift import offsets, shift
 from numpy.typing import NDArray
 from PIL import Image
+
+from harness.config import resolve
+from harness.data.augment import augmented
 
 CLASSES = 3
 
@@ -108,13 +110,21 @@ def test_a_sheet_of_a_class_shows_its_images_from_the_first_to_the_last(look, ar
     np.testing.assert_array_equal(shown.reshape(16, 72, 60, 3)[:, ::6, ::6], arrays["x_train"][of_class])
 
 
-def test_the_sheet_of_augmentation_shows_images_as_they_are_and_as_training_sees_them(look, arrays, tmp_path):
-    look(arrays, "--set", "data.shift=2", "--set", "seed=5")
-    rows = np.linspace(0, 47, 8).astype(int)
+@pytest.mark.parametrize("key", ["shift=2", "augment=[{name: flip}, {name: cutout, size: 4}, {name: mixup}]"])
+def test_the_sheet_of_augmentation_shows_images_as_they_are_and_as_training_sees_them(look, arrays, tmp_path, key):
+    config = resolve({}, [f"data.{key}", "seed=5"])
+    look(arrays, "--set", "data.shift=0", "--set", f"data.{key}", "--set", "seed=5")
+    images = arrays["x_train"][np.linspace(0, 47, 8).astype(int)]
     shown = tiles(tmp_path / "data-mine" / "augmentation.png", 8, 8, 72, 60)[:, :, ::6, ::6]
-    np.testing.assert_array_equal(shown[:, 0], arrays["x_train"][rows])
-    by = offsets(tf.range(8, 16, dtype=tf.int64), 5, 2)
-    np.testing.assert_array_equal(shown[:, 2], shift(tf.constant(arrays["x_train"][rows]), by))
+    np.testing.assert_array_equal(shown[:, 0], images)
+    seen = augmented(tf.constant(images), tf.range(8, 16, dtype=tf.int64), 5, config.data).numpy()
+    np.testing.assert_array_equal(shown[:, 2], seen)
+    assert (seen != images).any(axis=(1, 2, 3)).sum() > 5
+
+
+def test_without_augmentation_there_is_no_sheet_of_it(look, arrays, tmp_path):
+    look(arrays, "--set", "data.shift=2")
+    assert (tmp_path / "data-mine" / "augmentation.png").exists()
     assert "augmentation.png" not in look(arrays, "--set", "data.shift=0").stdout
     assert not (tmp_path / "data-mine" / "augmentation.png").exists(), "of another time"
 
