@@ -51,6 +51,17 @@ def test_several_processes_decode_what_one_would(many: Path, load_files: Load, c
     assert sorted(path.name for path in entry(cache_root).iterdir()) == ["contents.json", "images.npy", "used"]
 
 
+def test_launch_hears_of_it_while_images_are_decoded(
+    many: Path, load_files: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    monkeypatch.setenv("HARNESS_HEARTBEAT_FD", str(writing))
+    load_files(f"folder:{many}", size=SIZE, channels=3)
+    os.close(writing)
+    assert len(os.read(reading, 100)) == 8  # one a block
+    os.close(reading)
+
+
 def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load, cache_root: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, many], stdout=subprocess.DEVNULL)
     try:
