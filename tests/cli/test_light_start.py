@@ -50,11 +50,24 @@ def command(*arguments: str) -> str:
         command("train", "--help"),
         command("bench", "--help"),
         command("compare", "--help"),
+        command("cache", "--help"),
         command("doctor", "--help"),
         command("export", "--help"),
         command("tensorboard", "--help"),
     ],
-    ids=["import", "--help", "-h", "--version", "train", "bench", "compare", "doctor", "export", "tensorboard"],
+    ids=[
+        "import",
+        "--help",
+        "-h",
+        "--version",
+        "train",
+        "bench",
+        "compare",
+        "cache",
+        "doctor",
+        "export",
+        "tensorboard",
+    ],
 )
 def test_loads_nothing_heavy(program):
     assert loaded_by(program).isdisjoint(HEAVY)

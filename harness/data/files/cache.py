@@ -26,12 +26,14 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.cluster.heartbeat import Heartbeat
 from harness.errors import UserError, WriteFailed
 
 IMAGES, CONTENTS, USED = "images.npy", "contents.json", "used"
 PARTIAL, PLAN, DONE = "images.partial", "plan.json", "done.jsonl"
 _LOCKS = "locks"
 _BLOCKS_CHECKED = 8
+_SECONDS_BETWEEN_BEATS = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _held: dict[str, int] = {}
@@ -78,11 +80,20 @@ def being_made(key: str, wait: bool, say: Any = None) -> Iterator[bool]:
             return
         if say:
             say("waiting for another process that decodes these images")
-        lock.acquire()
+        _awaited(lock)
     try:
         yield True
     finally:
         lock.release()
+
+
+def _awaited(lock: filelock.BaseFileLock) -> None:
+    heartbeat = Heartbeat()
+    while True:
+        with suppress(filelock.Timeout):
+            lock.acquire(timeout=_SECONDS_BETWEEN_BEATS)
+            return
+        heartbeat.beat()
 
 
 def hold(key: str) -> None:

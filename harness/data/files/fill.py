@@ -107,7 +107,10 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
         for number, answer in answered:
             block = blocks[number]
             if "failed" in answer:
-                raise WriteFailed(f"the cache of decoded images, {partial}: {answer['failed']}")
+                raise WriteFailed(
+                    f"the cache of decoded images, {partial}: {answer['failed']}: once that is mended, or with "
+                    "HARNESS_CACHE set to a folder on another disk, start again"
+                )
             unreadable |= {block * rows + index: reason for index, reason in answer["unreadable"]}
             if not answer["unreadable"]:  # so that one that goes on looks at it again
                 crcs[block] = answer["crc"]

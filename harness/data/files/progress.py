@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from harness.cluster.heartbeat import Heartbeat
+
 _SECONDS_BETWEEN_LINES = 10.0
 _SHORT = 1.0
 """What takes no longer is not worth a line."""
@@ -22,6 +24,7 @@ class Progress:
         self._what, self._total, self._done, self._say = what, total, done, say
         self._began = self._told = time.monotonic()
         self._at_first = done
+        self._heartbeat = Heartbeat()
         self._is_live = sys.stderr is not None and sys.stderr.isatty()
         console = Console(stderr=True, markup=False, emoji=False)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -35,6 +38,7 @@ class Progress:
     def advance(self, images: int) -> None:
         self._done += images
         self._bar.advance(self._task, images)
+        self._heartbeat.beat()  # else `harness launch` would take a long decoding for a hang
         now = time.monotonic()
         if now - self._told >= _SECONDS_BETWEEN_LINES and not self._is_live:
             self._told = now

@@ -18,12 +18,13 @@ import pytest
 from harness.data.files import cache
 from harness.data.files.decode import Decoding, decode
 from harness.errors import WriteFailed
-from tests.data.files.conftest import Load, picture, save
+from tests.data.files.conftest import Load, Refusal, picture, save
 
 SIZE = 200
 """Of which 34 make a block."""
 PROGRAM = (
-    "import sys; from harness.config.data import DataSection; from harness.data.files.load import load\n"
+    "import os, sys; from harness.config.data import DataSection; from harness.data.files.load import load\n"
+    "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])\n"  # more would be done before a test looks
     f"load(DataSection(source='folder:' + sys.argv[1], size={SIZE}, channels=3), print)"
 )
 
@@ -51,15 +52,31 @@ def test_several_processes_decode_what_one_would(many: Path, load_files: Load, c
     assert sorted(path.name for path in entry(cache_root).iterdir()) == ["contents.json", "images.npy", "used"]
 
 
-def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load, cache_root: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, many], stdout=subprocess.DEVNULL)
+def test_launch_hears_of_it_while_images_are_decoded(
+    many: Path, load_files: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    monkeypatch.setenv("HARNESS_HEARTBEAT_FD", str(writing))
+    load_files(f"folder:{many}", size=SIZE, channels=3)
+    os.close(writing)
+    assert len(os.read(reading, 100)) == 8  # one a block
+    os.close(reading)
+
+
+def kill_in_the_middle(images: Path, cache_root: Path, blocks: int) -> None:
+    """Decode in a process of its own, which is killed once so many blocks are done."""
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, images], stdout=subprocess.DEVNULL)
     try:
-        while not any(path.read_text() for path in cache_root.glob("*/done.jsonl")):
+        while not any(path.read_text().count("\n") >= blocks for path in cache_root.glob("*/done.jsonl")):
             assert process.poll() is None, "it was to be killed in the middle"
             time.sleep(0.001)
     finally:
         process.kill()
         process.wait()
+
+
+def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load, cache_root: Path) -> None:
+    kill_in_the_middle(many, cache_root, blocks=1)
     folder = entry(cache_root)
     done = [json.loads(line) for line in (folder / "done.jsonl").read_text().splitlines()]
     assert 0 < len(done) < 8
@@ -74,6 +91,15 @@ def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load
     paths = sorted(many.glob("*/*.jpg"))
     for row in range(0, 250, 17):  # of each block one or two
         assert np.array_equal(found.images[row], decode(str(paths[row]), Decoding((SIZE, SIZE), "crop", 3)))
+
+
+def test_an_unreadable_image_is_told_after_a_kill_too(
+    many: Path, tmp_path: Path, refusal: Refusal, cache_root: Path
+) -> None:
+    shutil.copytree(many, tmp_path / "images")
+    (tmp_path / "images" / "a" / "000.jpg").write_text("no picture")  # in the first block
+    kill_in_the_middle(tmp_path / "images", cache_root, blocks=3)
+    assert "a/000.jpg" in refusal(f"folder:{tmp_path / 'images'}", size=SIZE, channels=3)
 
 
 def test_a_block_that_the_disk_has_lost_is_decoded_again(many: Path, load_files: Load, cache_root: Path) -> None:
