@@ -17,6 +17,7 @@ Yours go in the same way, with no line of this package changed:
         data=my_arrays,  # or a function that returns them
         loss=my_loss,  # (logits, labels) → one number an example
         metrics={"mine": my_metric},  # like a loss
+        augment=[{"name": "flip"}, my_augmentation],  # (images, random) → images
         optimizer=keras.optimizers.Nadam(0.002),
         callbacks=[MyCallback()],  # harness.Callback, or a function (step, state, rows)
     )
@@ -25,6 +26,7 @@ train, evaluate, visualize, compare     the commands of these names
 RunDir                                  a run's directory: its files, rows and summary
 Config                                  every key of a config, typed
 Callback                                something of yours that is called between steps
+augment                                 what can be done to training images, as functions
 errors                                  all that they raise, as a tree
 
 They work in a thread, in a notebook, and again in the same process, with another model or another number of replicas.
@@ -41,12 +43,13 @@ from harness import errors, keras_settings
 if TYPE_CHECKING:
     from harness.comparison.compare import compare
     from harness.config import Config
+    from harness.data import augment
     from harness.job import evaluate, train
     from harness.report import visualize
     from harness.runs.run_dir import RunDir
     from harness.training.callback import Callback
 
-__all__ = ["Callback", "Config", "RunDir", "compare", "errors", "evaluate", "train", "visualize"]
+__all__ = ["Callback", "Config", "RunDir", "augment", "compare", "errors", "evaluate", "train", "visualize"]
 
 _LIGHT = {"Config": "harness.config", "RunDir": "harness.runs.run_dir"}
 _ON_TENSORFLOW = {
@@ -56,16 +59,17 @@ _ON_TENSORFLOW = {
     "train": "harness.job",
     "visualize": "harness.report",
 }
+_MODULES = {"augment": "harness.data.augment"}
 
 keras_settings.override_environment()  # before anything here, or its user, imports Keras
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use, so that `import harness` and `harness --help` stay free of TensorFlow.
-    module = (_LIGHT | _ON_TENSORFLOW).get(name)
+    module = (_LIGHT | _ON_TENSORFLOW | _MODULES).get(name)
     if module is None:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    if name in _ON_TENSORFLOW:
+    if name not in _LIGHT:
         from harness.console import tensorflow_lines
 
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # a script or notebook has no log for TensorFlow's own lines
@@ -74,7 +78,8 @@ def __getattr__(name: str) -> Any:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-            return getattr(import_module(module), name)
+            found = import_module(module)
+            return found if name in _MODULES else getattr(found, name)
     return getattr(import_module(module), name)
 
 

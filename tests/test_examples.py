@@ -15,7 +15,8 @@ import harness
 from harness.cluster.strategy import connect
 from harness.config import load
 from harness.config.cluster import ClusterSection
-from harness.data import sources
+from harness.config.data import DataSection
+from harness.data import augment, sources
 from harness.data.sources import Split
 from harness.models.build import builder
 from harness.training.compile import compiled_chunk
@@ -118,6 +119,18 @@ def test_the_loss_trains_and_is_measured(tmp_path: Path) -> None:
     validation = run.read_summary()["validation"]
     assert validation["loss"] == pytest.approx(2 * validation["brier"], rel=1e-5)
     assert validation["accuracy"] > 0.1
+
+
+def test_the_noise_is_within_its_strength_and_goes_by_position() -> None:
+    images = tf.constant(sources.load("mnist").x_train[:20])
+    positions = tf.range(20, dtype=tf.int64)
+    data = DataSection(augment=[{"name": "noise:noise", "strength": 20}])
+    augment.check(data, (28, 28, 1))
+    seen = augment.augmented(images, positions, 0, data)
+    added = seen.numpy().astype(int) - images.numpy()
+    assert added.max() == 20
+    assert added.min() == -20
+    np.testing.assert_array_equal(seen[7:9], augment.augmented(images[7:9], positions[7:9], 0, data))
 
 
 def test_the_package_knows_nothing_of_them() -> None:

@@ -29,7 +29,7 @@ from harness.training.source import Source
 config = load(sys.argv[1])
 train, _, _ = sources.load(config.data.source).splits(config.data.validation)
 source = Source(config, connect(config.cluster), train, 0, on_device=True, block=4)
-print(*(tensor.device for tensor in (*source.data, *next(source.batches()))))
+print(*(tensor.device for tensor in (*source.data, *next(source.batches())[:3])))
 """
 A_MOMENT_OF_TRAINING = """
 import subprocess, sys

@@ -52,7 +52,7 @@ class Config(Section):
     based_on: str | None = None
     """The name that --set or --run-name has replaced: by it the run's table and page call the config."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Sets the initial weights, the order of the data and the random shifts."""
+    """Sets the initial weights, the order of the data and the augmentation."""
     data: DataSection = DataSection()
     model: ModelSection = ModelSection()
     loss: LossSection = CrossEntropy()

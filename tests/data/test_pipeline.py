@@ -6,7 +6,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.cluster.batch import BatchPlan
-from harness.data.order import rows
+from harness.data.order import partner_rows, rows
 from harness.data.pipeline import evaluation_batches, training_batches
 from harness.data.sources import Split
 
@@ -19,7 +19,8 @@ PLANS = [
 
 
 def taken(batches: tf.data.Dataset, count: int) -> list[tuple[NDArray[Any], ...]]:
-    return list(batches.take(count).as_numpy_iterator())
+    """Elements as their arrays; of partners there are none where none were asked for."""
+    return [tuple(tf.nest.flatten(element)) for element in batches.take(count).as_numpy_iterator()]
 
 
 @pytest.mark.parametrize(("replicas", "global_batch", "micro_batch"), PLANS)
@@ -33,7 +34,7 @@ def test_a_step_is_the_next_rows_of_the_order_whatever_the_replicas(
     expected_rows = rows(tf.range(steps * global_batch, dtype=tf.int64), SEED, len(numbered)).numpy()
     for step in range(steps):
         of_step = elements[step * of_step_count : (step + 1) * of_step_count]
-        assert all(len(part) == plan.micro_rows for element in of_step for part in tf.nest.flatten(element))
+        assert all(len(part) == plan.micro_rows for element in of_step for part in element)
         by_replica = [element for replica in range(replicas) for element in of_step[replica::replicas]]
         images, labels, weights, positions = (np.concatenate(parts) for parts in zip(*by_replica, strict=True))
         assert set(np.unique(weights)) <= {0, 1}
@@ -46,9 +47,9 @@ def test_a_step_is_the_next_rows_of_the_order_whatever_the_replicas(
 
 
 def test_elements_have_the_documented_dtypes(numbered: Split, context: Any) -> None:
-    images, labels, weights, positions = training_batches(numbered, SEED, BatchPlan(9, 2), 0, context(2)).element_spec[
-        :4
-    ]
+    element = training_batches(numbered, SEED, BatchPlan(9, 2), 0, context(2)).element_spec
+    images, labels, weights, positions = element[:4]
+    assert not any(element[4:]), "partners, which nobody asked for"
     assert (images.dtype, labels.dtype) == (tf.uint8, tf.int64)
     assert (weights.dtype, positions.dtype) == (tf.float32, tf.int64)
     assert images.shape == (5, 28, 28, 1)
@@ -92,6 +93,23 @@ def test_rows_are_those_of_the_images(numbered: Split, context: Any, block: int 
         np.testing.assert_array_equal(numbered.images[row], images)
         np.testing.assert_array_equal(numbered.labels[row], labels)
         np.testing.assert_array_equal(rest, [weights, positions])
+
+
+@pytest.mark.parametrize("block", [None, 2])
+def test_partners_come_with_the_images_and_as_rows(numbered: Split, context: Any, block: int | None) -> None:
+    plan = BatchPlan(50, 1, 7)
+    given = (numbered, SEED, plan, 0, context(1), block)
+    with_images = taken(training_batches(*given, with_partners=True), 5)
+    with_rows = taken(training_batches(*given, on_device=True, with_partners=True), 5)
+    for (*own, partner_images, partner_labels), (*rows_only, partners), alone in zip(
+        with_images, with_rows, taken(training_batches(*given), 5), strict=True
+    ):
+        expected = partner_rows(tf.constant(rows_only[2].ravel()), SEED, len(numbered)).numpy()
+        np.testing.assert_array_equal(partners.ravel(), expected)
+        np.testing.assert_array_equal(numbered.images[partners], partner_images)
+        np.testing.assert_array_equal(numbered.labels[partners], partner_labels)
+        for part, same in zip(own, alone, strict=True):
+            np.testing.assert_array_equal(part, same)
 
 
 @pytest.mark.parametrize("global_batch", [64, 50, 5])

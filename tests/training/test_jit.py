@@ -151,7 +151,7 @@ def test_a_chunk_waits_for_nothing_before_its_end(fused: tuple[State, Chunk], mo
 def test_what_goes_to_the_device_in_a_block_is_rows(fused: tuple[State, Chunk]) -> None:
     _, chunk = fused
     block = next(chunk.steps.source.batches())
-    assert sum(part.numpy().nbytes for part in block) == 4 * 2 * (8 + 4 + 8)  # row, weight, position
+    assert sum(part.numpy().nbytes for part in tf.nest.flatten(block)) == 4 * 2 * (8 + 4 + 8)  # row, weight, position
 
 
 def test_the_program_holds_no_branch_and_calls_nobody(fused: tuple[State, Chunk]) -> None:

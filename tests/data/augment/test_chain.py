@@ -121,10 +121,11 @@ def test_entries_are_applied_in_order_each_with_draws_of_its_own(batch: Batch) -
 
 
 def test_rounds_once_in_the_end(batch: Batch) -> None:
-    data = DataSection(augment=[{"name": "own:third"}, {"name": "own:thrice"}])
-    with handed({"own:third": lambda images, random: images / 3, "own:thrice": lambda images, random: images * 3}):
+    """Twice 0.3 is most of a level; rounded after each, or cut off, it would be none."""
+    data = DataSection(augment=[{"name": "own:more"}, {"name": "own:more"}])
+    with handed({"own:more": lambda images, random: images + 0.3}):
         seen = Augmentation(data, 0)(batch).images
-    np.testing.assert_array_equal(seen, batch.images)
+    np.testing.assert_array_equal(seen, np.minimum(np.asarray(batch.images, int) + 1, 255))
 
 
 def test_a_partner_is_augmented_with_draws_of_its_own_and_mixed_by_one_share(batch: Batch) -> None:
