@@ -89,13 +89,15 @@ def test_the_resnet_50_is_version_1_5(tmp_path: Path, call: Callable[..., Any]) 
 @pytest.mark.parametrize(("config", "changes"), [
     (FASHION, ["model.widths=[4, 4, 4]"]),
     ("cifar10.yaml", ["model.width=4"]),
-    ("imagenet_resnet50.yaml", ["model.width=4", "model.blocks=[1, 1, 1, 1]", "model.input.size=[32, 32]"]),
+    ("imagenet_resnet50.yaml", ["model.width=4", "model.blocks=[1, 1]", "model.input.size=[32, 32]"]),
 ])  # fmt: skip
-def test_takes_steps_that_lower_the_loss(config: str | Path, changes: list[str]) -> None:
+def test_takes_a_step_with_all_that_the_config_asks_for(config: str | Path, changes: list[str]) -> None:
     tree = load(config, [*changes, "train.length=20 steps", "train.global_batch=8", "schedule.warmup=2 steps"])
     rows = Split(images(8, 36, 36, 3), np.arange(8) % 4)
     cluster, events = connect(ClusterSection()), Events.of(tree, len(rows))
     state = State(tree, cluster, events, builder(tree, (36, 36, 3), 4))
-    chunk = compiled_chunk(tree, cluster, state, rows, 0, pytest.fail)
-    first, last = chunk(2), [chunk(6) for _ in range(3)][-1]
-    assert last.loss < first.loss
+    before = [weight.numpy() for weight in state.model.trainable_variables]
+    taken = compiled_chunk(tree, cluster, state, rows, 0, pytest.fail)(2)
+    assert taken.steps == 2, "less where a loss or gradient is not finite"
+    for weight, was in zip(state.model.trainable_variables, before, strict=True):
+        assert not np.array_equal(weight.numpy(), was), weight.path
