@@ -25,6 +25,7 @@ train, evaluate, visualize, compare     the commands of these names
 RunDir                                  a run's directory: its files, rows and summary
 Config                                  every key of a config, typed
 Callback                                something of yours that is called between steps
+augmentations                           those that ship, for use inside one of yours
 errors                                  all that they raise, as a tree
 
 They work in a thread, in a notebook, and again in the same process, with another model or another number of replicas.
@@ -39,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 from harness import errors, keras_settings
 
 if TYPE_CHECKING:
+    from harness import augmentations
     from harness.comparison.compare import compare
     from harness.config import Config
     from harness.job import evaluate, train
@@ -46,11 +48,12 @@ if TYPE_CHECKING:
     from harness.runs.run_dir import RunDir
     from harness.training.callback import Callback
 
-__all__ = ["Callback", "Config", "RunDir", "compare", "errors", "evaluate", "train", "visualize"]
+__all__ = ["Callback", "Config", "RunDir", "augmentations", "compare", "errors", "evaluate", "train", "visualize"]
 
 _LIGHT = {"Config": "harness.config", "RunDir": "harness.runs.run_dir"}
 _ON_TENSORFLOW = {
     "Callback": "harness.training.callback",
+    "augmentations": "harness.augmentations",
     "compare": "harness.comparison.compare",
     "evaluate": "harness.job",
     "train": "harness.job",
@@ -74,8 +77,10 @@ def __getattr__(name: str) -> Any:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-            return getattr(import_module(module), name)
-    return getattr(import_module(module), name)
+            found = import_module(module)
+    else:
+        found = import_module(module)
+    return found if module == f"harness.{name}" else getattr(found, name)
 
 
 def __dir__() -> list[str]:
