@@ -79,8 +79,9 @@ def __getattr__(name: str) -> Any:
 
             tf.config.list_physical_devices()
             found = import_module(module)
-            return found if name in _MODULES else getattr(found, name)
-    return getattr(import_module(module), name)
+    else:
+        found = import_module(module)
+    return found if name in _MODULES else getattr(found, name)
 
 
 def __dir__() -> list[str]:
