@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.cluster.environment import tf_config
 from harness.machine.resources import free_ports
+from harness.runs.run_dir import RunDir
 
 
 @contextmanager
@@ -39,5 +40,13 @@ def workers(commands: Sequence[Sequence[str]], folders: Sequence[Path]) -> Itera
 def wait_for_checkpoint(process: "subprocess.Popen[str]", run: Path, step: int) -> None:
     """Until the checkpoint of that step is there; the process must not end before."""
     while not (run / "checkpoints" / f"step-{step}.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def wait_for_step(process: "subprocess.Popen[str]", run: Path, step: int) -> None:
+    """Until the metrics say that it has been reached; the process must not end before."""
+    metrics = RunDir(run)
+    while not any(row["step"] >= step for row in metrics.read_metrics()):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)

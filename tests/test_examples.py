@@ -63,6 +63,7 @@ def distance(one: dict[str, Any], other: dict[str, Any]) -> float:
     return float(np.linalg.norm(flat[0] - flat[1]) / np.linalg.norm(flat[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_the_resnet_ends_alike_on_any_number_of_replicas(
@@ -75,6 +76,7 @@ def test_the_resnet_ends_alike_on_any_number_of_replicas(
             assert distance({name: values}, one) <= tolerance, name
 
 
+@pytest.mark.slow
 def test_the_resnet_trains_resumes_to_the_bit_is_pictured_and_compared(
     tmp_path: Path, call: Callable[..., Any]
 ) -> None:

@@ -24,6 +24,7 @@ def process(arguments: list[str], home: Path, **variables: str) -> "subprocess.C
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_neither_the_settings_file_nor_the_environment_is_followed(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text(json.dumps(OTHERS))
     look = (
@@ -35,6 +36,7 @@ def test_neither_the_settings_file_nor_the_environment_is_followed(tmp_path: Pat
     assert seen.stdout.split() == ["tensorflow", "float32", "channels_last", "1e-07", "float32", "None", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ['{"floatx": "float128"}', "[1]", '{"floatx": []}'])
 def test_a_settings_file_that_keras_can_not_read_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "keras.json").write_text(text)
@@ -90,6 +92,7 @@ def test_two_threads_that_train_both_have_what_they_need_and_the_program_gets_it
         keras.config.set_floatx("float32")
 
 
+@pytest.mark.slow
 def test_tensorflow_imported_first_with_another_backend_is_refused_in_one_line(tmp_path: Path) -> None:
     program = (
         "import tensorflow, harness\nfrom harness.errors import UserError\n"

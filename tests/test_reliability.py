@@ -1,11 +1,9 @@
 """What machines do to a training run, done to it for real: docs/reliability.md lists what must come of each."""
 
 import os
-import random
 import re
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,11 +15,15 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import harness
 from harness.cluster.environment import tf_config
+from harness.config import load
 from harness.machine.resources import free_ports
 from harness.runs.run_dir import RunDir
+from harness.supervision.chaos import poison
 from harness.training.checkpoint import steps
-from tests.processes import started, wait_for_checkpoint, workers
+from harness.training.step import Step
+from tests.processes import started, wait_for_step, workers
 
 pytestmark = pytest.mark.slow
 
@@ -50,37 +52,46 @@ def train(small_config: Path) -> Callable[..., list[str]]:
 
     def command(run: Path | str, *sets: str, program: str = PROGRAM) -> list[str]:
         python = [sys.executable, "-c", program, "train", str(small_config)]
-        return [*python, *settings(*sets), "--run-dir", str(run), "--resume", "auto"]
+        return [*python, *settings(*sets), "--run-dir", str(run), "--resume", "auto", "--no-report"]
 
     return command
 
 
 @pytest.fixture(scope="module")
-def undisturbed(train: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    path = tmp_path_factory.mktemp("undisturbed") / "run"
-    return finished(train(path), path)
+def finished(small_config: Path) -> Callable[..., RunDir]:
+    """Trains into a directory, or goes on in it, to the end, in this process and without pictures."""
+
+    def run(path: Path, *sets: str) -> RunDir:
+        config = load(small_config, [*SETTINGS, *sets])
+        trained = harness.train(config, path, resume="auto", quiet=True, only_training=True)
+        assert trained is not None
+        return trained
+
+    return run
 
 
-def finished(command: list[str], path: Path) -> RunDir:
-    """The run with its trained weights, without pictures."""
-    with started([*command, "--only-training"]) as process:
-        output, errors = process.communicate()
-        assert process.returncode == 0, output + errors
-    return RunDir(path)
+@pytest.fixture(scope="module")
+def undisturbed(finished: Callable[..., RunDir], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    return finished(tmp_path_factory.mktemp("undisturbed") / "run")
+
+
+@pytest.fixture
+def train_here(call: Callable[..., Any], small_config: Path) -> Callable[..., Any]:
+    """What the command that trains into a directory ends with, in this process."""
+    return lambda run, *sets: call("train", small_config, *settings(*sets), "--run-dir", run, "--only-training")
+
+
+@pytest.fixture
+def poison_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """`chaos.poison` for this process, to the end of the test."""
+    monkeypatch.setattr(Step, "gradients", Step.gradients)  # puts it back
+    return poison
 
 
 def sha(run: RunDir) -> str:
     summary = run.read_summary()
     assert summary["status"] == "completed"
     return str(summary["weights_sha256"])
-
-
-def wait_for_step(process: "subprocess.Popen[str]", run: Path, step: int) -> None:
-    """Until the metrics say that it has been reached."""
-    metrics = RunDir(run)
-    while not any(row["step"] >= step for row in metrics.read_metrics()):
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.01)
 
 
 def last_line(error: str) -> str:
@@ -92,35 +103,6 @@ def last_line(error: str) -> str:
 def all_finite(run: RunDir) -> bool:
     newest = run.checkpoints_dir / f"step-{steps(run.checkpoints_dir)[-1]}.safetensors"
     return all(np.isfinite(array).all() for array in safetensors.numpy.load_file(newest).values())
-
-
-def test_killed_at_five_random_moments_it_ends_as_if_nothing_had_happened(
-    train: Callable[..., list[str]], undisturbed: RunDir, tmp_path: Path
-) -> None:
-    """One of the five while a checkpoint is written, by a process that kills itself between writing and renaming it."""
-    seed = random.SystemRandom().randrange(10**6)
-    print(f"seed {seed}")
-    moments = random.Random(seed)
-    run = tmp_path / "run"
-    at_steps = sorted(moments.sample(range(10, 390), 5))
-    in_write = moments.randrange(5)
-    for number, step in enumerate(at_steps):
-        if number == in_write:
-            kill_in_write = (
-                "import os, signal, harness.runs.run_dir as r; replace = os.replace; "
-                "r.os.replace = lambda a, b: os.kill(os.getpid(), signal.SIGKILL) "
-                "if str(b).endswith('.safetensors') else replace(a, b); "
-            )
-            ended = subprocess.run(train(run, program=kill_in_write + PROGRAM), capture_output=True)
-            assert ended.returncode == -signal.SIGKILL
-            assert list((run / "checkpoints").glob(".step-*")), "nothing half-written was left, so it did not fire"
-        else:
-            with started(train(run)) as process:
-                wait_for_step(process, run, step)
-                time.sleep(moments.uniform(0, 0.1))
-                process.kill()
-                assert process.wait() == -signal.SIGKILL
-    assert sha(finished(train(run), run)) == sha(undisturbed), f"seed {seed}"
 
 
 def test_one_of_two_workers_killed_the_other_ends_within_a_minute(
@@ -184,7 +166,7 @@ def test_a_full_disk_ends_all_workers_and_leaves_the_older_checkpoints(
 
 
 def test_a_run_directory_made_read_only_is_reported(
-    train: Callable[..., list[str]], undisturbed: RunDir, tmp_path: Path
+    train: Callable[..., list[str]], finished: Callable[..., RunDir], undisturbed: RunDir, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     with started([*AS_A_USER, *train(run)]) as process:
@@ -197,14 +179,14 @@ def test_a_run_directory_made_read_only_is_reported(
         folder.chmod(0o755)
     assert process.returncode == 1
     assert re.match(r"error: can't write .*Permission denied; once that is mended, resume with: ", last_line(error))
-    assert sha(finished(train(run), run)) == sha(undisturbed)
+    assert sha(finished(run)) == sha(undisturbed)
 
 
-def test_a_diverging_loss_stops_before_its_update(train: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_a_diverging_loss_stops_before_its_update(train_here: Callable[..., Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     sets = ["optimizer={name: adam, learning_rate: 1000000.0}", "schedule={name: linear, warmup: 390 steps}"]
-    ended = subprocess.run(train(run, *sets), capture_output=True, text=True)
-    assert ended.returncode == 1
+    ended = train_here(run, *sets)
+    assert ended.exit_code == 1
     assert re.match(
         r"error: loss or gradient is not finite at step [\d,]+ \(examples [\d,]+ to [\d,]+ of the stream, .*",
         last_line(ended.stderr),
@@ -215,12 +197,18 @@ def test_a_diverging_loss_stops_before_its_update(train: Callable[..., list[str]
         assert all_finite(opened)
 
 
-def test_a_loss_that_is_not_finite_is_gone_around(train: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_is_gone_around(
+    train: Callable[..., list[str]],
+    train_here: Callable[..., Any],
+    poison_here: Callable[[int], None],
+    finished: Callable[..., RunDir],
+    tmp_path: Path,
+) -> None:
     """Step 111 (from 0) has an example that gives NaN: back to step 100, on with the examples of step 112."""
     run = tmp_path / "run"
-    command = train(run, "train.on_nonfinite=restore", program=POISON.format(111))
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    poison_here(111)
+    ended = train_here(run, "train.on_nonfinite=restore")
+    assert ended.exit_code == 0, ended.stderr
     assert "not finite at step 112 (examples 2,775 to 2,799 of the stream" in ended.stderr
     assert "(1 of 3 times)" in ended.stderr
     opened = RunDir.open(run)
@@ -238,16 +226,19 @@ def test_a_loss_that_is_not_finite_is_gone_around(train: Callable[..., list[str]
     with started(train(interrupted, "train.on_nonfinite=restore", program=POISON.format(111))) as process:
         wait_for_step(process, interrupted, 300)
         process.kill()
-    resumed = finished(train(interrupted, "train.on_nonfinite=restore"), interrupted)
+    resumed = finished(interrupted, "train.on_nonfinite=restore")
     assert sha(resumed) == summary["weights_sha256"]  # the checkpoint knows what was skipped
     assert resumed.read_summary()["skipped_steps"] == 12
 
 
-def test_it_goes_back_three_times_at_most(train: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_it_goes_back_three_times_at_most(
+    train_here: Callable[..., Any], poison_here: Callable[[int], None], tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    poison = "from harness.supervision.chaos import poison; [poison(step) for step in (30, 60, 61, 62, 90)]; " + PROGRAM
-    ended = subprocess.run(train(run, "train.on_nonfinite=restore", program=poison), capture_output=True, text=True)
-    assert ended.returncode == 1
+    for step in (30, 60, 61, 62, 90):
+        poison_here(step)
+    ended = train_here(run, "train.on_nonfinite=restore")
+    assert ended.exit_code == 1
     assert [f"({number} of 3 times)" in ended.stderr for number in (1, 2, 3, 4)] == [True, True, True, False]
     assert last_line(ended.stderr).startswith("error: loss or gradient is not finite at step")
     opened = RunDir.open(run)
@@ -306,30 +297,26 @@ def test_out_of_memory_names_a_micro_batch_to_try(
 
 
 def test_a_run_goes_on_with_other_devices(
-    train: Callable[..., list[str]], script: Path, small_config: Path, tmp_path: Path
+    finished: Callable[..., RunDir], script: Path, small_config: Path, tmp_path: Path
 ) -> None:
     """Begun on 4 replicas, 100 steps with 2 replicas, one device or 2 workers, and 100 more on 4 again."""
-    sets = [
-        "train.length=500 steps",
-        "checkpoint.every=100 steps",
-        "evaluate.every=500 steps",
-        "optimizer.learning_rate=0.003",  # rounding grows with the rate: 0.01 was seen to make 1.3e-4 of it
-    ]
 
     def go_on(run: Path, where: str, until: int) -> str:
-        """Train to the checkpoint of that step, and no further; gives the line of the resume."""
+        """Train to that step, the run's length at the time; gives the line of the resume."""
+        sets = [
+            f"train.length={until} steps",
+            "checkpoint.every=100 steps",
+            "evaluate.every=500 steps",
+            "optimizer.learning_rate=0.003",  # rounding grows with the rate: 0.01 was seen to make 1.3e-4 of it
+        ]
         if where == "2 workers":
-            launch = [str(script), "launch", "--workers", "2", "--", "train", str(small_config), *settings(*sets)]
-            command = [*launch, "--run-dir", str(run), "--resume", "auto"]
+            launch = [script, "launch", "--workers", "2", "--", "train", small_config, *settings(*sets)]
+            command = [*launch, "--run-dir", run, "--resume", "auto", "--only-training"]
+            subprocess.run(command, check=True, capture_output=True)
         else:
-            command = train(run, *sets, f"cluster.logical_cpus={where}")
-        with started(command) as process:
-            wait_for_checkpoint(process, run, until)
-            process.kill()
-            output, _ = process.communicate()
-        for later in run.glob(f"checkpoints/step-{until + 100}.*"):
-            later.unlink()
-        return "".join(line for line in output.splitlines() if line.startswith("resume "))
+            finished(run, *sets, f"cluster.logical_cpus={where}")
+        resumed = [line for line in (run / "log.txt").read_text().splitlines() if line.startswith("resume ")]
+        return resumed[-1] if resumed else ""
 
     begun, same = tmp_path / "begun", tmp_path / "same"
     assert go_on(begun, "4", 100) == ""

@@ -72,9 +72,8 @@ class Job:
 def submit(slurm: Slurm, config: Path, folder: Path) -> Job:
     settings = [word for value in SETTINGS for word in ("--set", value)]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return Job(
-        slurm, folder, slurm.call("sbatch", "--parsable", SCRIPT, config, *settings, cwd=folder, PATH=path).strip()
-    )
+    sbatch = ["sbatch", "--parsable", SCRIPT, config, *settings, "--no-report"]
+    return Job(slurm, folder, slurm.call(*sbatch, cwd=folder, PATH=path).strip())
 
 
 def test_the_tasks_of_a_step_are_the_workers(slurm: Slurm) -> None:

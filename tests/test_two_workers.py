@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import harness
+from harness.config import load
 from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
 from tests.processes import workers
@@ -32,12 +34,12 @@ def command(script: Path, small_config: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def alone(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    """The run of one process."""
+def alone(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """The run of one process: this one."""
     path = tmp_path_factory.mktemp("alone") / "run"
-    ended = subprocess.run([*command, "--run-dir", path], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    return RunDir.open(path)
+    run = harness.train(load(small_config, SETTINGS), path, quiet=True, with_report=False)
+    assert run is not None
+    return run
 
 
 def ended(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
@@ -91,7 +93,7 @@ def test_a_signal_to_one_worker_stops_both_and_a_resume_needs_the_chiefs_disk_on
     folders = [tmp_path / "chief", tmp_path / "other"]
     for folder in folders:
         folder.mkdir()
-    either = [*command, "--run-dir", "run", "--resume", "auto"]
+    either = [*command, "--run-dir", "run", "--resume", "auto", "--no-report"]
     with workers([either] * 2, folders) as (chief, other):
         assert chief.stdout
         next(line for line in chief.stdout if "  validation  " in line)

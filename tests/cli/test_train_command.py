@@ -6,14 +6,12 @@ import os
 import pty
 import re
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -152,50 +150,6 @@ LONG = [
 
 @pytest.mark.slow
 class TestStopped:
-    def test_sigterm_saves_and_says_how_to_go_on(self, script, small_config, tmp_path):
-        path = tmp_path / "run"
-        process = start([script, "train", small_config, "--run-dir", path, *LONG])
-        try:
-            assert process.stdout is not None
-            next(line for line in process.stdout if "  validation  " in line)
-            process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == 143
-        step = re.fullmatch(rf"stopped at step ([\d,]+); resume with: harness resume {path}\n", said)
-        assert step, said
-        assert (path / "checkpoints" / f"step-{step[1].replace(',', '')}.safetensors").exists()
-        assert json.loads((path / "summary.json").read_text())["status"] == "stopped"
-        assert said.strip() in (path / "log.txt").read_text()
-
-    def test_goes_on_from_the_checkpoint_before_a_damaged_one_and_says_so_in_a_line(self, script, killed_run, tmp_path):
-        path = Path(shutil.copytree(killed_run.path, tmp_path / "run"))
-        steps = sorted(int(file.stem.removeprefix("step-")) for file in (path / "checkpoints").glob("*.safetensors"))
-        newest = path / "checkpoints" / f"step-{steps[-1]}.safetensors"
-        data = bytearray(newest.read_bytes())
-        data[len(data) // 2] ^= 1
-        newest.write_bytes(data)
-        process = start([script, "train", path / "config.yaml", "--resume", path])
-        try:
-            assert process.stdout is not None
-            next(line for line in process.stdout if "  validation  " in line)
-            process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == 130
-        warning, stopped = said.splitlines()
-        assert warning.startswith(f"warning: checkpoint step-{steps[-1]}.safetensors (damaged")
-        assert stopped.startswith("stopped at step ")
-        assert (
-            f"resume    {path} at step {steps[-2]:,}, on the same devices: exact to the bit\n"
-            in (path / "log.txt").read_text()
-        )
-        rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-        validated = [row["step"] for row in rows if row["split"] == "validation"]
-        assert validated == list(range(5, validated[-1] + 1, 5)), "one clean curve"
-
     def test_on_a_terminal_a_bar_moves_and_the_log_has_whole_lines(self, script, small_config, tmp_path):
         path = tmp_path / "run"
         ours, theirs = pty.openpty()

@@ -68,6 +68,7 @@ def test_what_an_encoding_has_not_is_a_question_mark() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "3 ? 3\n", "3 \\xd7 3\n")
 
 
+@pytest.mark.slow
 def test_training_goes_on_when_nobody_reads_what_it_prints(script: Path, small_config: Path, tmp_path: Path) -> None:
     command = [script, "train", small_config, "--run-dir", tmp_path / "run", "--only-training"]
     with started([*command, "--set", "train.length=600 steps"]) as process:
@@ -84,6 +85,7 @@ def test_training_goes_on_when_nobody_reads_what_it_prints(script: Path, small_c
     assert "step 600/600" in run.log_file.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seen", "step"), [("compiling the training step", 0), ("  train  ", 1)])
 def test_a_closed_terminal_stops_in_good_order(
     script: Path, small_config: Path, tmp_path: Path, seen: str, step: int
@@ -104,6 +106,7 @@ def test_a_closed_terminal_stops_in_good_order(
     assert error.startswith(f"stopped at step {steps:,}; resume with: ")
 
 
+@pytest.mark.slow
 def test_a_signal_while_pictures_are_made_says_how_to_go_on(script: Path, small_config: Path, tmp_path: Path) -> None:
     command = [script, "train", small_config, "--run-dir", tmp_path / "run"]
     with started(command) as process:

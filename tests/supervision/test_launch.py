@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import harness
+from harness.config import load
 from harness.errors import DeviceError
 from harness.machine.resources import deal_gpus, share_gpus, share_logical_cpus
 from harness.runs.run_dir import RunDir
@@ -38,9 +40,9 @@ def settings(*more: str) -> list[str]:
 def launch(script: Path, small_config: Path) -> Callable[..., list[str]]:
     """The command that launches two workers with these options on a training into that directory."""
 
-    def command(run: Path, *options: str, sets: list[str] | None = None) -> list[str]:
+    def command(run: Path, *options: str, sets: list[str] | None = None, report: bool = False) -> list[str]:
         start = [str(script), "launch", "--workers", "2", *options, "--", "train", str(small_config)]
-        return [*start, *settings(*(sets or [])), "--run-dir", str(run)]
+        return [*start, *settings(*(sets or [])), "--run-dir", str(run), *([] if report else ["--no-report"])]
 
     return command
 
@@ -67,19 +69,19 @@ def weights(run: RunDir, step: int) -> dict[str, Any]:
 def two_workers(launch: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, str]:
     """The run of two launched workers that nobody disturbs, and what was printed."""
     path = tmp_path_factory.mktemp("launched") / "run"
-    ended = subprocess.run(launch(path), capture_output=True, text=True)
+    ended = subprocess.run(launch(path, report=True), capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""  # no alarm where all is well
     return RunDir.open(path), ended.stdout
 
 
 @pytest.fixture(scope="module")
-def one_process(script: Path, small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    """The first 50 steps, without workers."""
-    path = tmp_path_factory.mktemp("alone") / "run"
-    command = [script, "train", small_config, *settings("train.length=50 steps"), "--run-dir", path, "--only-training"]
-    subprocess.run(command, check=True, capture_output=True)
-    return RunDir.open(path)
+def one_process(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """The first 50 steps, without workers: in this process."""
+    config = load(small_config, [*SETTINGS, "train.length=50 steps"])
+    run = harness.train(config, tmp_path_factory.mktemp("alone") / "run", quiet=True, only_training=True)
+    assert run is not None
+    return run
 
 
 @pytest.mark.slow

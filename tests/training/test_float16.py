@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,11 +55,20 @@ def snapshot(state: State) -> dict[str, Any]:
     return {path: variable.numpy() for path, variable in state.variables().items()}
 
 
-@pytest.mark.parametrize(("count", "jit"), [(1, "off"), (2, "off"), (1, "on")])
+def small_cnn() -> keras.Model:
+    """With little for XLA to compile."""
+    x = pixels = keras.Input((28, 28, 1), dtype="float32")
+    x = keras.layers.Rescaling(1 / 255, dtype="float32")(x)
+    x = keras.layers.Conv2D(3, 3, strides=2, activation="relu", dtype="mixed_float16")(x)
+    x = keras.layers.Flatten(dtype="mixed_float16")(keras.layers.MaxPooling2D(3, dtype="mixed_float16")(x))
+    return keras.Model(pixels, keras.layers.Dense(10, dtype="float32", name="logits")(x))
+
+
+@pytest.mark.parametrize(("count", "jit", "model"), [(1, "off", None), (2, "off", None), (1, "on", small_cnn)])
 def test_a_gradient_that_overflows_skips_its_step_and_halves_the_scale(
-    begin: Begin, half: Callable[..., Config], count: int, jit: str
+    begin: Begin, half: Callable[..., Config], count: int, jit: str, model: Callable[[], keras.Model] | None
 ) -> None:
-    state, chunk = begin(half(ema=0.9, jit=jit), count)
+    state, chunk = begin(half(ema=0.9, jit=jit), count, model)
     chunk(1)
     scale, steps = scale_of(state)
     assert (scale.numpy(), steps.numpy()) == (2.0**15, 1)

@@ -1,6 +1,5 @@
 """`train.precision: bfloat16`: what is computed in which dtype, and that it trains."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from harness.config import Config
+import harness
+from harness.config import Config, load
 from harness.data import sources
 from harness.data.pipeline import Batch
 from harness.data.sources import Split
-from harness.runs.run_dir import RunDir
 from harness.training.chunk import Chunk
 from harness.training.state import State
 from harness.training.step import gradients
@@ -78,12 +77,10 @@ def test_it_trains_nearly_as_float32_does(begin: Begin, small_training: SmallTra
 
 
 @pytest.mark.slow
-def test_a_run_leaves_a_model_of_just_the_accuracy_it_told(script: Path, small_config: Path, tmp_path: Path) -> None:
-    command = [script, "train", small_config, "--run-dir", tmp_path / "run", "--set", "train.precision=bfloat16"]
-    command += ["--set", "insight.methods=[gradient, smoothgrad, gradcam]", "--set", "evaluate.batch=128"]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    run = RunDir.open(tmp_path / "run")
+def test_a_run_leaves_a_model_of_just_the_accuracy_it_told(small_config: Path, tmp_path: Path) -> None:
+    settings = ["train.precision=bfloat16", "insight.methods=[gradient, smoothgrad, gradcam]", "evaluate.batch=128"]
+    run = harness.train(load(small_config, settings), tmp_path / "run", quiet=True)
+    assert run is not None
     config, summary = run.read_config(), run.read_summary()
     assert run.report_file.is_file()
 

@@ -23,6 +23,10 @@ RULES: list[dict[str, Any]] = [
     {"name": "muon", "learning_rate": 0.01, "weight_decay": 0.1},
     {"name": "keras.optimizers:Nadam", "learning_rate": 0.01, "beta_1": 0.8},
 ]
+CASES = [
+    pytest.param(rule, id=rule["name"], marks=[pytest.mark.slow] if number > 1 else [])
+    for number, rule in enumerate(RULES)
+]
 
 
 def network() -> keras.Model:
@@ -39,7 +43,7 @@ def arrays(state: State) -> dict[str, Any]:
     return {path: np.asarray(variable.numpy()) for path, variable in state.variables().items()}
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["name"]))
+@pytest.mark.parametrize("rule", CASES)
 def test_a_rule_resumes_to_the_bit_and_ends_alike_on_1_2_and_4_replicas(
     begin: Any, small_training: Callable[..., Config], tmp_path: Path, rule: dict[str, Any]
 ) -> None:
