@@ -36,7 +36,7 @@ def _rows(context: click.Context, option: click.Parameter, text: str | None) -> 
     try:
         return tuple(int(part) for part in text.split(",")) if text is not None else ()
     except ValueError:
-        raise click.BadParameter(f"'{text}' is no list of image numbers, such as 17,42") from None
+        raise click.BadParameter(f"'{text}' is not a list of image numbers, such as 17,42") from None
 
 
 images_option = click.option(

@@ -21,7 +21,7 @@ def check_options(run_name: str | None, run_dir: Path | None, resume: str | None
             "path of one: give one of them"
         )
     if run_name is not None and resume is not None:
-        raise click.UsageError(f"--run-name {run_name} is for a new run, and --resume {resume} goes on with one")
+        raise click.UsageError(f"--run-name {run_name} is for a new run, but --resume {resume} continues one")
 
 
 def named(run_name: str | None) -> list[str]:
@@ -38,12 +38,12 @@ def named(run_name: str | None) -> list[str]:
     "--resume",
     metavar="auto|RUN",
     shell_complete=complete_resume,
-    help="Go on with RUN; auto: with --run-dir, if there is a run in it.",
+    help="Resume RUN; auto: with --run-dir, if it holds a run.",
 )
 @click.option("--dry-run", is_flag=True, help="Check and print everything, train and write nothing.")
 @click.option("--only-training", is_flag=True, help="Leave out test, model and pictures; a resume makes up for them.")
 @click.option("--no-report", is_flag=True, help="Leave out the pictures and the report; harness visualize makes them.")
-@click.option("--data-changed", is_flag=True, help="With --resume: go on though the data are not what they were.")
+@click.option("--data-changed", is_flag=True, help="With --resume: although the data have changed.")
 @click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
 def train(
     config: str,
@@ -81,14 +81,14 @@ def train(
         click.echo(trained.path)
 
 
-@click.command(short_help="Go on with RUN, and make what it lacks.")
+@click.command(short_help="Resume RUN, and make what it lacks.")
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.option("--length", metavar="LENGTH", help="Train to this length, such as '10 epochs'.  [that of its config]")
 @click.option("--no-report", is_flag=True, help="Leave out the pictures and the report; harness visualize makes them.")
 @click.option("--data-changed", is_flag=True, help="Resume although the data have changed.")
 @click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
 def resume(run: Path, length: str | None, no_report: bool, data_changed: bool, quiet: bool) -> None:
-    """Go on with RUN from its newest checkpoint, and make what it lacks: test, model, pictures.
+    """Resume RUN from its newest checkpoint, and make what it lacks: test, model, pictures.
 
     A longer --length trains a finished run on; a learning rate that falls is planned anew, and the output says so.
     """

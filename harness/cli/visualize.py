@@ -60,7 +60,7 @@ def visualize(
     if modules and not model:
         raise click.UsageError("--import goes with --model")
     if label is not None and not rows and not files:
-        raise click.UsageError("--class is explained for --images and --input: name some")
+        raise click.UsageError("--class needs --images or --input")
     if invert and not files:
         raise click.UsageError("--invert is for pictures given with --input")
     check_insight_only(assignments)

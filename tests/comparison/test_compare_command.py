@@ -127,7 +127,7 @@ def test_mistakes_are_one_line_and_leave_nothing(call, completed_run, averaged_r
             *("--set", "insight.layer=conv_9", "--set", "insight.methods=[gradcam]"),
         ),
         "--images 500: there are 500 test images": (a, averaged_run, "--images", "500"),
-        "is no list of image numbers": (a, averaged_run, "--images", "some"),
+        "is not a list of image numbers": (a, averaged_run, "--images", "some"),
     }.items():
         done = call("compare", *arguments, "--out", out)
         assert done.exit_code == 2, done
