@@ -1,14 +1,16 @@
 """Where the time goes: compiling, training, or neither (evaluation, checkpoints, pictures)."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class Clock:
     """Seconds compiled and trained, over all sittings of a run, and the pace of the newest chunk."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        """`now`: the seconds that have passed since some moment."""
+        self._now = now
         self.compile_seconds = 0.0
         self.train_seconds = 0.0
         self.step_seconds = 0.0
@@ -16,15 +18,15 @@ class Clock:
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
-        start = time.perf_counter()
+        start = self._now()
         yield
-        self.compile_seconds += time.perf_counter() - start
+        self.compile_seconds += self._now() - start
 
     @contextmanager
     def training(self, steps: int) -> Iterator[None]:
-        start = time.perf_counter()
+        start = self._now()
         yield
-        seconds = time.perf_counter() - start
+        seconds = self._now() - start
         self.train_seconds += seconds
         self.step_seconds = seconds / steps
 

@@ -3,9 +3,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from harness.report.page.confusion import confusion
+from harness.report.picture import MUTED
 from harness.report.training_figures import (
     confusion_matrix,
     confusion_picture,
@@ -29,7 +30,16 @@ def test_confusion_picture_says_what_it_shows() -> None:
 
 def test_confusion_picture_without_a_mistake_and_with_many_classes() -> None:
     assert confusion_picture(np.diag([5, 5])).alt.endswith("Most frequent mistakes: none.")
-    assert confusion_picture(np.eye(100, dtype=np.int64)).png
+    many = confusion_picture(np.eye(100, dtype=np.int64))
+    assert many.alt.startswith("Confusion matrix: 100 of 100 test images right.")
+    of_20, of_21 = (muted_pixels(confusion_picture(np.eye(classes, dtype=np.int64)).png) for classes in (20, 21))
+    assert of_20 > of_21 + 20  # each number has some; beyond 20 classes there is none
+
+
+def muted_pixels(png: bytes) -> int:
+    """How many have the colour of the numbers on the diagonal."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    return int(np.all(pixels == ImageColor.getrgb(MUTED), axis=-1).sum())
 
 
 def test_curves_stand_below_each_other_on_a_telephone() -> None:
@@ -45,7 +55,11 @@ def test_curves_stand_below_each_other_on_a_telephone() -> None:
 def test_curves_of_a_run_without_validation_or_of_no_step_at_all() -> None:
     train = {"step": 1, "split": "train", "loss": 2.0, "accuracy": 0.1, "learning_rate": 0.1}
     assert "Last train: loss 2.0000, accuracy 0.1000." in curves_picture([train]).alt
-    assert curves_picture([]).png
+    empty = curves_picture([])
+    assert "Last" not in empty.alt
+    assert empty.table is not None
+    assert empty.table.rows == []
+    assert Image.open(io.BytesIO(empty.png)).size == Image.open(io.BytesIO(curves_picture([train]).png)).size
 
 
 def test_of_a_hundred_thousand_classes_those_that_occur_are_counted() -> None:

@@ -5,28 +5,40 @@ import pytest
 from harness.training.clock import Clock
 
 
+class Hands:
+    """A time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def go_on(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
 def test_time_is_kept_apart_by_what_it_went_into() -> None:
-    clock = Clock()
+    hands = Hands()
+    clock = Clock(hands)
     with clock.compiling():
-        time.sleep(0.05)
-    time.sleep(0.2)  # an evaluation, say
-    for _ in range(2):
+        hands.go_on(5)
+    hands.go_on(70)  # an evaluation, say
+    for seconds in (1, 2):
         with clock.training(5):
-            time.sleep(0.1)
-    assert 0.05 <= clock.compile_seconds < 0.2
-    assert 0.2 <= clock.train_seconds < 0.35
+            hands.go_on(seconds)
+    assert (clock.compile_seconds, clock.train_seconds) == (5, 3)
 
 
 def test_the_pace_is_that_of_the_newest_chunk() -> None:
-    clock = Clock()
+    hands = Hands()
+    clock = Clock(hands)
     assert clock.step_seconds == 0
     clock.train_seconds = 1000.0  # of an earlier sitting
-    with clock.training(1):
-        time.sleep(0.05)
-    assert clock.step_seconds >= 0.05
-    with clock.training(100):
-        time.sleep(0.1)
-    assert 0.001 <= clock.step_seconds < 0.01
+    for steps, seconds in ((1, 3), (100, 10)):
+        with clock.training(steps):
+            hands.go_on(seconds)
+        assert clock.step_seconds == seconds / steps
 
 
 def test_a_chunk_is_as_many_steps_as_take_the_time() -> None:
@@ -39,10 +51,17 @@ def test_a_chunk_is_as_many_steps_as_take_the_time() -> None:
 
 
 def test_seconds_of_earlier_sittings_are_added_to() -> None:
-    clock = Clock()
+    hands = Hands()
+    clock = Clock(hands)
     clock.train_seconds, clock.compile_seconds = 100.0, 10.0
     with clock.training(1):
-        pass
-    assert clock.train_seconds == pytest.approx(100, abs=0.1)
-    assert clock.train_seconds > 100
-    assert clock.compile_seconds == 10
+        hands.go_on(0.5)
+    assert (clock.train_seconds, clock.compile_seconds) == (100.5, 10)
+
+
+def test_it_goes_by_seconds() -> None:
+    clock = Clock()
+    with clock.training(1):
+        time.sleep(0.02)
+    assert clock.train_seconds >= 0.02
+    assert clock.train_seconds == pytest.approx(clock.step_seconds)
