@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from harness.page.picture import MUTED
 from harness.report.page.confusion import confusion
-from harness.report.picture import MUTED
 from harness.report.training_figures import (
     confusion_matrix,
     confusion_picture,
