@@ -105,6 +105,15 @@ def test_what_no_other_process_finds_trains_in_this_one(here: Path, call: Callab
         harness.train("mnist", resume=run.path, quiet=True, **(given | {"data": changed}), **longer)
 
 
+def test_a_sequential_model_is_trained_and_exported(here: Path) -> None:
+    def model(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
+        return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+
+    run = harness.train("mnist", here / "run", model=model, data=arrays(), quiet=True, with_report=False, **SMALL)
+    assert run is not None
+    assert run.model_file.exists()
+
+
 @pytest.mark.parametrize("model", [3, keras.Sequential([keras.layers.Dense(3)]), "resnet", {"name": "cnn", "deep": 3}])
 def test_what_is_no_model_is_refused(here: Path, model: Any) -> None:
     with pytest.raises(ConfigError, match="model"):

@@ -118,8 +118,10 @@ def _is_whole(model: keras.Model) -> bool:
 
 
 def as_functional(model: keras.Model, image_shape: tuple[int, int, int]) -> keras.Model:
-    """The model; a subclass of keras.Model as the one layer of a Functional model."""
+    """The model; a Sequential one by its layers, and a subclass of keras.Model as the one layer of a Functional model."""
     if is_graph(model):
+        if isinstance(model, keras.Sequential):
+            return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
         return model
     image = keras.Input(image_shape)
     try:
