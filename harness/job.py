@@ -40,14 +40,14 @@ from harness.models.build import builder, trained
 from harness.models.export import export, logits_of
 from harness.preparation import describe, read
 from harness.python_objects import Named
-from harness.recording import Recording, Scheduled, recorded, summary
+from harness.recording import Recording, Scheduled, chief_callbacks, summary
 from harness.runs.run_dir import RunDir, find_run
 from harness.stop_signals import Interrupted, StopSignals
 from harness.training import machine_failures, metrics, noise_scale, trackers
-from harness.training.callback import Beat, Callback, Callbacks
+from harness.training.callback import Beat, Callbacks, closed_at_end
 from harness.training.checkpoint import Checkpoint
 from harness.training.evaluate import Evaluator
-from harness.training.own_callback import own_callbacks
+from harness.training.own_callback import OwnCallback, own_callbacks
 from harness.training.setup import Setup
 from harness.training.state import State
 from harness.training.tensorboard import summary_text
@@ -74,7 +74,7 @@ def train(
     loss: Any = None,
     metrics: Mapping[str, Any] | None = None,
     optimizer: Any = None,
-    callbacks: Sequence[Any] = (),
+    callbacks: Sequence[Any] | None = None,
     augment: Sequence[Any] | None = None,
     **changes: Any,
 ) -> RunDir | None:
@@ -151,10 +151,10 @@ def _train(
         complete = run is not None and run.exists() and run.is_complete(config, until == "pictured")
         if from_chief(cluster, np.array([int(complete)])).any():
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
-            if run:
+            if run and config.trackers:
                 trackers.catch_up(config, run, terminal)
         else:
-            Job(setup, cluster, run, terminal, until).do(may_resume=resume is not None)
+            Job(setup, cluster, run, terminal, until).run(may_resume=resume is not None)
     return run
 
 
@@ -215,13 +215,19 @@ class Job:
         self._until = until
         self._signals = StopSignals()
         self._heartbeat = Heartbeat()
+        self._own_callbacks: Sequence[OwnCallback] | None = None
+        """The user's own, made by the chief when it first opens the run, and kept over all attempts."""
 
-    def do(self, may_resume: bool) -> None:
+    def run(self, may_resume: bool) -> None:
         """Attempt after attempt, until one is through. Raises NonFiniteLoss, Stopped and what else ends a training."""
+        with ExitStack() as closing:
+            self._attempts(may_resume, closing)
+
+    def _attempts(self, may_resume: bool, closing: ExitStack) -> None:
         skipping = None
         while True:
             try:
-                self._attempt(may_resume, skipping)
+                self._attempt(may_resume, skipping, closing)
                 return
             except NonFiniteLoss as error:
                 if self._setup.config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
@@ -233,37 +239,41 @@ class Job:
                 )
                 traceback.clear_frames(error.__traceback__)  # which hold the model, its data and the optimizer's state
 
-    def _attempt(self, may_resume: bool, skipping: tuple[int, int] | None) -> None:
+    def _attempt(self, may_resume: bool, skipping: tuple[int, int] | None, closing: ExitStack) -> None:
         """Train from the start or a checkpoint to the end. All that may be refused is built before the run's directory
         is opened.
 
         Args:
             skipping: after losses that were not finite, the step of the data to resume at, and how many they were.
+            closing: closes what lasts longer than an attempt.
         """
         setup, cluster, config = self._setup, self._cluster, self._setup.config
         state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
         if config.insight.layer is not None:
             cam_layer(state.model, config.insight.layer)
         trainer = Trainer(setup, cluster, state)
-        with self._opened(may_resume) as (checkpoint, own):
+        with self._opened(may_resume, closing) as checkpoint:
             if skipping is None:
                 describe(setup, cluster, cluster.replicas, self._terminal)
             with machine_failures.in_one_line(BatchPlan.of(config.train, cluster.replicas), cluster):
                 trainer.restore(checkpoint, self._run.read_metrics() if self._run else [])
                 if skipping is not None:
                     trainer.skip_to(*skipping)
-                self._train(trainer, own)
+                self._train(trainer)
                 self._finish(trainer)
 
     @contextmanager
-    def _opened(self, may_resume: bool) -> Iterator[tuple[Checkpoint | None, Sequence[Callback]]]:
-        """The chief makes its callbacks and opens its run, and all workers learn whether it could."""
+    def _opened(self, may_resume: bool, closing: ExitStack) -> Iterator[Checkpoint | None]:
+        """The chief makes the user's callbacks and opens its run, and all workers learn whether it could."""
         run, cluster = self._run, self._cluster
         with ExitStack() as stack:
-            checkpoint, refusal, own = None, None, []
+            checkpoint, refusal = None, None
             if run:
                 try:
-                    own = own_callbacks(self._setup.config.own_callbacks)
+                    if self._own_callbacks is None:
+                        trackers.check(self._setup.config)
+                        made = own_callbacks(self._setup.config.own_callbacks)
+                        self._own_callbacks = [closing.enter_context(closed_at_end(each)) for each in made]
                     recording = Recording(run, self._setup, cluster, self._terminal)
                     checkpoint = stack.enter_context(recording.opened(may_resume))
                 except HarnessError as error:
@@ -276,9 +286,9 @@ class Job:
             if exit_code:
                 kind = UserError if exit_code == UserError.exit_code else WorkerLost
                 raise kind("the first worker could not begin: see its output")
-            yield checkpoint, own
+            yield checkpoint
 
-    def _train(self, trainer: Trainer, own: Sequence[Callback]) -> None:
+    def _train(self, trainer: Trainer) -> None:
         """Compile, train and test. Raises NonFiniteLoss and, after a signal, Stopped."""
         run, terminal = self._run, self._terminal
         if run:
@@ -286,31 +296,27 @@ class Job:
         with self._signals:
             terminal.line("compiling the training step")
             trainer.compile(terminal.warning)
-            with self._callbacks(trainer, own) as callbacks:
+            with self._callbacks(trainer) as callbacks:
                 signal = trainer.run(callbacks, self._signals)
                 if not signal and self._until != "trained":
                     signal = trainer.test(callbacks, self._signals)
                 if signal:
                     how = f"; resume with: {run.resume_command()}" if run else ""
                     raise Stopped(f"stopped at step {trainer.step:,}{how}", signal)
-        if (
-            self._signals.received and self._cluster.workers == 1
-        ):  # after the last look at them; several agree at the end
+        if self._signals.received and self._cluster.workers == 1:  # since the last look; several agree at the end
             raise Interrupted(self._signals.received)
 
     @contextmanager
-    def _callbacks(self, trainer: Trainer, own: Sequence[Callback]) -> Iterator[Callbacks]:
+    def _callbacks(self, trainer: Trainer) -> Iterator[Callbacks]:
         """All of this worker's. At the end, however it comes, the chief writes the run's summary."""
         beat, run = (Beat(self._heartbeat), None), self._run
         evaluation = (Evaluation(trainer), trainer.setup.events.evaluate)
         try:
-            with ExitStack() as stack:
+            with ExitStack() as closing:
                 chiefs: Scheduled = []
                 if run:
-                    mirrors = trackers.mirrors(trainer.setup.config, run, trainer.step, self._terminal)
-                    tracked = [stack.enter_context(mirror) for mirror in mirrors]
-                    chiefs = recorded(trainer, run, own, tracked, self._terminal)
-                yield stack.enter_context(Callbacks([evaluation, beat, *chiefs, beat]))
+                    chiefs = chief_callbacks(trainer, run, self._own_callbacks or [], self._terminal, closing)
+                yield Callbacks([evaluation, beat, *chiefs, beat])
         finally:
             if run:
                 with suppress(OSError):

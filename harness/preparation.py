@@ -14,7 +14,7 @@ from harness.data.sources import DataSet, Split
 from harness.errors import ConfigError
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
-from harness.training import metrics, optimizer, trackers
+from harness.training import metrics, optimizer
 from harness.training.events import Events
 from harness.training.own_callback import interval
 from harness.training.setup import Setup
@@ -34,7 +34,6 @@ def check(config: Config, data: DataSet) -> Setup:
     """The config with that data. Raises UserError where they don't go together."""
     train, validation, test = data.split_for(config)
     optimizer.check(config.optimizer)
-    trackers.check(config)
     augment.check(config.data, data.image_shape)
     metrics.check(config, data.classes)
     if (config.train.target or config.train.early_stop or config.train.max_seconds) and not len(validation):

@@ -25,7 +25,7 @@ class Named:
         loss: Any = None,
         metrics: Mapping[str, Any] | None = None,
         optimizer: Any = None,
-        callbacks: Sequence[Any] = (),
+        callbacks: Sequence[Any] | None = None,
         augment: Sequence[Any] | None = None,
     ) -> None:
         """Each is a callable, its import path, or a section of the config, in which `name` may be a callable.
@@ -57,7 +57,7 @@ class Named:
             }
         if optimizer is not None:
             self.sections["optimizer"] = self._optimizer(optimizer)
-        if callbacks or not isinstance(callbacks, list | tuple):
+        if callbacks is not None:
             self.sections["callbacks"] = self._list(callbacks, "callbacks")
         if augment is not None:
             self.sections["data.augment"] = self._list(augment, "augment")

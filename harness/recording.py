@@ -3,7 +3,7 @@
 import errno
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from harness.models.build import builder
 from harness.runs import provenance
 from harness.runs.run_dir import RunDir
 from harness.training import tensorboard
-from harness.training.callback import Callback
+from harness.training.callback import Callback, closed_at_end
 from harness.training.checkpoint import Checkpoint, Checkpoints, assign_result, discard_after, load_newest
 from harness.training.events import Events, Every
 from harness.training.progress import ProgressLines
@@ -28,7 +28,7 @@ from harness.training.schedule import WarmupThenDecay
 from harness.training.setup import Setup
 from harness.training.state import weights_sha256
 from harness.training.tensorboard import Histograms, TensorBoard
-from harness.training.trackers import TrackerMirror
+from harness.training.trackers import tracker_mirrors
 from harness.training.trainer import Trainer, devices
 
 _OF_A_DISK = {
@@ -54,27 +54,27 @@ class Recording:
 
     @contextmanager
     def opened(self, may_resume: bool) -> Iterator[Checkpoint | None]:
-        """Hold the directory, made new or taken up where its newest checkpoint is, and leave its status right.
+        """Hold the directory, made new or taken up where its newest checkpoint is, and leave the right status.
 
         Gives that checkpoint; None for a run that is new or died before it had one. Raises RunError.
         """
         run, terminal = self.run, self.terminal
         run.lock()
         try:
-            newest = self._taken_up(may_resume) if run.exists() else None
+            newest = self._rewound(may_resume) if run.exists() else None
             run.begin(self.setup.config, self.setup.data.sha256)
-            run.write_class_names(self.setup.data.class_names)
             if newest is None:
                 terminal.line(f"run       {run.path}")
             terminal.log_to(run.log_file)
             with _failures_recorded(run, terminal):
+                run.write_class_names(self.setup.data.class_names)
                 yield newest
         finally:
             with suppress(OSError):
                 terminal.close()
             run.unlock()
 
-    def _taken_up(self, may_resume: bool) -> Checkpoint | None:
+    def _rewound(self, may_resume: bool) -> Checkpoint | None:
         """Rewind the run's records to its newest checkpoint. What can be refused is, before anything is written."""
         run, config, events, data = self.run, self.setup.config, self.setup.events, self.setup.data
         if not may_resume:
@@ -102,15 +102,20 @@ class Recording:
         return newest
 
 
-def recorded(
-    trainer: Trainer, run: RunDir, own: Sequence[Callback], tracked: Sequence[TrackerMirror], terminal: Terminal
+def chief_callbacks(
+    trainer: Trainer, run: RunDir, own: Sequence[Callback], terminal: Terminal, closing: ExitStack
 ) -> Scheduled:
     """What the chief calls between two chunks, in this order: whatever gives rows, what takes them, and then, as a
-    resume begins with what is written by then, what saves."""
+    resume begins with what is written by then, what saves.
+
+    All but `own` is closed with `closing`.
+    """
     setup, step, rows = trainer.setup, trainer.step, trainer.rows
     config, events = setup.config, setup.events
     steps_per_epoch = len(setup.train) / config.train.global_batch
-    board = TensorBoard(run.tensorboard_dir, step, rows, config.train.target, smoothing_of(config.loss))
+    board = closing.enter_context(
+        closed_at_end(TensorBoard(run.tensorboard_dir, step, rows, config.train.target, smoothing_of(config.loss)))
+    )
     if step == 0:
         board.describe(trainer.state.model, config, setup.train)
     scheduled: list[tuple[Callback, Every | None]] = list(zip(own, events.callbacks, strict=True))
@@ -121,19 +126,17 @@ def recorded(
 
         shown = ("validation", setup.validation) if len(setup.validation) else ("training", setup.train)
         scheduled.append((FormingMaps(board, config, *shown), events.maps))
-    mirrors: list[Mirror] = [
-        ProgressLines(terminal, step, events.total_steps, steps_per_epoch, len(rows)),
-        MetricsFile(run.metrics_file, len(rows)),
-        board,
-        *tracked,
-    ]
+    trackers = [closing.enter_context(mirror) for mirror in tracker_mirrors(config, run, rows, step, terminal)]
+    metrics_file = closing.enter_context(closed_at_end(MetricsFile(run.metrics_file, len(rows))))
+    progress = ProgressLines(terminal, step, events.total_steps, steps_per_epoch, len(rows))
+    mirrors: list[Mirror] = [closing.enter_context(closed_at_end(progress)), metrics_file, board, *trackers]
 
     def saved(step: int) -> None:
         board.begin_files(step)
-        for mirror in tracked:
+        for mirror in trackers:
             mirror.saved(step)
 
-    checkpoints = Checkpoints(run.checkpoints_dir, config.checkpoint, step, trainer.checkpoint_header, then=saved)
+    checkpoints = Checkpoints(run.checkpoints_dir, config.checkpoint, step, trainer.checkpoint_header, saved)
     return [*scheduled, *((mirror, None) for mirror in mirrors), (checkpoints, events.checkpoint)]
 
 

@@ -42,7 +42,7 @@ def launch(
     from harness.config import load
     from harness.errors import UserError
     from harness.machine.resources import share_gpus, share_logical_cpus
-    from harness.runs.run_dir import RunDir, locate, make_new
+    from harness.runs.run_dir import RunDir, find_run, make_new
     from harness.supervision.launch import Plan, run
 
     name, *arguments = command
@@ -55,9 +55,7 @@ def launch(
     config = load(given["config"], (*given["assignments"], *named(given["run_name"])))
     section = config.cluster
     _check_for_several(section)
-    at = locate(config.name, given["run_dir"], given["resume"])
-    if at.exists():
-        at.check_same(config)
+    at = find_run(config, given["run_dir"], given["resume"])
     is_new, has_new_logs = not at.path.exists(), not at.logs_dir.exists()
     logical_cpus = share_logical_cpus(workers, section.logical_cpus)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

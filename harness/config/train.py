@@ -22,7 +22,7 @@ class TrainSection(Section):
     early_stop: EarlyStop | None = None
     """End where evaluations no longer get better, if that comes before `length`; null for no such end."""
     max_seconds: Annotated[float, Field(gt=0)] | None = None
-    """End at the first evaluation behind so many seconds of training, compilation and evaluation not counted."""
+    """End at the first evaluation after so many seconds of training, compilation and evaluation not counted."""
     global_batch: int = Field(default=128, ge=1, le=2**24)
     """Examples per step, over all replicas of all workers."""
     micro_batch: int | None = Field(default=None, ge=1)

@@ -36,7 +36,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Config:
+class FoldedConfig:
     """A config's YAML, folded."""
 
     text: str

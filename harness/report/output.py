@@ -7,8 +7,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from harness.page import Page, Picture, render
-from harness.runs.event_files import file_errors, write_png
 from harness.runs.run_dir import write_atomically
+from harness.training.event_files import file_errors, write_png
 
 
 def page_html(page: Page) -> str:

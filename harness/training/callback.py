@@ -1,14 +1,14 @@
 """What is called between steps. The loop knows nothing else: see trainer.py."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from types import TracebackType
-from typing import Any, Self
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.cluster.heartbeat import Heartbeat
+from harness.errors import CallbackFailed
 from harness.training.events import Every
 from harness.training.state import State
 
@@ -35,7 +35,7 @@ class Callback:
 
     every: str | None = "1 epoch"
     """How often, as durations stand in a config; `every` there counts for more. None: between all chunks of steps,
-    about every two seconds, and after the test."""
+    about every two seconds, and after the test, when what it returns is not kept."""
 
     def __call__(self, step: int, state: State, rows: Sequence[Row]) -> Values | None:
         """Look at the state after `step` steps.
@@ -44,7 +44,7 @@ class Callback:
             step: how many were taken.
             state: `state.model` is the Keras model under training, `state.result` what is evaluated and exported: the
                 averaged model where there is one.
-            rows: those of metrics.jsonl so far.
+            rows: those of metrics.jsonl so far, without images. A copy.
 
         What it raises ends the run, on all workers together.
         """
@@ -70,7 +70,7 @@ class Beat(Callback):
 
 
 class Callbacks:
-    """Callbacks in the order in which they are called. As a context, closes them all at its end."""
+    """Callbacks in the order in which they are called. One in which workers meet, as in an evaluation, comes first."""
 
     def __init__(self, scheduled: Sequence[tuple[Callback, Every | None]]) -> None:
         """Each with the steps at which it is due; None between all chunks."""
@@ -82,17 +82,21 @@ class Callbacks:
     def always_due(self) -> Iterator[Callback]:
         return (callback for callback, every in self._scheduled if every is None)
 
-    def __iter__(self) -> Iterator[Callback]:
-        return (callback for callback, _ in self._scheduled)
+    def __reversed__(self) -> Iterator[Callback]:
+        return (callback for callback, _ in reversed(self._scheduled))
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with ExitStack() as closing:
-            if error:  # what went wrong first is what the user has to know
-                closing.enter_context(suppress(OSError))
-            for callback in reversed(list(self)):
-                closing.callback(callback.close)
+C = TypeVar("C", bound=Callback)
+
+
+@contextmanager
+def closed_at_end(callback: C) -> Iterator[C]:
+    """Close the callback at the end. Where something went wrong before, that is what the user has to know, and not
+    that it can't be closed either."""
+    try:
+        yield callback
+    except BaseException:
+        with suppress(OSError, CallbackFailed):
+            callback.close()
+        raise
+    callback.close()

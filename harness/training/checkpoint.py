@@ -48,25 +48,28 @@ class Checkpoints(Callback):
         section: CheckpointSection,
         saved: int,
         header: Callable[[], dict[str, Any]],
-        then: Callable[[int], None],
+        on_saved: Callable[[int], None],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
             section: where `every` is in minutes, it is called between all chunks.
             saved: the step up to which all is safe already.
             header: what a checkpoint is to say beside the state.
-            then: is called with the step when its checkpoint is safe.
+            on_saved: is called with the step when its checkpoint is safe.
+            now: the time in seconds.
         """
         self._folder = folder
         self._section = section
         self._saved = saved
         self._header = header
-        self._then = then
+        self._on_saved = on_saved
+        self._now = now
         self._seconds = section.every.seconds if section.every.unit == "minutes" else 0.0
-        self._saved_at = time.monotonic()
+        self._saved_at = now()
 
     def __call__(self, step: int, state: State, rows: Sequence[Row]) -> None:
-        if time.monotonic() - self._saved_at >= self._seconds:
+        if self._now() - self._saved_at >= self._seconds:
             self.end(step, state, rows)
 
     def end(self, step: int, state: State, rows: Sequence[Row]) -> None:
@@ -74,8 +77,8 @@ class Checkpoints(Callback):
             return
         arrays = {path: np.asarray(variable.numpy()) for path, variable in state.variables().items()}
         save(self._folder, step, arrays, self._header(), self._section.keep, self._section.best)
-        self._saved, self._saved_at = step, time.monotonic()
-        self._then(step)
+        self._saved, self._saved_at = step, self._now()
+        self._on_saved(step)
 
 
 def save(
@@ -117,7 +120,7 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
             tried.append(f"{_path(folder, step).name} ({error})")
             continue
         if tried:
-            warn(f"checkpoint {', '.join(tried)}: going on from {_path(folder, step).name}")
+            warn(f"checkpoint {', '.join(tried)}: resuming from {_path(folder, step).name}")
         return loaded
     if tried:
         raise RunError(f"{folder}: no usable checkpoint; tried {', '.join(tried)}")

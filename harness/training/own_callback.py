@@ -11,7 +11,7 @@ from harness.config.duration import Duration
 from harness.errors import CallbackFailed, ConfigError
 from harness.imports import load_object, reason
 from harness.training.callback import Callback, Row
-from harness.training.rows import CALLBACK
+from harness.training.rows import CALLBACK, without_images
 from harness.training.state import State
 
 _RESERVED = {"step", "split", "name"}
@@ -25,22 +25,24 @@ class OwnCallback(Callback):
         self._call = call
 
     def __call__(self, step: int, state: State, rows: Sequence[Row]) -> Row | None:
-        values = _values(self._name, self._called(step, self._call, step, state, rows))
+        given = self._made_to(f"failed at step {step:,}", self._call, step, state, list(map(without_images, rows)))
+        values = _values(self._name, given)
         return {"split": CALLBACK, "name": self._name, **values} if values else None
 
     def end(self, step: int, state: State, rows: Sequence[Row]) -> None:
         if isinstance(self._call, Callback):
-            self._called(step, self._call.end, step, state, rows)
+            rows = list(map(without_images, rows))
+            self._made_to(f"failed at its end, at step {step:,}", self._call.end, step, state, rows)
 
     def close(self) -> None:
         if isinstance(self._call, Callback):
-            self._call.close()
+            self._made_to("can't be closed", self._call.close)
 
-    def _called(self, step: int, call: Callable[..., Any], *given: Any) -> Any:
+    def _made_to(self, failure: str, call: Callable[..., Any], *given: Any) -> Any:
         try:
             return call(*given)
         except Exception as error:
-            raise CallbackFailed(f"callback {self._name} fails at step {step:,}: {reason(error)}") from error
+            raise CallbackFailed(f"callback {self._name} {failure}: {reason(error)}") from error
 
 
 def interval(section: CallbackSection) -> Duration | None:

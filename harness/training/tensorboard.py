@@ -24,10 +24,10 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from harness.config import Config, dump
 from harness.config.target import Target
 from harness.data.sources import Split
-from harness.runs.event_files import file_errors, write_png
 from harness.runs.run_names import RUNS
 from harness.training import noise_scale
 from harness.training.callback import Callback, Row
+from harness.training.event_files import file_errors, write_png
 from harness.training.rows import CALLBACK, Mirror
 from harness.training.state import State
 
@@ -106,7 +106,7 @@ class TensorBoard(Mirror):
 
     def _write_callback(self, row: Row) -> None:
         with self._file("train").as_default(row["step"]):
-            for key in row.keys() - {"step", "split", "name"}:
+            for key in sorted(row.keys() - {"step", "split", "name"}):
                 tag, value = f"{row['name']}/{key}", row[key]
                 if isinstance(value, float):
                     tf.summary.scalar(tag, value)

@@ -1,6 +1,6 @@
 """Mirrors of metrics.jsonl in MLflow and Weights & Biases, one tracker's run for each run of ours.
 
-A tracker can't take back what it was sent, and a resume cuts off the rows behind the checkpoint that it begins from. So
+A tracker can't take back what it was sent, and a resume cuts off the rows after the checkpoint that it begins from. So
 a row is sent once a checkpoint has made it certain, and the curves of a tracker never fork. Whenever a mirror begins,
 the tracker is asked what it has, and sent what it lacks: after a crash, or when it couldn't be reached.
 
@@ -65,10 +65,19 @@ class Tracker(ABC):
 class TrackerMirror(Mirror):
     """Sends a run's rows to a tracker, in a with-statement, at whose end the tracker learns how the run has ended."""
 
-    def __init__(self, name: str, tracker: Tracker, config: Config, run: RunDir, step: int, terminal: Terminal) -> None:
-        """Follow on the rows that `run` has; those up to `step` are certain."""
-        self._rows = run.read_metrics()
-        super().__init__(taken=len(self._rows))
+    def __init__(
+        self,
+        name: str,
+        tracker: Tracker,
+        config: Config,
+        run: RunDir,
+        rows: Sequence[Row],
+        step: int,
+        terminal: Terminal,
+    ) -> None:
+        """Follow on the `rows` that `run` has; those up to `step` are certain."""
+        super().__init__(taken=len(rows))
+        self._rows = list(rows)
         self._name = name
         self._tracker = tracker
         self._config = config
@@ -77,7 +86,7 @@ class TrackerMirror(Mirror):
         self._terminal = terminal
         self._sent: int | None = None
         """How many of the rows the tracker has taken since it began; None before that, and after a failure."""
-        self._is_told = False
+        self._has_warned = False
 
     def __enter__(self) -> Self:
         self._send()
@@ -95,13 +104,11 @@ class TrackerMirror(Mirror):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._send()
-        if self._sent is None:
-            return
         is_stopped = isinstance(error, Stopped | KeyboardInterrupt)
         try:
             self._tracker.end("completed" if error is None else "stopped" if is_stopped else "failed")
         except Exception as failure:  # noqa: BLE001  whatever a library or its server comes up with
-            self._tell(failure)
+            self._warn_once(failure)
 
     def _send(self) -> None:
         try:
@@ -114,30 +121,38 @@ class TrackerMirror(Mirror):
             self._sent += len(rows)
         except Exception as failure:  # noqa: BLE001  as above
             self._sent = None
-            self._tell(failure)
+            self._warn_once(failure)
 
-    def _tell(self, failure: Exception) -> None:
-        if not self._is_told:
-            self._is_told = True
+    def _warn_once(self, failure: Exception) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             self._terminal.warning(
-                f"{self._name} can't be written to: {reason(failure)}. Training goes on, and the rows are sent with a "
-                f"later checkpoint, or by: {self._run.resume_command()}"
+                f"{self._name} can't be written to: {reason(failure)}. The rows are sent with a later checkpoint, or "
+                f"by: {self._run.resume_command()}"
             )
 
 
-def mirrors(config: Config, run: RunDir, step: int, terminal: Terminal) -> list[TrackerMirror]:
-    """One for each tracker of the config, of the rows that `run` has up to `step` and those that will follow."""
+def tracker_mirrors(
+    config: Config, run: RunDir, rows: Sequence[Row], step: int, terminal: Terminal
+) -> list[TrackerMirror]:
+    """One for each tracker of the config, of the `rows` that `run` has up to `step` and those that will follow."""
     return [
-        TrackerMirror(section.name, tracker_of(section), config, run, step, terminal) for section in config.trackers
+        TrackerMirror(section.name, tracker_of(section), config, run, rows, step, terminal)
+        for section in config.trackers
     ]
 
 
 def catch_up(config: Config, run: RunDir, terminal: Terminal) -> None:
     """Send what the config's trackers lack of a run that has ended."""
-    last = max((row["step"] for row in run.read_metrics()), default=0)
-    with ExitStack() as stack:
-        for mirror in mirrors(config, run, last, terminal):
-            stack.enter_context(mirror)
+    run.lock()
+    try:
+        rows = run.read_metrics()
+        last = max((row["step"] for row in rows), default=0)
+        with ExitStack() as stack:
+            for mirror in tracker_mirrors(config, run, rows, last, terminal):
+                stack.enter_context(mirror)
+    finally:
+        run.unlock()
 
 
 def tracker_of(section: TrackerSection) -> Tracker:
@@ -149,7 +164,8 @@ class MLflow(Tracker):
     of the config is a tag, `now.KEY`."""
 
     _MOST_METRICS, _MOST_PARAMS = 1000, 100
-    """MLflow takes so many in one call."""
+    """MLflow takes so many in one call; of tags as many as of params."""
+    _LONGEST_TEXT = 5000
 
     def __init__(self, section: MLflowSection) -> None:
         self._section = section
@@ -208,8 +224,9 @@ class MLflow(Tracker):
         for first in range(0, len(points), self._MOST_METRICS):
             self._client.log_batch(self._run_id, metrics=points[first : first + self._MOST_METRICS])
         texts = {_mlflow_key(key): value for row in rows for key, value in _named(row) if isinstance(value, str)}
-        if texts:  # of each the newest
-            self._client.log_batch(self._run_id, tags=[RunTag(key, value) for key, value in texts.items()])
+        tags = [RunTag(key, value[: self._LONGEST_TEXT]) for key, value in texts.items()]  # of each the newest
+        for first in range(0, len(tags), self._MOST_PARAMS):
+            self._client.log_batch(self._run_id, tags=tags[first : first + self._MOST_PARAMS])
 
     def end(self, status: Status) -> None:
         of_mlflow = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -230,7 +247,7 @@ class MLflow(Tracker):
         return str(found.experiment_id)
 
     def _mark_abandoned(self, run: RunDir) -> None:
-        """Tell the steps of points that are in no row of the run: it went back behind a checkpoint that was damaged."""
+        """Name the steps of points that are in no row of the run: the checkpoint that they came before was damaged."""
         own = {(key, row["step"], value) for row in run.read_metrics() for key, value in _points(row)}
         steps = sorted({step for key, step, value in self._there - own if not key.startswith("test/")})
         if steps:
@@ -254,8 +271,9 @@ class WandB(Tracker):
     def begin(self, config: Config, run: RunDir) -> str:
         import wandb
 
-        run_id = _read(run, "wandb").get("run_id") or secrets.token_hex(8)
-        _keep(run, "wandb", run_id=run_id)
+        known = _read(run, "wandb")
+        run_id, abandoned = known.get("run_id") or secrets.token_hex(8), known.get("abandoned", 0)
+        _keep(run, "wandb", run_id=run_id, abandoned=abandoned)
         for folder in (run.path / "wandb").glob(f"offline-run-*-{run_id}"):
             shutil.rmtree(folder)
         mode, self._mode = self._mode, "offline"  # is what is tried next where this fails
@@ -274,11 +292,11 @@ class WandB(Tracker):
         self._run.define_metric("*", step_metric="step")
         self._run.config.update({**config.flat(), **_about(run)}, allow_val_change=True)
         own = sum(row["split"] != "test" for row in run.read_metrics())
-        abandoned = _read(run, "wandb").get("abandoned", 0)
-        self._there = self._run.starting_step - abandoned
-        if self._there > own:
-            _keep(run, "wandb", run_id=run_id, abandoned=abandoned + self._there - own)
-            self._run.summary["abandoned"] = f"the {self._there - own} rows before row {self._run.starting_step}"
+        self._there, now_abandoned = already_there(self._run.starting_step, own, abandoned)
+        if now_abandoned > abandoned:
+            _keep(run, "wandb", run_id=run_id, abandoned=now_abandoned)
+            number = now_abandoned - abandoned
+            self._run.summary["abandoned"] = f"the {number} rows before row {self._run.starting_step}"
         folder = Path(self._run.dir).parent
         return f"run {run_id}" if mode == "online" else f"run {run_id}, to be uploaded with: wandb sync {folder}"
 
@@ -294,6 +312,18 @@ class WandB(Tracker):
 
     def end(self, status: Status) -> None:
         self._run.finish(exit_code=0 if status == "completed" else 1)
+
+
+def already_there(logged: int, own: int, abandoned: int) -> tuple[int, int]:
+    """How many of a run's rows its tracker has, and how many that are no longer the run's.
+
+    Args:
+        logged: rows that it has in all.
+        own: rows that the run has now.
+        abandoned: rows that were no longer the run's before; they come before or among `logged`.
+    """
+    there = logged - abandoned
+    return min(there, own), abandoned + max(0, there - own)
 
 
 def _about(run: RunDir) -> dict[str, str]:
@@ -319,7 +349,8 @@ def _mlflow_key(key: str) -> str:
 
 
 def _which(steps: Sequence[int]) -> str:
-    return f"points of {len(steps)} steps from {steps[0]} to {steps[-1]} that the run went back behind"
+    which = f"points of {len(steps)} steps from {steps[0]} to {steps[-1]}"
+    return f"{which} no longer count: the run resumed from an earlier checkpoint"
 
 
 def _read(run: RunDir, name: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The trainer: restore, compile, run, test. The same for one device, many replicas and many workers."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from harness.training.early_stop import Patience
 from harness.training.evaluate import Evaluator
 from harness.training.metrics import in_evaluation
 from harness.training.noise_scale import SPLIT as NOISE_SCALE
-from harness.training.rows import newest, without_images
+from harness.training.rows import Mirror, newest, without_images
 from harness.training.setup import Setup
 from harness.training.state import State, weights_sha256
 
@@ -71,6 +72,9 @@ class Trainer:
         """
         header: dict[str, Any] = checkpoint.header if checkpoint else {}
         self.rows = list(rows)
+        validation = header.get("validation")
+        if validation and validation != newest(rows, "validation"):  # a row may be lost where a checkpoint is not
+            self.rows.append(validation)
         self.patience = Patience(self.setup.config.train.early_stop, header.get("early_stop"))
         seconds = [header.get("compile_seconds", 0.0), header.get("train_seconds", 0.0)]
         skipped = [header.get(field, 0) for field in Skipped._fields]
@@ -114,14 +118,17 @@ class Trainer:
             self._train_chunk(agreed.pace)
             self._call(callbacks.due(self.step))
             agreed = self._agree(signals)
-        for callback in callbacks:
-            self._attempt(callback.end)
+        for callback in reversed(callbacks):  # what saves comes last among them, and first here
+            with self._failing_together():
+                callback.end(self.step, self.state, self.rows)
         return self._agree(signals).signal
 
     def test(self, callbacks: Callbacks, signals: StopSignals) -> int:
         """Evaluate the test set. Returns as `run` does."""
-        self._add(split="test", **self.evaluator(self.setup.test))
-        self._call(callbacks.always_due())
+        self._add({"split": "test", **self.evaluator(self.setup.test)})
+        for callback in callbacks.always_due():  # a resume would test again, and have what they return twice
+            with self._failing_together():
+                callback(self.step, self.state, self.rows)
         return self._agree(signals).signal
 
     def end_together(self, signals: StopSignals) -> None:
@@ -183,16 +190,16 @@ class Trainer:
         for step, norms in zip(measured, result.norms, strict=True):
             if all(map(math.isfinite, norms.values())):  # a square may overflow where the gradient did not
                 self.rows.append({"step": step, "split": NOISE_SCALE, **norms})
-        self._add(
-            split="train",
-            loss=result.loss,
+        row = {
+            "split": "train",
+            "loss": result.loss,
             **result.metrics,
-            learning_rate=self._learning_rate(self.step - 1),
-            gradient_norm=result.gradient_norm,
-            images_per_second=self.setup.config.train.global_batch / self.clock.step_seconds,
-            step_seconds=self.clock.step_seconds,
-            **({} if result.loss_scale is None else {"loss_scale": result.loss_scale}),
-        )
+            "learning_rate": self._learning_rate(self.step - 1),
+            "gradient_norm": result.gradient_norm,
+            "images_per_second": self.setup.config.train.global_batch / self.clock.step_seconds,
+            "step_seconds": self.clock.step_seconds,
+        }
+        self._add(row if result.loss_scale is None else row | {"loss_scale": result.loss_scale})
 
     def _not_finite(self) -> NonFiniteLoss:
         global_batch, data_step = self.setup.config.train.global_batch, self.step + self.skipped.skipped_steps
@@ -206,23 +213,25 @@ class Trainer:
         )
 
     def _call(self, callbacks: Iterable[Callback]) -> None:
+        """Call them. After one has failed the rows are still passed on, and nothing else is done: a checkpoint would
+        make a resume go on as if it had not."""
         before = len(self.rows)
         for callback in callbacks:
-            if row := self._attempt(callback):
-                self._add(**row)
+            if self._failure is None or isinstance(callback, Mirror):
+                with self._failing_together():
+                    if row := callback(self.step, self.state, self.rows):
+                        self._add(row)
         self.rows[before:] = map(without_images, self.rows[before:])  # which are nothing to keep for the whole run
 
-    def _attempt(self, call: Callable[..., Any]) -> Any:
-        """Make a call between two chunks. What this worker fails at is kept until all can end with it, as the others
-        would wait for it in a collective; until then it makes no further call."""
-        if self._failure is None:
-            try:
-                return call(self.step, self.state, self.rows)
-            except (OSError, CallbackFailed) as error:
-                self._failure = error
-        return None
+    @contextmanager
+    def _failing_together(self) -> Iterator[None]:
+        """Keep what this worker fails at until all can end with it: the others would wait for it in a collective."""
+        try:
+            yield
+        except (OSError, CallbackFailed) as error:
+            self._failure = self._failure or error
 
-    def _add(self, **row: Any) -> None:
+    def _add(self, row: Mapping[str, Any]) -> None:
         self.rows.append({"step": self.step, **row})
 
     def _agree(self, signals: StopSignals) -> Agreement:

@@ -192,17 +192,6 @@ def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(launch: Callable[.
 
 
 @pytest.mark.slow
-def test_checkpoints_by_the_clock_are_saved_by_all_at_the_same_step(
-    launch: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    """Saving holds a collective, and no two clocks are alike: the chief's counts."""
-    sets = ["checkpoint={every: 0.005 minutes, keep: 99}", "train.length=300 steps", "evaluate.every=50 steps"]
-    ended = subprocess.run(launch(tmp_path / "run", sets=sets), capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert len(list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))) > 3
-
-
-@pytest.mark.slow
 def test_workers_do_not_outlive_a_launcher_that_was_killed(launch: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
     with started(launch(run), stderr=subprocess.STDOUT) as process:

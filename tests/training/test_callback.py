@@ -65,6 +65,44 @@ def test_numbers_texts_and_images_are_in_tensorboard(trained: Callable[..., Any]
     np.testing.assert_allclose(values, [norm for _, _, norm in watch.seen], rtol=1e-6)
 
 
+class Ends(harness.Callback):
+    every = None
+
+    def __init__(self, *fails: str) -> None:
+        self.fails = fails
+        self.called: list[str] = []
+
+    def __call__(self, step: int, state: Any, rows: Any) -> dict[str, float]:
+        self.called.append(f"call {step}")
+        rows.clear()  # its own copy
+        return {"self": 1.0}
+
+    def end(self, step: int, state: Any, rows: Any) -> None:
+        self.called.append(f"end {step}")
+
+    def close(self) -> None:
+        self.called.append("close")
+        if "close" in self.fails:
+            raise ValueError("no luck")
+
+
+def test_one_without_an_interval_is_called_between_all_chunks_ended_and_closed_once(
+    trained: Callable[..., Any],
+) -> None:
+    ends = Ends()
+    run = trained(ends)
+    rows = run.read_metrics()
+    assert ends.called == ["call 6", "call 12", "end 12", "close"]
+    assert [row["step"] for row in rows if row["split"] == "callback"] == [6, 12]
+    assert [row["self"] for row in rows if row["split"] == "callback"] == [1, 1]
+    assert [row["step"] for row in rows if row["split"] == "validation"] == [6, 12]
+
+
+def test_one_that_cannot_be_closed_is_named(trained: Callable[..., Any]) -> None:
+    with pytest.raises(CallbackFailed, match=r"callback Ends can't be closed: ValueError: no luck"):
+        trained(Ends("close"))
+
+
 def test_a_function_is_a_callback_and_the_config_says_how_often(
     small_config: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -112,7 +150,7 @@ def failing(step: int, state: Any, rows: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (failing, r"callback failing fails at step 12: ValueError: no luck \(test_callback.py:"),
+        (failing, r"callback failing failed at step 12: ValueError: no luck \(test_callback.py:"),
         (lambda step, state, rows: 3, "returned int"),
         (lambda step, state, rows: {"a": np.zeros((2, 2))}, "a is float64 of shape"),
         (lambda step, state, rows: {"a": None}, "a is object"),

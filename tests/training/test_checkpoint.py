@@ -90,6 +90,23 @@ def test_a_state_comes_back_bit_for_bit(
         assert loaded.arrays[path].tobytes() == variable.numpy().tobytes(), path
 
 
+def test_by_the_clock_or_at_the_end_each_step_is_saved_once(
+    tmp_path: Path, begin: Callable[..., tuple[State, Chunk]], small_training: Callable[..., Config]
+) -> None:
+    state, _ = begin(small_training())
+    safe: list[int] = []
+    now = 1000.0
+    section = CheckpointSection.model_validate({"every": "1.5 minutes"})
+    checkpoints = Checkpoints(tmp_path / "checkpoints", section, 2, header, safe.append, lambda: now)
+    for step, seconds in ((2, 1000.0), (3, 1089.0), (4, 1090.0), (5, 1179.0), (6, 1180.0)):
+        now = seconds
+        checkpoints(step, state, [])
+    assert safe == [4, 6]
+    checkpoints.end(6, state, [])
+    checkpoints.end(7, state, [])
+    assert safe == [4, 6, 7]
+
+
 def test_the_file_is_plain_safetensors_and_its_digest_that_of_sha256sum(tmp_path: Path) -> None:
     save_each(tmp_path, {7: 0.5})
     data = (tmp_path / "step-7.safetensors").read_bytes()
@@ -181,7 +198,7 @@ def test_a_damaged_checkpoint_is_told_and_passed_over(
     assert loaded.arrays["step"] == 2
     (told,) = warnings
     assert told.startswith("checkpoint step-3.safetensors (")
-    assert told.endswith("): going on from step-2.safetensors")
+    assert told.endswith("): resuming from step-2.safetensors")
 
 
 def test_several_damaged_ones_are_passed_over_in_turn(tmp_path: Path, warnings: Warnings) -> None:
@@ -192,7 +209,7 @@ def test_several_damaged_ones_are_passed_over_in_turn(tmp_path: Path, warnings: 
     assert loaded is not None
     assert loaded.step == 1
     (told,) = warnings
-    assert told.index("step-3.safetensors (") < told.index("step-2.safetensors (") < told.index("going on from step-1")
+    assert told.index("step-3.safetensors (") < told.index("step-2.safetensors (") < told.index("resuming from step-1")
 
 
 def test_without_a_usable_checkpoint_all_that_was_tried_is_named(tmp_path: Path, warnings: Warnings) -> None:

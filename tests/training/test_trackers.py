@@ -17,7 +17,7 @@ from harness.console.terminal import Terminal
 from harness.errors import CallbackFailed, Stopped, UserError
 from harness.runs.run_dir import RunDir
 from harness.training.rows import MetricsFile
-from harness.training.trackers import catch_up, mirrors
+from harness.training.trackers import already_there, catch_up, tracker_mirrors
 
 # MLflow 3.17 with SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -72,7 +72,10 @@ def mirrored(tmp_path: Path) -> Callable[..., Any]:
             file = MetricsFile(run.metrics_file)
             stack.callback(file.close)
             stack.enter_context(suppress(type(error) if error else ()))
-            tracked = [stack.enter_context(each) for each in mirrors(config, run, step, Terminal(quiet=True))]
+            tracked = [
+                stack.enter_context(each)
+                for each in tracker_mirrors(config, run, run.read_metrics(), step, Terminal(quiet=True))
+            ]
             for each in given:
                 if callable(each):
                     each()
@@ -177,8 +180,8 @@ def test_a_run_that_failed_and_was_resumed_has_exactly_its_rows_in_both(small_co
     run = harness.RunDir.open(tmp_path / "run")
     first = in_mlflow(run)
     assert first.info.status == "FAILED"
-    assert max(row["step"] for row in run.read_metrics()) == 10
-    assert max(step for _, step, _ in points(run)) == 8  # those behind the checkpoint the resume will cut off
+    assert max(row["step"] for row in run.read_metrics()) == 11
+    assert max(step for _, step, _ in points(run)) == 8  # those after the checkpoint the resume will cut off
     assert [row["step"] for row in in_wandb(run)[0]][-1] == 8
     harness.train(small_config, resume=run.path, quiet=True, callbacks=callbacks, with_report=False, **settings)
 
@@ -300,3 +303,20 @@ def test_a_library_that_is_missing_is_told_with_the_command_that_brings_it(
         harness.train(small_config, tmp_path / "run", callbacks=[WANDB])
     assert "\n" not in str(failure.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("logged", "own", "abandoned", "expected"),
+    [
+        (0, 0, 0, (0, 0)),
+        (3, 3, 0, (3, 0)),
+        (3, 5, 0, (3, 0)),  # two are to be sent
+        (3, 1, 0, (1, 2)),  # two of a branch that was left
+        (5, 3, 2, (3, 2)),  # as after that, with two sent in their place
+        (6, 2, 2, (2, 4)),
+    ],
+)
+def test_rows_that_take_the_place_of_abandoned_ones_are_sent(
+    logged: int, own: int, abandoned: int, expected: tuple[int, int]
+) -> None:
+    assert already_there(logged, own, abandoned) == expected

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.config import Config
-from harness.page import Config as FoldedConfig
-from harness.page import Headline, Section
+from harness.page import FoldedConfig, Headline, Section
 from harness.training import noise_scale
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.page import Config, Headline, Page, Picture, Row, Section, Table, render
+from harness.page import FoldedConfig, Headline, Page, Picture, Row, Section, Table, render
 from harness.page.wording import counted, number
 from harness.scaling.report.estimates import found_interval, found_with_interval
 from harness.scaling.report.speed_plots import SPEED_COLUMNS, speed_row
@@ -38,7 +38,9 @@ def page(
     """
     target = f": batch-size scaling to the target {results['target']}" if results["target"] else ""
     folded = (
-        [Section("Config", parts=[Config(config, "harness scale run", "repeats the experiment")])] if config else []
+        [Section("Config", parts=[FoldedConfig(config, "harness scale run", "repeats the experiment")])]
+        if config
+        else []
     )
     return render(
         Page(
