@@ -1,62 +1,36 @@
-"""The main job: train → evaluate → export → picture."""
+"""What a program calls: train, which does the main job, and evaluate."""
 
-import copy
-import json
 import os
-import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from harness import config as configs
 from harness import keras_settings
 from harness.cluster.batch import BatchPlan
 from harness.cluster.collective import from_chief
 from harness.cluster.environment import is_chief
-from harness.cluster.heartbeat import Heartbeat
-from harness.cluster.strategy import Cluster, connect
-from harness.config import Config, resolve
+from harness.cluster.strategy import connect
+from harness.config import Config
 from harness.config.cluster import ClusterSection
 from harness.console.terminal import Terminal
 from harness.data import sources
 from harness.errors import (
     ConfigError,
     DataError,
-    HarnessError,
-    NonFiniteLoss,
-    Stopped,
-    UserError,
-    WorkerLost,
-    WriteFailed,
 )
 from harness.imports import handed
-from harness.insight.layers import cam_layer
-from harness.models.build import builder, trained
-from harness.models.export import export, logits_of
-from harness.preparation import describe, read
-from harness.python_objects import Named
-from harness.recording import Recording, Scheduled, chief_callbacks, summary
+from harness.main_job import MainJob, Until
+from harness.models.build import trained
+from harness.models.export import logits_of
+from harness.preparation import read
+from harness.python_objects import Named, as_config
 from harness.runs.run_dir import RunDir, find_run
-from harness.stop_signals import Interrupted, StopSignals
-from harness.training import machine_failures, metrics, noise_scale, trackers
-from harness.training.callback import Beat, Callbacks, closed_at_end
-from harness.training.checkpoint import Checkpoint
+from harness.trackers.mirror import catch_up
+from harness.training import machine_failures, metrics
 from harness.training.evaluate import Evaluator
-from harness.training.own_callback import OwnCallback, own_callbacks
-from harness.training.setup import Setup
-from harness.training.state import State
-from harness.training.tensorboard import summary_text
-from harness.training.trainer import Evaluation, Trainer
-
-_MOST_RESTORES = 3
-
-Until = Literal["trained", "exported", "pictured"]
-"""How far the main job goes."""
 
 
 @keras_settings.pinned()
@@ -152,9 +126,9 @@ def _train(
         if from_chief(cluster, np.array([int(complete)])).any():
             terminal.line(f"{run.path if run else 'the run'} is complete: nothing to do")
             if run and config.trackers:
-                trackers.catch_up(config, run, terminal)
+                catch_up(config, run, terminal)
         else:
-            Job(setup, cluster, run, terminal, until).run(may_resume=resume is not None)
+            MainJob(setup, cluster, run, terminal, until).run(may_resume=resume is not None)
     return run
 
 
@@ -180,182 +154,3 @@ def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = war
     with cluster.strategy.scope():
         model = logits_of(trained(run))
     return Evaluator(cluster, model, config.evaluate.batch, metrics.in_evaluation(config))(rows)
-
-
-def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[str, Any]) -> Config:
-    """A checked Config from whatever names one, with `section.key` → value in place of its own."""
-    assignments = [f"{key}={json.dumps(value, default=_plain)}" for key, value in changes.items()]
-    if isinstance(config, Config):
-        return resolve(config.model_dump(mode="json"), assignments) if changes else config
-    return (
-        resolve(copy.deepcopy(dict(config)), assignments)
-        if isinstance(config, Mapping)
-        else configs.load(config, assignments)
-    )
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy's, or a path, as JSON has it. Raises ConfigError for anything else."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise ConfigError(f"a change must be a number, text, true, false, null, list or dict, not {type(value).__name__}")
-
-
-class Job:
-    """What a worker does of the main job, once its data are read and its devices connected."""
-
-    def __init__(self, setup: Setup, cluster: Cluster, run: RunDir | None, terminal: Terminal, until: Until) -> None:
-        """`run`: None on a worker that is not the chief."""
-        self._setup = setup
-        self._cluster = cluster
-        self._run = run
-        self._terminal = terminal
-        self._until = until
-        self._signals = StopSignals()
-        self._heartbeat = Heartbeat()
-        self._own_callbacks: Sequence[OwnCallback] | None = None
-        """The user's own, made by the chief when it first opens the run, and kept over all attempts."""
-
-    def run(self, may_resume: bool) -> None:
-        """Attempt after attempt, until one is through. Raises NonFiniteLoss, Stopped and what else ends a training."""
-        with ExitStack() as closing:
-            self._attempts(may_resume, closing)
-
-    def _attempts(self, may_resume: bool, closing: ExitStack) -> None:
-        skipping = None
-        while True:
-            try:
-                self._attempt(may_resume, skipping, closing)
-                return
-            except NonFiniteLoss as error:
-                if self._setup.config.train.on_nonfinite == "stop" or error.restores == _MOST_RESTORES:
-                    raise
-                may_resume, skipping = True, (error.data_step + 1, error.restores + 1)
-                self._terminal.warning(
-                    f"{error}. Going back to the last checkpoint, and skipping these examples "
-                    f"({error.restores + 1} of {_MOST_RESTORES} times)"
-                )
-                traceback.clear_frames(error.__traceback__)  # which hold the model, its data and the optimizer's state
-
-    def _attempt(self, may_resume: bool, skipping: tuple[int, int] | None, closing: ExitStack) -> None:
-        """Train from the start or a checkpoint to the end. All that may be refused is built before the run's directory
-        is opened.
-
-        Args:
-            skipping: after losses that were not finite, the step of the data to resume at, and how many they were.
-            closing: closes what lasts longer than an attempt.
-        """
-        setup, cluster, config = self._setup, self._cluster, self._setup.config
-        state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
-        if config.insight.layer is not None:
-            cam_layer(state.model, config.insight.layer)
-        trainer = Trainer(setup, cluster, state)
-        with self._opened(may_resume, closing) as checkpoint:
-            if skipping is None:
-                describe(setup, cluster, cluster.replicas, self._terminal)
-            with machine_failures.in_one_line(BatchPlan.of(config.train, cluster.replicas), cluster):
-                trainer.restore(checkpoint, self._run.read_metrics() if self._run else [])
-                if skipping is not None:
-                    trainer.skip_to(*skipping)
-                self._train(trainer)
-                self._finish(trainer)
-
-    @contextmanager
-    def _opened(self, may_resume: bool, closing: ExitStack) -> Iterator[Checkpoint | None]:
-        """The chief makes the user's callbacks and opens its run, and all workers learn whether it could."""
-        run, cluster = self._run, self._cluster
-        with ExitStack() as stack:
-            checkpoint, refusal = None, None
-            if run:
-                try:
-                    if self._own_callbacks is None:
-                        trackers.check(self._setup.config)
-                        made = own_callbacks(self._setup.config.own_callbacks)
-                        self._own_callbacks = [closing.enter_context(closed_at_end(each)) for each in made]
-                    recording = Recording(run, self._setup, cluster, self._terminal)
-                    checkpoint = stack.enter_context(recording.opened(may_resume))
-                except HarnessError as error:
-                    refusal = error
-                except OSError as error:
-                    refusal = WriteFailed(f"can't write {error.filename or run.path}: {error.strerror or error}")
-            exit_code = int(from_chief(cluster, np.array(refusal.exit_code if refusal else 0)))
-            if refusal:
-                raise refusal
-            if exit_code:
-                kind = UserError if exit_code == UserError.exit_code else WorkerLost
-                raise kind("the first worker could not begin: see its output")
-            yield checkpoint
-
-    def _train(self, trainer: Trainer) -> None:
-        """Compile, train and test. Raises NonFiniteLoss and, after a signal, Stopped."""
-        run, terminal = self._run, self._terminal
-        if run:
-            terminal.line(summary_text(trainer.state.model))
-        with self._signals:
-            terminal.line("compiling the training step")
-            trainer.compile(terminal.warning)
-            with self._callbacks(trainer) as callbacks:
-                signal = trainer.run(callbacks, self._signals)
-                if not signal and self._until != "trained":
-                    signal = trainer.test(callbacks, self._signals)
-                if signal:
-                    how = f"; resume with: {run.resume_command()}" if run else ""
-                    raise Stopped(f"stopped at step {trainer.step:,}{how}", signal)
-        if self._signals.received and self._cluster.workers == 1:  # since the last look; several agree at the end
-            raise Interrupted(self._signals.received)
-
-    @contextmanager
-    def _callbacks(self, trainer: Trainer) -> Iterator[Callbacks]:
-        """All of this worker's. At the end, however it comes, the chief writes the run's summary."""
-        beat, run = (Beat(self._heartbeat), None), self._run
-        evaluation = (Evaluation(trainer), trainer.setup.events.evaluate)
-        try:
-            with ExitStack() as closing:
-                chiefs: Scheduled = []
-                if run:
-                    chiefs = chief_callbacks(trainer, run, self._own_callbacks or [], self._terminal, closing)
-                yield Callbacks([evaluation, beat, *chiefs, beat])
-        finally:
-            if run:
-                with suppress(OSError):
-                    run.write_summary(summary(trainer, "running"))
-
-    def _finish(self, trainer: Trainer) -> None:
-        """Export the model, write the summary, make the pictures; then all end well, or none."""
-        weights = trainer.check_equal_weights()
-        self._heartbeat.end()
-        if self._run:
-            self._complete(trainer, self._run)
-        else:
-            self._terminal.line(f"done at step {trainer.step:,} with the weights of worker 0, SHA-256 {weights}")
-        trainer.end_together(self._signals)
-
-    def _complete(self, trainer: Trainer, run: RunDir) -> None:
-        terminal = self._terminal
-        if self._until != "trained":
-            export(trainer.state.result, run.model_file, is_binary=trainer.setup.config.loss.name == "binary")
-        noise = noise_scale.report(run.read_metrics())
-        run.write_summary(summary(trainer, "completed", noise))
-        if trainer.setup.events.noise_scale:
-            terminal.line(f"noise     {noise_scale.describe(noise)}")
-        if self._until != "trained":
-            terminal.line(f"model     {run.model_file}")
-        if self._until == "pictured":
-            _picture(run, terminal)
-
-
-def _picture(run: RunDir, terminal: Terminal) -> None:
-    from harness import report  # the libraries that draw need not be loaded before the first step
-
-    try:
-        report.visualize(run, terminal)
-    except UserError as error:  # images of two channels, say: what was trained is no less complete
-        reason = str(error)
-    except (MemoryError, tf.errors.ResourceExhaustedError):
-        reason = "out of memory"
-    else:
-        terminal.line(f"report    {run.report_file}")
-        return
-    terminal.warning(f"the pictures and the report are left out: {reason}")

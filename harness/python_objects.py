@@ -1,11 +1,17 @@
 """What `harness.train` is handed in Python → what a config says instead: import paths, where there are any."""
 
+import copy
 import functools
+import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from harness.config import Config, load, resolve
 from harness.errors import ConfigError
 from harness.imports import is_importable, path_of
 
@@ -127,3 +133,22 @@ class Named:
                 "name": self._path(type(optimizer), "optimizer"),
             }
         return section
+
+
+def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[str, Any]) -> Config:
+    """A checked Config from whatever names one, with `section.key` → value in place of its own."""
+    assignments = [f"{key}={json.dumps(value, default=_plain)}" for key, value in changes.items()]
+    if isinstance(config, Config):
+        return resolve(config.model_dump(mode="json"), assignments) if changes else config
+    return (
+        resolve(copy.deepcopy(dict(config)), assignments) if isinstance(config, Mapping) else load(config, assignments)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's, or a path, as JSON has it. Raises ConfigError for anything else."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise ConfigError(f"a change must be a number, text, true, false, null, list or dict, not {type(value).__name__}")

@@ -18,6 +18,7 @@ from harness.errors import RunError, Stopped, WriteFailed
 from harness.models.build import builder
 from harness.runs import provenance
 from harness.runs.run_dir import RunDir
+from harness.trackers.mirror import tracker_mirrors
 from harness.training import tensorboard
 from harness.training.callback import Callback, closed_at_end
 from harness.training.checkpoint import Checkpoint, Checkpoints, assign_result, discard_after, load_newest
@@ -28,7 +29,6 @@ from harness.training.schedule import WarmupThenDecay
 from harness.training.setup import Setup
 from harness.training.state import weights_sha256
 from harness.training.tensorboard import Histograms, TensorBoard
-from harness.training.trackers import tracker_mirrors
 from harness.training.trainer import Trainer, devices
 
 _OF_A_DISK = {

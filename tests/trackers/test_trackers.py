@@ -16,8 +16,9 @@ from harness.config import Config, resolve
 from harness.console.terminal import Terminal
 from harness.errors import CallbackFailed, Stopped, UserError
 from harness.runs.run_dir import RunDir
+from harness.trackers.mirror import catch_up, tracker_mirrors
+from harness.trackers.wandb_tracker import already_there
 from harness.training.rows import MetricsFile
-from harness.training.trackers import already_there, catch_up, tracker_mirrors
 
 # MLflow 3.17 with SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
