@@ -74,7 +74,7 @@ class MLflow(Tracker):
         points = [
             Metric(key, value, now, row["step"])
             for row in rows
-            for key, value in points(row)
+            for key, value in points_of(row)
             if (key, row["step"], value) not in self._there
         ]
         for first in range(0, len(points), self._MOST_METRICS):
@@ -104,13 +104,13 @@ class MLflow(Tracker):
 
     def _mark_abandoned(self, run: RunDir) -> None:
         """Name the steps of points that are in no row of the run: the checkpoint that they came before was damaged."""
-        own = {(key, row["step"], value) for row in run.read_metrics() for key, value in points(row)}
+        own = {(key, row["step"], value) for row in run.read_metrics() for key, value in points_of(row)}
         steps = sorted({step for key, step, value in self._there - own if not key.startswith("test/")})
         if steps:
             self._client.set_tag(self._run_id, "abandoned", _which(steps))
 
 
-def points(row: Row) -> Iterator[tuple[str, float]]:
+def points_of(row: Row) -> Iterator[tuple[str, float]]:
     return ((_mlflow_key(key), float(value)) for key, value in named_values(row) if isinstance(value, int | float))
 
 
