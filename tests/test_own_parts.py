@@ -105,9 +105,11 @@ def test_what_no_other_process_finds_trains_in_this_one(here: Path, call: Callab
         harness.train("mnist", resume=run.path, quiet=True, **(given | {"data": changed}), **longer)
 
 
-def test_a_sequential_model_is_trained_and_exported(here: Path) -> None:
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_sequential_model_is_trained_and_exported(here: Path, begins: bool) -> None:
     def model(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+        inputs = [keras.Input(image_shape)] if begins else []
+        return keras.Sequential([*inputs, keras.layers.Flatten(), keras.layers.Dense(classes)])
 
     run = harness.train("mnist", here / "run", model=model, data=arrays(), quiet=True, with_report=False, **SMALL)
     assert run is not None

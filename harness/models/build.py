@@ -81,6 +81,8 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
     with _seeded(config.seed), _policy(f"mixed_{dtype}" if dtype in ("bfloat16", "float16") else dtype):
         try:
             model = function(image_shape, classes, **config.model.arguments)
+            if isinstance(model, keras.Sequential) and not model.built:  # it begins with no Input
+                model.build((None, *image_shape))
         except HarnessError:
             raise
         except Exception as error:
