@@ -225,6 +225,8 @@ def _expected(error: Any) -> str:
 def _problem(error: Any, config: type[Config]) -> str:
     kind, given, context = error["type"], error["input"], error.get("ctx", {})
     location = [str(part) for part in error["loc"]]
+    if kind == "missing" and location == ["scale"]:
+        return "the key is missing, which says what is varied: see docs/scaling.md, or run mnist_scaling_quick"
     if kind == "missing":
         return "the key is missing"
     if kind == "extra_forbidden" and location == ["scale"]:

@@ -156,7 +156,8 @@ def _check_own(entry: OwnAugmentation, key: str, image_shape: tuple[int, int, in
             result = function(images, Random(0, 0, positions))
         except Exception as error:  # noqa: BLE001  the user's own code, which may do anything
             raise ConfigError(
-                f"{given} fails with {reason(error)}; it must be a function (images, random, **keywords)"
+                f"{given} fails: {reason(error)}. It is called with (images, random, **keywords), the keywords being "
+                "those of its entry"
             ) from None
         if not tf.is_tensor(result):
             raise ConfigError(f"{given} gives {type(result).__name__}: it must give a tensor of {wanted}")

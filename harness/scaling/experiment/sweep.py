@@ -229,7 +229,7 @@ def estimate(experiment: Experiment, terminal: Terminal) -> None:
     extensions = scale.max_extend if len(scale.learning_rate.multipliers) > 1 else 0
     seconds *= trials_of_a_batch(experiment, extensions)
     terminal.line(
-        f"time      at most about {timedelta(seconds=round(seconds))} hours, if all trials use up their budget, one "
+        f"time      at most about {timedelta(seconds=round(seconds))}, if all trials use up their budget, one "
         "after another on this machine; those that reach the target end earlier"
     )
 
