@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from jinja2 import UndefinedError
@@ -63,7 +63,7 @@ def test_an_svg_is_shown_in_place_of_the_png_and_a_title_in_a_picture_is_not_sai
 
 def test_a_part_that_lacks_what_its_template_asks_for_is_an_error() -> None:
     class Broken:
-        template = "config.html.jinja"
+        template: ClassVar[str] = "config.html.jinja"
 
     with pytest.raises(UndefinedError, match="command"):
         html(Section("Config", parts=[Broken()]))
