@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 import pytest
 from jinja2 import UndefinedError
 
-from harness.page import Config, Headline, Page, Picture, Row, Section, Table, Verdict, render
+from harness.page import FoldedConfig, Headline, Page, Picture, Row, Section, Table, Verdict, render
 
 
 def html(*sections: Section, **what: Any) -> str:
@@ -40,7 +40,10 @@ def test_all_text_is_escaped() -> None:
     bad = "</pre></style><script>x"
     text = html(
         Section(
-            bad, [bad], [Table(bad, [bad], [Row([bad, Verdict(bad, good=None)])], [bad])], parts=[Config(bad, bad, bad)]
+            bad,
+            [bad],
+            [Table(bad, [bad], [Row([bad, Verdict(bad, good=None)])], [bad])],
+            parts=[FoldedConfig(bad, bad, bad)],
         ),
         subtitle=bad,
         about=[(bad, bad)],
