@@ -2,12 +2,14 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.gpu_check.speed import python_with
 from harness.supervision.launch import HARNESS, PYTHON
+from tests.conftest import Result
 
 
 @pytest.fixture
@@ -27,7 +29,9 @@ def test_a_process_of_ours_imports_what_is_installed(command: list[str]) -> None
 
 
 @pytest.mark.usefixtures("shadowed")
-def test_an_empty_entry_in_the_search_path_is_not_handed_on(call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_entry_in_the_search_path_is_not_handed_on(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", f":{os.environ.get('PYTHONPATH', '')}:")
     command = [*HARNESS, "--version"]
     assert subprocess.run(command, capture_output=True).returncode, "the folder is in the way"

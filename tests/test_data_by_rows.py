@@ -23,7 +23,7 @@ from harness.imports import handed
 from harness.training.evaluate import Evaluator
 
 NAMES = ("ape", "bee", "cat")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "train.length": "4 steps",
     "train.global_batch": 16,
     "data.fold": "2/3",
@@ -59,7 +59,8 @@ class Photos:
         self.reads_left -= 1
         if self.reads_left < 0:
             raise OSError("the disk is gone")
-        return self.images[rows]
+        images: np.ndarray = self.images[rows]
+        return images
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -89,7 +90,7 @@ def mapped(tmp_path: Path) -> str:
 
 
 def weights(run_dir: Path, data: Any, **changes: Any) -> str:
-    options = {"quiet": True, "only_training": True}
+    options: dict[str, Any] = {"quiet": True, "only_training": True}
     run = harness.train("mnist", run_dir, model=net, data=data, **options, **(SETTINGS | changes))
     assert run is not None
     return str(run.read_summary()["weights_sha256"])
@@ -99,7 +100,7 @@ def test_weights_are_those_of_memory_also_through_a_resume_and_on_the_device(tmp
     in_memory = weights(tmp_path / "memory", arrays())
     half = weights(tmp_path / "mapped", mapped, **{"train.length": "2 steps"})
     on_device = SETTINGS | {"data.placement": "device"}
-    options = {"quiet": True, "only_training": True}
+    options: dict[str, Any] = {"quiet": True, "only_training": True}
     resumed = harness.train("mnist", resume=tmp_path / "mapped", model=net, data=mapped, **options, **on_device)
     assert resumed is not None
     assert resumed.read_summary()["weights_sha256"] == in_memory != half
@@ -164,7 +165,7 @@ def test_images_larger_than_the_memory_that_a_process_may_have_train(tmp_path: P
     np.save(tmp_path / "y_train.npy", np.arange(400_000) % 3)
     np.save(tmp_path / "x_test.npy", images[:10])
     np.save(tmp_path / "y_test.npy", np.arange(10) % 3)
-    command = [sys.executable, "-c", IN_LITTLE_MEMORY, f"npy:{tmp_path}", tmp_path / "run"]
+    command: list[str | Path] = [sys.executable, "-c", IN_LITTLE_MEMORY, f"npy:{tmp_path}", tmp_path / "run"]
     environment = {**os.environ, "HARNESS_CACHE": str(tmp_path / "cache")}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr

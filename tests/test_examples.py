@@ -1,5 +1,6 @@
 """docs/examples: each runs as its head says, on real MNIST, and no line of the package knows of it."""
 
+import importlib
 import re
 import sys
 from collections.abc import Callable
@@ -24,7 +25,12 @@ from harness.training.events import Events
 from harness.training.state import State
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
-QUICK = {"train.length": "6 steps", "train.global_batch": 16, "model.width": 4, "insight.methods": ["gradient"]}
+QUICK: dict[str, Any] = {
+    "train.length": "6 steps",
+    "train.global_batch": 16,
+    "model.width": 4,
+    "insight.methods": ["gradient"],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +89,7 @@ def test_the_resnet_trains_resumes_to_the_bit_is_pictured_and_compared(
     whole = harness.train("resnet.yaml", tmp_path / "whole", quiet=True, **QUICK)
     assert whole is not None
     assert whole.report_file.exists()
-    constant = {"schedule.name": "constant", "schedule.warmup": "0 steps"}
+    constant: dict[str, Any] = {"schedule.name": "constant", "schedule.warmup": "0 steps"}
     end = harness.train("resnet.yaml", tmp_path / "end", quiet=True, only_training=True, **QUICK, **constant)
     half = QUICK | constant | {"train.length": "3 steps"}
     harness.train("resnet.yaml", tmp_path / "half", quiet=True, only_training=True, **half)
@@ -99,13 +105,13 @@ def test_the_resnet_trains_resumes_to_the_bit_is_pictured_and_compared(
 def test_the_callbacks_write_numbers_and_a_picture(tmp_path: Path) -> None:
     sys.path.append(str(EXAMPLES))
     try:
-        from callback import Norms, first_kernels
+        callback = importlib.import_module("callback")
     finally:
         sys.path.remove(str(EXAMPLES))
-    settings = {"train.length": "2 steps", "train.global_batch": 16}
+    settings: dict[str, Any] = {"train.length": "2 steps", "train.global_batch": 16}
     entries = [{"name": "callback:Norms", "every": "1 step"}, {"name": "callback:first_kernels", "every": "2 steps"}]
-    assert callable(Norms())
-    assert callable(first_kernels)
+    assert callable(callback.Norms())
+    assert callable(callback.first_kernels)
     run = harness.train("mnist", tmp_path / "run", quiet=True, only_training=True, callbacks=entries, **settings)
     assert run is not None
     rows = [row for row in run.read_metrics() if row["split"] == "callback"]
@@ -114,7 +120,11 @@ def test_the_callbacks_write_numbers_and_a_picture(tmp_path: Path) -> None:
 
 
 def test_the_loss_trains_and_is_measured(tmp_path: Path) -> None:
-    settings = {"train.length": "6 steps", "train.global_batch": 16, "loss": {"name": "squared:squared", "scale": 2}}
+    settings: dict[str, Any] = {
+        "train.length": "6 steps",
+        "train.global_batch": 16,
+        "loss": {"name": "squared:squared", "scale": 2},
+    }
     metrics = {"brier": {"name": "squared:squared"}}
     run = harness.train("mnist", tmp_path / "run", quiet=True, only_training=True, metrics=metrics, **settings)
     assert run is not None
@@ -126,7 +136,7 @@ def test_the_loss_trains_and_is_measured(tmp_path: Path) -> None:
 def test_the_noise_is_within_its_strength_and_goes_by_position() -> None:
     images = tf.constant(sources.load("mnist").x_train[:20])
     positions = tf.range(20, dtype=tf.int64)
-    data = DataSection(augment=[{"name": "noise:noise", "strength": 20}])
+    data = DataSection.model_validate({"augment": [{"name": "noise:noise", "strength": 20}]})
     augment.check(data, (28, 28, 1))
     seen = augment.augmented(images, positions, 0, data)
     added = seen.numpy().astype(int) - images.numpy()

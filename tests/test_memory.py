@@ -14,7 +14,7 @@ def peak(script: Path, run_dir: Path, *settings: str) -> int:
     """The most bytes that a training process had in memory at once, according to its summary."""
     common = ["data.validation=0", "train.length=2 steps", "schedule.warmup=0 steps"]
     sets = [word for setting in (*common, *settings) for word in ("--set", setting)]
-    command = [script, "train", "mnist", "--only-training", "--run-dir", run_dir, *sets]
+    command: list[str | Path] = [script, "train", "mnist", "--only-training", "--run-dir", run_dir, *sets]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     summary = RunDir.open(run_dir).read_summary()

@@ -1,13 +1,16 @@
 """A training that can't be pictured has not failed: it says what is left out, and why."""
 
+from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
 from harness.runs.run_dir import RunDir
+from tests.conftest import Result
 
 
-def test_a_warning_says_why_there_is_no_report(call, tmp_path):
+def test_a_warning_says_why_there_is_no_report(call: Callable[..., Result], tmp_path: Path) -> None:
     with resources.files("harness.data").joinpath("mnist.npz").open("rb") as file, np.load(file) as mnist:
         images, labels = mnist["x_test"][:120], np.zeros(60, np.int32)
     np.savez(tmp_path / "odd.npz", x_train=images[:60], y_train=labels, x_test=images[60:], y_test=labels)
@@ -31,7 +34,7 @@ def test_a_warning_says_why_there_is_no_report(call, tmp_path):
     assert not run.report_file.exists()
 
 
-def test_images_of_many_bands_are_trained_on(call, tmp_path):
+def test_images_of_many_bands_are_trained_on(call: Callable[..., Result], tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 13), np.uint8)
     labels = np.arange(60) % 3
     np.savez(tmp_path / "bands.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)

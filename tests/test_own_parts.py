@@ -12,7 +12,7 @@ import tensorflow as tf
 import harness
 from harness.errors import ConfigError, DataError, UserError
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "train.length": "6 steps",
     "train.global_batch": 16,
     "data.validation": 20,
@@ -89,7 +89,7 @@ def arrays() -> dict[str, Any]:
 
 
 def test_what_no_other_process_finds_trains_in_this_one(here: Path, call: Callable[..., Any]) -> None:
-    given = {"model": lambda shape, classes: lonely(shape, classes), "data": arrays()}
+    given: dict[str, Any] = {"model": lambda shape, classes: lonely(shape, classes), "data": arrays()}
     run = harness.train("mnist", here / "run", quiet=True, **given, **SMALL)
     assert run is not None
     assert run.report_file.exists()
@@ -145,7 +145,7 @@ def test_loss_metric_and_optimizer_are_handed_over(here: Path) -> None:
     def squared(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum((logits - tf.one_hot(labels, logits.shape[-1])) ** 2, axis=1)
 
-    given = {
+    given: dict[str, Any] = {
         "model": lonely,
         "data": arrays,
         "loss": lambda logits, labels: tf.cast(squared(logits, labels), tf.float64),
@@ -160,12 +160,13 @@ def test_loss_metric_and_optimizer_are_handed_over(here: Path) -> None:
         "instance": keras.optimizers.Nadam(0.002, beta_1=0.8),
         "path": {"name": "keras.optimizers:Nadam", "learning_rate": 0.002, "beta_1": 0.8},
     }.items():
-        options = {"quiet": True, "only_training": True, "optimizer": optimizer}
+        options: dict[str, Any] = {"quiet": True, "only_training": True, "optimizer": optimizer}
         run = harness.train("mnist", here / name, **options, **given, **(SMALL | {"seed": np.int64(1)}))
         assert run is not None
         seen[name] = run.read_summary()["weights_sha256"]
         assert run.read_config().optimizer.name == "keras.optimizers:Nadam"
     assert len(set(seen.values())) == 1
+    assert run is not None
     validation = [row for row in run.read_metrics() if row["split"] == "validation"][-1]
     assert 0 <= validation["far"] <= 1
     assert validation["nll"] > 0

@@ -1,5 +1,6 @@
 """The recipes beside MNIST's: their networks are those of the papers, and each takes a step as its config says."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,14 @@ def test_the_small_vgg() -> None:
 
 
 def test_the_resnet_9_is_that_of_cifar() -> None:
-    from resnet9 import resnet9
-
-    model = resnet9((32, 32, 3), 10)
+    model = importlib.import_module("resnet9").resnet9((32, 32, 3), 10)
     assert parameters(model) == 6_573_120
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 8
 
 
 def test_the_resnet_50_is_version_1_5(tmp_path: Path, call: Callable[..., Any]) -> None:
     """A dry run of the whole network, with its 1,000 classes, on generated images of 40×48."""
-    labels = {"y_train": np.arange(1000), "y_test": np.arange(4)}
+    labels: dict[str, Any] = {"y_train": np.arange(1000), "y_test": np.arange(4)}
     np.savez(tmp_path / "generated.npz", x_train=images(1000, 40, 48, 3), x_test=images(4, 40, 48, 3), **labels)
     data = f"data={{source: {tmp_path / 'generated.npz'}, validation: 0}}"
     told = call("train", "imagenet_resnet50.yaml", "--dry-run", "--set", data, "--set", "train.global_batch=64")
@@ -77,9 +76,7 @@ def test_the_resnet_50_is_version_1_5(tmp_path: Path, call: Callable[..., Any]) 
     assert "25,557,032" in told.stdout
     assert "nothing trained" in told.stdout
 
-    from resnet50 import resnet50
-
-    small = resnet50((224, 224, 3), 7, width=4)
+    small = importlib.import_module("resnet50").resnet50((224, 224, 3), 7, width=4)
     kernels = [layer for layer in small.layers if isinstance(layer, keras.layers.Conv2D)]
     assert len(kernels) == 53
     assert {layer.kernel_size for layer in kernels if layer.strides == (2, 2)} == {(7, 7), (3, 3)}
@@ -93,7 +90,7 @@ def test_the_resnet_50_is_version_1_5(tmp_path: Path, call: Callable[..., Any]) 
 ])  # fmt: skip
 def test_takes_a_step_with_all_that_the_config_asks_for(config: str | Path, changes: list[str]) -> None:
     tree = load(config, [*changes, "train.length=20 steps", "train.global_batch=8", "schedule.warmup=2 steps"])
-    rows = Split(images(8, 36, 36, 3), np.arange(8) % 4)
+    rows = Split(images(8, 36, 36, 3), np.arange(8, dtype=np.int32) % 4)
     cluster, events = connect(ClusterSection()), Events.of(tree, len(rows))
     state = State(tree, cluster, events, builder(tree, (36, 36, 3), 4))
     before = [weight.numpy() for weight in state.model.trainable_variables]

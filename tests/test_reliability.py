@@ -310,8 +310,8 @@ def test_a_run_goes_on_with_other_devices(
             "optimizer.learning_rate=0.003",  # rounding grows with the rate: 0.01 was seen to make 1.3e-4 of it
         ]
         if where == "2 workers":
-            launch = [script, "launch", "--workers", "2", "--", "train", small_config, *settings(*sets)]
-            command = [*launch, "--run-dir", run, "--resume", "auto", "--only-training"]
+            launch = [str(script), "launch", "--workers", "2", "--", "train", str(small_config), *settings(*sets)]
+            command = [*launch, "--run-dir", str(run), "--resume", "auto", "--only-training"]
             subprocess.run(command, check=True, capture_output=True)
         else:
             finished(run, *sets, f"cluster.logical_cpus={where}")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def trained(script: Path, config: Path, run_dir: Path, **settings: object) -> dict[str, Any]:
     """The summary of a run in a new process, with `settings` changed (`section__key=value`)."""
     sets = [word for key, value in settings.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
-    command = [script, "train", config, "--no-report", "--run-dir", run_dir, *sets]
+    command: list[str | Path] = [script, "train", config, "--no-report", "--run-dir", run_dir, *sets]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     return RunDir.open(run_dir).read_summary()
@@ -23,7 +23,7 @@ def trained(script: Path, config: Path, run_dir: Path, **settings: object) -> di
 
 def trained_here(config: Path, run_dir: Path, **settings: object) -> dict[str, Any]:
     """The same in this process, which has trained other runs before."""
-    changes = {key.replace("__", "."): value for key, value in settings.items()}
+    changes: dict[str, Any] = {key.replace("__", "."): value for key, value in settings.items()}
     run = harness.train(config, run_dir, quiet=True, with_report=False, **changes)
     assert run is not None
     return run.read_summary()

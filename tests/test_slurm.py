@@ -129,7 +129,8 @@ scale:
 
 
 def experiment(slurm: Slurm, folder: Path, *options: str) -> "subprocess.Popen[str]":
-    command = [Path(sys.executable).with_name("harness"), "scale", "run", folder / "small.yaml", "--dir", folder / "x"]
+    script = Path(sys.executable).with_name("harness")
+    command: list[str | Path] = [script, "scale", "run", folder / "small.yaml", "--dir", folder / "x"]
     return subprocess.Popen(
         [*command, "--executor", "slurm", *options],
         env=slurm.environment,

@@ -34,7 +34,7 @@ def in_use(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         path = tmp_path / "images" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((10, 10), number, np.uint8)).save(path)
-    command = [sys.executable, "-c", PROGRAM, tmp_path / "images"]
+    command: list[str | Path] = [sys.executable, "-c", PROGRAM, tmp_path / "images"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "loaded\n"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -14,10 +15,14 @@ import pytest
 
 from harness.config import Config, load, resolve
 from harness.runs.run_dir import RunDir
+from tests.conftest import KilledRun, Result
+
+Call = Callable[..., Result]
+MakeRun = Callable[..., RunDir]
 
 
 @pytest.fixture
-def make_run(tmp_path):
+def make_run(tmp_path: Path) -> MakeRun:
     """Make a run with the given summary below `tmp_path`/runs."""
 
     def make(name: str, **summary: object) -> RunDir:
@@ -31,7 +36,7 @@ def make_run(tmp_path):
     return make
 
 
-def test_config_prints_yaml_that_loads_back(call, tmp_path):
+def test_config_prints_yaml_that_loads_back(call: Call, tmp_path: Path) -> None:
     printed = call("config", "mnist", "--set", "train.length=2 epochs", "--set", "seed=7")
     assert printed.exit_code == 0
     (tmp_path / "again.yaml").write_text(printed.stdout)
@@ -39,13 +44,13 @@ def test_config_prints_yaml_that_loads_back(call, tmp_path):
     assert printed.stderr == ""
 
 
-def test_schema_is_json_of_the_config(call):
+def test_schema_is_json_of_the_config(call: Call) -> None:
     printed = call("config", "--schema")
     assert printed.exit_code == 0
     assert json.loads(printed.stdout)["properties"].keys() == Config.model_fields.keys()
 
 
-def test_version_and_help(script, call):
+def test_version_and_help(script: Path, call: Call) -> None:
     shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
     assert shown == f"harness, version {metadata.version('mirrored-harness')}\n"
     shown = call("--help").stdout
@@ -64,25 +69,25 @@ def test_version_and_help(script, call):
         assert f"  {command} " in shown
 
 
-def test_help_shows_what_each_command_does_whole(call, monkeypatch):
+def test_help_shows_what_each_command_does_whole(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert "..." not in call("--help").stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("command", ["compare", "visualize"])
-def test_help_names_a_key_that_the_command_takes(call, command):
+def test_help_names_a_key_that_the_command_takes(call: Call, command: str) -> None:
     shown = call(command, "--help").stdout
     assert "insight.images=" in shown
     assert "train.length" not in shown
 
 
-def test_the_module_is_the_command():
+def test_the_module_is_the_command() -> None:
     shown = subprocess.run([sys.executable, "-m", "harness", "--version"], capture_output=True, text=True)
     assert shown.stdout.endswith(f"version {metadata.version('mirrored-harness')}\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_completion_script(script, shell):
+def test_shell_completion_script(script: Path, shell: str) -> None:
     environment = {**os.environ, "_HARNESS_COMPLETE": f"{shell}_source"}
     ended = subprocess.run([script], capture_output=True, text=True, env=environment)
     assert ended.returncode == 0, ended.stderr
@@ -107,7 +112,7 @@ def test_shell_completion_script(script, shell):
         ("harness train my.yaml --resume a", "auto"),
     ],
 )
-def test_shell_completion_proposes(script, words, proposed, tmp_path):
+def test_shell_completion_proposes(script: Path, words: str, proposed: str, tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     for file in ("my.yaml", "configs/other.yaml"):
         (tmp_path / file).touch()
@@ -125,7 +130,7 @@ def test_shell_completion_proposes(script, words, proposed, tmp_path):
 
 
 class TestRuns:
-    def test_lists_what_is_there_newest_last(self, call, make_run, tmp_path):
+    def test_lists_what_is_there_newest_last(self, call: Call, make_run: MakeRun, tmp_path: Path) -> None:
         make_run("done", status="completed", test={"accuracy": 0.9912}, images_per_second=7123.4)
         make_run("diverged", status="failed")
         os.utime(tmp_path / "runs" / "done" / "config.yaml", (1_000_000_000, 1_000_000_000))
@@ -147,19 +152,21 @@ class TestRuns:
         assert first.split()[:4] == [str(tmp_path / "runs" / "done"), "completed", "0.9912", "7,123"]
         assert second.split()[:4] == [str(tmp_path / "runs" / "diverged"), "failed", "-", "-"]
 
-    def test_one_begun_before_the_clock_was_set_back_is_not_of_the_future(self, call, make_run, tmp_path):
+    def test_one_begun_before_the_clock_was_set_back_is_not_of_the_future(
+        self, call: Call, make_run: MakeRun, tmp_path: Path
+    ) -> None:
         run = make_run("a", status="completed")
         ahead = time.time() + 7200
         os.utime(run.config_file, (ahead, ahead))
         (row,) = json.loads(call("runs", tmp_path / "runs", "--json").stdout)
         assert row["age_seconds"] == 0
 
-    def test_a_long_name_is_shown_whole_in_a_pipe(self, call, make_run, tmp_path):
+    def test_a_long_name_is_shown_whole_in_a_pipe(self, call: Call, make_run: MakeRun, tmp_path: Path) -> None:
         name = "a-name-as-long-as-they-get-when-a-sweep-makes-them-" + "x" * 49
         make_run(name, status="completed")
         assert name in call("runs", tmp_path / "runs").stdout
 
-    def test_says_what_each_was_trained_with(self, call, tmp_path, monkeypatch):
+    def test_says_what_each_was_trained_with(self, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         for name, config in {
             "as-shipped": load("mnist", ["seed=7"]),
@@ -183,7 +190,7 @@ class TestRuns:
         (shown,) = [line for line in lines if line.startswith("changed ")]
         assert shown.rstrip().endswith("mnist   0     mnist  train.length=2 epochs evaluate.batch=7")
 
-    def test_at_80_columns_what_was_changed_stands_below(self, script, tmp_path):
+    def test_at_80_columns_what_was_changed_stands_below(self, script: Path, tmp_path: Path) -> None:
         run = RunDir(tmp_path / "runs" / "mnist-20261129-145501")
         run.lock()
         changes = ["optimizer.learning_rate=0.01", "train.length=300 steps", "insight.filters=False"]
@@ -202,7 +209,7 @@ class TestRuns:
         assert all(line.startswith("  ") for line in lines[2:])
         assert all(any(change in line for line in lines[2:]) for change in changes)
 
-    def test_a_run_by_another_name_is_still_of_its_config(self, call, tmp_path):
+    def test_a_run_by_another_name_is_still_of_its_config(self, call: Call, tmp_path: Path) -> None:
         for name, changed in {"first": ["train.length=300 steps"], "second": []}.items():
             RunDir(tmp_path / name).lock()
             RunDir(tmp_path / name).begin(load("mnist", [f"name={name}", *changed]))
@@ -210,37 +217,41 @@ class TestRuns:
         assert [row["config"] for row in rows.values()] == ["mnist", "mnist"]
         assert [rows[name]["changed"] for name in ("first", "second")] == [{"train.length": "300 steps"}, {}]
 
-    def test_is_sorted_by_what_is_asked_for_the_best_last(self, call, make_run, tmp_path):
+    def test_is_sorted_by_what_is_asked_for_the_best_last(self, call: Call, make_run: MakeRun, tmp_path: Path) -> None:
         for name, accuracy in {"b": 0.5, "c": None, "a": 0.25}.items():
             make_run(name, status="completed", test={"accuracy": accuracy} if accuracy else None)
         for by, order in {"name": ["a", "b", "c"], "accuracy": ["c", "a", "b"]}.items():
             rows = json.loads(call("runs", tmp_path / "runs", "--sort", by, "--json").stdout)
             assert [row["name"] for row in rows] == order
 
-    def test_none(self, call, tmp_path):
+    def test_none(self, call: Call, tmp_path: Path) -> None:
         (tmp_path / "runs").mkdir()
         assert call("runs", tmp_path / "runs").stdout == f"no runs in {tmp_path / 'runs'}\n"
         assert call("runs", tmp_path / "runs", "--json").stdout == "[]\n"
 
     @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"status": "completed", "test": {}}', '{"test": 3}'])
-    def test_a_damaged_one_does_not_hide_the_others(self, call, make_run, tmp_path, content):
+    def test_a_damaged_one_does_not_hide_the_others(
+        self, call: Call, make_run: MakeRun, tmp_path: Path, content: str
+    ) -> None:
         make_run("good", status="completed")
         make_run("bad", status="completed").summary_file.write_text(content)
         listed = call("runs", tmp_path / "runs", "--json")
         assert listed.exit_code == 0
         assert {row["name"] for row in json.loads(listed.stdout)} == {"good", "bad"}
 
-    def test_running_while_a_live_process_holds_it_and_interrupted_afterwards(self, call, make_run, tmp_path):
+    def test_running_while_a_live_process_holds_it_and_interrupted_afterwards(
+        self, call: Call, make_run: MakeRun, tmp_path: Path
+    ) -> None:
         run = make_run("one", status="running")
         program = (
             "import sys; from pathlib import Path; from harness.runs.run_dir import RunDir\n"
             "run = RunDir(Path(sys.argv[1])); run.lock(); print('locked', flush=True); sys.stdin.read()"
         )
-        command = [sys.executable, "-c", program, run.path]
+        command: list[str | Path] = [sys.executable, "-c", program, run.path]
 
         def status() -> str:
             (row,) = json.loads(call("runs", tmp_path / "runs", "--json").stdout)
-            return row["status"]
+            return str(row["status"])
 
         assert status() == "interrupted"
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
@@ -252,14 +263,14 @@ class TestRuns:
                 holder.kill()
         assert status() == "interrupted"
 
-    def test_looking_changes_nothing(self, call, make_run, tmp_path):
+    def test_looking_changes_nothing(self, call: Call, make_run: MakeRun, tmp_path: Path) -> None:
         run = make_run("one", status="running")
         before = sorted(path.name for path in run.path.iterdir())
         call("runs", tmp_path / "runs")
         assert sorted(path.name for path in run.path.iterdir()) == before
 
     @pytest.mark.slow
-    def test_a_real_run_killed_by_sigkill(self, call, killed_run, tmp_path):
+    def test_a_real_run_killed_by_sigkill(self, call: Call, killed_run: KilledRun, tmp_path: Path) -> None:
         assert killed_run.status_while_alive == "running"
         shutil.copytree(killed_run.path, tmp_path / "runs" / "small")
         (row,) = json.loads(call("runs", tmp_path / "runs", "--json").stdout)

@@ -4,6 +4,7 @@ import pydoc
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,12 +70,12 @@ def command(*arguments: str) -> str:
         "tensorboard",
     ],
 )
-def test_loads_nothing_heavy(program):
+def test_loads_nothing_heavy(program: str) -> None:
     assert loaded_by(program).isdisjoint(HEAVY)
 
 
 @pytest.mark.parametrize("arguments", [("config", "mnist"), ("config", "--schema"), ("runs", "--help")])
-def test_a_look_at_a_config_does_without_tensorflow(arguments):
+def test_a_look_at_a_config_does_without_tensorflow(arguments: tuple[str, ...]) -> None:
     loaded = loaded_by(command(*arguments))
     assert loaded.isdisjoint({"tensorflow", "keras", "matplotlib"})
 
@@ -88,7 +89,9 @@ def test_a_look_at_a_config_does_without_tensorflow(arguments):
         ("my.keras", "data.npz", "words.txt", "words.txt is no picture that can be read"),
     ],
 )
-def test_a_wrong_file_is_refused_before_tensorflow_is_loaded(tmp_path, model, data, picture, told):
+def test_a_wrong_file_is_refused_before_tensorflow_is_loaded(
+    tmp_path: Path, model: str, data: str, picture: str, told: str
+) -> None:
     (tmp_path / "words.txt").write_text("words")
     zipfile.ZipFile(tmp_path / "my.keras", "w").close()
     np.savez(tmp_path / "data.npz", images=np.zeros((2, 8, 8), np.uint8), labels=[0, 1])
@@ -104,11 +107,11 @@ def test_a_wrong_file_is_refused_before_tensorflow_is_loaded(tmp_path, model, da
     assert ended.stderr.count("\n") == 1
 
 
-def test_help_lists_what_there_is():
+def test_help_lists_what_there_is() -> None:
     shown = pydoc.plain(pydoc.render_doc(harness))
     for line in ("class RunDir", "evaluate(", "train(", "visualize("):
         assert f"    {line}" in shown
 
 
-def test_what_is_loaded_would_be_seen():
+def test_what_is_loaded_would_be_seen() -> None:
     assert {"yaml", "rich"} <= loaded_by("import yaml, rich.console")

@@ -12,26 +12,33 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import harness
 from harness.errors import UserError
+from tests.conftest import Result
+
+Call = Callable[..., Result]
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """Control characters, but for tab and line feed."""
 
 
-def start(command: list[object], **options: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def start(command: list[object], **options: Any) -> subprocess.Popen[str]:
+    process: subprocess.Popen[str] = subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
+    return process
 
 
 class TestDryRun:
     def test_prints_devices_batch_arithmetic_steps_and_memory_and_makes_nothing(
-        self, call, small_config, tmp_path, monkeypatch
-    ):
+        self, call: Call, small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         shown = call("train", small_config, "--dry-run", "--set", "train.micro_batch=10")
         assert shown.exit_code == 0
@@ -44,7 +51,9 @@ class TestDryRun:
         assert "60,554" in shown.stdout
         assert not list(tmp_path.iterdir())
 
-    def test_needs_no_writable_place_to_be_made(self, call, small_config, tmp_path, monkeypatch):
+    def test_needs_no_writable_place_to_be_made(
+        self, call: Call, small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         assert call("train", small_config, "--dry-run", "--run-dir", "new/run").exit_code == 0
         assert not list(tmp_path.iterdir())
@@ -52,7 +61,7 @@ class TestDryRun:
 
 @pytest.mark.slow
 class TestCompletedRun:
-    def test_leaves_a_complete_run_directory(self, completed_run):
+    def test_leaves_a_complete_run_directory(self, completed_run: tuple[Path, Result]) -> None:
         path, _ = completed_run
         names = {entry.name for entry in path.iterdir()}
         assert names - {".lock"} == {
@@ -70,17 +79,17 @@ class TestCompletedRun:
         assert json.loads((path / "summary.json").read_text())["status"] == "completed"
         assert not [entry for entry in path.rglob("*") if entry.name.startswith(".") and entry.name != ".lock"]
 
-    def test_prints_plain_lines_and_keeps_them_in_the_log(self, completed_run):
+    def test_prints_plain_lines_and_keeps_them_in_the_log(self, completed_run: tuple[Path, Result]) -> None:
         path, shown = completed_run
         assert not CONTROL.search(shown.stdout)
         assert "  test  " in shown.stdout
         log = iter((path / "log.txt").read_text().splitlines())
         assert all(line in log for line in shown.stdout.splitlines()), "in this order, among TensorFlow's own"
 
-    def test_says_nothing_on_standard_error(self, completed_run):
+    def test_says_nothing_on_standard_error(self, completed_run: tuple[Path, Result]) -> None:
         assert completed_run[1].stderr == ""
 
-    def test_is_not_trained_again(self, call, completed_run):
+    def test_is_not_trained_again(self, call: Call, completed_run: tuple[Path, Result]) -> None:
         path, _ = completed_run
         before = {entry: entry.stat().st_mtime_ns for entry in path.rglob("*") if entry.name != ".lock"}
         again = call("train", path / "config.yaml", "--run-dir", path, "--resume", "auto")
@@ -88,12 +97,12 @@ class TestCompletedRun:
         assert "is complete: nothing to do" in again.stdout
         assert {entry: entry.stat().st_mtime_ns for entry in path.rglob("*") if entry.name != ".lock"} == before
 
-    def test_quiet_prints_only_the_run_directory(self, call, completed_run):
+    def test_quiet_prints_only_the_run_directory(self, call: Call, completed_run: tuple[Path, Result]) -> None:
         path, _ = completed_run
         shown = call("train", path / "config.yaml", "--resume", path, "--quiet")
         assert (shown.exit_code, shown.stdout, shown.stderr) == (0, f"{path}\n", "")
 
-    def test_evaluate_gives_what_the_summary_says(self, call, completed_run):
+    def test_evaluate_gives_what_the_summary_says(self, call: Call, completed_run: tuple[Path, Result]) -> None:
         path, _ = completed_run
         summary = json.loads((path / "summary.json").read_text())
         for split in ("test", "validation"):
@@ -105,7 +114,7 @@ class TestCompletedRun:
             assert result["loss"] == pytest.approx(summary[split]["loss"], rel=1e-6)
         assert f"accuracy {summary['test']['accuracy']:.4f}  of 500" in call("evaluate", path).stdout
 
-    def test_tensorboard_shows_every_split_in_two_runs(self, script, completed_run):
+    def test_tensorboard_shows_every_split_in_two_runs(self, script: Path, completed_run: tuple[Path, Result]) -> None:
         path, _ = completed_run
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -125,10 +134,10 @@ class TestCompletedRun:
             server.communicate()
 
 
-def poll_tags(address: str, wanted: set[str], server: subprocess.Popen[str], seconds: float = 60) -> dict[str, object]:
+def poll_tags(address: str, wanted: set[str], server: subprocess.Popen[str], seconds: float = 60) -> dict[str, Any]:
     """Ask a TensorBoard for its scalar tags until it has read those of the `wanted` splits."""
     end = time.monotonic() + seconds
-    tags: dict[str, object] = {}
+    tags: dict[str, Any] = {}
     while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(address, timeout=5) as answer:
             tags = json.load(answer)
@@ -150,7 +159,9 @@ LONG = [
 
 @pytest.mark.slow
 class TestStopped:
-    def test_on_a_terminal_a_bar_moves_and_the_log_has_whole_lines(self, script, small_config, tmp_path):
+    def test_on_a_terminal_a_bar_moves_and_the_log_has_whole_lines(
+        self, script: Path, small_config: Path, tmp_path: Path
+    ) -> None:
         path = tmp_path / "run"
         ours, theirs = pty.openpty()
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
@@ -198,7 +209,7 @@ def read_until(terminal: int, pattern: bytes, process: subprocess.Popen[bytes], 
     return shown
 
 
-def test_a_dry_run_meets_nobody(call, small_config, monkeypatch):
+def test_a_dry_run_meets_nobody(call: Call, small_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = {"NUM_TASKS": "4", "NODELIST": "localhost", "TASKS_PER_NODE": "4"}
     for name, value in {f"SLURM_STEP_{name}": value for name, value in step.items()}.items():
         monkeypatch.setenv(name, value)
@@ -210,8 +221,8 @@ def test_a_dry_run_meets_nobody(call, small_config, monkeypatch):
     assert "4 replicas" in ended.stdout
 
 
-def test_changes_in_a_dict_are_told_to_be_keywords(tmp_path, monkeypatch):
+def test_changes_in_a_dict_are_told_to_be_keywords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="keywords"):
-        harness.train("mnist", {"train": {"length": "1 epoch"}})
+        harness.train("mnist", {"train": {"length": "1 epoch"}})  # type: ignore[arg-type]  # what is refused
     assert not list(tmp_path.iterdir())

@@ -5,26 +5,33 @@ import os
 import pty
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import Result
+
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def run(completed_run, tmp_path: Path) -> Path:
+def run(completed_run: tuple[Path, Result], tmp_path: Path) -> Path:
     return Path(shutil.copytree(completed_run[0], tmp_path / "small"))
 
 
-def insight(folder: Path) -> dict:
-    return json.loads((folder / "insight.json").read_text())
+def insight(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "insight.json").read_text())
+    return found
 
 
-def test_images_a_class_and_a_picture_of_ones_own_are_shown_too(call, run, tmp_path):
+def test_images_a_class_and_a_picture_of_ones_own_are_shown_too(
+    call: Callable[..., Result], run: Path, tmp_path: Path
+) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert list(insight(run)["methods"]) == ["gradient"]
     Image.fromarray(np.full((50, 50, 3), 200, np.uint8)).save(tmp_path / "my.png")
@@ -47,7 +54,9 @@ def test_images_a_class_and_a_picture_of_ones_own_are_shown_too(call, run, tmp_p
     assert "no answers about Grad-CAM" in page
 
 
-def test_pictures_of_one_name_in_two_folders_have_a_page_each(call, run, tmp_path):
+def test_pictures_of_one_name_in_two_folders_have_a_page_each(
+    call: Callable[..., Result], run: Path, tmp_path: Path
+) -> None:
     fast = ("--set", "insight.methods=[]", "--no-filters")
     for number, folder in enumerate(("a", "b", "b")):
         (tmp_path / folder).mkdir(exist_ok=True)
@@ -58,13 +67,13 @@ def test_pictures_of_one_name_in_two_folders_have_a_page_each(call, run, tmp_pat
     assert pages == {"my": str(tmp_path / "a" / "my.png"), "my-2": str(tmp_path / "b" / "my.png")}
 
 
-def test_the_same_again_gives_the_same_bytes(call, run):
+def test_the_same_again_gives_the_same_bytes(call: Callable[..., Result], run: Path) -> None:
     kept = {name: (run / name).read_bytes() for name in ("report.html", "insight.json")}
     assert call("visualize", run).exit_code == 0
     assert {name: (run / name).read_bytes() for name in kept} == kept
 
 
-def test_insight_json_holds_the_numbers_of_the_page(run):
+def test_insight_json_holds_the_numbers_of_the_page(run: Path) -> None:
     told = insight(run)
     method = told["methods"]["gradient"]
     assert method["sanity"]["layers"] == ["logits", "dense", "conv_3", "conv_2", "conv_1"]
@@ -83,7 +92,9 @@ def test_insight_json_holds_the_numbers_of_the_page(run):
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("sequential", 3), ("functional", 1)])
-def test_a_model_of_ones_own_needs_no_run(call, tmp_path, monkeypatch, kind, channels):
+def test_a_model_of_ones_own_needs_no_run(
+    call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, channels: int
+) -> None:
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(2)
     inputs = keras.Input((20, 16, channels))
@@ -111,7 +122,7 @@ def test_a_model_of_ones_own_needs_no_run(call, tmp_path, monkeypatch, kind, cha
     assert insight(out)["filters_shown"] is None
 
 
-def test_a_terminal_gets_a_bar(script, run):
+def test_a_terminal_gets_a_bar(script: Path, run: Path) -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     process = subprocess.Popen([script, "visualize", run], stdout=theirs, stderr=theirs, env=environment)

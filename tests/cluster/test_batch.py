@@ -29,7 +29,7 @@ def test_pieces_are_the_micro_batches_with_an_example_in_them(global_batch: int)
         for replica, micro_batch in itertools.product(range(plan.replicas), range(plan.micro_batches)):
             in_replica = micro_batch * plan.micro_rows + np.arange(plan.micro_rows)
             in_batch = replica * plan.replica_rows + in_replica
-            with_examples += np.any((in_replica < plan.replica_rows) & (in_batch < plan.global_batch))
+            with_examples += bool(np.any((in_replica < plan.replica_rows) & (in_batch < plan.global_batch)))
         assert plan.pieces == with_examples, plan
 
 

@@ -3,32 +3,39 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
+from tests.conftest import Result
 from tests.pages import Images, check_fits, silent
+
+Compared = tuple[subprocess.CompletedProcess[str], Path]
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def compared(script: Path, completed_run, averaged_run: Path, tmp_path_factory: pytest.TempPathFactory):
+def compared(
+    script: Path, completed_run: tuple[Path, Result], averaged_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Compared:
     """The command's output, and the folder that it made; tests only read it."""
     here = tmp_path_factory.mktemp("compared")
-    command = [script, "compare", completed_run[0], averaged_run, "--images", "17,42"]
+    command: list[str | Path] = [script, "compare", completed_run[0], averaged_run, "--images", "17,42"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=here)
     assert done.returncode == 0, done.stderr
     return done, here / "compare-small-averaged"
 
 
 def read(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "compare.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "compare.json").read_text())
+    return found
 
 
-def test_two_runs(compared, completed_run, averaged_run: Path) -> None:
+def test_two_runs(compared: Compared, completed_run: tuple[Path, Result], averaged_run: Path) -> None:
     done, folder = compared
     assert {path.name for path in folder.iterdir()} == {"compare.html", "compare.json"}
     found = read(folder)
@@ -50,7 +57,7 @@ def test_two_runs(compared, completed_run, averaged_run: Path) -> None:
     assert done.stdout.rstrip().endswith("compare-small-averaged/compare.html")
 
 
-def test_the_page_stands_on_its_own_and_every_image_is_described(compared) -> None:
+def test_the_page_stands_on_its_own_and_every_image_is_described(compared: Compared) -> None:
     _, folder = compared
     html = (folder / "compare.html").read_text()
     page = Images(html)
@@ -65,7 +72,11 @@ def test_the_page_stands_on_its_own_and_every_image_is_described(compared) -> No
 
 
 def test_again_it_is_the_same_to_the_byte_and_replaces_the_first(
-    call, compared, completed_run, averaged_run, monkeypatch
+    call: Callable[..., Result],
+    compared: Compared,
+    completed_run: tuple[Path, Result],
+    averaged_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, folder = compared
     monkeypatch.chdir(folder.parent)
@@ -76,7 +87,9 @@ def test_again_it_is_the_same_to_the_byte_and_replaces_the_first(
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_shows_its_images_and_is_silent(compared, browser: Browser, width: int, scheme: str) -> None:
+def test_the_page_fits_shows_its_images_and_is_silent(
+    compared: Compared, browser: Browser, width: int, scheme: str
+) -> None:
     with silent(compared[1] / "compare.html", browser, width, scheme) as page:
         for group in page.locator("summary").all():
             if not group.evaluate("summary => summary.parentElement.open"):
@@ -86,7 +99,9 @@ def test_the_page_fits_shows_its_images_and_is_silent(compared, browser: Browser
         check_fits(page, width, scheme)
 
 
-def test_two_checkpoints_of_one_run(call, completed_run, tmp_path: Path) -> None:
+def test_two_checkpoints_of_one_run(
+    call: Callable[..., Result], completed_run: tuple[Path, Result], tmp_path: Path
+) -> None:
     checkpoints = completed_run[0] / "checkpoints"
     out = tmp_path / "out"
     done = call("compare", checkpoints / "step-15.safetensors", checkpoints / "step-30.safetensors", "--out", out)
@@ -99,7 +114,9 @@ def test_two_checkpoints_of_one_run(call, completed_run, tmp_path: Path) -> None
     assert "steps trained" in (out / "compare.html").read_text()
 
 
-def test_the_runs_are_only_read(call, completed_run, averaged_run: Path, tmp_path: Path) -> None:
+def test_the_runs_are_only_read(
+    call: Callable[..., Result], completed_run: tuple[Path, Result], averaged_run: Path, tmp_path: Path
+) -> None:
     def contents() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for run in (completed_run[0], averaged_run) for path in run.rglob("*")}
 
@@ -108,7 +125,9 @@ def test_the_runs_are_only_read(call, completed_run, averaged_run: Path, tmp_pat
     assert contents() == before
 
 
-def test_mistakes_are_one_line_and_leave_nothing(call, completed_run, averaged_run: Path, tmp_path: Path) -> None:
+def test_mistakes_are_one_line_and_leave_nothing(
+    call: Callable[..., Result], completed_run: tuple[Path, Result], averaged_run: Path, tmp_path: Path
+) -> None:
     a = completed_run[0]
     damaged = Path(shutil.copytree(averaged_run, tmp_path / "damaged"))
     torn = damaged / "checkpoints" / "step-30.safetensors"

@@ -10,7 +10,7 @@ from harness.comparison.sections import outcomes_section
 
 def exact_p(b: int, c: int) -> Fraction:
     """Both tails of the fair coin, counted."""
-    tail = sum(Fraction(comb(b + c, k), 2 ** (b + c)) for k in range(min(b, c) + 1))
+    tail = sum((Fraction(comb(b + c, k), 2 ** (b + c)) for k in range(min(b, c) + 1)), Fraction())
     return min(Fraction(1), 2 * tail)
 
 

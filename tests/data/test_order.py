@@ -10,7 +10,8 @@ from harness.data.order import rows
 
 def epoch(number: int, seed: int, count: int) -> NDArray[np.int64]:
     """The rows of one whole epoch, in order."""
-    return rows(tf.range(number * count, (number + 1) * count, dtype=tf.int64), seed, count).numpy()
+    order: NDArray[np.int64] = rows(tf.range(number * count, (number + 1) * count, dtype=tf.int64), seed, count).numpy()
+    return order
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 57, 1000, 1024, 55_000])

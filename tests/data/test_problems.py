@@ -4,6 +4,10 @@ from harness.data.problems import Problems, places
 from harness.errors import DataError, UserError
 
 
+def fail(message: str) -> None:
+    raise DataError(message)
+
+
 def test_nothing_wrong_is_not_refused() -> None:
     problems = Problems("mine")
     with problems.noted():
@@ -15,7 +19,7 @@ def test_nothing_wrong_is_not_refused() -> None:
 def test_one_problem_is_refused_as_it_was(message: str) -> None:
     problems = Problems("mine")
     with problems.noted():
-        raise DataError(message)
+        fail(message)
     with pytest.raises(DataError) as error:
         problems.refuse()
     assert str(error.value) == message

@@ -140,11 +140,12 @@ def test_maps_by_gradient_are_those_of_the_predicting_model(
         tape.watch(pixels)
         score = tf.gather(restless(pixels, training=False), labels, batch_dims=1)
     expected = tape.gradient(score, pixels).numpy()
-    for method, map_of in [
-        ("gradient", lambda gradient: np.abs(gradient).max(axis=-1)),
-        ("gradient_times_input", lambda gradient: (gradient * images).sum(axis=-1)),
-        ("smoothgrad", lambda gradient: np.abs(gradient).max(axis=-1)),
-    ]:
+    maps_of: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+        "gradient": lambda gradient: np.abs(gradient).max(axis=-1),
+        "gradient_times_input": lambda gradient: (gradient * images).sum(axis=-1),
+        "smoothgrad": lambda gradient: np.abs(gradient).max(axis=-1),
+    }
+    for method, map_of in maps_of.items():
         explain = METHODS[method].explain
         maps = (partial(explain, noise=0.0, samples=2) if method == "smoothgrad" else explain)(restless, images, labels)
         np.testing.assert_allclose(maps, map_of(expected), rtol=1e-4, atol=1e-6)

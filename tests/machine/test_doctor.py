@@ -110,7 +110,7 @@ def test_a_runs_folder_that_is_a_file_is_a_problem(tmp_path: Path, monkeypatch: 
     assert found("runs go to").problem is not None
 
 
-def test_no_command_names_a_package_that_may_be_a_stranger_s():
+def test_no_command_names_a_package_that_may_be_a_stranger_s() -> None:
     """A registry knows another `harness`: what is printed asks for what is needed by its own name."""
     from harness.machine import requirements
     from harness.runs import provenance

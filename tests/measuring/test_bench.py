@@ -16,6 +16,7 @@ from harness.errors import ConfigError, HarnessError, NonFiniteLoss, UserError
 from harness.measuring import bench, keras_fit, paired
 from harness.training.chunk import Chunk
 from harness.training.compile import compiled_chunk
+from harness.training.stepwise import Stepwise
 
 _SPREADS = ("images_per_second", "step_seconds", "pipeline_images_per_second")
 
@@ -80,6 +81,7 @@ def test_the_chunk_is_traced_once_and_calls_no_python(tree: dict[str, Any], monk
     bench.measure(resolve(tree), repeats=3, chunk_seconds=0.05)
     chunk, without_augmentation = chunks
     assert chunk.steps.source is not without_augmentation.steps.source
+    assert isinstance(chunk.steps, Stepwise)
     assert chunk.steps.compiled.experimental_get_tracing_count() == 1
     (traced,) = chunk.steps.compiled._list_all_concrete_functions()
     graph = traced.graph.as_graph_def()

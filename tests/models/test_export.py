@@ -57,15 +57,23 @@ def test_it_works_in_a_process_that_has_only_keras(
     exported: tuple[keras.Model, Path], digits: Split, tmp_path: Path
 ) -> None:
     model, path = exported
-    np.savez(tmp_path / "rows.npz", images=digits.images, labels=digits.labels)
-    command = [sys.executable, "-I", "-c", IN_A_FRESH_PROCESS, path, tmp_path / "rows.npz", tmp_path / "out.npy"]
+    np.savez(tmp_path / "rows.npz", images=digits.images[:], labels=digits.labels)
+    command: list[str | Path] = [
+        sys.executable,
+        "-I",
+        "-c",
+        IN_A_FRESH_PROCESS,
+        path,
+        tmp_path / "rows.npz",
+        tmp_path / "out.npy",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     evaluated = Evaluator(Cluster(tf.distribute.OneDeviceStrategy("CPU:0"), "one"), model, 64)(digits)
     assert 0.2 < evaluated["accuracy"] < 1
     assert told == {"accuracy": evaluated["accuracy"], "name": "cnn"}
-    expected = tf.nn.softmax(model(digits.images.astype(np.float32))).numpy()
+    expected = tf.nn.softmax(model(digits.images[:].astype(np.float32))).numpy()
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-4, atol=1e-6)
 
 

@@ -187,7 +187,7 @@ def test_one_program_of_xla_and_two_replicas_end_alike() -> None:
     section = {"color": "grey", "size": [9, 9], "normalize": {"mean": [0.4], "std": [0.3]}}
     tree = {"model": {"name": "test:net", "input": section}, "train": {"length": "3 steps", "global_batch": 6},
             "schedule": {"warmup": "0 steps"}, "optimizer": {"name": "sgd"}}  # fmt: skip
-    rows = Split(images(12, 20, 22, 3), np.arange(12) % 3)
+    rows = Split(images(12, 20, 22, 3), np.arange(12, dtype=np.int32) % 3)
     ended = []
     for cpus, jit in ((1, "on"), (2, "off")):
         config = resolve(tree, [f"train.jit={jit}"])

@@ -39,7 +39,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def call(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Call `script` from a folder that is not the checkout."""
-    command = [script, *arguments]
+    command: list[str | Path] = [script, *arguments]
     env = {**os.environ, **environment}
     cwd = script.parents[2]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)

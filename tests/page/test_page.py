@@ -1,9 +1,9 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from jinja2 import UndefinedError
 
-from harness.page import Config, Headline, Page, Picture, Row, Section, Table, Verdict, render
+from harness.page import FoldedConfig, Headline, Page, Picture, Row, Section, Table, Verdict, render
 
 
 def html(*sections: Section, **what: Any) -> str:
@@ -40,7 +40,10 @@ def test_all_text_is_escaped() -> None:
     bad = "</pre></style><script>x"
     text = html(
         Section(
-            bad, [bad], [Table(bad, [bad], [Row([bad, Verdict(bad, good=None)])], [bad])], parts=[Config(bad, bad, bad)]
+            bad,
+            [bad],
+            [Table(bad, [bad], [Row([bad, Verdict(bad, good=None)])], [bad])],
+            parts=[FoldedConfig(bad, bad, bad)],
         ),
         subtitle=bad,
         about=[(bad, bad)],
@@ -63,7 +66,7 @@ def test_an_svg_is_shown_in_place_of_the_png_and_a_title_in_a_picture_is_not_sai
 
 def test_a_part_that_lacks_what_its_template_asks_for_is_an_error() -> None:
     class Broken:
-        template = "config.html.jinja"
+        template: ClassVar[str] = "config.html.jinja"
 
     with pytest.raises(UndefinedError, match="command"):
         html(Section("Config", parts=[Broken()]))

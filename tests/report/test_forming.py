@@ -1,24 +1,28 @@
 """Maps in TensorBoard while a real run trains."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
+from harness.page import Picture
 from harness.report import forming
+from harness.report.saliency_figures import saliency_picture
+from tests.conftest import Result
 
 
 @pytest.fixture
 def alts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the pictures show, in words, as they are made."""
     told = []
-    draw = forming.saliency_picture
 
-    def recorded(*arguments):
-        picture = draw(*arguments)
+    def recorded(*arguments: Any) -> Picture:
+        picture = saliency_picture(*arguments)
         told.append(picture.alt)
         return picture
 
@@ -28,7 +32,7 @@ def alts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.slow
 def test_the_maps_of_the_same_images_are_written_as_they_form(
-    call, completed_run, small_config, tmp_path: Path, alts: list[str]
+    call: Callable[..., Result], completed_run: tuple[Path, Result], small_config: Path, tmp_path: Path, alts: list[str]
 ) -> None:
     run = tmp_path / "watched"
     settings = ["insight.every=10 steps", "insight.methods=[gradient, gradcam]"]
@@ -53,7 +57,9 @@ def test_the_maps_of_the_same_images_are_written_as_they_form(
     assert all(alt.count("validation image ") == 8 and "test image" not in alt for alt in alts)
 
 
-def test_training_images_are_watched_where_none_are_held_out(call, small_config, tmp_path: Path, alts) -> None:
+def test_training_images_are_watched_where_none_are_held_out(
+    call: Callable[..., Result], small_config: Path, tmp_path: Path, alts: list[str]
+) -> None:
     settings = ["insight.every=6 steps", "train.length=6 steps", "data.validation=0", "insight.methods=[gradient]"]
     arguments = [word for setting in settings for word in ("--set", setting)]
     result = call("train", small_config, "--no-report", "--run-dir", tmp_path / "watched", *arguments)

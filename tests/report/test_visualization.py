@@ -161,7 +161,7 @@ def test_a_picture_of_ones_own_is_predicted_and_leaves_the_runs_page_alone(
     copy = RunDir(Path(shutil.copytree(run.path, tmp_path / "small-run")))
     before = {path: path.read_bytes() for path in copy.path.rglob("*") if path.is_file()}
     own = tmp_path / "my.png"
-    digit = sources.load("mnist").x_test[0, ..., 0]
+    digit = sources.load("mnist").x_test[0][..., 0]
     insight = InsightSection(images=1, methods=["gradient"], filters=False)
     Image.fromarray(255 - digit).save(own)
     page = visualize(copy, Terminal(), insight, Request(files=(own,)))

@@ -17,6 +17,7 @@ from harness.runs.run_dir import RunDir
 from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, result_of, stopped_at
 from harness.scaling.experiment.plan import Setting
 from harness.scaling.tables.trials import Trial
+from tests.conftest import Result
 
 COMMON = ["schedule={name: constant, warmup: 0 steps}", "evaluate.every=5 steps", "train.length=20 steps"]
 
@@ -173,7 +174,9 @@ def test_an_interval_of_more_than_a_step_and_5_percent_is_coarse() -> None:
     assert coarse([*fine, wide]) == [wide]
 
 
-def test_an_experiment_on_other_data_is_refused_or_accepted_on_request(call, small_data: Path, tmp_path: Path) -> None:
+def test_an_experiment_on_other_data_is_refused_or_accepted_on_request(
+    call: Callable[..., Result], small_data: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data.npz"
     shutil.copy(small_data, data)
     config = tmp_path / "experiment.yaml"

@@ -52,7 +52,12 @@ def test_the_size_found_was_tried_and_fitted_and_a_little_more_did_not(capacity:
 
 def test_the_sizes_are_doubled_then_bisected() -> None:
     tried: list[int] = []
-    assert largest(lambda size: tried.append(size) or size <= 200, 16, 10_000) == 200
+
+    def fits(size: int) -> bool:
+        tried.append(size)
+        return size <= 200
+
+    assert largest(fits, 16, 10_000) == 200
     assert tried == [16, 32, 64, 128, 256, 192, 224, 208, 200]
 
 
@@ -105,7 +110,7 @@ def test_a_wrong_config_is_one_line_before_any_try(arguments: list[str], words: 
 
 
 def test_what_only_a_try_can_refuse_is_one_line_too(script: Path, small_config: Path) -> None:
-    command = [script, "scale", "find-batch", small_config, "--set", "data.shift=200"]
+    command: list[str | Path] = [script, "scale", "find-batch", small_config, "--set", "data.shift=200"]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("error: data.shift: 200")
@@ -295,8 +300,8 @@ def large_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("large")
     draws = np.random.default_rng(0)
     rows = {name: draws.integers(0, 256, (count, 112, 112), np.uint8) for name, count in [("train", 64), ("test", 4)]}
-    arrays = {f"x_{name}": images for name, images in rows.items()}
-    labels = {f"y_{name}": np.arange(len(images)) % 10 for name, images in rows.items()}
+    arrays: dict[str, Any] = {f"x_{name}": images for name, images in rows.items()}
+    labels: dict[str, Any] = {f"y_{name}": np.arange(len(images)) % 10 for name, images in rows.items()}
     np.savez(folder / "large.npz", **arrays, **labels)
     config = {
         "data": {"source": str(folder / "large.npz"), "validation": 0},
@@ -313,7 +318,7 @@ def large_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unlimited(script: Path, large_images: Path) -> dict[str, Any]:
-    command = [script, "scale", "find-batch", large_images, "--json"]
+    command: list[str | Path] = [script, "scale", "find-batch", large_images, "--json"]
     result: dict[str, Any] = json.loads(subprocess.check_output(command))
     return result
 
@@ -412,7 +417,7 @@ def test_under_a_limit_the_largest_that_fits_is_found_and_the_configs_own_batch_
 ) -> None:
     small, large = (each["peak_memory_bytes"] for each in unlimited["tries"])
     limit = (small + large) // 2
-    command = [script, "scale", "find-batch", large_images, "--memory", str(limit)]
+    command: list[str | Path] = [script, "scale", "find-batch", large_images, "--memory", str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
@@ -437,7 +442,7 @@ def test_under_a_limit_the_largest_that_fits_is_found_and_the_configs_own_batch_
 
 @pytest.mark.slow
 def test_less_memory_than_one_example_takes_is_one_line(script: Path, small_config: Path) -> None:
-    command = [script, "scale", "find-batch", small_config, "--memory", "100MiB"]
+    command: list[str | Path] = [script, "scale", "find-batch", small_config, "--memory", "100MiB"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: a batch of 1 example takes ")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, stats  # type: ignore[import-untyped]
 
 from harness.errors import DataError
 from harness.scaling.fit import likelihood, profile
@@ -66,10 +66,11 @@ def test_what_the_trials_were_drawn_from_is_inside_the_interval_in_90_to_99_of_1
 def test_with_fine_intervals_the_fit_is_least_squares_on_logs_and_its_interval_students() -> None:
     trials = draw(np.random.default_rng(1), interval=1e-7, s_min=1e7, seeds=2)
     batch = np.array([trial.global_batch for trial in trials])
-    log_steps = np.log([trial.steps_high for trial in trials])
+    log_steps = np.log(np.array([trial.steps_high for trial in trials], float))
 
     def curve(batch: np.ndarray, log_s_min: float, log_b_crit: float) -> np.ndarray:
-        return log_s_min + np.log1p(np.exp(log_b_crit) / batch)
+        logs: np.ndarray = log_s_min + np.log1p(np.exp(log_b_crit) / batch)
+        return logs
 
     def squares(log_b_crit: float) -> float:
         rest = log_steps - curve(batch, 0, log_b_crit)

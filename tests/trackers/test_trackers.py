@@ -72,7 +72,7 @@ def mirrored(tmp_path: Path) -> Callable[..., Any]:
         with ExitStack() as stack:
             file = MetricsFile(run.metrics_file)
             stack.callback(file.close)
-            stack.enter_context(suppress(type(error) if error else ()))
+            stack.enter_context(suppress(*([type(error)] if error else [])))
             tracked = [
                 stack.enter_context(each)
                 for each in tracker_mirrors(config, run, run.read_metrics(), step, Terminal(quiet=True))
@@ -136,7 +136,9 @@ def records_of(folder: Path) -> Iterator[Any]:
 def in_wandb(run: RunDir) -> tuple[list[Row], Row, int | None]:
     """The history, the summary and the exit code that W&B has in the run's one folder."""
     (folder,) = (run.path / "wandb").glob("offline-run-*")
-    history, summary, exit_code = [], {}, None
+    history: list[Row] = []
+    summary: Row = {}
+    exit_code = None
     for record in records_of(folder):
         kind = record.WhichOneof("record_type")
         if kind == "history":
@@ -173,7 +175,7 @@ failing_once.failed = False  # type: ignore[attr-defined]
 
 
 def test_a_run_that_failed_and_was_resumed_has_exactly_its_rows_in_both(small_config: Path, tmp_path: Path) -> None:
-    settings = {"train.length": "12 steps", "train.global_batch": 16, "evaluate.every": "6 steps"}
+    settings: dict[str, Any] = {"train.length": "12 steps", "train.global_batch": 16, "evaluate.every": "6 steps"}
     settings |= {"checkpoint.every": "4 steps", "metrics": {"top_2": {"name": "top_k", "k": 2}}}
     callbacks = [MLFLOW, WANDB, {"name": failing_once, "every": "1 step"}]
     with pytest.raises(CallbackFailed, match="as asked for"):

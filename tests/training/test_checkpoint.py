@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from numpy.typing import NDArray
 
 from harness.config import Config
 from harness.config.callbacks import CheckpointSection
@@ -28,7 +29,7 @@ from harness.training.checkpoint import (
 from harness.training.chunk import Chunk
 from harness.training.state import State
 
-ARRAYS = {
+ARRAYS: dict[str, NDArray[Any]] = {
     "model/conv/kernel": np.random.default_rng(0).normal(size=(3, 3, 1, 4)).astype(np.float32),
     "model/conv/bias": np.array([0.0, -0.0, 1e-40, np.finfo(np.float32).max], np.float32),
     "optimizer/iteration": np.array(2**40, np.int64),

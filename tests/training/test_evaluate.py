@@ -26,7 +26,7 @@ def evaluator(cluster: Cluster, batch: int, dtype: str = "float32") -> Evaluator
 @pytest.fixture(scope="module")
 def of_each(digits: Split) -> dict[str, NDArray[np.float64]]:
     """Loss and accuracy of each digit from the logits alone, in NumPy."""
-    logits = build("cnn", (28, 28, 1), 10, seed=4)(digits.images.astype(np.float32)).numpy().astype(np.float64)
+    logits = build("cnn", (28, 28, 1), 10, seed=4)(digits.images[:].astype(np.float32)).numpy().astype(np.float64)
     of_label = logits[np.arange(200), digits.labels] - np.log(np.exp(logits).sum(axis=1))
     return {"loss": -of_label, "accuracy": (logits.argmax(axis=1) == digits.labels).astype(np.float64)}
 

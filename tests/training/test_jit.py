@@ -99,6 +99,7 @@ def fused(begin: Begin, small_training: SmallTraining) -> tuple[State, Chunk]:
 def programs_run(chunk: Chunk, steps: int) -> int:
     """How many compiled programs a chunk of that many steps runs."""
     ran = 0
+    assert isinstance(chunk.steps, Fused)
     program = chunk.steps.program
 
     def counted(*given: Any) -> Any:
@@ -117,6 +118,7 @@ def programs_run(chunk: Chunk, steps: int) -> int:
 def test_a_block_is_one_program_and_is_compiled_once(fused: tuple[State, Chunk]) -> None:
     _, chunk = fused
     assert [programs_run(chunk, steps) for steps in (4, 8, 2, 1, 0, 1, 3, 6)] == [1, 2, 1, 1, 0, 1, 1, 3]
+    assert isinstance(chunk.steps, Fused)
     assert chunk.steps.program.experimental_get_tracing_count() == 1
 
 
@@ -157,6 +159,7 @@ def test_what_goes_to_the_device_in_a_block_is_rows(fused: tuple[State, Chunk]) 
 def test_the_program_holds_no_branch_and_calls_nobody(fused: tuple[State, Chunk]) -> None:
     _, chunk = fused
     steps = chunk.steps
+    assert isinstance(steps, Fused)
     given = (chunk.read(), steps.started(), steps.source.data, next(steps.source.batches()), tf.constant([0, 4]))
     graph = steps.program.get_concrete_function(*given).graph.as_graph_def()
     operations = {node.op for function in graph.library.function for node in function.node_def}

@@ -170,7 +170,9 @@ def test_adams_factors_are_in_the_order_of_the_packed_gradient() -> None:
         rule = update_rule(AdamW(decay_biases=biases), SCHEDULE, variables, packing)
         assert rule.is_packed is biases
         _, slots = rule.apply([slot.value for slot in rule.optimizer.variables], gradient, gradient)
-        factors.append(preconditioner(rule.optimizer, slots))
+        factor = preconditioner(rule.optimizer, slots)
+        assert factor is not None
+        factors.append(factor)
     np.testing.assert_allclose(factors[0], factors[1], rtol=1e-12)
 
 

@@ -16,7 +16,8 @@ WEIGHTS = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 10.0]
 
 
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    logs: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return logs
 
 
 def of_label() -> NDArray[np.float64]:

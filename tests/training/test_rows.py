@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,8 @@ def test_a_mirror_takes_each_row_once_from_where_it_stands() -> None:
             taken.append(row["step"])
 
     mirror, rows = Keeps(taken=2), [{"step": step} for step in range(3)]
-    mirror(2, None, rows)
-    mirror(2, None, rows)
-    mirror(4, None, [*rows, {"step": 3}, {"step": 4}])
+    state: Any = None  # a mirror takes rows alone
+    mirror(2, state, rows)
+    mirror(2, state, rows)
+    mirror(4, state, [*rows, {"step": 3}, {"step": 4}])
     assert taken == [2, 3, 4]

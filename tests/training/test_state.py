@@ -52,6 +52,7 @@ def test_the_result_is_the_average_where_there_is_one(begin: Begin, small_traini
 
 def test_the_average_begins_at_the_initial_weights(begin: Begin, small_training: SmallTraining) -> None:
     state, _ = begin(small_training(train={"ema": 0.9}))
+    assert state.average is not None
     for average, weight in zip(state.average.weights, state.model.weights, strict=True):
         np.testing.assert_array_equal(average.numpy(), weight.numpy())
 

@@ -54,7 +54,7 @@ IN_FLOATS = set(EACH) - {"shift", "flip", "crop", "cutout", "random_erasing", "c
 
 
 def section(*names: str) -> DataSection:
-    return DataSection(augment=[{"name": name, **EACH[name]} for name in names])
+    return DataSection.model_validate({"augment": [{"name": name, **EACH[name]} for name in names]})
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_entries_are_applied_in_order_each_with_draws_of_its_own(batch: Batch) -
     image[:, 4, 4] = 255
 
     def places(*entries: dict[str, Any], shift: int = 0) -> Any:
-        data = DataSection(shift=shift, augment=list(entries))
+        data = DataSection.model_validate({"shift": shift, "augment": list(entries)})
         seen = augmented(tf.constant(image), batch.positions, 0, data).numpy().reshape(24, -1)
         return np.stack(np.unravel_index(seen.argmax(axis=1), (9, 9)), axis=1) - 4
 
@@ -122,7 +122,7 @@ def test_entries_are_applied_in_order_each_with_draws_of_its_own(batch: Batch) -
 
 def test_rounds_once_in_the_end(batch: Batch) -> None:
     """Twice 0.3 is most of a level; rounded after each, or cut off, it would be none."""
-    data = DataSection(augment=[{"name": "own:more"}, {"name": "own:more"}])
+    data = DataSection.model_validate({"augment": [{"name": "own:more"}, {"name": "own:more"}]})
     with handed({"own:more": lambda images, random: images + 0.3}):
         seen = Augmentation(data, 0)(batch).images
     np.testing.assert_array_equal(seen, np.minimum(np.asarray(batch.images, int) + 1, 255))
@@ -148,7 +148,7 @@ def test_an_own_function_has_keywords_and_draws_by_position(batch: Batch) -> Non
         seen.extend([images.dtype, random(2), random(2)])
         return images + strength * random(1)[:, :, None, None]
 
-    data = DataSection(augment=[{"name": "own:noise", "strength": 40}])
+    data = DataSection.model_validate({"augment": [{"name": "own:noise", "strength": 40}]})
     with handed({"own:noise": noise}):
         check(data, (28, 28, 3))
         seen.clear()
@@ -174,7 +174,7 @@ def test_an_own_function_has_keywords_and_draws_by_position(batch: Batch) -> Non
     ],
 )
 def test_an_own_function_that_gives_no_images_is_refused(function: Any, told: str) -> None:
-    data = DataSection(augment=[{"name": "flip"}, {"name": "own:function"}])
+    data = DataSection.model_validate({"augment": [{"name": "flip"}, {"name": "own:function"}]})
     with handed({"own:function": function}), pytest.raises(ConfigError, match=rf"data\.augment\[1\].*{told}"):
         check(data, (28, 28, 1))
 
@@ -191,4 +191,4 @@ def test_an_own_function_that_gives_no_images_is_refused(function: Any, told: st
 )
 def test_what_does_not_fit_the_images_is_refused(entry: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.augment" + told):
-        check(DataSection(augment=[entry]), (28, 30, 1))
+        check(DataSection.model_validate({"augment": [entry]}), (28, 30, 1))

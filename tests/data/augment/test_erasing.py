@@ -25,7 +25,7 @@ def test_the_square_of_cutout_has_its_middle_anywhere() -> None:
     down, right = lost.any(axis=2), lost.any(axis=1)
     np.testing.assert_array_equal(lost, down[:, :, None] & right[:, None, :])  # a rectangle
     middles = [[(span.argmax() if span[0] == 0 else span.sum() - size) + 1 for span in axis] for axis in (down, right)]
-    times = np.histogram2d(*middles, bins=np.arange(-0.5, side))[0]
+    times = np.histogram2d(middles[0], middles[1], bins=np.arange(-0.5, side))[0]
     expected = COUNT / side**2
     assert np.sum((times - expected) ** 2) / expected < 48 + 5 * math.sqrt(2 * 48)
 

@@ -85,7 +85,7 @@ def test_on_grey_images_colour_changes_nothing() -> None:
     np.testing.assert_array_equal(result, grey)
 
 
-@pytest.mark.parametrize("policy", [lambda *given: rand_augment(*given, operations=1), trivial_augment])
+@pytest.mark.parametrize("policy", [lambda images, random: rand_augment(images, random, operations=1), trivial_augment])
 def test_each_operation_is_as_likely(policy: Any) -> None:
     """Told by what each does to pixels that it alone changes so: here, those that leave an image of one colour."""
     count = 14_000

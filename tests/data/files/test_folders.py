@@ -1,7 +1,9 @@
 """`folder:PATH`: what is found in it, and what is refused."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +133,7 @@ def test_sizes_colours_and_missing_classes_are_told_in_one_list(tmp_path: Path, 
     [
         (lambda images: shutil.rmtree(images), ["there is no folder"]),
         (lambda images: (images / "empty").mkdir(), ["without an image", "empty"]),
-        (lambda images: [shutil.rmtree(path) for path in images.iterdir()], ["no class folders"]),
+        (lambda images: list(map(shutil.rmtree, images.iterdir())), ["no class folders"]),
         (lambda images: (images / "test").mkdir(), ["test/", "no train/"]),
         (
             lambda images: [
@@ -142,7 +144,9 @@ def test_sizes_colours_and_missing_classes_are_told_in_one_list(tmp_path: Path, 
     ],
     ids=["no folder", "an empty class", "no classes", "no train", "a class without training images"],
 )
-def test_a_folder_that_will_not_do_is_refused(folder: Path, refusal: Refusal, change, told) -> None:
+def test_a_folder_that_will_not_do_is_refused(
+    folder: Path, refusal: Refusal, change: Callable[[Path], Any], told: list[str]
+) -> None:
     change(folder)
     message = refusal(f"folder:{folder}")
     assert str(folder) in message

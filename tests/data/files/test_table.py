@@ -1,5 +1,6 @@
 """`csv:FILE`: what is read from it, and what is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,9 @@ def test_a_column_says_which_image_is_for_what(table: Path, load_files: Load) ->
     ],
     ids=["no label column", "no rows", "empty", "labels missing", "paths missing", "unknown split"],
 )
-def test_a_table_that_will_not_do_is_refused(table: Path, refusal: Refusal, change, told) -> None:
+def test_a_table_that_will_not_do_is_refused(
+    table: Path, refusal: Refusal, change: Callable[[str], str], told: list[str]
+) -> None:
     table.write_text(change(table.read_text()))
     message = refusal(f"csv:{table}")
     for part in (str(table), *told):

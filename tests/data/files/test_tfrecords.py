@@ -46,10 +46,10 @@ def test_names_of_files_say_what_they_are_for_and_keys_what_they_hold(tmp_path: 
         write(tmp_path / f"{name}.tfrecord", numbers, lambda number: [b"dog", b"cat"][number % 2], **names)
     found = load_files(f"tfrecord:{tmp_path}/*.tfrecord", image_feature="jpeg", label_feature="class")
     assert found.class_names == ("cat", "dog")
-    numbers = [{int(row) for row in rows} for rows in found.rows]
-    assert [len(rows) for rows in numbers] == [6, 2, 4]
-    assert all((found.images[row] == picture(8 + at)).all() for at, row in enumerate(sorted(numbers[2])))
-    assert found.labels[sorted(numbers[2])].tolist() == [1, 0, 1, 0]
+    splits = [{int(row) for row in rows} for rows in found.rows]
+    assert [len(rows) for rows in splits] == [6, 2, 4]
+    assert all((found.images[row] == picture(8 + at)).all() for at, row in enumerate(sorted(splits[2])))
+    assert found.labels[sorted(splits[2])].tolist() == [1, 0, 1, 0]
 
 
 def test_files_that_will_not_do_are_refused(tmp_path: Path, refusal: Refusal) -> None:

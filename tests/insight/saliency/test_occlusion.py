@@ -18,7 +18,7 @@ def test_windows_cover_everything_whatever_the_size() -> None:
         assert len(covers) <= 144
         sizes = covers.sum(axis=(1, 2))
         assert set(sizes) == {max(1, round(height / 5)) * max(1, round(width / 5))}
-    rows = windows(28, 28)[::9].any(axis=2)
+    rows = np.any(windows(28, 28)[::9], axis=2)
     expected = [[0, 1, 2, 3, 4, 5], [3, 4, 5, 6, 7, 8], [22, 23, 24, 25, 26, 27]]
     assert [row.nonzero()[0].tolist() for row in rows[[0, 1, 8]]] == expected
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.insight.saliency import METHODS, Maps, bound, cam_cells, cam_grid
+from harness.insight.saliency import METHODS, Explain, Maps, bound, cam_cells, cam_grid
 from harness.insight.trust.controls import edges
 from harness.insight.trust.sanity import Sanity, cascade, cascade_steps
 from harness.insight.trust.similarity import spearman_across, spearman_to_mean
@@ -149,7 +149,7 @@ def test_maps_that_share_their_place_are_not_told_apart_from_the_model() -> None
     logits = keras.Model(model.inputs[0], model.outputs[0])
     images, labels = coloured_discs(16, 2)
     assert (logits.predict_on_batch(images.astype(np.float32)).argmax(axis=1) == labels).all()
-    methods = {
+    methods: dict[str, Explain] = {
         "gradient": bound("gradient"),
         "smoothgrad": partial(METHODS["smoothgrad"].explain, samples=10),
         "edges": edges,
