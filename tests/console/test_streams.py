@@ -90,16 +90,8 @@ def test_training_goes_on_when_nobody_reads_what_it_prints(script: Path, small_c
 def test_a_closed_terminal_stops_in_good_order(
     script: Path, small_config: Path, tmp_path: Path, seen: str, step: int
 ) -> None:
-    command: list[str | Path] = [
-        script,
-        "train",
-        small_config,
-        "--run-dir",
-        tmp_path / "run",
-        "--set",
-        "train.length=9000 steps",
-    ]
-    with started(command) as process:
+    command: list[str | Path] = [script, "train", small_config, "--run-dir", tmp_path / "run"]
+    with started([*command, "--set", "train.length=9000 steps"]) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if seen in line:
