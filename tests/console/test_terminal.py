@@ -29,7 +29,7 @@ def test_the_log_holds_what_was_printed_before_and_after_it_was_opened(
 
 def test_the_log_begins_with_our_lines_and_not_with_tensorflow_s(log: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from harness import tensorflow_lines\n"
+        "import os, sys; from pathlib import Path; from harness.console import tensorflow_lines\n"
         "from harness.console.terminal import Terminal\n"
         "tensorflow_lines.divert(); os.write(2, b'theirs\\n')\n"
         "terminal = Terminal(); terminal.line('ours'); terminal.log_to(Path(sys.argv[1]))\n"
