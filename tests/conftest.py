@@ -128,7 +128,9 @@ def call(
             sys.stderr.close()
             sys.stdout, sys.stderr = output, errors
             faulthandler.enable(file=pytestconfig.stash[fault_handler_stderr_fd_key])
-        return Result(ended.value.code or 0, *capfd.readouterr())
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return Result(code, *capfd.readouterr())
 
     return run
 
@@ -194,7 +196,7 @@ def completed_run(
     """A run trained to its end by the console script, and what that printed."""
 
     def make(folder: Path) -> None:
-        command = [script, "train", small_config, "--run-dir", folder / "runs" / "small"]
+        command: list[str | Path] = [script, "train", small_config, "--run-dir", folder / "runs" / "small"]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         (folder / "printed.json").write_text(json.dumps([ended.returncode, ended.stdout, ended.stderr]))
@@ -229,7 +231,7 @@ def killed(script: Path, config: Path, path: Path) -> tuple[str, Result]:
         "checkpoint.every=5 steps",
         "schedule.name=constant",
     ]
-    command = [script, "train", config, "--run-dir", path]
+    command: list[str | Path] = [script, "train", config, "--run-dir", path]
     command += [word for setting in settings for word in ("--set", setting)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -240,7 +242,7 @@ def killed(script: Path, config: Path, path: Path) -> tuple[str, Result]:
             if validations == 4:  # each but the newest has its checkpoint
                 break
         listed = subprocess.run([script, "runs", path.parent, "--json"], capture_output=True, text=True, check=True)
-        resume = [script, "train", path / "config.yaml", "--resume", path]
+        resume: list[str | Path] = [script, "train", path / "config.yaml", "--resume", path]
         resumed = subprocess.run(resume, capture_output=True, text=True)
     finally:
         process.kill()

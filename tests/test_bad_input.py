@@ -10,9 +10,12 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.conftest import KilledRun, Result
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:
@@ -27,7 +30,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture
-def refused(call, tmp_path: Path) -> Callable[..., str]:
+def refused(call: Callable[..., Result], tmp_path: Path) -> Callable[..., str]:
     """Run `harness` and demand a refusal that leaves everything as it was; gives what was said."""
 
     def run(*arguments: object) -> str:
@@ -51,29 +54,29 @@ def assert_short(said: str) -> None:
 
 class TestConfigFile:
     @pytest.mark.parametrize("command", ["train", "config", "bench"])
-    def test_missing(self, refused, command):
+    def test_missing(self, refused: Callable[..., str], command: str) -> None:
         said = refused(command, "nowhere.yaml")
         assert "nowhere.yaml" in said
         assert "mnist" in said, "names the shipped ones"
 
-    def test_folder(self, refused, tmp_path):
+    def test_folder(self, refused: Callable[..., str], tmp_path: Path) -> None:
         assert "is a folder" in refused("train", tmp_path)
 
-    def test_no_name(self, refused):
+    def test_no_name(self, refused: Callable[..., str]) -> None:
         refused("train", "")
 
-    def test_unreadable_by_anyone(self, refused):
+    def test_unreadable_by_anyone(self, refused: Callable[..., str]) -> None:
         assert "/proc/self/mem" in refused("config", "/proc/self/mem")
 
-    def test_name_longer_than_the_system_takes(self, refused):
+    def test_name_longer_than_the_system_takes(self, refused: Callable[..., str]) -> None:
         refused("config", "x" * 300)
 
-    def test_link_to_itself(self, refused, tmp_path):
+    def test_link_to_itself(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "loop").symlink_to("loop")
         assert "loop" in refused("config", "loop")
 
     @pytest.mark.parametrize("data", [b"\xff\xfe\x00\x01\x80", b"\x89PNG\r\n\x1a\n\x00", bytes(range(256))])
-    def test_binary(self, refused, tmp_path, data):
+    def test_binary(self, refused: Callable[..., str], tmp_path: Path, data: bytes) -> None:
         (tmp_path / "a.yaml").write_bytes(data)
         assert "a.yaml" in refused("config", "a.yaml")
 
@@ -89,16 +92,16 @@ class TestConfigFile:
             ("name: a\n---\nname: b\n", 2),
         ],
     )
-    def test_no_yaml(self, refused, tmp_path, text, line):
+    def test_no_yaml(self, refused: Callable[..., str], tmp_path: Path, text: str, line: int) -> None:
         (tmp_path / "a.yaml").write_text(text)
         assert f"a.yaml:{line}: " in refused("config", "a.yaml")
 
     @pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n- b\n", "hello", "42", "null"])
-    def test_no_mapping(self, refused, tmp_path, text):
+    def test_no_mapping(self, refused: Callable[..., str], tmp_path: Path, text: str) -> None:
         (tmp_path / "a.yaml").write_text(text)
         assert "expected 'key: value' lines" in refused("config", "a.yaml")
 
-    def test_nested_without_end(self, refused, tmp_path):
+    def test_nested_without_end(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text("name: " + "[" * 5000)
         assert "a.yaml" in refused("config", "a.yaml")
         refused("config", "mnist", "--set", "name=" + "[" * 5000)
@@ -251,7 +254,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "named"), [(wrong[0], wrong[1:]) for wrong in WRONG], ids=[w[0] for w in WRONG])
-def test_wrong_key_or_value(refused, tmp_path, text, named):
+def test_wrong_key_or_value(refused: Callable[..., str], tmp_path: Path, text: str, named: tuple[str, ...]) -> None:
     (tmp_path / "a.yaml").write_text(text + "\n")
     said = refused("train", "a.yaml", "--dry-run")
     assert said.startswith("error: a.yaml: ")
@@ -268,25 +271,27 @@ def test_wrong_key_or_value(refused, tmp_path, text, named):
         ("1:30.5", "90.5", "90.5"),
     ],
 )
-def test_a_number_that_yaml_reads_otherwise_is_refused_with_that_reading(refused, tmp_path, text, reading, meant):
+def test_a_number_that_yaml_reads_otherwise_is_refused_with_that_reading(
+    refused: Callable[..., str], tmp_path: Path, text: str, reading: str, meant: str
+) -> None:
     said = f"YAML reads {text} as the number {reading}: write {meant}, or '{text}' in quotes for text"
     assert f"--set seed={text}: {said}" in refused("config", "mnist", "--set", f"seed={text}")
     (tmp_path / "a.yaml").write_text(f"name: a\ncluster: {{gpus: [{text}]}}\n")
     assert f"a.yaml:2: {said}" in refused("config", "a.yaml")
 
 
-def test_no_other_number_of_bits_is_proposed(refused):
+def test_no_other_number_of_bits_is_proposed(refused: Callable[..., str]) -> None:
     said = refused("config", "mnist", "--set", "train.precision=float64")
     assert "float16" in said
     assert "did you mean" not in said
 
 
-def test_a_path_from_the_root_is_looked_up_in_no_folder(refused, tmp_path):
+def test_a_path_from_the_root_is_looked_up_in_no_folder(refused: Callable[..., str], tmp_path: Path) -> None:
     assert str(tmp_path) not in refused("config", "/nope/a.yaml")
     assert str(tmp_path) in refused("config", "nope/a.yaml")
 
 
-def test_a_key_of_another_optimizer_is_not_proposed_for_itself(refused):
+def test_a_key_of_another_optimizer_is_not_proposed_for_itself(refused: Callable[..., str]) -> None:
     said = refused("config", "mnist", "--set", "optimizer={name: adam, momentum: 0.9}")
     assert "did you mean 'momentum'" not in said
 
@@ -306,19 +311,19 @@ def test_a_key_of_another_optimizer_is_not_proposed_for_itself(refused):
         ("train.length =2 epochs", "'length'"),
     ],
 )
-def test_wrong_assignment(refused, assignment, named):
+def test_wrong_assignment(refused: Callable[..., str], assignment: str, named: str) -> None:
     assert named in refused("train", "mnist", "--set", assignment)
 
 
 class TestRunDirectory:
-    def test_taken(self, refused, tmp_path):
+    def test_taken(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "taken").mkdir()
         (tmp_path / "taken" / "thesis.tex").write_text("\\section{}")
         said = refused("train", "mnist", "--run-dir", "taken")
         assert "taken isn't empty" in said
         assert "--resume auto" in said
 
-    def test_taken_by_no_run_and_to_be_resumed(self, refused, tmp_path):
+    def test_taken_by_no_run_and_to_be_resumed(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "taken").mkdir()
         (tmp_path / "taken" / "thesis.tex").write_text("\\section{}")
         assert "taken" in refused("train", "mnist", "--run-dir", "taken", "--resume", "auto")
@@ -326,24 +331,26 @@ class TestRunDirectory:
     @pytest.mark.parametrize(
         "place", ["file", "file/below", "file/far/below", "loop", "loop/below", "x" * 300, "/dev/null"]
     )
-    def test_not_a_folder(self, refused, tmp_path, place):
+    def test_not_a_folder(self, refused: Callable[..., str], tmp_path: Path, place: str) -> None:
         (tmp_path / "file").write_text("")
         (tmp_path / "loop").symlink_to("loop")
         assert place in refused("train", "mnist", "--run-dir", place)
 
     @pytest.mark.parametrize("place", ["/proc/run", "/proc/1/run"])
-    def test_not_writable(self, refused, place):
+    def test_not_writable(self, refused: Callable[..., str], place: str) -> None:
         assert f"can't write the run directory {place}" in refused("train", "mnist", "--run-dir", place)
 
-    def test_default_place_taken_by_a_file(self, refused, tmp_path):
+    def test_default_place_taken_by_a_file(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "runs").write_text("")
         assert "runs" in refused("train", "mnist")
 
     @pytest.mark.parametrize("name", ["a/b", "", "..", "../x", "a b", "é", "x" * 101])
-    def test_run_name_that_is_no_name(self, refused, name):
+    def test_run_name_that_is_no_name(self, refused: Callable[..., str], name: str) -> None:
         assert "name" in refused("train", "mnist", "--run-name", name, "--dry-run")
 
-    def test_folder_that_was_deleted_below_us(self, call, tmp_path, monkeypatch):
+    def test_folder_that_was_deleted_below_us(
+        self, call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "gone").mkdir()
         monkeypatch.chdir(tmp_path / "gone")
         (tmp_path / "gone").rmdir()
@@ -351,7 +358,7 @@ class TestRunDirectory:
         assert result.exit_code == 2
         assert_short(result.stderr)
 
-    def test_a_name_beside_a_whole_path(self, refused):
+    def test_a_name_beside_a_whole_path(self, refused: Callable[..., str]) -> None:
         said = refused("train", "mnist", "--run-dir", "a", "--run-name", "b")
         assert "--run-name b" in said
         assert "--run-dir a" in said
@@ -360,23 +367,23 @@ class TestRunDirectory:
         )
         assert "--resume a" in refused("train", "mnist", "--resume", "a", "--run-name", "b")
 
-    def test_data_that_have_changed_for_a_new_run(self, refused):
+    def test_data_that_have_changed_for_a_new_run(self, refused: Callable[..., str]) -> None:
         assert "--data-changed goes with --resume" in refused("train", "mnist", "--data-changed")
 
 
 class TestResume:
     @pytest.mark.parametrize("command", [("train", "mnist", "--resume"), ("evaluate",), ("visualize",)])
     @pytest.mark.parametrize("place", ["nowhere", "empty", "file", "", "x" * 300])
-    def test_no_run(self, refused, tmp_path, command, place):
+    def test_no_run(self, refused: Callable[..., str], tmp_path: Path, command: tuple[str, ...], place: str) -> None:
         (tmp_path / "empty").mkdir()
         (tmp_path / "file").write_text("")
         words = "is no run directory" if place in ("empty", "file", "") else "there is no run"
         assert words in refused(*command, place)
 
-    def test_auto_without_a_directory(self, refused):
+    def test_auto_without_a_directory(self, refused: Callable[..., str]) -> None:
         assert "--resume auto needs --run-dir" in refused("train", "mnist", "--resume", "auto")
 
-    def test_two_directories(self, refused):
+    def test_two_directories(self, refused: Callable[..., str]) -> None:
         said = refused("train", "mnist", "--run-dir", "a", "--resume", "b")
         assert "--resume b" in said
         assert "--run-dir a" in said
@@ -405,17 +412,17 @@ class TestCommandLine:
             (["tensorboard", "x" * 300], "there is no run xxx"),
         ],
     )
-    def test_misused(self, refused, arguments, named):
+    def test_misused(self, refused: Callable[..., str], arguments: list[str], named: str) -> None:
         assert named in refused(*arguments)
 
-    def test_tensorboard_of_an_empty_folder(self, script, tmp_path):
+    def test_tensorboard_of_an_empty_folder(self, script: Path, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         ended = subprocess.run([script, "tensorboard", "empty"], capture_output=True, text=True)
         assert ended.returncode == 2
         assert_short(ended.stderr)
         assert "empty holds no TensorBoard event files" in ended.stderr
 
-    def test_tensorboard_on_a_taken_port(self, script, tmp_path):
+    def test_tensorboard_on_a_taken_port(self, script: Path, tmp_path: Path) -> None:
         (tmp_path / "events.out.tfevents.1.host").write_bytes(b"")
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
@@ -428,7 +435,7 @@ class TestCommandLine:
 
 
 @pytest.fixture(scope="module")
-def arrays(small_data: Path) -> dict[str, np.ndarray]:
+def arrays(small_data: Path) -> dict[str, Any]:
     with np.load(small_data) as file:
         return {name: file[name] for name in file.files}
 
@@ -437,31 +444,31 @@ class TestData:
     """These need TensorFlow, which this process imports once."""
 
     @pytest.fixture
-    def refused_with(self, refused, tmp_path, arrays):
+    def refused_with(self, refused: Callable[..., str], tmp_path: Path, arrays: dict[str, Any]) -> Callable[..., str]:
         def run(**changed: np.ndarray) -> str:
             np.savez(tmp_path / "data.npz", **{**arrays, **changed})
             return refused("train", "mnist", "--set", "data={source: data.npz, validation: 100}")
 
         return run
 
-    def test_unknown_name(self, refused):
+    def test_unknown_name(self, refused: Callable[..., str]) -> None:
         said = refused("train", "mnist", "--set", "data.source=minst")
         assert "data.source: 'minst'" in said
         assert "mnist" in said.replace("minst", "")
 
     @pytest.mark.parametrize("name", ["mnsit.npz", ".", "''"])
-    def test_no_file(self, refused, name):
+    def test_no_file(self, refused: Callable[..., str], name: str) -> None:
         assert "data.source" in refused("train", "mnist", "--set", f"data.source={name}")
 
-    def test_name_longer_than_the_system_takes(self, refused):
+    def test_name_longer_than_the_system_takes(self, refused: Callable[..., str]) -> None:
         assert "data.source" in refused("train", "mnist", "--set", f"data.source={'x' * 300}")
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 and no more"])
-    def test_not_an_npz_file(self, refused, tmp_path, content):
+    def test_not_an_npz_file(self, refused: Callable[..., str], tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a.npz").write_bytes(content)
         assert "a.npz can't be read as an .npz file" in refused("train", "mnist", "--set", "data.source=a.npz")
 
-    def test_the_reason_why_a_file_can_not_be_read(self, refused, tmp_path):
+    def test_the_reason_why_a_file_can_not_be_read(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "folder.npz").mkdir()
         assert "folder.npz can't be read: Is a directory" in refused(
             "train", "mnist", "--set", "data.source=folder.npz"
@@ -471,7 +478,9 @@ class TestData:
         said = refused("train", "mnist", "--set", "data.source=/proc/self/mem")
         assert "/proc/self/mem can't be read: Input/output error" in said
 
-    def test_a_file_that_says_it_is_larger_than_any_memory(self, refused, tmp_path, arrays):
+    def test_a_file_that_says_it_is_larger_than_any_memory(
+        self, refused: Callable[..., str], tmp_path: Path, arrays: dict[str, Any]
+    ) -> None:
         np.savez(tmp_path / "a.npz", **arrays)
         header = io.BytesIO()
         np.lib.format.write_array_header_2_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**55,)})
@@ -484,18 +493,22 @@ class TestData:
         assert "a.npz doesn't fit in the memory of this machine: Unable to allocate 32.0 PiB" in said
 
     @pytest.mark.parametrize("name", ["A.NPZ", "a.Npz", "plain"])
-    def test_a_path_is_one_whatever_its_ending(self, tmp_path, name, arrays):
+    def test_a_path_is_one_whatever_its_ending(self, tmp_path: Path, name: str, arrays: dict[str, Any]) -> None:
         from harness.config import resolve
 
         (tmp_path / name).write_bytes(b"")
         assert resolve({"data": {"source": name}}).data.source == str(tmp_path / name)
 
-    def test_labels_that_are_numbers_of_a_catalogue(self, refused_with, arrays):
+    def test_labels_that_are_numbers_of_a_catalogue(
+        self, refused_with: Callable[..., str], arrays: dict[str, Any]
+    ) -> None:
         labels = {name: arrays[name].astype(np.int32) * 777 for name in ("y_train", "y_test")}
         said = refused_with(**labels)
         assert "labels go up to 6,993, which makes 6,994 classes, and only 10 of these occur: number them" in said
 
-    def test_one_array_instead_of_four(self, refused, tmp_path, arrays):
+    def test_one_array_instead_of_four(
+        self, refused: Callable[..., str], tmp_path: Path, arrays: dict[str, Any]
+    ) -> None:
         np.save(tmp_path / "a.npy", arrays["x_train"])
         np.savez(tmp_path / "b.npz", x_train=arrays["x_train"])
         assert "a.npy" in refused("train", "mnist", "--set", "data.source=a.npy")
@@ -503,7 +516,9 @@ class TestData:
 
     @pytest.mark.parametrize("compressed", [False, True])
     @pytest.mark.parametrize("damage", ["truncated", "flipped"])
-    def test_damaged(self, refused, tmp_path, arrays, compressed, damage):
+    def test_damaged(
+        self, refused: Callable[..., str], tmp_path: Path, arrays: dict[str, Any], compressed: bool, damage: str
+    ) -> None:
         path = tmp_path / "a.npz"
         (np.savez_compressed if compressed else np.savez)(path, **arrays)
         data = bytearray(path.read_bytes())
@@ -515,18 +530,18 @@ class TestData:
         path.write_bytes(data)
         assert "a.npz can't be read as an .npz file" in refused("train", "mnist", "--set", "data.source=a.npz")
 
-    def test_pixels_that_are_no_bytes(self, refused_with, arrays):
+    def test_pixels_that_are_no_bytes(self, refused_with: Callable[..., str], arrays: dict[str, Any]) -> None:
         assert "uint8" in refused_with(x_train=arrays["x_train"] / 255)
 
-    def test_no_images(self, refused_with, arrays):
+    def test_no_images(self, refused_with: Callable[..., str], arrays: dict[str, Any]) -> None:
         assert "data.source" in refused_with(x_test=arrays["x_test"][:0], y_test=arrays["y_test"][:0])
 
-    def test_train_and_test_images_of_two_sizes(self, refused_with, arrays):
+    def test_train_and_test_images_of_two_sizes(self, refused_with: Callable[..., str], arrays: dict[str, Any]) -> None:
         said = refused_with(x_test=arrays["x_test"][:, :20, :20])
         assert "28, 28" in said
         assert "20, 20" in said
 
-    def test_images_too_small_for_the_model(self, refused_with, arrays):
+    def test_images_too_small_for_the_model(self, refused_with: Callable[..., str], arrays: dict[str, Any]) -> None:
         said = refused_with(x_train=arrays["x_train"][:, :8, :8], x_test=arrays["x_test"][:, :8, :8])
         assert "8" in said
         assert "cnn" in said
@@ -556,35 +571,43 @@ class TestData:
             "beyond int32",
         ],
     )
-    def test_labels_wrong(self, refused_with, arrays, labels, named):
+    def test_labels_wrong(
+        self,
+        refused_with: Callable[..., str],
+        arrays: dict[str, Any],
+        labels: Callable[[np.ndarray], np.ndarray],
+        named: str,
+    ) -> None:
         said = refused_with(y_train=labels(arrays["y_train"]))
         assert "labels" in said or "read" in said
         assert named in said
 
     @pytest.mark.parametrize("count", [2000, 5000, 10**30])
-    def test_validation_as_large_as_the_training_set(self, refused, small_config, count):
+    def test_validation_as_large_as_the_training_set(
+        self, refused: Callable[..., str], small_config: Path, count: int
+    ) -> None:
         said = refused("train", small_config, "--set", f"data.validation={count}")
         assert f"data.validation: {count}" in said
         assert "2000" in said
 
     @pytest.mark.parametrize("pixels", [28, 1000, 10**20])
-    def test_shift_that_leaves_no_image(self, refused, small_config, pixels):
+    def test_shift_that_leaves_no_image(self, refused: Callable[..., str], small_config: Path, pixels: int) -> None:
         assert "data.shift" in refused("train", small_config, "--set", f"data.shift={pixels}")
 
     @pytest.mark.parametrize("warmup", ["30 steps", "1 epoch", "960 examples"])
-    def test_warmup_as_long_as_training(self, refused, small_config, warmup):
+    def test_warmup_as_long_as_training(self, refused: Callable[..., str], small_config: Path, warmup: str) -> None:
         said = refused("train", small_config, "--set", f"schedule.warmup={warmup}")
         assert f"schedule.warmup: {warmup}" in said
         assert "train.length, 30 steps" in said
 
 
 class TestDevices:
-    def test_more_gpus_than_exist(self, refused, small_config):
+    def test_more_gpus_than_exist(self, refused: Callable[..., str], small_config: Path) -> None:
         said = refused("train", small_config, "--set", "cluster.gpus=[63]")
         assert "no GPU 63" in said
         assert "CPU:0" in said
 
-    def test_workers_without_a_cluster(self, refused, small_config):
+    def test_workers_without_a_cluster(self, refused: Callable[..., str], small_config: Path) -> None:
         assert "TF_CONFIG" in refused("train", small_config, "--set", "cluster.strategy=multi_worker")
 
     @pytest.mark.parametrize(
@@ -596,12 +619,14 @@ class TestDevices:
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
         ],
     )
-    def test_cluster_that_is_not_understood(self, refused, small_config, monkeypatch, text):
+    def test_cluster_that_is_not_understood(
+        self, refused: Callable[..., str], small_config: Path, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
         monkeypatch.setenv("TF_CONFIG", text)
         assert "TF_CONFIG" in refused("train", small_config)
 
     @pytest.mark.parametrize("key", ["train.global_batch", "evaluate.batch"])
-    def test_batch_larger_than_the_memory(self, refused, small_config, key):
+    def test_batch_larger_than_the_memory(self, refused: Callable[..., str], small_config: Path, key: str) -> None:
         assert key in refused("train", small_config, "--set", f"{key}={10**12}")
 
 
@@ -610,32 +635,32 @@ class TestRealRuns:
     """Mistakes with a run that was killed in the middle, or with one that is complete."""
 
     @pytest.fixture
-    def killed(self, killed_run, tmp_path) -> Path:
+    def killed(self, killed_run: KilledRun, tmp_path: Path) -> Path:
         return Path(shutil.copytree(killed_run.path, tmp_path / "killed"))
 
     @pytest.fixture
-    def locked(self, killed) -> Iterator[Path]:
+    def locked(self, killed: Path) -> Iterator[Path]:
         program = (
             "import sys; from pathlib import Path; from harness.runs.run_dir import RunDir\n"
             "run = RunDir(Path(sys.argv[1])); run.lock(); print('locked', flush=True); sys.stdin.read()"
         )
-        command = [sys.executable, "-c", program, killed]
+        command: list[str | Path] = [sys.executable, "-c", program, killed]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "locked\n"
             yield killed
             holder.kill()
 
-    def test_in_use(self, refused, locked):
+    def test_in_use(self, refused: Callable[..., str], locked: Path) -> None:
         assert "killed is in use" in refused("train", locked / "config.yaml", "--resume", "killed")
 
-    def test_in_use_by_training(self, killed_run):
+    def test_in_use_by_training(self, killed_run: KilledRun) -> None:
         refusal = killed_run.refusal_while_alive
         assert refusal.exit_code == 2
         assert_short(refusal.stderr)
         assert "in use" in refusal.stderr
 
-    def test_another_config(self, refused, killed):
+    def test_another_config(self, refused: Callable[..., str], killed: Path) -> None:
         changes = ["--set", "train.global_batch=64", "--set", "seed=3", "--set", "model.name=cnn_two_pools"]
         said = refused("train", killed / "config.yaml", "--resume", killed, *changes)
         assert "train.global_batch (32 → 64)" in said
@@ -643,16 +668,16 @@ class TestRealRuns:
         assert "model.name (cnn → cnn_two_pools)" in said
         assert "insight" not in said
 
-    def test_another_config_in_a_dry_run(self, refused, killed):
+    def test_another_config_in_a_dry_run(self, refused: Callable[..., str], killed: Path) -> None:
         said = refused("train", killed / "config.yaml", "--resume", killed, "--set", "seed=3", "--dry-run")
         assert "seed (0 → 3)" in said
 
-    def test_another_optimizer(self, refused, killed):
+    def test_another_optimizer(self, refused: Callable[..., str], killed: Path) -> None:
         said = refused("train", killed / "config.yaml", "--resume", killed, "--set", "optimizer={name: sgd}")
         assert "optimizer.name (adam → sgd)" in said
 
     @pytest.mark.parametrize("damage", ["truncated", "flipped", "no digest"])
-    def test_no_usable_checkpoint(self, refused, killed, damage):
+    def test_no_usable_checkpoint(self, refused: Callable[..., str], killed: Path, damage: str) -> None:
         paths = sorted((killed / "checkpoints").glob("*.safetensors"))
         assert len(paths) > 1
         for path in paths:
@@ -668,12 +693,14 @@ class TestRealRuns:
         assert "using the one before it" not in said
 
     @pytest.mark.parametrize("command", ["evaluate", "visualize"])
-    def test_no_model_yet(self, refused, killed, command):
+    def test_no_model_yet(self, refused: Callable[..., str], killed: Path, command: str) -> None:
         said = refused(command, killed)
         assert "no trained model" in said
         assert f"harness resume {killed}" in said
 
-    def test_no_validation_rows(self, refused, completed_run, tmp_path):
+    def test_no_validation_rows(
+        self, refused: Callable[..., str], completed_run: tuple[Path, Result], tmp_path: Path
+    ) -> None:
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         text = (path / "config.yaml").read_text()
         (path / "config.yaml").write_text(text.replace("validation: 200", "validation: 0"))
@@ -681,14 +708,28 @@ class TestRealRuns:
 
     @pytest.mark.parametrize("command", ["evaluate", "visualize"])
     @pytest.mark.parametrize("content", [b"", b"hello", None])
-    def test_damaged_model(self, refused, completed_run, tmp_path, command, content):
+    def test_damaged_model(
+        self,
+        refused: Callable[..., str],
+        completed_run: tuple[Path, Result],
+        tmp_path: Path,
+        command: str,
+        content: bytes | None,
+    ) -> None:
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         model = path / "model.keras"
         model.write_bytes(model.read_bytes()[:5000] if content is None else content)
         assert "model.keras" in refused(command, path)
 
     @pytest.mark.parametrize("command", ["evaluate", "visualize"])
-    def test_data_moved_away(self, refused, completed_run, tmp_path, small_data, command):
+    def test_data_moved_away(
+        self,
+        refused: Callable[..., str],
+        completed_run: tuple[Path, Result],
+        tmp_path: Path,
+        small_data: Path,
+        command: str,
+    ) -> None:
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         text = (path / "config.yaml").read_text()
         (path / "config.yaml").write_text(text.replace(str(small_data), "moved.npz"))
@@ -696,7 +737,14 @@ class TestRealRuns:
 
     @pytest.mark.parametrize("content", ["", "{", "[]", "null", '"completed"'])
     @pytest.mark.parametrize("command", ["visualize", "train"])
-    def test_damaged_summary(self, refused, completed_run, tmp_path, command, content):
+    def test_damaged_summary(
+        self,
+        refused: Callable[..., str],
+        completed_run: tuple[Path, Result],
+        tmp_path: Path,
+        command: str,
+        content: str,
+    ) -> None:
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         (path / "summary.json").write_text(content)
         arguments = [path] if command == "visualize" else [path / "config.yaml", "--resume", path]
@@ -705,7 +753,9 @@ class TestRealRuns:
     @pytest.mark.parametrize(
         ("line", "words"), [("no json", "is no JSON object"), ("42", "is no JSON object"), ('{"step": 1}', "no split")]
     )
-    def test_damaged_metrics(self, refused, completed_run, tmp_path, line, words):
+    def test_damaged_metrics(
+        self, refused: Callable[..., str], completed_run: tuple[Path, Result], tmp_path: Path, line: str, words: str
+    ) -> None:
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         (path / "metrics.jsonl").write_text(line + "\n" + (path / "metrics.jsonl").read_text())
         for arguments in (("visualize", path), ("compare", completed_run[0], path)):
@@ -714,11 +764,15 @@ class TestRealRuns:
             assert words in said
 
     @pytest.mark.parametrize("command", ["evaluate", "visualize"])
-    def test_path_that_is_no_utf8(self, refused, completed_run, tmp_path, command):
+    def test_path_that_is_no_utf8(
+        self, refused: Callable[..., str], completed_run: tuple[Path, Result], tmp_path: Path, command: str
+    ) -> None:
         path = shutil.copytree(completed_run[0], tmp_path / os.fsdecode(b"r\xffn"))
         assert "r\ufffdn: TensorFlow takes only paths in UTF-8" in refused(command, path)
 
-    def test_summary_without_steps(self, refused, completed_run, tmp_path):
+    def test_summary_without_steps(
+        self, refused: Callable[..., str], completed_run: tuple[Path, Result], tmp_path: Path
+    ) -> None:
         path = shutil.copytree(completed_run[0], tmp_path / "complete")
         (path / "summary.json").write_text('{"status": "completed"}')
         assert "summary.json does not say how many steps" in refused("visualize", path)
@@ -760,7 +814,15 @@ class TestVisualize:
             (["--model", "MODEL", "--data", "DATA", "--out", "/proc/xx"], "can't write /proc/xx: No such file"),
         ],
     )
-    def test_arguments(self, refused, completed_run, small_data, tmp_path, arguments, words):
+    def test_arguments(
+        self,
+        refused: Callable[..., str],
+        completed_run: tuple[Path, Result],
+        small_data: Path,
+        tmp_path: Path,
+        arguments: list[str],
+        words: str,
+    ) -> None:
         stand_ins = {"RUN": completed_run[0], "MODEL": completed_run[0] / "model.keras", "DATA": small_data}
         (tmp_path / "occupied").mkdir()
         (tmp_path / "occupied" / "thesis.tex").write_text("")
@@ -771,14 +833,16 @@ class TestVisualize:
         ("shape", "words"),
         [((5,), "which are no images"), ((28, 28, 2), "takes images of shape"), ((14, 28, 1), "takes images of shape")],
     )
-    def test_a_model_that_takes_no_such_images(self, refused, small_data, tmp_path, shape, words):
+    def test_a_model_that_takes_no_such_images(
+        self, refused: Callable[..., str], small_data: Path, tmp_path: Path, shape: tuple[int, ...], words: str
+    ) -> None:
         import keras
 
         inputs = keras.Input(shape)
         keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(inputs))).save(tmp_path / "other.keras")
         assert words in refused("visualize", "--model", "other.keras", "--data", small_data)
 
-    def test_a_model_that_was_never_built(self, refused, small_data, tmp_path):
+    def test_a_model_that_was_never_built(self, refused: Callable[..., str], small_data: Path, tmp_path: Path) -> None:
         import keras
 
         with warnings.catch_warnings(action="ignore"):  # Keras's, of what is saved here
@@ -786,7 +850,9 @@ class TestVisualize:
         said = refused("visualize", "--model", "new.keras", "--data", small_data)
         assert "new.keras holds a model that was never built" in said
 
-    def test_weights_that_are_not_finite(self, refused, completed_run, small_data, tmp_path):
+    def test_weights_that_are_not_finite(
+        self, refused: Callable[..., str], completed_run: tuple[Path, Result], small_data: Path, tmp_path: Path
+    ) -> None:
         import keras
 
         model = keras.saving.load_model(completed_run[0] / "model.keras")
@@ -796,7 +862,9 @@ class TestVisualize:
         assert "weights that are not finite" in said
         assert "dense/kernel" in said
 
-    def test_an_insight_layer_that_is_not_there_before_training(self, refused, small_config):
+    def test_an_insight_layer_that_is_not_there_before_training(
+        self, refused: Callable[..., str], small_config: Path
+    ) -> None:
         said = refused("train", small_config, "--run-dir", "run", "--set", "insight.layer=conv_9")
         assert "it has conv_1, pool_1, conv_2, pool_2, conv_3, pool_3" in said
 
@@ -832,21 +900,21 @@ class TestScaleRun:
             ("data.source=nowhere.npz", "nowhere.npz"),
         ],
     )
-    def test_wrong_value(self, refused, assignment, words):
+    def test_wrong_value(self, refused: Callable[..., str], assignment: str, words: str) -> None:
         assert words in refused("scale", "run", "mnist_scaling_quick", "--set", assignment)
 
-    def test_config_of_a_run(self, refused):
+    def test_config_of_a_run(self, refused: Callable[..., str]) -> None:
         assert "scale: the key is missing" in refused("scale", "run", "mnist")
 
-    def test_config_of_an_experiment_for_a_run(self, refused):
+    def test_config_of_an_experiment_for_a_run(self, refused: Callable[..., str]) -> None:
         assert "harness scale run" in refused("train", "mnist_scaling_quick")
 
-    def test_directory_of_something_else(self, refused, tmp_path):
+    def test_directory_of_something_else(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("mine")
         assert "is not empty" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path)
         assert "is not a directory" in refused("scale", "run", "mnist_scaling_quick", "--dir", tmp_path / "notes.txt")
 
-    def test_directory_of_another_experiment(self, refused, tmp_path):
+    def test_directory_of_another_experiment(self, refused: Callable[..., str], tmp_path: Path) -> None:
         from harness.config import dump
         from harness.config.load import load_as
         from harness.config.scale import Experiment
@@ -857,10 +925,10 @@ class TestScaleRun:
         assert "model.name (cnn → cnn_two_pools)" in said
 
     @pytest.mark.parametrize("value", ["0", "-1", "many"])
-    def test_max_parallel(self, refused, value):
+    def test_max_parallel(self, refused: Callable[..., str], value: str) -> None:
         refused("scale", "run", "mnist_scaling_quick", "--max-parallel", value)
 
-    def test_executor(self, refused):
+    def test_executor(self, refused: Callable[..., str]) -> None:
         refused("scale", "run", "mnist_scaling_quick", "--executor", "cloud")
 
 
@@ -883,17 +951,17 @@ class TestScaleFit:
             (HEADER + "16,0.1,0,10,,missed\n32,0.1,0,10,,missed\n", "none of the 2 trials reached"),
         ],
     )
-    def test_table(self, refused, tmp_path, text, words):
+    def test_table(self, refused: Callable[..., str], tmp_path: Path, text: str, words: str) -> None:
         (tmp_path / "trials.csv").write_text(text)
         assert words in refused("scale", "fit", "trials.csv")
 
-    def test_no_such_file(self, refused):
+    def test_no_such_file(self, refused: Callable[..., str]) -> None:
         assert "nowhere.csv" in refused("scale", "fit", "nowhere.csv")
 
     @pytest.mark.parametrize("path", [".", "", ".."])
-    def test_a_directory(self, refused, path):
+    def test_a_directory(self, refused: Callable[..., str], path: str) -> None:
         assert "directory" in refused("scale", "fit", path)
 
-    def test_no_text(self, refused, tmp_path):
+    def test_no_text(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "trials.csv").write_bytes(b"\x89PNG\r\n\x00\xff")
         refused("scale", "fit", "trials.csv")

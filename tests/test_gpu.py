@@ -84,7 +84,7 @@ def weights(run: RunDir, step: int) -> dict[str, Any]:
 
 def test_a_process_does_not_take_the_whole_card(small_config: Path, with_gpus: dict[str, str]) -> None:
     before = memory(subprocess.check_output(USED, env=with_gpus, text=True))
-    command = [sys.executable, "-c", A_MOMENT_OF_TRAINING, small_config, *USED]
+    command: list[str | Path] = [sys.executable, "-c", A_MOMENT_OF_TRAINING, small_config, *USED]
     ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     after = memory(ended.stdout)
@@ -106,7 +106,7 @@ def test_two_runs_on_a_gpu_give_equal_weights(
 
 
 def test_images_and_rows_lie_on_the_card(small_config: Path, with_gpus: dict[str, str]) -> None:
-    command = [sys.executable, "-c", WHERE_THE_DATA_LIE, small_config]
+    command: list[str | Path] = [sys.executable, "-c", WHERE_THE_DATA_LIE, small_config]
     ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     places = ended.stdout.split()
@@ -171,7 +171,7 @@ def test_gradients_are_added_up_by_nccl(
 
 
 def test_gpu_check_finds_nothing_wrong(script: Path, tmp_path: Path, with_gpus: dict[str, str]) -> None:
-    command = [script, "gpu-check", "--quick", "--out", tmp_path / "check"]
+    command: list[str | Path] = [script, "gpu-check", "--quick", "--out", tmp_path / "check"]
     ended = subprocess.run(command, env=with_gpus, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found = json.loads((tmp_path / "check" / "gpu-check.json").read_text())

@@ -1,15 +1,18 @@
 """What one doesn't want is left out, and the rest is there."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from harness.runs.run_dir import RunDir
+from tests.conftest import Result
 
 
 @pytest.fixture
-def short(small_data, tmp_path):
+def short(small_data: Path, tmp_path: Path) -> tuple[object, ...]:
     with np.load(small_data) as file:
         np.savez(tmp_path / "data.npz", **{name: file[name][:200] for name in file.files})
     (tmp_path / "short.yaml").write_text(
@@ -20,7 +23,9 @@ def short(small_data, tmp_path):
     return ("train", tmp_path / "short.yaml", "--run-dir", tmp_path / "run")
 
 
-def test_no_report_then_one_without_maps(call, short, tmp_path):
+def test_no_report_then_one_without_maps(
+    call: Callable[..., Result], short: tuple[object, ...], tmp_path: Path
+) -> None:
     run = RunDir(tmp_path / "run")
     trained = call(*short, "--no-report", "--set", "train.micro_batch=99")
     assert trained.exit_code == 0, trained.stderr
@@ -57,8 +62,12 @@ def test_no_report_then_one_without_maps(call, short, tmp_path):
 
 @pytest.mark.slow
 def test_another_model_of_the_same_name_does_not_lose_its_pictures(
-    call, completed_run, small_data, tmp_path, monkeypatch
-):
+    call: Callable[..., Result],
+    completed_run: tuple[Path, Result],
+    small_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     with np.load(small_data) as file:
         np.savez("few.npz", images=file["x_test"][:60], labels=file["y_test"][:60])

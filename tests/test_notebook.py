@@ -26,7 +26,7 @@ def results(notebook: Any) -> list[Any]:
 
 
 def test_it_trains_shows_and_evaluates_twice_in_one_process(tmp_path: Path) -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     assert results(notebook) == []  # it is kept without what it shows
     folder = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources=folder).execute()

@@ -48,8 +48,8 @@ def outcomes(tmp_path: Path, cards: int) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_") and key != "CI"}
     environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "5", "EXPECTED": "5"}
     configuration = Path(__file__).parents[1] / "pyproject.toml"
-    options = ["-n", "1", "-c", configuration, "--rootdir", tree, "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", *options, f"--junit-xml={tmp_path / 'result.xml'}", tree]
+    options = ["-n", "1", "-c", str(configuration), "--rootdir", str(tree), "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, f"--junit-xml={tmp_path / 'result.xml'}", str(tree)]
     ended = subprocess.run(command, env=inherited | environment, cwd=tree, capture_output=True, text=True)
     cases = list(ET.parse(tmp_path / "result.xml").iter("testcase"))
     assert len(cases) == 6, ended.stdout + ended.stderr

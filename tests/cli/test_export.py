@@ -21,7 +21,8 @@ FILES = {"savedmodel": "savedmodel", "tflite": "model.tflite", "onnx": "model.on
 
 def by_tensorflow(path: Path, pixels: np.ndarray) -> np.ndarray:
     loaded = tf.saved_model.load(path)
-    return loaded.serve(pixels).numpy()
+    probabilities: np.ndarray = loaded.serve(pixels).numpy()
+    return probabilities
 
 
 def by_litert(path: Path, pixels: np.ndarray) -> np.ndarray:
@@ -31,7 +32,8 @@ def by_litert(path: Path, pixels: np.ndarray) -> np.ndarray:
 
 
 def by_onnxruntime(path: Path, pixels: np.ndarray) -> np.ndarray:
-    return InferenceSession(path).run(None, {"pixels": pixels})[0]
+    probabilities: np.ndarray = InferenceSession(path).run(None, {"pixels": pixels})[0]
+    return probabilities
 
 
 READERS = {"savedmodel": by_tensorflow, "tflite": by_litert, "onnx": by_onnxruntime}
@@ -59,7 +61,8 @@ def run_of(run: Path, tmp_path: Path) -> Callable[[keras.Model], Path]:
 @pytest.fixture(scope="module")
 def pixels(small_data: Path) -> np.ndarray:
     with np.load(small_data) as data:
-        return data["x_test"][:50, ..., np.newaxis].astype(np.float32)
+        images: np.ndarray = data["x_test"][:50, ..., np.newaxis].astype(np.float32)
+    return images
 
 
 @pytest.mark.parametrize("form", FILES)
@@ -120,13 +123,13 @@ def test_other_precisions_than_float32_are_for_savedmodel_alone(
 
 
 @keras.saving.register_keras_serializable("test_export")
-class Noise(keras.layers.Layer):
+class Noise(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs + tf.random.uniform(tf.shape(inputs), maxval=9.0)
 
 
 @keras.saving.register_keras_serializable("test_export")
-class Complement(keras.layers.Layer):
+class Complement(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.math.erfc(inputs)
 

@@ -13,12 +13,14 @@ from PIL import Image
 
 import harness
 from harness.config import resolve
+from harness.config.data import Resize
 from harness.data import own_images
 from harness.data.files.decode import Decoding, decode
 from harness.errors import DataError
 from harness.models.export import export, load
 from harness.predict import of_run, predictions
 from harness.runs.run_dir import RunDir
+from tests.conftest import Result
 
 SHAPE = (8, 8, 3)
 
@@ -59,15 +61,19 @@ def picture(seed: int = 0, size: tuple[int, int] = (8, 8)) -> NDArray[np.uint8]:
 def told(call: Callable[..., Any], *arguments: object) -> list[dict[str, Any]]:
     shown = call("predict", *arguments, "--json")
     assert shown.exit_code == 0, shown.stderr
-    return json.loads(shown.stdout)
+    files: list[dict[str, Any]] = json.loads(shown.stdout)
+    return files
 
 
 def expected(run: RunDir, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return load(run.model_file).predict_on_batch(pixels[None].astype(np.float32))[0]
+    probabilities: NDArray[np.float32] = load(run.model_file).predict_on_batch(pixels[None].astype(np.float32))[0]
+    return probabilities
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "TIFF"])
-def test_the_likeliest_classes_of_a_file_with_their_probabilities(call, make_run, tmp_path, form):
+def test_the_likeliest_classes_of_a_file_with_their_probabilities(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path, form: str
+) -> None:
     run = make_run(model_of())
     Image.fromarray(picture()).save(tmp_path / "my.picture", form, lossless=True)
     (found,) = told(call, run.path, tmp_path / "my.picture", "--top", 2)
@@ -79,7 +85,9 @@ def test_the_likeliest_classes_of_a_file_with_their_probabilities(call, make_run
     np.testing.assert_allclose([rank["probability"] for rank in found["predictions"]], probabilities[best], rtol=1e-5)
 
 
-def test_all_classes_where_there_are_fewer_than_asked_for(call, make_run, tmp_path):
+def test_all_classes_where_there_are_fewer_than_asked_for(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
+) -> None:
     run = make_run(model_of())
     Image.fromarray(picture()).save(tmp_path / "my.png")
     (found,) = told(call, run.path, tmp_path / "my.png", "--top", 99)
@@ -90,7 +98,9 @@ def test_all_classes_where_there_are_fewer_than_asked_for(call, make_run, tmp_pa
 @pytest.mark.parametrize(
     ("form", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("GIF", "P"), ("PNG", "RGBA"), ("PNG", "1")]
 )
-def test_any_size_colour_and_direction_is_brought_to_what_the_model_takes(call, make_run, tmp_path, form, mode):
+def test_any_size_colour_and_direction_is_brought_to_what_the_model_takes(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path, form: str, mode: str
+) -> None:
     """Left half dark, right half bright, wider than high, lying on its side."""
     run = make_run(model_of())
     wide = np.zeros((64, 120, 3), np.uint8)
@@ -108,7 +118,9 @@ def test_any_size_colour_and_direction_is_brought_to_what_the_model_takes(call, 
     np.testing.assert_allclose([shares[label] for label in range(5)], probabilities, atol=tolerance)
 
 
-def test_folders_are_walked_and_a_table_names_the_classes(call, make_run, tmp_path):
+def test_folders_are_walked_and_a_table_names_the_classes(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
+) -> None:
     run = make_run(model_of(), names=("ant", "bee", "cat", "dog", "elk"))
     inner = tmp_path / "photos" / "b"
     inner.mkdir(parents=True)
@@ -126,7 +138,9 @@ def test_folders_are_walked_and_a_table_names_the_classes(call, make_run, tmp_pa
     assert set(names) <= {"ant", "bee", "cat", "dog", "elk"}
 
 
-def test_a_model_of_one_sigmoid_tells_two_classes(call, make_run, tmp_path):
+def test_a_model_of_one_sigmoid_tells_two_classes(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
+) -> None:
     run = make_run(model_of(classes=1), is_binary=True)
     Image.fromarray(picture()).save(tmp_path / "my.png")
     (found,) = told(call, run.path, tmp_path / "my.png")
@@ -135,7 +149,9 @@ def test_a_model_of_one_sigmoid_tells_two_classes(call, make_run, tmp_path):
     assert shares == {0: pytest.approx(1 - of_1), 1: pytest.approx(of_1)}
 
 
-def test_a_model_of_images_of_any_size_gets_those_that_it_was_trained_on(call, make_run, tmp_path):
+def test_a_model_of_images_of_any_size_gets_those_that_it_was_trained_on(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
+) -> None:
     run = make_run(model_of((None, None, 1)))
     Image.fromarray(picture(size=(28, 28))).convert("L").save(tmp_path / "my.png")
     (found,) = told(call, run.path, tmp_path / "my.png", "--top", 1)
@@ -145,7 +161,9 @@ def test_a_model_of_images_of_any_size_gets_those_that_it_was_trained_on(call, m
 
 
 @pytest.mark.parametrize("resize", ["crop", "stretch", "pad"])
-def test_files_are_seen_as_training_has_seen_them(call, make_run, tmp_path, resize):
+def test_files_are_seen_as_training_has_seen_them(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path, resize: Resize
+) -> None:
     """A JPEG of several times the size, which decoding reduces in steps, to the bit as in the cache of a folder."""
     file = tmp_path / "photos" / "ant" / "1.jpg"
     file.parent.mkdir(parents=True)
@@ -156,7 +174,7 @@ def test_files_are_seen_as_training_has_seen_them(call, make_run, tmp_path, resi
     assert found["predictions"][0]["probability"] == pytest.approx(expected(run, as_trained).max(), rel=1e-6)
 
 
-class Counted(keras.layers.Layer):
+class Counted(keras.layers.Layer):  # type: ignore[misc]
     """Counts how often Python runs it: once a trace."""
 
     calls = 0
@@ -166,7 +184,7 @@ class Counted(keras.layers.Layer):
         return inputs
 
 
-def test_any_number_of_pictures_is_one_trace():
+def test_any_number_of_pictures_is_one_trace() -> None:
     inputs = keras.Input(SHAPE)
     outputs = keras.layers.Softmax()(Counted()(keras.layers.GlobalAveragePooling2D()(inputs)))
     model = keras.Model(inputs, outputs)
@@ -179,7 +197,9 @@ def test_any_number_of_pictures_is_one_trace():
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_a_file_that_cant_be_read_is_told_and_the_others_are_still_predicted(call, make_run, tmp_path, last):
+def test_a_file_that_cant_be_read_is_told_and_the_others_are_still_predicted(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path, last: bool
+) -> None:
     run = make_run(model_of())
     for name in ("a.png", "c.png"):
         Image.fromarray(picture()).save(tmp_path / name)
@@ -196,14 +216,16 @@ def test_a_file_that_cant_be_read_is_told_and_the_others_are_still_predicted(cal
         list(of_run(run, [tmp_path / "aa.png"]))
 
 
-def test_where_none_can_be_read_the_list_is_empty(call, make_run, tmp_path):
+def test_where_none_can_be_read_the_list_is_empty(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
+) -> None:
     run = make_run(model_of())
     (tmp_path / "a.png").write_text("no picture")
     shown = call("predict", run.path, tmp_path / "a.png", "--json")
     assert (shown.exit_code, json.loads(shown.stdout)) == (1, [])
 
 
-def test_bad_input_is_one_line(call, make_run, tmp_path):
+def test_bad_input_is_one_line(call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path) -> None:
     run = make_run(model_of((8, 8, 2)))
     (tmp_path / "empty").mkdir()
     Image.fromarray(picture()).save(tmp_path / "a.png")
@@ -224,12 +246,17 @@ def test_bad_input_is_one_line(call, make_run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_knows_the_names_of_its_classes_without_its_data(call, tmp_path):
+def test_a_run_knows_the_names_of_its_classes_without_its_data(call: Callable[..., Result], tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (24, 28, 28, 1), dtype=np.uint8)
     labels = np.array(["owl", "ant"] * 12)
     np.savez(tmp_path / "data.npz", x_train=images[:16], y_train=labels[:16], x_test=images[16:], y_test=labels[16:])
-    changes = {"data.source": str(tmp_path / "data.npz"), "data.validation": 0, "train.length": "1 steps"}
+    changes: dict[str, Any] = {
+        "data.source": str(tmp_path / "data.npz"),
+        "data.validation": 0,
+        "train.length": "1 steps",
+    }
     run = harness.train({"schedule": {"name": "constant"}}, tmp_path / "run", quiet=True, with_report=False, **changes)
+    assert run is not None
     (tmp_path / "data.npz").unlink()
     Image.fromarray(images[0, ..., 0]).save(tmp_path / "my.png")
     (found,) = told(call, run.path, tmp_path / "my.png")
@@ -237,7 +264,9 @@ def test_a_run_knows_the_names_of_its_classes_without_its_data(call, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trained_run_says_of_files_what_it_says_of_the_same_test_images(call, completed_run, small_data, tmp_path):
+def test_a_trained_run_says_of_files_what_it_says_of_the_same_test_images(
+    call: Callable[..., Result], completed_run: tuple[Path, Result], small_data: Path, tmp_path: Path
+) -> None:
     with np.load(small_data) as file:
         images = file["x_test"][:40]
     for row, image in enumerate(images):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import safetensors.numpy
 import harness
 from harness.config import dump, load
 from harness.runs.run_dir import RunDir
+from tests.conftest import Result
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def run(completed_run, tmp_path: Path) -> RunDir:
+def run(completed_run: tuple[Path, Result], tmp_path: Path) -> RunDir:
     return RunDir(Path(shutil.copytree(completed_run[0], tmp_path / "runs" / "small")))
 
 
@@ -28,7 +30,9 @@ def rates(run: RunDir) -> dict[int, float]:
     return {row["step"]: row["learning_rate"] for row in run.read_metrics() if row["split"] == "train"}
 
 
-def test_a_finished_run_without_its_model_gets_it_back(call, run, monkeypatch):
+def test_a_finished_run_without_its_model_gets_it_back(
+    call: Callable[..., Result], run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(run.path.parent.parent)
     before = run.read_summary()
     few = ["insight.images=1", "insight.filters=false"]
@@ -52,7 +56,7 @@ def test_a_finished_run_without_its_model_gets_it_back(call, run, monkeypatch):
 
 
 @pytest.mark.parametrize("shorter", ["20 steps", "640 examples", "0.35 epochs"])
-def test_a_shorter_length_is_refused_in_any_unit(call, run, shorter):
+def test_a_shorter_length_is_refused_in_any_unit(call: Callable[..., Result], run: RunDir, shorter: str) -> None:
     (run.checkpoints_dir / "step-30.safetensors").unlink()
     files = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
     refused = call("resume", run.path, "--length", shorter)
@@ -62,12 +66,14 @@ def test_a_shorter_length_is_refused_in_any_unit(call, run, shorter):
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == files
 
 
-def test_the_same_length_in_another_unit_is_no_shorter(run, small_config):
+def test_the_same_length_in_another_unit_is_no_shorter(run: RunDir, small_config: Path) -> None:
     for same in ("30 steps", "960 examples", "0.6 epochs"):
         run.check_same(load(small_config, [f"train.length={same}"]), epoch_examples=1600)
 
 
-def test_a_longer_length_plans_the_learning_rate_anew_and_says_so(run, small_config, capsys):
+def test_a_longer_length_plans_the_learning_rate_anew_and_says_so(
+    run: RunDir, small_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert rates(run)[30] < 0.0002
     harness.train(load(small_config, ["train.length=60 steps"]), resume=run.path, only_training=True)
     shown = capsys.readouterr().out
@@ -81,7 +87,7 @@ def test_a_longer_length_plans_the_learning_rate_anew_and_says_so(run, small_con
     assert rates(run)[45] == pytest.approx(0.003 * (1 - 41 / 57))
 
 
-def test_a_run_made_longer_at_a_constant_rate_is_the_long_run(small_config, tmp_path):
+def test_a_run_made_longer_at_a_constant_rate_is_the_long_run(small_config: Path, tmp_path: Path) -> None:
     def config(steps: int) -> harness.config.Config:
         return load(small_config, [f"train.length={steps} steps", "schedule.name=constant"])
 
@@ -92,7 +98,7 @@ def test_a_run_made_longer_at_a_constant_rate_is_the_long_run(small_config, tmp_
     np.testing.assert_equal(weights(parts, 40), weights(whole, 40))
 
 
-def test_killed_right_after_it_was_made_longer_it_goes_on(small_config, tmp_path):
+def test_killed_right_after_it_was_made_longer_it_goes_on(small_config: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     harness.train(load(small_config), path, quiet=True, only_training=True)
     run = RunDir(path)
@@ -110,7 +116,9 @@ def test_killed_right_after_it_was_made_longer_it_goes_on(small_config, tmp_path
         ("ten", "--length: train.length: write a number and a unit"),
     ],
 )
-def test_a_length_that_is_none_or_too_short_changes_nothing(call, run, length, words):
+def test_a_length_that_is_none_or_too_short_changes_nothing(
+    call: Callable[..., Result], run: RunDir, length: str, words: str
+) -> None:
     before = (run.config_file.read_bytes(), run.summary_file.read_bytes(), run.metrics_file.read_bytes())
     result = call("resume", run.path, "--length", length)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
@@ -119,7 +127,7 @@ def test_a_length_that_is_none_or_too_short_changes_nothing(call, run, length, w
 
 
 @pytest.mark.parametrize("command", ["evaluate", "visualize"])
-def test_a_run_in_training_is_called_that(call, run, command):
+def test_a_run_in_training_is_called_that(call: Callable[..., Result], run: RunDir, command: str) -> None:
     run.write_summary({"status": "running"})
     holder = RunDir(run.path)
     holder.lock()

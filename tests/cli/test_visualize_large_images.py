@@ -2,11 +2,14 @@
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
+
+from tests.conftest import Result
 
 SIDE = 224
 
@@ -30,7 +33,7 @@ def squares(count: int) -> np.ndarray:
     return images.astype(np.uint8)
 
 
-def test_images_of_224_by_224_are_explained_and_pictured(call, tmp_path: Path) -> None:
+def test_images_of_224_by_224_are_explained_and_pictured(call: Callable[..., Result], tmp_path: Path) -> None:
     model().save(tmp_path / "large.keras")
     np.savez(tmp_path / "squares.npz", images=squares(6), labels=np.arange(6) % 3)
     asked = ["--model", tmp_path / "large.keras", "--data", tmp_path / "squares.npz", "--out", tmp_path / "out"]

@@ -2,6 +2,7 @@
 
 import os
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 
@@ -27,11 +28,11 @@ insight: {images: 3, methods: [gradcam]}
 """
 
 
-def from_text(text, *assignments):
+def from_text(text: str, *assignments: str) -> Config:
     return resolve(parse(text.encode(), "a.yaml"), assignments, "a.yaml")
 
 
-def test_the_defaults_are_those_of_the_documentation():
+def test_the_defaults_are_those_of_the_documentation() -> None:
     assert Config().model_dump(mode="json") == {
         "name": "run",
         "based_on": None,
@@ -105,41 +106,41 @@ def test_the_defaults_are_those_of_the_documentation():
 
 
 @pytest.mark.parametrize("text", ["name: x", FULL, "train: {length: 0.00001 epochs}", "optimizer: {name: adamw}"])
-def test_what_is_dumped_reads_back_equal(text, tmp_path):
+def test_what_is_dumped_reads_back_equal(text: str, tmp_path: Path) -> None:
     config = from_text(text)
     (tmp_path / "again.yaml").write_text(dump(config))
     assert load(tmp_path / "again.yaml") == config
 
 
 @pytest.mark.parametrize(("written", "meant"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])
-def test_words_that_yaml_takes_for_true_and_false_are_words(written, meant):
+def test_words_that_yaml_takes_for_true_and_false_are_words(written: str, meant: str) -> None:
     config = from_text(f"train: {{jit: {written}}}")
     assert config.train.jit == from_text("name: x", f"train.jit={written}").train.jit == meant
     assert from_text(dump(config)) == config
 
 
-def test_a_config_can_not_be_changed_afterwards():
+def test_a_config_can_not_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().seed = 1
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.e-3", "+1.0e-3", ".1e-2", "0.001"])
-def test_numbers_with_an_exponent_are_numbers_with_or_without_a_point(text):
+def test_numbers_with_an_exponent_are_numbers_with_or_without_a_point(text: str) -> None:
     assert from_text(f"optimizer: {{name: adam, learning_rate: {text}}}").optimizer.learning_rate == 0.001
 
 
-def test_whole_numbers_will_do_where_a_fraction_is_meant():
+def test_whole_numbers_will_do_where_a_fraction_is_meant() -> None:
     assert from_text("train: {clip_norm: 1}").train.clip_norm == 1.0
 
 
 @pytest.mark.parametrize("text", ["name: a\nname: b", "train: {length: 1 epochs,\n  length: 2 epochs}"])
-def test_a_key_that_stands_twice_is_refused_with_its_line(text):
+def test_a_key_that_stands_twice_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(ConfigError, match=r"a\.yaml:2: .*the key '(name|length)' stands twice"):
         from_text(text)
 
 
 class TestSet:
-    def test_reads_the_value_as_yaml(self):
+    def test_reads_the_value_as_yaml(self) -> None:
         assert from_text("name: x", "train.global_batch=256").train.global_batch == 256
         assert from_text("name: x", "train.clip_norm=1e-1").train.clip_norm == 0.1
         assert from_text(FULL, "cluster.gpus=null").cluster.gpus is None
@@ -147,25 +148,25 @@ class TestSet:
         assert str(from_text(FULL, "train.length='2 epochs'").train.length) == "2 epochs"
         assert str(from_text(FULL, "train.length=2 epochs").train.length) == "2 epochs"
 
-    def test_the_value_may_hold_equals_signs(self):
+    def test_the_value_may_hold_equals_signs(self) -> None:
         assert from_text("name: x", "data.source=a=b.npz").data.source == os.path.abspath("a=b.npz")
 
-    def test_the_last_one_counts(self):
+    def test_the_last_one_counts(self) -> None:
         assert from_text("seed: 1", "seed=2", "seed=3").seed == 3
 
-    def test_makes_a_section_that_the_file_lacks(self):
+    def test_makes_a_section_that_the_file_lacks(self) -> None:
         assert from_text("name: x", "schedule.name=cosine").schedule.name == "cosine"
 
-    def test_leaves_the_other_keys_of_a_section_alone(self):
+    def test_leaves_the_other_keys_of_a_section_alone(self) -> None:
         config = from_text(FULL, "train.global_batch=8")
         assert (config.train.global_batch, config.train.micro_batch) == (8, 7)
 
-    def test_a_whole_section_replaces_what_stood_there(self):
+    def test_a_whole_section_replaces_what_stood_there(self) -> None:
         config = from_text(FULL, "optimizer={name: adam, learning_rate: 0.5}", "train={global_batch: 8}")
         assert config.optimizer.model_dump() == {"name": "adam", "learning_rate": 0.5}
         assert (config.train.global_batch, config.train.micro_batch) == (8, None)
 
-    def test_another_name_brings_its_own_defaults_where_it_decides_the_keys(self):
+    def test_another_name_brings_its_own_defaults_where_it_decides_the_keys(self) -> None:
         adam = {"optimizer": {"name": "adam", "learning_rate": 0.5}}
         assert resolve(deepcopy(adam), ["optimizer.name=sgd"]).optimizer.model_dump() == {
             "name": "sgd",
@@ -179,7 +180,7 @@ class TestSet:
         ), "all schedules have the same keys"
 
     @pytest.mark.parametrize("turn", [1, -1])
-    def test_what_is_set_beside_another_name_counts_whichever_comes_first(self, turn):
+    def test_what_is_set_beside_another_name_counts_whichever_comes_first(self, turn: int) -> None:
         both = ["optimizer.learning_rate=0.7", "optimizer.name=adamw"][::turn]
         assert from_text(FULL, *both).optimizer.model_dump() == {
             "name": "adamw",
@@ -188,35 +189,37 @@ class TestSet:
             "decay_biases": True,
         }
 
-    def test_another_name_leaves_a_config_known_by_its_own(self):
+    def test_another_name_leaves_a_config_known_by_its_own(self) -> None:
         named = from_text(FULL, "name=first")
         again = resolve(named.model_dump(mode="json"), ["name=second"])
         assert [config.name for config in (from_text(FULL), named, again)] == ["full-1.2_x", "first", "second"]
         assert {config.origin for config in (from_text(FULL), named, again)} == {"full-1.2_x"}
 
-    def test_a_list_is_replaced_not_added_to(self):
+    def test_a_list_is_replaced_not_added_to(self) -> None:
         assert from_text(FULL, "insight.methods=[gradient]").insight.methods == ["gradient"]
 
-    def test_an_empty_value_is_null(self):
+    def test_an_empty_value_is_null(self) -> None:
         assert from_text(FULL, "train.ema=").train.ema is None
 
 
 class TestLoad:
-    def test_a_file_stands_before_a_shipped_config_of_the_same_name(self, tmp_path, monkeypatch):
+    def test_a_file_stands_before_a_shipped_config_of_the_same_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "mnist").write_text("name: mine")
         assert load("mnist").name == "mine"
 
-    def test_a_bare_name_finds_the_shipped_config(self, tmp_path, monkeypatch):
+    def test_a_bare_name_finds_the_shipped_config(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         assert load("mnist").name == "mnist"
 
-    def test_bytes_with_a_byte_order_mark_are_text(self, tmp_path):
+    def test_bytes_with_a_byte_order_mark_are_text(self, tmp_path: Path) -> None:
         (tmp_path / "bom.yaml").write_bytes("name: x".encode("utf-8-sig"))
         (tmp_path / "utf16.yaml").write_bytes("name: x".encode("utf-16"))
         assert load(tmp_path / "bom.yaml").name == "x"
         assert load(tmp_path / "utf16.yaml").name == "x"
 
-    def test_windows_line_ends_are_no_matter(self, tmp_path):
+    def test_windows_line_ends_are_no_matter(self, tmp_path: Path) -> None:
         (tmp_path / "crlf.yaml").write_bytes(FULL.replace("\n", "\r\n").encode())
         assert load(tmp_path / "crlf.yaml") == from_text(FULL)

@@ -1,8 +1,11 @@
 """What a resumed run must share with the run it goes on with, and what it may change."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from harness.config import resolve
+from harness.config import Config, resolve
 
 DECIDES_THE_WEIGHTS = [
     "seed=1",
@@ -82,12 +85,12 @@ MAY_CHANGE = [
 ]
 
 
-def config(*assignments):
+def config(*assignments: str) -> Config:
     return resolve({"optimizer": {"name": "adam", "learning_rate": 0.003}}, assignments)
 
 
 @pytest.mark.parametrize("assignment", DECIDES_THE_WEIGHTS)
-def test_changes_with_what_decides_the_weights(assignment):
+def test_changes_with_what_decides_the_weights(assignment: str) -> None:
     changed = config(assignment)
     assert changed.identity_hash() != config().identity_hash()
     key = assignment.partition("=")[0]
@@ -97,12 +100,12 @@ def test_changes_with_what_decides_the_weights(assignment):
 
 
 @pytest.mark.parametrize("assignment", MAY_CHANGE)
-def test_stays_where_devices_logging_checkpoints_or_pictures_change(assignment):
+def test_stays_where_devices_logging_checkpoints_or_pictures_change(assignment: str) -> None:
     assert config(assignment).identity_hash() == config().identity_hash()
 
 
-def test_every_key_of_the_config_is_judged_above():
-    def leaves(tree, prefix=""):
+def test_every_key_of_the_config_is_judged_above() -> None:
+    def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
         for key, value in tree.items():
             if isinstance(value, dict):
                 yield from leaves(value, f"{prefix}{key}.")
@@ -117,19 +120,19 @@ def test_every_key_of_the_config_is_judged_above():
     }  # set by whole sections
 
 
-def test_a_constant_rate_lets_a_run_be_made_longer():
+def test_a_constant_rate_lets_a_run_be_made_longer() -> None:
     constant = ("schedule.name=constant", "schedule.warmup=1 epoch")
     assert config(*constant, "train.length=50 epochs").identity_hash() == config(*constant).identity_hash()
 
 
-def test_a_warmup_that_is_a_share_of_the_length_changes_with_it():
+def test_a_warmup_that_is_a_share_of_the_length_changes_with_it() -> None:
     constant = ("schedule.name=constant", "schedule.warmup=20 %")
     assert config(*constant, "train.length=50 epochs").identity_hash() != config(*constant).identity_hash()
     none = ("schedule.name=constant", "schedule.warmup=0 %")
     assert config(*none, "train.length=50 epochs").identity_hash() == config(*none).identity_hash()
 
 
-def test_is_that_of_version_0_1_0():
+def test_is_that_of_version_0_1_0() -> None:
     """Whose checkpoints hold this hash, taken from `1 epochs` as it wrote it."""
     was = "01f0818a4b33e00237db3dc2c30b53efe724368b9285ff1304bfb12e9abc6e86"
     assert config("schedule.warmup=1 epoch").identity_hash() == was
@@ -142,7 +145,7 @@ def test_is_that_of_version_0_1_0():
         ("{name: adamw}", "decay_biases=false", "e88323dffcc34880e762bd9a2ee8d5d644307d18072a3bed2782dc0590161914"),
     ],
 )
-def test_an_optimizer_before_it_had_a_key_is_the_same(rule, new, was):
+def test_an_optimizer_before_it_had_a_key_is_the_same(rule: str, new: str, was: str) -> None:
     """Its checkpoints hold this hash."""
     assert config(f"optimizer={rule}", "schedule.warmup=1 epoch").identity_hash() == was
     assert (
@@ -150,16 +153,16 @@ def test_an_optimizer_before_it_had_a_key_is_the_same(rule, new, was):
     )
 
 
-def test_an_argument_of_an_imported_optimizer_counts():
+def test_an_argument_of_an_imported_optimizer_counts() -> None:
     rule = "optimizer={name: my_rules:Mine, learning_rate: 0.1, nesterov: false}"
     assert config(rule).identity_hash() != config(rule.replace(", nesterov: false", "")).identity_hash()
 
 
-def test_the_order_of_the_keys_does_not_matter():
+def test_the_order_of_the_keys_does_not_matter() -> None:
     one = resolve({"seed": 1, "train": {"ema": 0.5, "clip_norm": 1.0}})
     other = resolve({"train": {"clip_norm": 1, "ema": 0.5}, "seed": 1})
     assert one.identity_hash() == other.identity_hash()
 
 
-def test_the_same_length_in_other_words_is_the_same():
+def test_the_same_length_in_other_words_is_the_same() -> None:
     assert config("train.length=5.0 epoch").identity_hash() == config("train.length=5 epochs").identity_hash()

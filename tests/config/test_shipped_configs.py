@@ -1,5 +1,6 @@
 """The configs that come with the package, as they are and with one key changed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,25 +25,25 @@ def kind(path: Path) -> type[Config]:
     return Experiment if is_experiment(path) else Config
 
 
-def test_those_in_the_folder_are_those_shipped():
+def test_those_in_the_folder_are_those_shipped() -> None:
     assert [path.stem for path in FILES] == shipped()
     assert "mnist" in shipped()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_loads_and_begins_its_runs_with_its_own_name(path):
+def test_loads_and_begins_its_runs_with_its_own_name(path: Path) -> None:
     assert load_as(kind(path), path).name == path.stem
     assert load_as(kind(path), path.stem) == load_as(kind(path), path)
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if is_experiment(path)], ids=lambda path: path.stem)
-def test_an_experiment_is_not_taken_for_a_run(path):
+def test_an_experiment_is_not_taken_for_a_run(path: Path) -> None:
     with pytest.raises(ConfigError, match="harness scale run"):
         load(path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_opens_with_its_command_the_expected_time_and_the_expected_score(path):
+def test_opens_with_its_command_the_expected_time_and_the_expected_score(path: Path) -> None:
     lines = path.read_text().splitlines()
     first_code = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     header = lines[:first_code]
@@ -52,7 +53,7 @@ def test_opens_with_its_command_the_expected_time_and_the_expected_score(path):
     assert "accuracy" in " ".join(header)
 
 
-CHANGES = {
+CHANGES: dict[str, Sequence[object]] = {
     "name": ["mine"],
     "based_on": ["mine"],
     "seed": [1],
@@ -136,14 +137,14 @@ def mnist() -> DataSet:
     return sources.load("mnist")
 
 
-def test_every_key_is_among_the_changes():
+def test_every_key_is_among_the_changes() -> None:
     assert Config().flat().keys() == CHANGES.keys()
 
 
 @pytest.mark.parametrize(
     ("path", "key"), ONE_CHANGED, ids=lambda value: value.stem if isinstance(value, Path) else value
 )
-def test_any_one_key_can_be_changed_alone(path, key, mnist):
+def test_any_one_key_can_be_changed_alone(path: Path, key: str, mnist: DataSet) -> None:
     for value in CHANGES[key]:
         if is_experiment(path) and key == "schedule.name" and value != "constant":
             continue  # a trial that stops at a target has no end to fall towards

@@ -70,7 +70,7 @@ def test_what_an_encoding_has_not_is_a_question_mark() -> None:
 
 @pytest.mark.slow
 def test_training_goes_on_when_nobody_reads_what_it_prints(script: Path, small_config: Path, tmp_path: Path) -> None:
-    command = [script, "train", small_config, "--run-dir", tmp_path / "run", "--only-training"]
+    command: list[str | Path] = [script, "train", small_config, "--run-dir", tmp_path / "run", "--only-training"]
     with started([*command, "--set", "train.length=600 steps"]) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -90,8 +90,8 @@ def test_training_goes_on_when_nobody_reads_what_it_prints(script: Path, small_c
 def test_a_closed_terminal_stops_in_good_order(
     script: Path, small_config: Path, tmp_path: Path, seen: str, step: int
 ) -> None:
-    command = [script, "train", small_config, "--run-dir", tmp_path / "run", "--set", "train.length=9000 steps"]
-    with started(command) as process:
+    command: list[str | Path] = [script, "train", small_config, "--run-dir", tmp_path / "run"]
+    with started([*command, "--set", "train.length=9000 steps"]) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if seen in line:
@@ -108,7 +108,7 @@ def test_a_closed_terminal_stops_in_good_order(
 
 @pytest.mark.slow
 def test_a_signal_while_pictures_are_made_says_how_to_go_on(script: Path, small_config: Path, tmp_path: Path) -> None:
-    command = [script, "train", small_config, "--run-dir", tmp_path / "run"]
+    command: list[str | Path] = [script, "train", small_config, "--run-dir", tmp_path / "run"]
     with started(command) as process:
         assert process.stdout is not None
         for line in process.stdout:

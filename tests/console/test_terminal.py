@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +10,13 @@ from harness.console.terminal import Terminal
 
 
 @pytest.fixture
-def log(tmp_path):
+def log(tmp_path: Path) -> Path:
     return tmp_path / "log.txt"
 
 
-def test_the_log_holds_what_was_printed_before_and_after_it_was_opened(capsys, log):
+def test_the_log_holds_what_was_printed_before_and_after_it_was_opened(
+    capsys: pytest.CaptureFixture[str], log: Path
+) -> None:
     terminal = Terminal()
     terminal.line("before")
     terminal.log_to(log)
@@ -24,9 +27,9 @@ def test_the_log_holds_what_was_printed_before_and_after_it_was_opened(capsys, l
     assert err == ""
 
 
-def test_the_log_begins_with_our_lines_and_not_with_tensorflow_s(log):
+def test_the_log_begins_with_our_lines_and_not_with_tensorflow_s(log: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from harness import tensorflow_lines\n"
+        "import os, sys; from pathlib import Path; from harness.console import tensorflow_lines\n"
         "from harness.console.terminal import Terminal\n"
         "tensorflow_lines.divert(); os.write(2, b'theirs\\n')\n"
         "terminal = Terminal(); terminal.line('ours'); terminal.log_to(Path(sys.argv[1]))\n"
@@ -35,7 +38,7 @@ def test_the_log_begins_with_our_lines_and_not_with_tensorflow_s(log):
     assert log.read_text() == "ours\ntheirs\n"
 
 
-def test_a_line_is_in_the_log_at_once(log):
+def test_a_line_is_in_the_log_at_once(log: Path) -> None:
     terminal = Terminal(quiet=True)
     terminal.log_to(log)
     terminal.line("now")
@@ -43,7 +46,7 @@ def test_a_line_is_in_the_log_at_once(log):
     terminal.close()
 
 
-def test_the_log_is_added_to(log):
+def test_the_log_is_added_to(log: Path) -> None:
     for word in ("first", "second"):
         terminal = Terminal(quiet=True)
         terminal.log_to(log)
@@ -52,7 +55,7 @@ def test_the_log_is_added_to(log):
     assert log.read_text() == "first\nsecond\n"
 
 
-def test_quiet_prints_nothing_but_warnings_and_logs_everything(capsys, log):
+def test_quiet_prints_nothing_but_warnings_and_logs_everything(capsys: pytest.CaptureFixture[str], log: Path) -> None:
     terminal = Terminal(quiet=True)
     terminal.log_to(log)
     terminal.line("a line")
@@ -68,17 +71,19 @@ def test_quiet_prints_nothing_but_warnings_and_logs_everything(capsys, log):
     "text",
     ["x" * 500, "[bold]no markup[/bold] [/]", "runs/:smile:/a", "1,234 https://example.org [1, 2]"],
 )
-def test_text_is_printed_as_it_is(capsys, text):
+def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str], text: str) -> None:
     Terminal().line(text)
     assert capsys.readouterr().out == text + "\n"
 
 
-def test_a_pipe_is_not_live(capsys):
+def test_a_pipe_is_not_live(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Terminal().is_live
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_lacks_a_character_gets_another_and_the_log_the_right_one(encoding, log, monkeypatch):
+def test_a_terminal_that_lacks_a_character_gets_another_and_the_log_the_right_one(
+    encoding: str, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import io
     import sys
 

@@ -1,18 +1,22 @@
 """The warnings about classes: of what is likely to be a mistake, and of nothing else."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from harness.data import sources
 from harness.data.classes import doubts
 from harness.data.sources import DataSet
+from tests.conftest import Result
 
 DRAWN = np.random.default_rng(0).integers(0, 10, 2000)
 
 
-def data(train, test=None) -> DataSet:
+def data(train: ArrayLike, test: ArrayLike | None = None) -> DataSet:
     train = np.asarray(train, np.int32)
     test = np.asarray(train if test is None else test, np.int32)
     return DataSet(np.zeros((len(train), 1, 1, 1), np.uint8), train, np.zeros((len(test), 1, 1, 1), np.uint8), test)
@@ -24,17 +28,17 @@ def told(of: DataSet, validation: int, stratify: bool = False) -> list[str]:
 
 @pytest.mark.parametrize("validation", [0, 1, 5, 20, 100, 500])
 @pytest.mark.parametrize("seed", range(5))
-def test_rows_in_no_order_raise_none(validation, seed):
+def test_rows_in_no_order_raise_none(validation: int, seed: int) -> None:
     assert not told(data(np.random.default_rng(seed).permutation(DRAWN)), validation)
 
 
-def test_mnist_raises_none():
+def test_mnist_raises_none() -> None:
     mnist = sources.load("mnist")
     assert not doubts(mnist.splits(5000), 10)
 
 
 @pytest.mark.parametrize("validation", [50, 200, 500])
-def test_rows_in_the_order_of_their_classes(validation):
+def test_rows_in_the_order_of_their_classes(validation: int) -> None:
     ordered = data(np.sort(DRAWN), DRAWN)
     (said,) = told(ordered, validation)
     assert "data.stratify: true" in said
@@ -42,21 +46,21 @@ def test_rows_in_the_order_of_their_classes(validation):
     assert not told(ordered, validation, stratify=True)
 
 
-def test_classes_that_training_never_sees_are_counted():
+def test_classes_that_training_never_sees_are_counted() -> None:
     (said,) = told(data([0] * 300 + [1] * 300 + [2] * 60, [0, 1, 2, 2]), 60)
     assert "no training row has class 2, but 60 of 60 validation rows and 2 of 4 test rows do" in said
     (said,) = told(data([0, 1] * 50, [0, 1, 2, 3]), 20)
     assert said == "no training row has classes 2, 3, but 2 of 4 test rows do"
 
 
-def test_labels_that_begin_at_1():
+def test_labels_that_begin_at_1() -> None:
     (said,) = told(data(DRAWN + 1), 100)
     assert "no row has class 0" in said
     assert "from 1 to 10, make 11 classes, of which 10 occur" in said
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 100, 999])
-def test_stratified_rows_are_the_last_of_each_class_in_its_share(count):
+def test_stratified_rows_are_the_last_of_each_class_in_its_share(count: int) -> None:
     labels = np.sort(DRAWN)
     rows = np.arange(2000, dtype=np.uint8).reshape(-1, 1, 1, 1)
     train, validation, _ = DataSet(rows, labels.astype(np.int32), rows[:1], labels[:1].astype(np.int32)).splits(
@@ -72,7 +76,7 @@ def test_stratified_rows_are_the_last_of_each_class_in_its_share(count):
         np.testing.assert_array_equal(own, of_class)
 
 
-def test_the_warning_is_a_line_of_the_dry_run(call, small_data, tmp_path):
+def test_the_warning_is_a_line_of_the_dry_run(call: Callable[..., Result], small_data: Path, tmp_path: Path) -> None:
     with np.load(small_data) as file:
         arrays = {name: file[name][:300] for name in file.files}
     order = np.argsort(arrays["y_train"], kind="stable")

@@ -1,11 +1,13 @@
 """Folds, shares and subsets of the training rows."""
 
+from typing import Any, NoReturn
+
 import numpy as np
 import pytest
 
 from harness.config import resolve
 from harness.data.images import Stored
-from harness.data.sources import DataSet
+from harness.data.sources import DataSet, Split
 from harness.errors import DataError
 
 LABELS = np.random.default_rng(0).choice(4, 203, p=[0.5, 0.3, 0.15, 0.05]).astype(np.int32)
@@ -13,18 +15,18 @@ ROWS = np.arange(203, dtype=np.uint8).reshape(-1, 1, 1, 1)
 DATA = DataSet(ROWS, LABELS, ROWS[:3], LABELS[:3])
 
 
-def rows(split):
+def rows(split: Split) -> list[int]:
     assert (LABELS[split.images[:].ravel()] == split.labels).all()
     return split.images[:].ravel().tolist()
 
 
-def split(**data):
+def split(**data: Any) -> tuple[Split, Split, Split]:
     return DATA.split_for(resolve({"seed": data.pop("seed", 0), "data": {"validation": 50} | data}))
 
 
 @pytest.mark.parametrize("stratify", [False, True])
 @pytest.mark.parametrize("folds", [2, 5, 203])
-def test_each_row_is_in_one_fold_and_trains_in_all_others(stratify, folds):
+def test_each_row_is_in_one_fold_and_trains_in_all_others(stratify: bool, folds: int) -> None:
     seen = []
     for number in range(1, folds + 1) if folds < 10 else (1, folds):
         train, validation, test = split(fold=f"{number}/{folds}", stratify=stratify)
@@ -38,17 +40,17 @@ def test_each_row_is_in_one_fold_and_trains_in_all_others(stratify, folds):
     assert folds > 10 or sorted(seen) == list(range(203))
 
 
-def test_the_last_fold_is_the_last_rows():
+def test_the_last_fold_is_the_last_rows() -> None:
     assert rows(split(fold="7/7")[1]) == rows(split(validation=29)[1])
 
 
-def test_a_share_is_so_many_rows():
+def test_a_share_is_so_many_rows() -> None:
     assert rows(split(validation="10 %")[1]) == rows(split(validation=20)[1])
     assert len(split(subset="50%")[0]) == 76
 
 
 @pytest.mark.parametrize("others", [{}, {"fold": "2/5"}, {"stratify": True}])
-def test_a_subset_is_drawn_by_the_seed_of_each_class_its_share(others):
+def test_a_subset_is_drawn_by_the_seed_of_each_class_its_share(others: dict[str, Any]) -> None:
     whole, validation, _ = split(**others)
     train, still, _ = split(subset=60, **others)
     assert rows(still) == rows(validation)
@@ -61,7 +63,7 @@ def test_a_subset_is_drawn_by_the_seed_of_each_class_its_share(others):
     assert rows(split(subset=len(whole), **others)[0]) == rows(whole)
 
 
-def test_a_larger_subset_has_the_rows_of_a_smaller_one():
+def test_a_larger_subset_has_the_rows_of_a_smaller_one() -> None:
     few, many = (set(rows(split(subset=count)[0])) for count in (30, 90))
     assert len(few - many) <= 3, "shares are rounded"
 
@@ -75,20 +77,20 @@ def test_a_larger_subset_has_the_rows_of_a_smaller_one():
         ({"subset": "0.1 %"}, "data.subset: 0.1 % must be from 1"),
     ],
 )
-def test_what_can_not_be(data, told):
+def test_what_can_not_be(data: dict[str, Any], told: str) -> None:
     with pytest.raises(DataError, match=told):
         split(**data)
 
 
-def test_a_validation_split_of_the_source_is_taken_as_it_is():
+def test_a_validation_split_of_the_source_is_taken_as_it_is() -> None:
     own = DataSet(ROWS, LABELS, ROWS[:3], LABELS[:3], own_validation=11)
     train, validation, _ = own.splits(50, stratify=True)
     assert (rows(validation), len(train)) == (list(range(192, 203)), 192)
     assert len(own.splits(50, fold="1/2")[1]) == 101
 
 
-def test_images_that_are_read_by_row_are_not_read_to_be_split():
-    def read(rows):
+def test_images_that_are_read_by_row_are_not_read_to_be_split() -> None:
+    def read(rows: Any) -> NoReturn:
         raise AssertionError
 
     stored = Stored(read, range(203), (1, 1, 1))

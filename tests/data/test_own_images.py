@@ -2,6 +2,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from harness.errors import DataError
 GREY, COLOUR = (28, 28, 1), (10, 20, 3)
 
 
-def saved(path: Path, array: np.ndarray, mode: str | None = None, **options: object) -> Path:
+def saved(path: Path, array: np.ndarray, mode: str | None = None, **options: Any) -> Path:
     Image.fromarray(array, mode).save(path, **options)
     return path
 

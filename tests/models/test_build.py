@@ -71,7 +71,7 @@ def test_hidden_layers_compute_in_the_precision_asked_for() -> None:
 
 
 def test_a_subclass_becomes_a_functional_model() -> None:
-    class Own(keras.Model):
+    class Own(keras.Model):  # type: ignore[misc]
         def __init__(self, classes: int) -> None:
             super().__init__()
             self.dense = keras.layers.Dense(classes)

@@ -19,7 +19,7 @@ BY_EXAMPLE: dict[str, Callable[[], keras.layers.Layer]] = {
 }
 
 
-class Counting(layers.Layer):  # type: ignore[misc]
+class Counting(keras.layers.Layer):  # type: ignore[misc]
     """Keeps how many examples it has seen."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:

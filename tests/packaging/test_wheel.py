@@ -14,8 +14,8 @@ from harness.config.load import shipped
 @pytest.fixture(scope="module")
 def wheel(source_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source_tree]
-    subprocess.run(command, check=True)
+    command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    subprocess.run([*command, "--wheel-dir", folder, source_tree], check=True)
     (path,) = folder.glob("*.whl")
     return zipfile.ZipFile(path)
 

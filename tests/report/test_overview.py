@@ -55,7 +55,8 @@ def test_an_image_that_was_trained_on_is_its_own_nearest_neighbour(evaluated: Ev
 
 def test_empty_maps_are_told_and_in_no_mean(evaluated: EvaluatedModel) -> None:
     def silent_for_ones(logits: object, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return GRADIENT(logits, images, labels) * (labels != evaluated.predicted[0])[:, None, None]
+        maps: np.ndarray = GRADIENT(logits, images, labels) * (labels != evaluated.predicted[0])[:, None, None]
+        return maps
 
     found = overview(evaluated, "gradient", silent_for_ones, seed=0)
     assert found.empty["mistakes"] > 0
@@ -67,7 +68,8 @@ def test_empty_maps_are_told_and_in_no_mean(evaluated: EvaluatedModel) -> None:
 def test_a_model_without_mistakes_has_classes_alone(make_run: Callable[..., RunDir], tmp_path: Path) -> None:
     flawless = of_run(make_run(tmp_path, mistaken=False, count=30))
     found = overview(flawless, "gradient", GRADIENT, seed=0)
-    assert found.clusters == found.confusions == ()
+    assert found.clusters == ()
+    assert found.confusions == ()
     assert found.neighbours is None
     assert [picture.name for picture in overview_section(flawless, found).pictures] == ["overview-classes"]
 

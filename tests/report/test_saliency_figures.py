@@ -55,7 +55,7 @@ def test_a_signed_map_has_its_zero_in_the_middle_of_the_colours(sign: int) -> No
     drawn = pixels(picture_of(np.zeros((2, 2, 1), np.uint8), {"integrated_gradients": values}))
     for (row, column), value in np.ndenumerate(values):
         shown = drawn[MAP_TOP + 20 + 40 * row, MAP_LEFT + 20 + 40 * column]
-        np.testing.assert_allclose(shown, colour(SIGNED, (1 + value) / 2), atol=2)
+        np.testing.assert_allclose(shown, colour(SIGNED, float(1 + value) / 2), atol=2)
         assert np.ptp(shown) <= 3 or value != 0, "zero is neutral"
 
 
@@ -69,7 +69,7 @@ def test_each_map_is_scaled_to_its_own_largest_value() -> None:
 def test_maps_keep_the_shape_of_their_image(height: int, width: int) -> None:
     ones = np.ones((height, width), np.float32)
     drawn = pixels(picture_of(np.zeros((height, width, 1), np.uint8), {"gradient": ones}))
-    brightest = (np.abs(drawn - colour(UNSIGNED, 1.0)) <= 2).all(axis=-1)
+    brightest = np.all(np.abs(drawn - colour(UNSIGNED, 1.0)) <= 2, axis=-1)
     rows, columns = (np.flatnonzero(brightest[: MAP_TOP + 84].any(axis=axis)) for axis in (1, 0))
     assert max(len(rows), len(columns)) == pytest.approx(82, abs=2)
     assert len(rows) / len(columns) == pytest.approx(height / width, rel=0.06)

@@ -36,7 +36,7 @@ def trust(images: int, interval: Interval) -> Trust:
     """One method with equal values everywhere, better than the controls by 0.25."""
     steps = (interval, interval)
     kept = Kept(interval, interval, -0.04)
-    sanity = Sanity(("logits", "conv"), 2, *[steps] * 6, kept, None, interval, interval)
+    sanity = Sanity(("logits", "conv"), 2, steps, steps, steps, steps, steps, steps, kept, None, interval, interval)
     controls = {name: faithful(images, 0.75) for name in ("random", "edges")}
     known = images >= 5
     gain = AgainstBest("edges", *(2 * [Interval(0.25, *(2 * (0.25 if known else np.nan,)))]))

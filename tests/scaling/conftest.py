@@ -67,7 +67,7 @@ def synthetic_noise(trials: list[Trial]) -> list[NoiseWindow]:
         for index, (first, last) in enumerate(pairwise(edges)):
             b = 50 * 18 ** (index / 9) * (1 + 0.1 * math.sin(trial.seed + index + math.log(trial.global_batch)))
             unknown = index in (1, 5) and trial.seed == 3
-            b_simple = (None, None, None) if unknown else (b, 0.7 * b, 1.5 * b)
+            simple, low, high = (None, None, None) if unknown else (b, 0.7 * b, 1.5 * b)
             windows.append(
                 NoiseWindow(
                     trial.global_batch,
@@ -75,8 +75,12 @@ def synthetic_noise(trials: list[Trial]) -> list[NoiseWindow]:
                     trial.seed,
                     int(first) + 1,
                     int(last),
-                    *b_simple,
-                    *(0.4 * b, 0.25 * b, 0.7 * b),
+                    simple,
+                    low,
+                    high,
+                    0.4 * b,
+                    0.25 * b,
+                    0.7 * b,
                 )
             )
     return windows

@@ -11,7 +11,10 @@ import tensorflow as tf
 
 from harness.config import Config
 from harness.data.sources import Split
+from harness.training.chunk import Chunk
 from harness.training.state import State, weights_sha256
+
+Begin = Callable[..., tuple[State, Chunk]]
 
 ZEROS = Split(np.zeros([10, 28, 28, 1], np.uint8), np.zeros(10, np.int32))
 
@@ -35,7 +38,7 @@ def network() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def trained(begin: Any, small_training: Callable[..., Config]) -> Callable[..., State]:
+def trained(begin: Begin, small_training: Callable[..., Config]) -> Callable[..., State]:
     @cache
     def train(count: int) -> State:
         config = small_training(train={"length": "50 steps", "global_batch": 30, "ema": 0.9})
@@ -80,7 +83,7 @@ def test_they_count_for_the_digest_of_the_weights(trained: Callable[..., State])
     assert weights_sha256(model) == before
 
 
-def test_masks_do_not_depend_on_the_micro_batches(begin: Any, small_training: Callable[..., Config]) -> None:
+def test_masks_do_not_depend_on_the_micro_batches(begin: Begin, small_training: Callable[..., Config]) -> None:
     """Batch statistics would: so here is none."""
 
     def dropped() -> keras.Model:
@@ -98,7 +101,7 @@ def test_masks_do_not_depend_on_the_micro_batches(begin: Any, small_training: Ca
     assert relative(kernel(2, 4), whole) < 1e-5
 
 
-def test_masks_differ_between_steps_examples_and_seeds(begin: Any, small_training: Callable[..., Config]) -> None:
+def test_masks_differ_between_steps_examples_and_seeds(begin: Begin, small_training: Callable[..., Config]) -> None:
     def masked() -> keras.Model:
         """Whose gradient shows which pixels a mask left."""
         pixels = keras.Input((28, 28, 1), name="pixels")
@@ -122,7 +125,7 @@ def test_masks_differ_between_steps_examples_and_seeds(begin: Any, small_trainin
 
 
 def test_one_program_of_many_steps_ends_where_single_steps_end(
-    begin: Any, small_training: Callable[..., Config]
+    begin: Begin, small_training: Callable[..., Config]
 ) -> None:
     def normalized() -> keras.Model:
         keras.utils.set_random_seed(1)

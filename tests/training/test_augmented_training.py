@@ -87,7 +87,7 @@ def test_a_step_mixes_images_and_labels_with_rows_of_an_order_of_their_own(
     own, other = (of(positions, config.seed, len(train_rows)).numpy() for of in (rows, partner_rows))
     assert not np.array_equal(own, other)
     images, labels = tf.constant(train_rows.images), tf.constant(train_rows.labels, tf.int64)
-    given = Batch(*(tf.gather(of, own) for of in (images, labels)), tf.ones([8]), positions)
+    given = Batch(tf.gather(images, own), tf.gather(labels, own), tf.ones([8]), positions)
     given = given._replace(partner_images=tf.gather(images, other), partner_labels=tf.gather(labels, other))
     mixed = Augmentation(config.data, config.seed)(given)
     logits = state.model(tf.cast(mixed.images, tf.float32))
@@ -145,7 +145,7 @@ def test_a_mixed_label_costs_what_its_distribution_does(loss: Any) -> None:
     np.testing.assert_allclose(cost, expected, rtol=1e-9)
 
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "quiet": True,
     "only_training": True,
     "train.global_batch": 8,

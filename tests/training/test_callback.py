@@ -13,15 +13,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import harness
 from harness.errors import CallbackFailed, ConfigError
 
-SETTINGS = {"train.length": "12 steps", "evaluate.every": "6 steps", "train.global_batch": 16}
+SETTINGS: dict[str, Any] = {"train.length": "12 steps", "evaluate.every": "6 steps", "train.global_batch": 16}
 
 
 @pytest.fixture
 def trained(small_config: Path, tmp_path: Path) -> Callable[..., Any]:
     def train(*callbacks: Any, **settings: Any) -> Any:
         path = tmp_path / "run"
-        options = {"quiet": True, "only_training": True, "callbacks": callbacks}
-        where = {"resume": path} if path.exists() else {"run_dir": path}
+        options: dict[str, Any] = {"quiet": True, "only_training": True, "callbacks": callbacks}
+        where: dict[str, Any] = {"resume": path} if path.exists() else {"run_dir": path}
         return harness.train(small_config, **where, **options, **(SETTINGS | settings))
 
     return train

@@ -13,6 +13,7 @@ from harness.data.sources import Split
 from harness.training.chunk import Chunk
 from harness.training.losses import cross_entropy
 from harness.training.state import State
+from harness.training.stepwise import Stepwise
 
 Begin = Callable[..., tuple[State, Chunk]]
 SmallTraining = Callable[..., Config]
@@ -38,6 +39,7 @@ def trained(begin: Begin, small_training: SmallTraining) -> tuple[State, Chunk, 
 def test_a_chunk_is_traced_once_for_any_number_of_steps(begin: Begin, small_training: SmallTraining) -> None:
     state, chunk = begin(small_training())
     assert [chunk(steps).steps for steps in (0, 1, 4, 2)] == [0, 1, 4, 2]
+    assert isinstance(chunk.steps, Stepwise)
     assert chunk.steps.compiled.experimental_get_tracing_count() == 1
     assert state.optimizer.iterations.numpy() == 7
 

@@ -63,7 +63,7 @@ def of_each(replicas: Replicas, small_training: SmallTraining, pool: Split, trai
     state, _ = begun(small_training(), replicas(1), pool)
     place(state, trained)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def gradient(row: tf.Tensor) -> tf.Tensor:
         image, label = tf.gather(pool.images, [row]), tf.gather(pool.labels.astype(np.int64), [row])
         weights = [weight.value for weight in state.model.trainable_variables]

@@ -147,7 +147,7 @@ def test_an_evaluation_gives_their_means_over_the_examples(
     cluster, measures = replicas(count), metrics.in_evaluation(small_training(**measured(own_module)))
     with cluster.strategy.scope():
         model = build("cnn", (28, 28, 1), 10, seed=4)
-    logits, labels = model(train_rows.images.astype(np.float32)), tf.constant(train_rows.labels, tf.int64)
+    logits, labels = model(train_rows.images[:].astype(np.float32)), tf.constant(train_rows.labels, tf.int64)
     best = np.sort(logits, axis=1)
     assert Evaluator(cluster, model, batch, measures)(train_rows) == {
         "loss": pytest.approx(np.mean(focal(logits, labels)), rel=1e-5),

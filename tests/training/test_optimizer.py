@@ -143,7 +143,7 @@ def test_clipping_leaves_a_gradient_of_zero() -> None:
         (SGD(learning_rate=0.5, momentum=0.75), keras.optimizers.SGD, {"momentum": 0.75, "nesterov": False}),
     ],
 )
-def test_each_section_builds_keras_update_rule(section: Any, kind: type, settings: dict[str, Any]) -> None:
+def test_each_section_builds_keras_update_rule(section: Any, kind: Any, settings: dict[str, Any]) -> None:
     built = optimizer.build(section, section.learning_rate)
     assert isinstance(built, kind)
     assert float(built.learning_rate) == 0.5
@@ -163,6 +163,7 @@ def test_the_preconditioner_is_what_adam_scales_by(section: Adam | AdamW) -> Non
     slots = [slot.value for slot in rule.variables]
     (moved,), slots = rule.stateless_apply(slots, [tf.constant(gradient)], [tf.zeros((2, 3), tf.float64)])
     factors = optimizer.preconditioner(rule, slots)
+    assert factors is not None
     factors = factors.numpy().reshape(2, 3)
     np.testing.assert_allclose(-0.5 * gradient * factors, moved.numpy(), rtol=1e-5)
     assert np.abs(moved.numpy()).max() == pytest.approx(0.5, rel=1e-4)  # the sign of a large gradient

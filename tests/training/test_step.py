@@ -64,7 +64,7 @@ def test_padding_does_not_count(model: keras.Model, train_rows: Split) -> None:
 
 
 def test_padding_that_happens_to_be_right_does_not_count(model: keras.Model, train_rows: Split) -> None:
-    predicted = np.argmax(model(train_rows.images.astype(np.float32)), axis=1).astype(np.int32)
+    predicted = np.argmax(model(train_rows.images[:].astype(np.float32)), axis=1).astype(np.int32)
     _, sums = share(model, batch(Split(train_rows.images, predicted), 3, 20), 3)
     assert sums[1] == 3
 
@@ -111,7 +111,8 @@ def test_a_penalty_on_weights_counts_once(train_rows: Split, plan: BatchPlan) ->
 
     def kernel_gradient(model: keras.Model) -> NDArray[np.float32]:
         pieces = (Batch(*(tensor[part * rows : (part + 1) * rows] for tensor in whole)) for part in range(parts))
-        return np.sum([share(model, piece, 20)[0][0].numpy() for piece in pieces], axis=0)
+        total: NDArray[np.float32] = np.sum([share(model, piece, 20)[0][0].numpy() for piece in pieces], axis=0)
+        return total
 
     penalty = 2 * 0.5 * penalized.get_weights()[0]
     np.testing.assert_allclose(kernel_gradient(penalized) - kernel_gradient(plain), penalty, atol=1e-5)

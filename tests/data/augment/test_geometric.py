@@ -1,7 +1,7 @@
 """Where pixels move: against plain loops, Pillow, and the distributions that are promised."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_flips_turn_left_into_right_or_top_into_bottom(direction: str, axis: int
 
 
 @pytest.mark.parametrize(("fill", "mode"), [("zeros", "constant"), ("reflect", "reflect")])
-def test_each_place_of_a_crop_is_as_likely(fill: str, mode: str) -> None:
+def test_each_place_of_a_crop_is_as_likely(fill: str, mode: Literal["constant", "reflect"]) -> None:
     count, padding, side = 20_000, 2, 5
     padded = np.pad(np.arange(1.0, 26).reshape(5, 5), padding, mode=mode)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side)).reshape(-1, side * side)

@@ -12,7 +12,8 @@ from harness.data.sources import Split
 def offsets(positions: tf.Tensor, seed: int, pixels: int, short: bool = True) -> NDArray[np.int64]:
     """How far training moves the images at these positions, (n, 2) down and right: seen by a single bright pixel."""
     side = 2 * pixels + 1
-    data = DataSection(shift=pixels) if short else DataSection(augment=[{"name": "shift", "pixels": pixels}])
+    given = {"shift": pixels} if short else {"augment": [{"name": "shift", "pixels": pixels}]}
+    data = DataSection.model_validate(given)
     image = np.zeros((len(positions), side, side, 1), np.uint8)
     image[:, pixels, pixels] = 255
     seen = augmented(tf.constant(image), positions, seed, data).numpy().reshape(len(positions), -1)

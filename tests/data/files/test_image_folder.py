@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_images_trains_and_is_evaluated(images: Path, tmp_path: Path) -> None:
-    changes = {"data.source": f"folder:{images}", "data.size": 32, "train.length": "2 steps"}
+    changes: dict[str, Any] = {"data.source": f"folder:{images}", "data.size": 32, "train.length": "2 steps"}
     run = harness.train(CONFIG, tmp_path / "run", quiet=True, with_report=False, **changes)
     assert run is not None
     data = sources.load(run.read_config().data)

@@ -25,7 +25,8 @@ def one_convolution(kernels: NDArray[np.float32], bias: float = 0.0, size: int =
 def kernels_of_both_signs(channels: int = 1, filters: int = 6) -> NDArray[np.float32]:
     random = np.random.default_rng(0)
     shape = (3, 3, channels, filters)
-    return (random.uniform(0.5, 1.5, shape) * random.choice([-1, 1], shape)).astype(np.float32)
+    kernels: NDArray[np.float32] = (random.uniform(0.5, 1.5, shape) * random.choice([-1, 1], shape)).astype(np.float32)
+    return kernels
 
 
 def sequential() -> keras.Model:

@@ -34,9 +34,10 @@ class ByHand:
         self.activations = self.features(self.image[0])
 
     def features(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.maximum(image * np.array([1.0, -2.0]) + np.array([-3.0, 9.0]), 0)
+        features: NDArray[np.float64] = np.maximum(image * np.array([1.0, -2.0]) + np.array([-3.0, 9.0]), 0)
+        return features
 
-    def gradient(self, label: int) -> NDArray[np.float64]:
+    def gradient(self, label: int) -> NDArray[np.float32]:
         return self.dense[:, label].reshape(4, 4, 2)
 
 

@@ -11,7 +11,7 @@ from harness.data import sources
 from harness.insight.saliency import Maps, bound, cam_cells, views
 from harness.insight.trust import Trust, assess, assessments, cascade
 from harness.insight.trust.beyond import against_controls, control_curves
-from harness.insight.trust.class_sensitivity import class_sensitivity
+from harness.insight.trust.class_sensitivity import ClassSensitivity, class_sensitivity
 from harness.insight.trust.controls import brightness, centre, chance, edges
 from harness.insight.trust.faithfulness import Faithfulness, deletion_to_black, faithfulness
 from harness.insight.trust.stability import stability
@@ -147,6 +147,7 @@ def test_class_sensitivity_is_of_the_predicted_class_and_the_next(
             of = [cam_cells(name, trained, many[FEW], cls)[:, :2, :2] for cls in (labels[FEW], second)]
         expected = class_sensitivity(*of)
         found = trust.methods[name].class_sensitivity
+        assert isinstance(found, ClassSensitivity)
         np.testing.assert_allclose(found.between_classes, expected.between_classes, atol=1e-5)
         np.testing.assert_allclose(found.between_images, expected.between_images, atol=1e-5)
 

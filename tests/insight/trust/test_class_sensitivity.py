@@ -43,7 +43,7 @@ def test_what_all_maps_share_counts_for_neither() -> None:
 
 def test_an_interval_stays_between_0_and_2() -> None:
     """Maps that are nearly the same for both classes but for one image's."""
-    other = noise(0) + 0.01 * noise(1)
+    other = noise(0) + np.float32(0.01) * noise(1)
     other[0] = noise(2)[0]
     found = class_sensitivity(noise(0), other).between_classes
     assert 0 < found.low < found.mean < found.high < 2

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -8,10 +10,14 @@ from harness.insight.trust.controls import brightness, centre, chance, edges, me
 LABELS = np.zeros(1, np.int32)
 
 
+def unasked(pixels: Any) -> Any:
+    raise AssertionError("a control asks no model")
+
+
 def test_edges_are_those_of_the_image() -> None:
     image = np.zeros((1, 6, 6, 1), np.uint8)
     image[:, :, 3:] = 10
-    (found,) = edges(None, image, LABELS)
+    (found,) = edges(unasked, image, LABELS)
     assert (found[:, 2:4] == 40).all()  # 10 · (1 + 2 + 1)
     assert found[:, :2].max() == found[:, 4:].max() == 0
 
@@ -19,23 +25,23 @@ def test_edges_are_those_of_the_image() -> None:
 def test_edges_of_an_image_do_not_see_its_neighbours() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 1), dtype=np.uint8)
     labels = np.zeros(3, np.int32)
-    np.testing.assert_array_equal(edges(None, images, labels)[1:2], edges(None, images[1:2], labels[1:2]))
+    np.testing.assert_array_equal(edges(unasked, images, labels)[1:2], edges(unasked, images[1:2], labels[1:2]))
 
 
 def test_chance_is_the_same_for_an_image_wherever_it_stands() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 1), dtype=np.uint8)
     labels = np.zeros(3, np.int32)
-    np.testing.assert_array_equal(chance(None, images, labels)[1:], chance(None, images[1:], labels[1:]))
-    assert (chance(None, images, labels, seed=1) != chance(None, images, labels)).any()
+    np.testing.assert_array_equal(chance(unasked, images, labels)[1:], chance(unasked, images[1:], labels[1:]))
+    assert (chance(unasked, images, labels, seed=1) != chance(unasked, images, labels)).any()
 
 
 def test_brightness_is_the_mean_over_channels() -> None:
     images = np.array([[[[10, 20, 60], [0, 0, 3]]]], np.uint8)
-    assert brightness(None, images, LABELS).tolist() == [[[30, 1]]]
+    assert brightness(unasked, images, LABELS).tolist() == [[[30, 1]]]
 
 
 def test_the_centre_falls_off_on_every_side_alike() -> None:
-    (blob,) = centre(None, np.zeros((1, 5, 9, 1), np.uint8), LABELS)
+    (blob,) = centre(unasked, np.zeros((1, 5, 9, 1), np.uint8), LABELS)
     assert np.unravel_index(blob.argmax(), blob.shape) == (2, 4)
     np.testing.assert_allclose(blob, blob[::-1])
     np.testing.assert_allclose(blob, blob[:, ::-1])

@@ -2,10 +2,10 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
@@ -19,7 +19,7 @@ NARROW_AND_WIDE: list[ViewportSize] = [{"width": 360, "height": 800}, {"width": 
 
 
 @pytest.fixture(scope="module")
-def searched(make_run, tmp_path_factory) -> RunDir:
+def searched(make_run: Callable[..., RunDir], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A run whose page has images of every kind, a signed and an unsigned method, and a class that was asked for."""
     from harness.config.insight import InsightSection
     from harness.report import Request
@@ -68,7 +68,7 @@ def test_the_page_fits_shows_its_images_is_silent_and_accessible(
     with silent(searched.report_file, browser, width, scheme) as page:
         check_fits(page, width, scheme)
         paper = Image.open(io.BytesIO(page.locator(".chart img").first.screenshot())).convert("L").getpixel((2, 2))
-        assert isinstance(paper, int)
+        assert isinstance(paper, int | float)
         assert (paper < 60) == (scheme == "dark"), "a white chart glares from a dark page"
         assert page.locator(".confusion").evaluate("matrix => matrix.offsetWidth <= matrix.parentElement.clientWidth")
         strongest = (
