@@ -130,8 +130,8 @@ def test_what_is_no_model_is_refused(here: Path, model: Any) -> None:
         (lambda: 1 // 0, "ZeroDivisionError"),
         ({**arrays(), "y_train": ["a"] * 100}, "integers"),
         ({**arrays(), "y_train": [None] * 100}, "numbers"),
-        ({**arrays(), "y_train": np.eye(3)[np.arange(100) % 3]}, "argmax"),
-        ({**arrays(), "x_train": np.zeros((100, 10, 10))}, "255"),
+        ({**arrays(), "y_train": np.eye(3)[np.arange(100) % 3]}, "one-hot"),
+        ({**arrays(), "x_train": np.zeros((100, 10, 10))}, "data.scale"),
         ({"x_train": 3}, "must give"),
     ],
 )
