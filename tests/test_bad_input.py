@@ -742,7 +742,7 @@ class TestVisualize:
             (["RUN", "--images", "-1"], "there are 500 test images, 0 to 499"),
             (["RUN", "--images", "1", "--class", "10"], "the model has 10 classes, 0 to 9"),
             (["RUN", "--input", "nowhere.png"], "'nowhere.png' does not exist"),
-            (["RUN", "--input", "DATA"], "is no picture that can be read"),
+            (["RUN", "--input", "DATA"], "is not a picture that can be read"),
             (["RUN", "--set", "seed=3"], "only the keys under insight. can be replaced"),
             (["RUN", "--set", "insight.methods=[magic]"], "insight.methods"),
             (["RUN", "--set", "insight.images=0"], "insight.images"),
