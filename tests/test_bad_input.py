@@ -754,7 +754,7 @@ class TestVisualize:
             (["--model", "nowhere.keras", "--data", "DATA"], "'nowhere.keras' does not exist"),
             (["--model", "MODEL", "--data", "nowhere.npz"], "'nowhere.npz' does not exist"),
             (["--model", "MODEL", "--data", "MODEL"], "must hold the arrays images and labels"),
-            (["--model", "DATA", "--data", "DATA"], "is no .keras file"),
+            (["--model", "DATA", "--data", "DATA"], "is not a .keras file"),
             (["--model", "MODEL", "--data", "DATA", "--out", "occupied"], "occupied holds other files"),
             (["--model", "MODEL", "--data", "DATA", "--out", "file"], "file is no folder: name another with --out"),
             (["--model", "MODEL", "--data", "DATA", "--out", "/proc/xx"], "can't write /proc/xx: No such file"),
