@@ -132,8 +132,8 @@ class DataSet:
             kept = _others(held, count)
         elif out >= count:
             raise DataError(
-                f"data.validation: {validation} leaves no training rows of the {count:,} there are: at most "
-                f"{count - 1:,}, or a share such as 10 %"
+                f"data.validation: {validation} leaves no training rows of the {count} there are: at most "
+                f"{count - 1}, or a share such as 10 %"
             )
         elif stratify and self.own_validation is None:
             held = held_out.last(self.y_train, out, stratify)

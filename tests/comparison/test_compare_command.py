@@ -119,7 +119,7 @@ def test_mistakes_are_one_line_and_leave_nothing(call, completed_run, averaged_r
         "are the same": (a, a),
         "is no run directory": (a, tmp_path),
         "is damaged: its SHA-256": (a, torn),
-        "is not a .keras file, or is damaged": (a, damaged),
+        "is no .keras file, or a damaged one": (a, damaged),
         "'grad' is not one of gradient": (a, averaged_run, "--set", "insight.methods=[grad]"),
         "seed=3: only the keys": (a, averaged_run, "--set", "seed=3"),
         "no layer 'conv_9'": (
