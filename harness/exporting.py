@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness import keras_settings
 from harness.data import sources
+from harness.data.images import evenly
 from harness.errors import HarnessError, UserError
 from harness.imports import reason
 from harness.keras_internals import graph_layers
@@ -41,13 +42,14 @@ def export(run: RunDir, form: str, path: Path) -> tuple[float, int]:
     """
     model = trained(run)
     _check_precision(model, form)
-    images = sources.load(run.read_config().data).x_test[:_IMAGES].astype(model.input.dtype)
+    test = sources.load(run.read_config().data).x_test
+    images = test[evenly(len(test), _IMAGES)].astype(model.input.dtype)  # the first may all be of one class
     write, probabilities = {
         "savedmodel": (_write_savedmodel, _of_savedmodel),
         "tflite": (_write_tflite, _of_tflite),
         "onnx": (_write_onnx, _of_onnx),
     }[form]
-    with tf.device("CPU:0"):  # a GPU's rounding is no difference of the file
+    with tf.device("CPU:0"):  # a GPU's rounding is not a difference of the file
         expected = model(images, training=False).numpy()
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         written = Path(folder) / "model"

@@ -143,14 +143,14 @@ def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = war
     Raises UserError where the split is empty, or the run's data can't be had.
     """
     config = run.read_config()
-    data = sources.load(config.data)
+    cluster = connect(ClusterSection(), environment={}, train=config.train)
+    with cluster.strategy.scope():
+        model = logits_of(trained(run))
+    data = sources.load(config.data).for_outputs(model.output_shape[-1])
     if change := run.change_of_data(data.sha256):
         warn(change)
     _, validation, test = data.split_for(config)
     rows = {"validation": validation, "test": test}[split]
     if not len(rows):
         raise DataError(f"{run.path} has no {split} rows: data.validation is 0")
-    cluster = connect(ClusterSection(), environment={}, train=config.train)
-    with cluster.strategy.scope():
-        model = logits_of(trained(run))
     return Evaluator(cluster, model, config.evaluate.batch, metrics.in_evaluation(config))(rows)

@@ -78,7 +78,10 @@ def _read(
     files: Sequence[Path], shape: tuple[int, int, int], data: DataSection, refuse: Callable[[DataError], None] | None
 ) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
     if shape[2] not in own_images.CHANNELS:
-        raise RunError(f"the model takes images of {shape[2]} channels, and a picture has 1, 3 or 4")
+        raise RunError(
+            f"the model takes images of {shape[2]} channels, and a picture has 1, 3 or 4: "
+            "give arrays to model.keras, which keras.saving.load_model loads"
+        )
     for path in files:
         try:
             (image,) = own_images.read([path], shape, resize=data.resize, scale=data.scale)
@@ -105,7 +108,9 @@ def _probabilities(
     """(n, classes)"""
     says = np.asarray(forward(images), np.float32)
     if not np.isfinite(says).all():
-        raise RunError("the model gives numbers that are not finite: train it anew")
+        raise RunError(
+            "the model gives numbers that are not finite: train it anew, with a lower optimizer.learning_rate"
+        )
     return np.concatenate([1 - says, says], axis=1) if says.shape[1] == 1 else says
 
 

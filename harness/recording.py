@@ -81,6 +81,11 @@ class Recording:
             raise RunError(f"{run.path} has just become another process's run")
         run.check_same(config)
         newest = load_newest(run.checkpoints_dir, self.terminal.warning)
+        if newest and data.was_from_1 and not run.read_class_names():  # which a run since 0.1.0 keeps
+            raise RunError(
+                f"{run.path} was begun by version 0.1.0, which kept labels from 1 and gave its model an output for "
+                "class 0; labels are from 0 now: train anew, in another directory, or resume with that version"
+            )
         step = newest.step if newest else 0
         if step > events.total_steps:
             raise RunError(f"{run.path} is already at step {step:,}, past the end of {config.train.length}")

@@ -15,28 +15,40 @@ def cache(context: click.Context, as_json: bool) -> None:
     """List what image files were decoded into: $HARNESS_CACHE, or harness in $XDG_CACHE_HOME or ~/.cache."""
     if context.invoked_subcommand is not None:
         return
-    from harness.data.files.cache import entries, root
+    from harness.data.files.cache import entries, root, scans
 
-    found = entries()
+    found, looked_through = entries(), scans()
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in found], indent=2))
     elif not found:
         click.echo(f"no decoded images in {root()}")
     else:
         _print_table(found)
+    if looked_through.files and not as_json:
+        click.echo(
+            f"beside them, what was found in {looked_through.files:,} data sets that were looked through: "
+            f"{looked_through.bytes / 1e6:,.0f} MB"
+        )
 
 
 @cache.command(short_help="Remove decoded images that no run uses.")
 @click.argument("name", required=False)
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what was last used before that.")
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only entries unused for DAYS days.")
 def clear(name: str | None, older_than: float | None) -> None:
     """Remove NAME, or everything; never what a run on this machine uses or makes. A run decodes it again."""
+    from harness.data.files.cache import Scans, clear_scans
     from harness.data.files.cache import clear as clear_cache
 
     removed, kept = clear_cache(name, older_than)
     click.echo(f"removed {len(removed)}, {sum(entry.bytes for entry in removed) / 1e6:,.0f} MB")
     for entry in kept:
         click.echo(f"kept {entry.name}: a run uses it")
+    looked_through = Scans(0, 0) if name else clear_scans(older_than)
+    if looked_through.files:
+        click.echo(
+            f"removed what was found in {looked_through.files:,} data sets that were looked through, "
+            f"{looked_through.bytes / 1e6:,.0f} MB"
+        )
 
 
 def _print_table(entries: list[Any]) -> None:

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from harness.predict import Prediction
 
 
-@click.command(short_help="Say which classes RUN's model sees on images.")
+@click.command(short_help="Predict the classes of images with RUN's model.")
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="So many classes of each.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=3, show_default=True, help="How many classes to print per image."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def predict(run: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
-    """Say which classes the model of RUN sees on IMAGES: files of any size and colour, and folders of them.
+    """Predict the classes of images with RUN's model. IMAGES are files of any size and colour, and folders of them.
 
-    The middle of each is resized to what the model takes. A file that can't be read gets a line on standard error, and
-    the exit code is 1 then.
+    Each is brought to the size that the model takes as the run's data.resize has it: its middle, stretched or padded. A
+    file that can't be read gets a line on standard error, and the exit code is 1 then.
     """
     from harness.console.terminal import Terminal
     from harness.data.own_files import pictures_in, readable

@@ -30,7 +30,9 @@ def evaluate(side: Side) -> EvaluatedSide:
     else:
         checkpoint = checkpoints.load(side.checkpoint)
         config = side.config
-        model = builder(config, side.data.image_shape, side.data.classes, "float32")()
+        is_older = side.data.was_from_1 and not side.run.read_class_names()  # which a run since 0.1.0 keeps
+        classes = side.data.classes + is_older
+        model = builder(config, side.data.image_shape, classes, "float32")()
         checkpoints.assign_result(checkpoint, model)
         summary = _summary(checkpoint, config.train.global_batch)
     return EvaluatedSide(side, of_model(side.name, model, side.data), summary)

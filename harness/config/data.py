@@ -5,7 +5,7 @@ import os
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from harness.config.augment import AugmentSection, CutMix, MixUp, Shift
 from harness.config.section import Section
@@ -15,8 +15,15 @@ NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 PATHS = ("fashion_mnist", "cifar10", "cifar100", "idx", "npy", "folder", "csv", "tfrecord", "tfds")
 """What may stand before a path, `idx:FOLDER`: the kind of what lies there."""
 
+_FILES = ("folder", "csv", "tfrecord", "tfds")
+"""The kinds of sources that are image files."""
 OF_FILES = ("size", "resize", "channels", "test", "split_seed", "image_feature", "label_feature")
 """The keys that say what to make of image files."""
+_FIXES = {
+    "size": "leave it out, and bring the images to a size with model.input.size",
+    "channels": "leave it out, and make them grey or RGB with model.input.color",
+}
+"""What does the same for other sources."""
 
 _SHARE = re.compile(r"(\d{1,2}(?:\.\d{1,10})?)\s*%")
 
@@ -134,6 +141,19 @@ class DataSection(Section):
     """Of TFRecord files: the feature that holds an encoded image."""
     label_feature: str = "image/class/label"
     """Of TFRecord files: the feature that holds a number or a name."""
+
+    @field_validator("size", "channels", "test", "split_seed", "image_feature", "label_feature")
+    @classmethod
+    def _is_of_image_files(cls, value: Any, info: ValidationInfo) -> Any:
+        """But for `resize`, which also says how pictures that a run is shown later are brought to its size."""
+        key, source = str(info.field_name), info.data.get("source", "")
+        kind, _ = split_source(source)
+        of_records = key in ("image_feature", "label_feature")
+        is_used = kind == "tfrecord" if of_records else kind in _FILES
+        if not is_used and source and value != cls.model_fields[key].default:
+            files = "TFRecord files (tfrecord)" if of_records else f"image files ({', '.join(_FILES)})"
+            raise ValueError(f"is for {files}, and data.source is {source}: {_FIXES.get(key, 'leave it out')}")
+        return value
 
     @property
     def augmentations(self) -> list[AugmentSection]:

@@ -119,3 +119,8 @@ def _within(rows: NDArray[Any], count: int) -> NDArray[Any]:
     if rows.size and not (-count <= rows.min() and rows.max() < count):
         raise IndexError(f"rows from {rows.min()} to {rows.max()} of {count}")
     return np.where(rows < 0, rows + count, rows)
+
+
+def evenly(count: int, most: int) -> NDArray[np.intp]:
+    """At most so many of the numbers below `count`, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))

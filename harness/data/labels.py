@@ -22,34 +22,55 @@ class Labels(NamedTuple):
     """What they were before, in half a sentence; empty where they were numbers from 0."""
 
 
-def recognised(source: str, train: NDArray[Any], test: NDArray[Any], counts: tuple[int, int]) -> Labels:
+FROM_1 = "numbers from 1 to"
+"""How `Labels.told` begins, or goes on, where numbers are counted from 0 that the source counts from 1."""
+
+
+def recognised(
+    source: str,
+    train: NDArray[Any],
+    test: NDArray[Any],
+    counts: tuple[int, int],
+    class_names: tuple[str, ...] = (),
+) -> Labels:
     """Numbers, from 0 or from 1, or names, (n,) or (n, 1), or one-hot (n, classes).
 
-    Numbers are taken to count from 1 where each from 1 to the largest occurs, in either set, and 0 doesn't. Names are
-    numbered in the order of the alphabet.
+    Numbers are taken to count from 1 where 0 doesn't occur and each from 1 to the largest does, in either set; where
+    the source names its classes, if there are as many names as the largest number instead. Names are numbered in
+    alphabetical order, or as the source names its classes.
 
     Args:
-        train, test: labels, of `counts` images.
+        train, test: labels, of `counts` images; names as text, or as bytes in UTF-8.
+        class_names: by label, where the source gives them.
 
-    Raises DataError where they are something else, or of two forms.
+    Raises DataError where they are something else, of two forms, or not among `class_names`.
     """
     told = []
+    is_one_hot = False
     if train.ndim == test.ndim == 2 and train.shape[1] == test.shape[1]:
         if train.shape[1] == 1:
             told.append("(n, 1)")
             train, test = train[:, 0], test[:, 0]
         else:
+            is_one_hot = True
             told.append(f"one-hot (n, {train.shape[1]})")
             train, test = (_from_one_hot(source, *each) for each in zip((train, test), counts, strict=True))
     if train.dtype.kind in "US" and test.dtype.kind == train.dtype.kind:
         for labels, count in zip((train, test), counts, strict=True):
             _check_shape(source, labels, count)
-        texts, numbers = np.unique(np.concatenate([train, test]), return_inverse=True)
-        _check_numbering(source, len(texts), len(texts))
+        found, numbers = np.unique(np.concatenate([train, test]), return_inverse=True)
+        texts = _as_texts(source, found)
+        names = class_names or tuple(texts)
+        _check_numbering(source, len(names), len(names))
         told.append("names")
-        as_numbers = numbers.reshape(-1).astype(np.int32)
-        of_train, of_test = as_numbers[: len(train)], as_numbers[len(train) :]
-        return Labels(of_train, of_test, tuple(texts.astype(np.str_).tolist()), ", ".join(told))
+        place = {name: label for label, name in enumerate(names)}
+        if unknown := [text for text in texts if text not in place]:
+            raise DataError(
+                f"data.source: {source}: labels {places(unknown)} are not among its {len(names):,} class_names: add "
+                "them there, or leave class_names out"
+            )
+        as_numbers = np.array([place[text] for text in texts], np.int32)[numbers.reshape(-1)]
+        return Labels(as_numbers[: len(train)], as_numbers[len(train) :], names, ", ".join(told))
     problems = Problems(source)
     for of, labels, count in zip(("train", "test"), (train, test), counts, strict=True):
         with problems.noted():
@@ -58,11 +79,24 @@ def recognised(source: str, train: NDArray[Any], test: NDArray[Any], counts: tup
     occurring = np.unique(np.concatenate([np.unique(train), np.unique(test)])).astype(np.int64)
     largest = int(occurring[-1])
     _check_numbering(source, largest + 1, len(occurring))
-    if occurring[0] == 1 and largest == len(occurring) and largest > 1:
-        told.append(f"numbers from 1 to {largest:,}, here from 0")
-        names = tuple(map(str, occurring.tolist()))
+    from_1 = largest == len(class_names or occurring) and largest > 1
+    if occurring[0] > 0 and from_1 and not is_one_hot:  # which says itself how many classes there are
+        told.append(f"{FROM_1} {largest:,}, here from 0")
+        names = class_names or tuple(map(str, occurring.tolist()))
         return Labels((train - 1).astype(np.int32), (test - 1).astype(np.int32), names, ", ".join(told))
-    return Labels(train.astype(np.int32), test.astype(np.int32), (), ", ".join(told))
+    return Labels(train.astype(np.int32), test.astype(np.int32), class_names, ", ".join(told))
+
+
+def _as_texts(source: str, found: NDArray[Any]) -> list[str]:
+    if found.dtype.kind == "U":
+        return list(map(str, found.tolist()))
+    try:
+        return [text.decode() for text in found.tolist()]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"data.source: {source}: the label {error.object!r} is not UTF-8: give labels as text, such as "
+            "np.char.decode(y, 'latin-1')"
+        ) from None
 
 
 def _from_one_hot(source: str, labels: NDArray[Any], count: int) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ def check(model_file: Path, data_file: Path) -> None:
     """Raise RunError and DataError where one of the files is plainly something else."""
     is_zipped = model_file.suffix == ".keras" and zipfile.is_zipfile(model_file)
     if not is_zipped and model_file.suffix not in (".h5", ".hdf5"):
-        raise RunError(f"{model_file} is no .keras file, or a damaged one")
+        raise RunError(f"{model_file} is not a .keras file, or is damaged")
     with opened(data_file, str(data_file)) as file:
         arrays_in(data_file, file)
 

@@ -37,7 +37,7 @@ def read(
         scale: the values of 16 bits that become 0 and 255; None for 0 and 65535.
 
     Raises:
-        DataError: a file is no picture, is damaged, or has more than 50 million pixels; or the model takes images of
+        DataError: a file is not a picture, is damaged, or has more than 50 million pixels; or the model takes images of
             another number of channels.
     """
     pictures = [_read(path, shape, invert, resize, scale) for path in paths]
@@ -86,14 +86,14 @@ def _read(
     except Image.DecompressionBombError:
         raise DataError(f"{path} has too many pixels to unpack: {_MOST_PIXELS:,} at most") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path} is no picture that can be read: give one of {', '.join(_FORMATS)}") from None
+        raise DataError(f"{path} is not a picture that can be read: give one of {', '.join(_FORMATS)}") from None
     except Unreadable as error:
         raise DataError(f"{path} {error}") from None
     except OSError as error:
-        reason = error.strerror or "is no picture that can be read, or a damaged one"
+        reason = error.strerror or "is not a picture that can be read, or is damaged"
         raise DataError(f"{path}: {reason}") from None
     except Exception:  # noqa: BLE001  Pillow's readers stumble over a damaged file in a dozen ways
-        raise DataError(f"{path} is no picture that can be read, or a damaged one") from None
+        raise DataError(f"{path} is not a picture that can be read, or is damaged") from None
     if invert:
         pixels[..., :3] = 255 - pixels[..., :3]
     return pixels

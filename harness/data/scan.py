@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.digest import sampled_sha256
-from harness.data.files.cache import root
+from harness.data.files.cache import SCANS, root
 from harness.data.images import Images
 from harness.data.sources import DataSet
 from harness.runs.run_dir import write_atomically
@@ -60,7 +60,7 @@ def scans(
         return Scan.of(data.x_train), Scan.of(data.x_test)
     sampled = sampled_sha256({"x_train": data.x_train, "x_test": data.x_test})
     key = hashlib.sha256(f"{data.sha256} {sampled}".encode()).hexdigest()
-    file = (folder or root()) / "scans" / f"{key[:32]}.npz"
+    file = (folder or root()) / SCANS / f"{key[:32]}.npz"
     if kept := _read(file, (len(data.x_train), len(data.x_test))):
         return kept
     if most is not None and size > most:

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from harness.data.files import load as files
 from harness.data.formats import cifar, function, idx, npy
 from harness.data.formats.given import Found, Given
 from harness.data.images import Images, Stored, is_mapped, of_mapped, view
-from harness.data.labels import recognised
+from harness.data.labels import FROM_1, recognised
 from harness.data.npz import read_arrays
 from harness.data.problems import Problems
 from harness.data.scale import Scale
@@ -73,7 +74,7 @@ class DataSet:
     own_validation: int | None = None
     """The last so many training rows are a validation split of the source's own."""
     names: tuple[Sequence[str], Sequence[str]] | None = None
-    """What the training and the test images are called in messages; by their rows, where they are no files."""
+    """What the training and the test images are called in messages; by their rows, where they are not files."""
 
     @property
     def classes(self) -> int:
@@ -84,6 +85,18 @@ class DataSet:
         """Height, width, channels."""
         _, height, width, channels = self.x_train.shape
         return height, width, channels
+
+    @property
+    def was_from_1(self) -> bool:
+        """Whether the source numbers its labels from 1. Version 0.1.0 kept these, and gave its models an output for a
+        class 0 that never occurs."""
+        return FROM_1 in self.labels_were
+
+    def for_outputs(self, outputs: int) -> Self:
+        """The data set as a model with so many outputs was trained on it: its labels from 1 if by version 0.1.0."""
+        if not self.was_from_1 or outputs != self.classes + 1:
+            return self
+        return replace(self, y_train=self.y_train + 1, y_test=self.y_test + 1, class_names=(), labels_were="")
 
     def split_for(self, config: Config) -> tuple[Split, Split, Split]:
         """Train, validation and test as the config's `data` asks for them. Raises DataError where that can't be."""
@@ -118,7 +131,10 @@ class DataSet:
             held = held_out.fold(self.y_train, number, folds, stratify)
             kept = _others(held, count)
         elif out >= count:
-            raise DataError(f"data.validation: {validation} leaves no training rows of the {count} there are")
+            raise DataError(
+                f"data.validation: {validation} leaves no training rows of the {count} there are: at most "
+                f"{count - 1}, or a share such as 10 %"
+            )
         elif stratify and self.own_validation is None:
             held = held_out.last(self.y_train, out, stratify)
             kept = _others(held, count)
@@ -175,9 +191,9 @@ def _checked(data: DataSection, given: Given) -> DataSet:
     counts = [len(found) if found.ndim else 0 for found in (given.x_train, given.x_test)]
     if all(counts):
         with problems.noted():
-            labels = recognised(source, given.y_train, given.y_test, (counts[0], counts[1]))
+            labels = recognised(source, given.y_train, given.y_test, (counts[0], counts[1]), given.class_names)
     problems.refuse()
-    names = given.class_names or labels.names
+    names = labels.names
     largest = int(max(labels.train.max(), labels.test.max()))
     if names and largest >= len(names):
         raise DataError(f"data.source: {source}: label {largest:,} has none of the {len(names):,} class names")
@@ -230,5 +246,6 @@ def _others(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def _subset(labels: NDArray[np.int32], rows: NDArray[np.int64], subset: int | str, seed: int) -> NDArray[np.int64]:
     count = rows_of(subset, len(rows))
     if not 0 < count <= len(rows):
-        raise DataError(f"data.subset: {subset} must be from 1 to the {len(rows):,} training rows there are")
+        told = f"{subset} is {count:,} rows, and" if isinstance(subset, str) else f"{subset}"
+        raise DataError(f"data.subset: {told} must be from 1 to the {len(rows):,} training rows there are")
     return rows[held_out.drawn(labels[rows], count, seed)]

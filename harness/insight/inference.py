@@ -1,4 +1,4 @@
-"""How a model is called when it is looked at, as many images at a time as memory allows, and which of many images."""
+"""How a model is called when it is looked at, as many images at a time as memory allows."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,11 +12,6 @@ _BYTES = 2**28
 _MOST = 250
 _COPIES = 3
 """Of each operation's output: itself, its gradient or what is made of it, and what an operation needs beside them."""
-
-
-def evenly(count: int, most: int) -> NDArray[np.intp]:
-    """At most so many of the numbers below `count`, evenly spread, with the first and the last."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]

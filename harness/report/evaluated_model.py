@@ -63,12 +63,14 @@ def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = 
         warn(change)
     check_rows(rows, len(data.y_test))
     evaluated = of_model(run.path.resolve().name, trained(run.with_model()), data)
-    return replace(evaluated, train=data.split_for(config)[0])
+    train, _, _ = data.for_outputs(evaluated.logits.output_shape[-1]).split_for(config)
+    return replace(evaluated, train=train)
 
 
 def of_model(name: str, model: keras.Model, data: DataSet) -> EvaluatedModel:
     """A classifier of pixels, on a data set's test images. Raises RunError and DataError where they do not fit."""
-    return _evaluated(name, pixels_to_logits(model, data.image_shape), data.x_test, data.y_test)
+    logits = pixels_to_logits(model, data.image_shape)
+    return _evaluated(name, logits, data.x_test, data.for_outputs(logits.output_shape[-1]).y_test)
 
 
 def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> EvaluatedModel:

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.images import evenly
 from harness.insight.cost import BACKWARD, SPEED, work
 from harness.insight.filters import CLASS_STARTS, STARTS, STEPS
-from harness.insight.inference import evenly
 from harness.insight.layers import before_activation, convolutions
 from harness.report.evaluated_model import EvaluatedModel
 

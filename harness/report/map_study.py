@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.config.insight import InsightSection
 from harness.console.progress import Progress
+from harness.data.images import evenly
 from harness.errors import UserError
-from harness.insight.inference import evenly
 from harness.insight.saliency import METHODS, Explain
 from harness.insight.trust import MOST_EXPLAINED_AGAIN, Interval, Trust, assess, assessments
 from harness.insight.trust.metrics import MEASUREMENTS, measure, metrics_json

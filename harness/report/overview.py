@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.inference import evenly
+from harness.data.images import evenly
 from harness.insight.map_groups import Mean, clusters, empty, mean_map
 from harness.insight.neighbours import Neighbours, last_hidden, nearest
 from harness.insight.saliency import Explain, Maps, in_parts

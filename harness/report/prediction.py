@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from harness.console.terminal import Terminal
 from harness.data import own_images
-from harness.data.images import Stored
+from harness.data.images import Stored, evenly
 from harness.data.own_files import readable
-from harness.insight.inference import evenly
 from harness.models.logits import probabilities
 from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.explanation import Request

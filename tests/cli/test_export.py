@@ -12,9 +12,13 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from onnxruntime import InferenceSession
 
+from harness import exporting
+from harness.config import resolve
+from harness.imports import handed
 from harness.machine import requirements
 from harness.models import cnn
 from harness.models.export import export
+from harness.runs.run_dir import RunDir
 
 FILES = {"savedmodel": "savedmodel", "tflite": "model.tflite", "onnx": "model.onnx"}
 
@@ -95,6 +99,31 @@ def with_every_common_layer() -> keras.Model:
     random = np.random.default_rng(0)
     model.set_weights([random.uniform(0.1, 0.9, weight.shape) for weight in model.get_weights()])
     return model
+
+
+def test_the_test_images_are_evenly_spread(tmp_path: Path) -> None:
+    """The first ones may all be of one class."""
+    read: list[int] = []
+
+    class Photos:
+        labels = np.arange(300) // 150
+
+        def __len__(self) -> int:
+            return 300
+
+        def read(self, rows: np.ndarray) -> np.ndarray:
+            read.extend(rows.tolist())
+            return np.zeros((len(rows), 8, 8, 1), np.uint8)
+
+    run = RunDir(tmp_path / "run")
+    run.lock()
+    run.begin(resolve({}, ["data.source=__main__:<photos>", "data.validation=10"]))
+    inputs = keras.Input((8, 8, 1))
+    export(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs))), run.model_file)
+    with handed({"__main__:<photos>": (Photos(), Photos())}):
+        difference, count = exporting.export(run, "savedmodel", tmp_path / "exported")
+    assert (difference, count) == (0, 100)
+    assert read[-100:] == np.linspace(0, 299, 100).astype(int).tolist()
 
 
 @pytest.mark.parametrize("form", FILES)

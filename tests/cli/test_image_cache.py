@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.data.files import cache
 from tests.conftest import Result
 
 Call = Callable[..., Result]
@@ -77,3 +78,48 @@ def test_one_that_is_not_there_is_refused(call: Call) -> None:
     assert refused.exit_code == 2
     assert refused.stderr.count("\n") == 1
     assert "nothing is not in the cache" in refused.stderr
+
+
+@pytest.fixture
+def unused(in_use: subprocess.Popen[str], cache_root: Path) -> Path:
+    """An entry that no process uses any more."""
+    in_use.communicate()
+    (used,) = cache_root.glob("*/used")
+    return used.parent
+
+
+def test_what_a_killed_clear_has_left_is_no_obstacle_and_goes(call: Call, unused: Path, cache_root: Path) -> None:
+    for left in (f"{unused.name}.removed", "other.removed-1"):
+        (cache_root / left).mkdir()
+        (cache_root / left / "used").touch()
+    assert len(json.loads(call("cache", "--json").stdout)) == 1
+    cleared = call("cache", "clear")
+    assert (cleared.exit_code, cleared.stderr) == (0, "")
+    assert cleared.stdout.startswith("removed 1,")
+    assert os.listdir(cache_root) == ["locks"]
+
+
+def test_one_that_another_clear_removes_meanwhile_is_removed(unused: Path) -> None:
+    (unused / "used").unlink()
+    assert cache.remove(unused.name)
+
+
+def test_only_a_lock_means_that_it_is_in_use(call: Call, unused: Path) -> None:
+    """It is opened for writing, without which NFS gives no lock; so what can't be is told, in one line."""
+    (unused / "used").unlink()
+    (unused / "used").mkdir()
+    for arguments in (["cache"], ["cache", "clear"]):
+        failed = call(*arguments)
+        assert failed.exit_code != 0
+        (line,) = failed.stderr.splitlines()
+        assert str(unused / "used") in line
+        assert "HARNESS_CACHE" in line
+
+
+def test_what_was_found_in_many_images_is_listed_and_cleared(call: Call, cache_root: Path) -> None:
+    (cache_root / "scans").mkdir(parents=True)
+    (cache_root / "scans" / "a.npz").write_bytes(bytes(3_000_000))
+    assert "in 1 data sets that were looked through: 3 MB" in call("cache").stdout
+    assert "looked through" not in call("cache", "clear", "--older-than", "1").stdout
+    assert "found in 1 data sets that were looked through, 3 MB" in call("cache", "clear").stdout
+    assert not any((cache_root / "scans").iterdir())

@@ -83,10 +83,10 @@ def test_a_look_at_a_config_does_without_tensorflow(arguments: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("model", "data", "picture", "told"),
     [
-        ("words.txt", "data.npz", "grey.png", "words.txt is no .keras file"),
+        ("words.txt", "data.npz", "grey.png", "words.txt is not a .keras file"),
         ("my.keras", "words.txt", "grey.png", "words.txt can't be read as an .npz file"),
         ("my.keras", "other.npz", "grey.png", "other.npz must hold the arrays images and labels"),
-        ("my.keras", "data.npz", "words.txt", "words.txt is no picture that can be read"),
+        ("my.keras", "data.npz", "words.txt", "words.txt is not a picture that can be read"),
     ],
 )
 def test_a_wrong_file_is_refused_before_tensorflow_is_loaded(

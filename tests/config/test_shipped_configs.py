@@ -123,6 +123,8 @@ CHANGES: dict[str, Sequence[object]] = {
     "checkpoint.best.metric": ["validation.loss"],
     "checkpoint.best.mode": ["max"],
 }
+OF_FILES = {f"data.{key}" for key in ("size", "channels", "test", "split_seed", "image_feature", "label_feature")}
+"""Which need image files, and are refused with any other source."""
 NEEDS_VALIDATION = {"train.target", "train.early_stop", "train.max_seconds"}
 ONE_CHANGED = [
     (path, key)
@@ -148,4 +150,7 @@ def test_any_one_key_can_be_changed_alone(path: Path, key: str, mnist: DataSet) 
     for value in CHANGES[key]:
         if is_experiment(path) and key == "schedule.name" and value != "constant":
             continue  # a trial that stops at a target has no end to fall towards
-        preparation.check(load_as(kind(path), path, [f"{key}={value}"]), mnist)
+        source = ["data.source=tfrecord:x"] if key in OF_FILES else []
+        if key == "data.source" and load_as(kind(path), path).data.size:
+            value = "csv:other.csv"
+        preparation.check(load_as(kind(path), path, [*source, f"{key}={value}"]), mnist)

@@ -74,7 +74,7 @@ def test_a_larger_subset_has_the_rows_of_a_smaller_one() -> None:
         ({"fold": "1/204"}, "data.fold: 1/204 of 203 training rows: at least 204"),
         ({"subset": 154}, "data.subset: 154 must be from 1 to the 153"),
         ({"subset": 0}, "data.subset: 0 must be from 1"),
-        ({"subset": "0.1 %"}, "data.subset: 0.1 % must be from 1"),
+        ({"subset": "0.1 %"}, "data.subset: 0.1 % is 0 rows, and must be from 1"),
     ],
 )
 def test_what_can_not_be(data: dict[str, Any], told: str) -> None:

@@ -70,6 +70,53 @@ def test_anything_else_is_refused(train: Any, test: Any, told: str) -> None:
         recognised("it", train, test, (6, 3))
 
 
+@pytest.mark.parametrize(
+    ("given", "class_names", "names", "labels"),
+    [
+        ([1, 2, 1], ("background", "cat", "dog"), ("background", "cat", "dog"), [1, 2, 1]),
+        ([1, 2, 1], ("cat", "dog"), ("cat", "dog"), [0, 1, 0]),
+        ([1, 3, 1], ("cat", "dog", "elk"), ("cat", "dog", "elk"), [0, 2, 0]),
+        ([0, 1, 0], ("cat", "dog", "elk"), ("cat", "dog", "elk"), [0, 1, 0]),
+        (["cat", "ant", "cat"], ("cat", "dog", "ant"), ("cat", "dog", "ant"), [0, 2, 0]),
+        ([b"cat", b"ant", b"cat"], ("cat", "ant"), ("cat", "ant"), [0, 1, 0]),
+    ],
+)
+def test_are_numbered_as_the_source_names_its_classes(
+    given: Any, class_names: tuple[str, ...], names: tuple[str, ...], labels: list[int]
+) -> None:
+    found = recognised("it", np.array(given), np.array(given), (3, 3), class_names)
+    assert (found.names, found.train.tolist(), found.test.tolist()) == (names, labels, labels)
+
+
+def test_the_names_of_a_handed_source_stand_for_its_labels() -> None:
+    class Photos:
+        labels, class_names = np.array([1, 2, 1, 1, 2, 2]), ("background", "cat", "dog")
+        read = staticmethod(lambda rows: PIXELS[rows])
+        __len__ = staticmethod(lambda: 6)
+
+    data = load(Photos(), Photos())
+    assert (data.class_names, data.y_train.tolist()) == (Photos.class_names, [1, 2, 1, 1, 2, 2])
+
+
+def test_a_name_that_the_source_does_not_have_is_refused() -> None:
+    given = np.array(["cat", "cow", "emu"])
+    with pytest.raises(DataError, match=r"^data.source: it: labels cow, emu are not among its 2 class_names: add"):
+        recognised("it", given, given, (3, 3), ("cat", "dog"))
+
+
+def test_names_in_bytes_are_utf_8() -> None:
+    given = np.array(["é".encode(), b"a"])
+    assert recognised("it", given, given, (2, 2)).names == ("a", "é")
+    given[0] = "é".encode("latin-1")
+    with pytest.raises(DataError, match=r"^data.source: it: the label b'\\xe9' is not UTF-8: give"):
+        recognised("it", given, given, (2, 2))
+
+
+def test_a_class_of_one_hot_that_never_occurs_keeps_its_place() -> None:
+    given = np.eye(3)[[1, 2]]
+    assert recognised("it", given, given, (2, 2)).train.tolist() == [1, 2]
+
+
 def load(train: Any, test: Any, **data: Any) -> sources.DataSet:
     with handed({"__main__:<arrays>": (train, test)}):
         return sources.load(DataSection(source="__main__:<arrays>", **data))

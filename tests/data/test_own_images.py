@@ -86,11 +86,11 @@ def image_bytes(form: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is no picture that can be read"),
-        (b"hello, I am no picture", "is no picture that can be read"),
-        (image_bytes("PNG")[:2000], "is no picture that can be read, or a damaged one"),
-        (image_bytes("AVIF").replace(b"iloc", b"gone"), "is no picture that can be read, or a damaged one"),
-        (image_bytes("EPS"), "is no picture that can be read: give one of PNG, JPEG,"),
+        (b"", "is not a picture that can be read"),
+        (b"hello, I am no picture", "is not a picture that can be read"),
+        (image_bytes("PNG")[:2000], "is not a picture that can be read, or is damaged"),
+        (image_bytes("AVIF").replace(b"iloc", b"gone"), "is not a picture that can be read, or is damaged"),
+        (image_bytes("EPS"), "is not a picture that can be read: give one of PNG, JPEG,"),
         (bomb(), "has too many pixels to unpack: 50,000,000 at most"),
     ],
 )

@@ -83,7 +83,9 @@ def test_validation_is_the_last_of_the_training_rows(write: Write) -> None:
 
 @pytest.mark.parametrize("validation", [12, 100])
 def test_validation_must_leave_training_rows(write: Write, validation: int) -> None:
-    with pytest.raises(DataError, match=f"^data.validation: {validation} leaves no training rows of the 12 there are$"):
+    with pytest.raises(
+        DataError, match=f"^data.validation: {validation} leaves no training rows of the 12 there are: at most 11,"
+    ):
         sources.load(write()).splits(validation)
 
 

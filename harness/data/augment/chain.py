@@ -114,9 +114,11 @@ def check(data: DataSection, image_shape: tuple[int, int, int]) -> None:
             raise ConfigError(
                 f"{key}.padding: {entry.padding} is too much for images of {side} pixels: at most {side - 1}"
             )
-        if isinstance(entry, Cutout) and entry.size >= 2 * max(image_shape[:2]):
+        most = 2 * max(image_shape[:2]) - 2  # a pixel more, and it covers all wherever its middle is
+        if isinstance(entry, Cutout) and entry.size > most:
             raise ConfigError(
-                f"{key}.size: a square of {entry.size} pixels may cover all of an image of {side}: make it smaller"
+                f"{key}.size: a square of {entry.size} pixels covers all of an image of "
+                f"{image_shape[0]}×{image_shape[1]}: at most {most}"
             )
         if isinstance(entry, Saturation) and image_shape[2] != 3:
             raise ConfigError(

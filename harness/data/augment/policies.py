@@ -119,7 +119,7 @@ def _looked_up(images: tf.Tensor, operation: tf.Tensor, strength: tf.Tensor, str
     whole = tf.round(images)
     tables = {
         "posterize": colour.posterized(8 - tf.cast(tf.round(strength * strongest.bits), tf.int32)),
-        "solarize": colour.solarized(255 * (1 - strength)),
+        "solarize": colour.solarized(256 - 255 * strength),
         "autocontrast": colour.autocontrasted(whole),
         "equalize": colour.equalized(whole),
     }

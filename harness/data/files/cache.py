@@ -6,7 +6,9 @@ $HARNESS_CACHE, else $XDG_CACHE_HOME/harness, else ~/.cache/harness, holds a fol
     KEY/contents.json   written last: shape, source, and the CRC-32 of each block of rows
     KEY/used            locked, shared, by each process that maps the images; its time is that of the last use
     KEY/plan.json, images.partial, done.jsonl   of one that is being made, or was killed meanwhile
+    KEY.removed-…       what is just being removed, or was when a process was killed
     locks/KEY           locked by the process that makes or removes KEY
+    scans/KEY.npz       what `harness.data.scan` found in a data set's images
 """
 
 import errno
@@ -15,12 +17,13 @@ import json
 import os
 import shutil
 import time
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import filelock
 import numpy as np
@@ -31,7 +34,9 @@ from harness.errors import UserError, WriteFailed
 
 IMAGES, CONTENTS, USED = "images.npy", "contents.json", "used"
 PARTIAL, PLAN, DONE = "images.partial", "plan.json", "done.jsonl"
+SCANS = "scans"
 _LOCKS = "locks"
+_REMOVED = ".removed"
 _BLOCKS_CHECKED = 8
 _SECONDS_BETWEEN_BEATS = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -173,12 +178,13 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Everything in the cache, what was used last at the end."""
-    folders = [path.parent for path in root().glob(f"*/{USED}")]
-    return sorted(filter(None, map(_entry, folders)), key=lambda entry: entry.last_used)
+    with told_in_one_line():
+        folders = [path.parent for path in root().glob(f"*/{USED}") if _REMOVED not in path.parent.name]
+        return sorted(filter(None, map(_entry, folders)), key=lambda entry: entry.last_used)
 
 
 def _entry(folder: Path) -> Entry | None:
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(FileNotFoundError, ValueError, KeyError):  # removed meanwhile, or damaged
         finished = contents(folder.name)
         about = finished or json.loads((folder / PLAN).read_bytes())
         size = sum(file.stat().st_blocks * 512 for file in folder.iterdir())
@@ -197,14 +203,18 @@ def _entry(folder: Path) -> Entry | None:
 
 
 def _is_used(folder: Path) -> bool:
-    with being_made(folder.name, wait=False) as alone, (folder / USED).open("rb") as used:
+    with being_made(folder.name, wait=False) as alone, _opened_to_lock(folder) as used:
         return not (alone and _locked_alone(used))
+
+
+def _opened_to_lock(folder: Path) -> IO[bytes]:
+    return (folder / USED).open("r+b")  # NFS locks alone only what may be written
 
 
 def _locked_alone(used: IO[bytes]) -> bool:
     try:
         fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:  # EWOULDBLOCK, EAGAIN: any other error says nothing of a use
         return False
     return True
 
@@ -212,13 +222,51 @@ def _locked_alone(used: IO[bytes]) -> bool:
 def remove(name: str) -> bool:
     """Remove an entry, whole or not; False, and nothing done, where a process uses or makes it."""
     folder = root() / name
-    with being_made(name, wait=False) as alone, (folder / USED).open("rb") as used:
-        if not (alone and _locked_alone(used)):
-            return False
-        gone = folder.with_name(f"{name}.removed")  # at once, for whoever looks
-        folder.rename(gone)
+    with being_made(name, wait=False) as alone:
+        try:
+            with _opened_to_lock(folder) as used:
+                if not (alone and _locked_alone(used)):
+                    return False
+                gone = folder.with_name(f"{name}{_REMOVED}-{uuid.uuid4().hex}")
+                folder.rename(gone)  # at once, for whoever looks
+        except FileNotFoundError:  # another process has just removed it
+            return True
         shutil.rmtree(gone)
         return True
+
+
+def _sweep() -> None:
+    """Remove what was being removed when a process was killed."""
+    for left in root().glob(f"*{_REMOVED}*"):
+        with being_made(left.name.partition(_REMOVED)[0], wait=False) as alone:
+            if alone and left.exists():
+                shutil.rmtree(left)
+
+
+class Scans(NamedTuple):
+    """What `harness.data.scan` has found in the images of several data sets."""
+
+    files: int
+    bytes: int
+
+
+def scans() -> Scans:
+    """Those that are kept."""
+    with told_in_one_line():
+        sizes = [file.stat().st_size for file in root().glob(f"{SCANS}/*")]
+    return Scans(len(sizes), sum(sizes))
+
+
+def clear_scans(older_than_days: float | None) -> Scans:
+    """Remove them all, or those written so many days ago: what was removed. They are read at once, and never held."""
+    removed, now = [], time.time()
+    with told_in_one_line():
+        for file in root().glob(f"{SCANS}/*"):
+            state = file.stat()
+            if older_than_days is None or now - state.st_mtime > older_than_days * 86400:
+                file.unlink(missing_ok=True)
+                removed.append(state.st_size)
+    return Scans(len(removed), sum(removed))
 
 
 def clear(name: str | None, older_than_days: float | None) -> tuple[list[Entry], list[Entry]]:
@@ -232,5 +280,7 @@ def clear(name: str | None, older_than_days: float | None) -> tuple[list[Entry],
         raise UserError(f"{name} is not in the cache {root()}: {known}")
     now = time.time()
     old = [entry for entry in found if older_than_days is None or now - entry.last_used > older_than_days * 86400]
-    removed = [entry for entry in old if remove(entry.name)]
+    with told_in_one_line():
+        _sweep()
+        removed = [entry for entry in old if remove(entry.name)]
     return removed, [entry for entry in old if entry not in removed]

@@ -1,6 +1,7 @@
 """An image file → pixels of the size and channels asked for. Without TensorFlow, so that many processes can do it."""
 
 import io
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -162,7 +163,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"is none of {', '.join(FORMATS)}, or damaged"
     if isinstance(error, Image.DecompressionBombError):
-        return "has too many pixels to unpack"
+        count, limit = (f"{int(number):,}" for number in re.findall(r"\d+", str(error))[:2])
+        return f"has {count} pixels, and at most {limit} are unpacked"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.cluster.heartbeat import Heartbeat
 from harness.data.files import cache
 from harness.data.files.decode import Decoding
 from harness.data.files.listing import Listing, in_short
 from harness.data.files.pool import answers
 from harness.data.files.progress import Progress
+from harness.data.images import evenly
 from harness.data.problems import Problems
 from harness.errors import DataError, WriteFailed
 
@@ -29,6 +31,9 @@ _VERSION = 1
 _BLOCK_ROWS, _BLOCK_BYTES = 256, 4 * 2**20
 _JOB_ROWS = 512
 """Headers read in one job."""
+_SAMPLED_FILES, _SAMPLED_BYTES, _SAMPLED_AT_A_BEAT = 1000, 4096, 100
+_BLOCKS_AT_A_SYNC = 256
+"""Up to 1 GiB: written to the disk now and then, so that the last write takes no longer than a sign of life may."""
 _FIX = "set data.size, such as data.size: {0}, and data.resize if not a crop"
 
 
@@ -54,7 +59,8 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
                 cache.hold(key)
                 if cache.contents(key) is not None and cache.sound(key) is None:
                     say(f"the decoded images of {listing.source} are damaged in the cache: they are decoded again")
-                    (cache.root() / key / cache.CONTENTS).unlink()
+                    for name in (cache.PLAN, cache.CONTENTS, cache.IMAGES):  # in this order, if it is killed here
+                        (cache.root() / key / name).unlink(missing_ok=True)
                 if cache.contents(key) is None:
                     try:
                         _fill(key, listing, decoding, say)
@@ -64,10 +70,30 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
 
 
 def _key(listing: Listing, decoding: Decoding) -> str:
+    """By all files' paths, sizes and times, and by a sample of their content: copies may have the times of others."""
     digest = hashlib.sha256(json.dumps([_VERSION, decoding.as_dict()]).encode())
     for file in listing.files:
         digest.update(json.dumps(file).encode())
+    paths = list(dict.fromkeys(each if isinstance(each, str) else each[0] for each in listing.references))
+    for path in paths:
+        digest.update(os.fsencode(os.path.abspath(path)) + b"\0")
+    heartbeat = Heartbeat()
+    for number, at in enumerate(evenly(len(paths), _SAMPLED_FILES).tolist()):
+        digest.update(_ends_crc(paths[at]).to_bytes(4, "big"))
+        if number % _SAMPLED_AT_A_BEAT == 0:
+            heartbeat.beat()
     return digest.hexdigest()[:16]
+
+
+def _ends_crc(path: str) -> int:
+    """CRC-32 of a file's first and last bytes; 0 where it can't be read, which decoding it will tell."""
+    try:
+        with open(path, "rb") as file:
+            crc = zlib.crc32(file.read(_SAMPLED_BYTES))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _SAMPLED_BYTES))
+            return zlib.crc32(file.read(_SAMPLED_BYTES), crc)
+    except OSError:
+        return 0
 
 
 def _digest(contents: dict[str, Any]) -> str:
@@ -81,6 +107,8 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
     rows = plan["block_rows"]
     row_bytes = height * width * channels
     partial = folder / cache.PARTIAL
+    if (folder / cache.DONE).exists() and not partial.exists() and (folder / cache.IMAGES).exists():
+        (folder / cache.IMAGES).replace(partial)  # killed when all that was missing was what is written of them
     head = _reserved(partial, plan["shape"])
     crcs = _done(folder, head, rows * row_bytes)
     blocks = [block for block in range(-(-count // rows)) if block not in crcs]
@@ -102,6 +130,7 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
     with (
         (folder / cache.DONE).open("a", encoding="utf-8") as done,
         Progress(what, count, count - sum(_rows_in(block, rows, count) for block in blocks), say) as progress,
+        partial.open("rb") as file,
         closing(answers(jobs)) as answered,
     ):
         for number, answer in answered:
@@ -116,12 +145,13 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
                 crcs[block] = answer["crc"]
                 done.write(json.dumps([block, answer["crc"]]) + "\n")
                 done.flush()
+            if len(crcs) % _BLOCKS_AT_A_SYNC == 0:
+                os.fsync(file.fileno())
             progress.advance(_rows_in(block, rows, count))
+        os.fsync(file.fileno())
     if unreadable:
         (folder / cache.PLAN).unlink()
         raise _unreadable(listing, unreadable)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
     partial.replace(folder / cache.IMAGES)
     contents = {**plan, "crcs": [crcs[block] for block in range(len(crcs))]}
     cache.write_atomically(folder / cache.CONTENTS, contents)
@@ -214,6 +244,7 @@ def _done(folder: Path, head: int, block_bytes: int) -> dict[int, int]:
     found: dict[int, int] = {}
     if not (folder / cache.DONE).exists():
         return found
+    heartbeat = Heartbeat()
     with (folder / cache.PARTIAL).open("rb") as file:
         for line in (folder / cache.DONE).read_text(encoding="utf-8").splitlines():
             try:
@@ -223,6 +254,7 @@ def _done(folder: Path, head: int, block_bytes: int) -> dict[int, int]:
             file.seek(head + block * block_bytes)
             if zlib.crc32(file.read(block_bytes)) == crc:
                 found[block] = crc
+            heartbeat.beat()
     return found
 
 

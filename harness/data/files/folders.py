@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.files.listing import SPLITS, Listing, in_short
+from harness.cluster.heartbeat import Heartbeat
+from harness.data.files.listing import FILES_AT_A_BEAT, SPLITS, Listing, in_short
 from harness.errors import DataError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
@@ -19,7 +20,7 @@ def listing(source: str) -> Listing:
     """
     root = Path(source.removeprefix("folder:"))
     if not root.is_dir():
-        raise DataError(f"data.source: {source}: {root} is no folder" if root.exists() else f"{_no(source, root)}")
+        raise DataError(f"data.source: {source}: {root} is not a folder" if root.exists() else f"{_no(source, root)}")
     in_splits = [name for name in SPLITS if (root / name).is_dir()]
     if in_splits and "train" not in in_splits:
         raise DataError(
@@ -35,6 +36,7 @@ def listing(source: str) -> Listing:
         )
     number = {name: index for index, name in enumerate(class_names)}
     files, labels, splits, empty = [], [], [], []
+    heartbeat = Heartbeat()
     for split, top in enumerate(tops):
         for name in found[top]:
             images = sorted(_images(top / name))
@@ -43,6 +45,8 @@ def listing(source: str) -> Listing:
             for path in images:
                 state = os.stat(path)
                 files.append((path[len(str(root)) + 1 :], state.st_size, state.st_mtime_ns))
+                if len(files) % FILES_AT_A_BEAT == 0:
+                    heartbeat.beat()
             labels += [number[name]] * len(images)
             splits += [SPLITS.index(in_splits[split]) if in_splits else 0] * len(images)
     if empty:

@@ -11,6 +11,8 @@ from harness.data.files.decode import Reference
 from harness.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+FILES_AT_A_BEAT = 1000
+"""So many files are looked at between two signs of life to `harness launch`: on a slow network disk some seconds."""
 _MOST_NAMED = 10
 
 
@@ -33,7 +35,8 @@ class Listing:
 
 
 def numbered(labels: Sequence[int | str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Labels as numbers from 0, and what each stands for: numbers by size, names by the alphabet."""
+    """Labels as numbers from 0, and what each stands for: numbers by value, names in
+    alphabetical order."""
     values = sorted(set(labels), key=lambda label: (isinstance(label, str), label))
     number = {label: index for index, label in enumerate(values)}
     return np.array([number[label] for label in labels], np.int32), tuple(map(str, values))

@@ -28,7 +28,7 @@ def records_of(path: str | Path) -> Iterator[tuple[int, int]]:
             head = file.read(_HEAD)
             length = struct.unpack("<Q", head[:8])[0] if len(head) == _HEAD else size
             if at + _HEAD + length + _TAIL > size:
-                raise BadRecord(f"the record at byte {at:,} is cut off, or the file is no TFRecord file")
+                raise BadRecord(f"the record at byte {at:,} is cut off, or the file is not a TFRecord file")
             yield at + _HEAD, length
             at += _HEAD + length + _TAIL
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.files.listing import SPLITS, Listing, in_short, numbered
+from harness.cluster.heartbeat import Heartbeat
+from harness.data.files.listing import FILES_AT_A_BEAT, SPLITS, Listing, in_short, numbered
 from harness.errors import DataError
 
 _NEEDED = ("path", "label")
@@ -29,8 +30,10 @@ def listing(source: str) -> Listing:
         told = in_short([f"{value!r} ({count:,})" for value, count in Counter(wrong).items()])
         raise DataError(f"data.source: {source}: the column split must hold {', '.join(SPLITS)}, not {told}")
     paths = [os.path.join(file.parent, row["path"]) for row in rows]
-    files, missing = [], []
-    for path, row in zip(paths, rows, strict=True):
+    files, missing, heartbeat = [], [], Heartbeat()
+    for number, (path, row) in enumerate(zip(paths, rows, strict=True), 1):
+        if number % FILES_AT_A_BEAT == 0:
+            heartbeat.beat()
         try:
             state = os.stat(path)
         except OSError:
@@ -62,12 +65,16 @@ def _rows(source: str, file: Path) -> list[dict[str, str]]:
     except OSError as error:
         raise DataError(f"data.source: {source} can't be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
-        raise DataError(f"data.source: {source} is no CSV file in UTF-8") from None
+        raise DataError(f"data.source: {source} is not a CSV file in UTF-8") from None
     if not rows:
         raise DataError(f"data.source: {source} names no images")
     return rows
 
 
 def _as_numbers(labels: list[str]) -> list[int | str]:
-    """So that 10 comes after 9, where all labels are numbers."""
-    return [int(label) for label in labels] if all(label.isdecimal() for label in labels) else list(labels)
+    """So that 10 comes after 9, where all labels are numbers; 007 isn't one, which is another label than 7."""
+    try:
+        numbers = [int(label) for label in labels]
+    except ValueError:
+        return list(labels)
+    return list(numbers) if [str(number) for number in numbers] == labels else list(labels)

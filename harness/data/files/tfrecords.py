@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from harness.cluster.heartbeat import Heartbeat
 from harness.data.files.decode import Reference
 from harness.data.files.listing import SPLITS, Listing, in_short, numbered
 from harness.data.files.records import BadRecord, labels_in, records_of
@@ -51,7 +52,9 @@ def of_files(
     """
     files, references, names, splits, problems = [], [], [], [], []
     labels: list[int | str] = []
+    heartbeat = Heartbeat()
     for number, path in enumerate(paths):
+        heartbeat.beat()
         state = os.stat(path)
         files.append((f"{os.path.basename(path)} {image_feature}", state.st_size, state.st_mtime_ns))
         try:

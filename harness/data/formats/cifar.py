@@ -106,7 +106,7 @@ def _reading(path: Path, source: str) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error):
-        raise DataError(f"data.source: {source}: {path} is no archive that can be read, or a damaged one") from None
+        raise DataError(f"data.source: {source}: {path} is not an archive that can be read, or is damaged") from None
     except OSError as error:
         why = f"can't be read: {error.strerror}" if error.strerror else "is a damaged archive"
         raise DataError(f"data.source: {source}: {path} {why}") from None

@@ -83,7 +83,7 @@ def _array(path: Path, source: str) -> NDArray[Any]:
     except OSError as error:
         raise DataError(f"data.source: {source}: {path} can't be read: {error.strerror}") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or len(data) < 4 + 4 * data[3]:
-        raise DataError(f"data.source: {source}: {path} is no IDX file")
+        raise DataError(f"data.source: {source}: {path} is not an IDX file")
     dtype, begin = np.dtype(_TYPES[data[2]]), 4 + 4 * data[3]
     shape = tuple(int(size) for size in np.frombuffer(data[4:begin], ">u4"))
     expected = math.prod(shape) * dtype.itemsize

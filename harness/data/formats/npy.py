@@ -34,4 +34,4 @@ def _array(path: Path, source: str) -> NDArray[Any]:
         EOFError,
         OverflowError,
     ):  # of a head that is none, or of too short a file
-        raise DataError(f"data.source: {source}: {path} is no .npy file of numbers, or a damaged one") from None
+        raise DataError(f"data.source: {source}: {path} is not a .npy file of numbers, or a damaged one") from None

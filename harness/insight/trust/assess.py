@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.insight.inference import evenly
+from harness.data.images import evenly
 from harness.insight.saliency import METHODS, Explain, Maps, in_parts, views
 from harness.insight.trust.beyond import BeyondControls, against_controls, control_curves
 from harness.insight.trust.class_sensitivity import (

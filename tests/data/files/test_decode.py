@@ -27,6 +27,13 @@ def test_a_jpeg_of_the_right_size_is_what_pillow_makes_of_it(tmp_path: Path) -> 
         assert np.array_equal(decode(str(file), Decoding((16, 16), "crop", 3)), np.asarray(image))
 
 
+def test_too_many_pixels_are_told_with_the_limit(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    Image.new("1", (20_000, 10_000)).save(file)
+    with pytest.raises(Unreadable, match=r"^has 200,000,000 pixels, and at most 178,956,970 are unpacked$"):
+        decode(str(file), AS_IT_IS)
+
+
 def test_of_a_gif_the_first_frame_is_taken(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.files import cache
+from harness.data.files import cache, folders, table
 from harness.data.files.decode import Decoding, decode
 from harness.errors import WriteFailed
 from tests.data.files.conftest import Load, Refusal, picture, save
@@ -59,7 +59,7 @@ def test_launch_hears_of_it_while_images_are_decoded(
     monkeypatch.setenv("HARNESS_HEARTBEAT_FD", str(writing))
     load_files(f"folder:{many}", size=SIZE, channels=3)
     os.close(writing)
-    assert len(os.read(reading, 100)) == 8  # one a block
+    assert len(os.read(reading, 100)) == 3 + 8  # one for 100 files that the key samples, and one a block
     os.close(reading)
 
 
@@ -118,6 +118,37 @@ def test_a_block_that_the_disk_has_lost_is_decoded_again(many: Path, load_files:
     told: list[str] = []
     assert load_files(f"folder:{many}", told.append, size=SIZE, channels=3).sha256 == whole.sha256
     assert "238 of 250" in told[0]
+
+
+def test_killed_between_images_and_contents_nothing_is_decoded_again(
+    folder: Path, load_files: Load, cache_root: Path
+) -> None:
+    whole = load_files(f"folder:{folder}")
+    made = entry(cache_root)
+    contents = json.loads((made / "contents.json").read_text())
+    crcs = contents.pop("crcs")
+    (made / "plan.json").write_text(json.dumps(contents))
+    (made / "done.jsonl").write_text("".join(f"[{block}, {crc}]\n" for block, crc in enumerate(crcs)))
+    (made / "contents.json").unlink()
+    told: list[str] = []
+    assert load_files(f"folder:{folder}", told.append).sha256 == whole.sha256
+    assert told == ["going on with the images decoded before: 12 of 12"]
+    assert sorted(path.name for path in made.iterdir()) == ["contents.json", "images.npy", "used"]
+
+
+def test_other_images_of_the_same_names_sizes_and_times_are_others(tmp_path: Path, load_files: Load) -> None:
+    """In another folder, and in the same one."""
+    for number in range(10):
+        for where in ("one", "two"):
+            path = save(tmp_path / where / "ab"[number % 2] / f"{number}.bmp", picture(number + 9 * (where == "two")))
+            os.utime(path, (10**9, 10**9))
+    shutil.copytree(tmp_path / "one", tmp_path / "same")
+    found = {where: load_files(f"folder:{tmp_path / where}").images.copy() for where in ("one", "two", "same")}
+    assert np.array_equal(found["one"], found["same"])
+    assert not np.array_equal(found["one"], found["two"])
+    for path in (tmp_path / "two").rglob("*.bmp"):
+        shutil.copy2(path, tmp_path / "same" / path.relative_to(tmp_path / "two"))
+    assert np.array_equal(load_files(f"folder:{tmp_path / 'same'}").images, found["two"])
 
 
 @pytest.mark.parametrize("damage", ["a flipped byte", "cut off", "no json"])
@@ -198,3 +229,21 @@ def test_without_a_place_of_its_own_it_lies_where_caches_do(monkeypatch: pytest.
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache.root() == tmp_path / ".cache" / "harness"
+
+
+def test_launch_hears_of_it_while_many_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    monkeypatch.setenv("HARNESS_HEARTBEAT_FD", str(writing))
+    for number in range(2000):
+        (tmp_path / "images" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / "ab"[number % 2] / f"{number}.png").touch()
+    lines = [f"images/{'ab'[number % 2]}/{number}.png,{number % 2}" for number in range(2000)]
+    (tmp_path / "table.csv").write_text("\n".join(["path,label", *lines]))
+    for list_all in (
+        lambda: folders.listing(f"folder:{tmp_path}/images"),
+        lambda: table.listing(f"csv:{tmp_path}/table.csv"),
+    ):
+        list_all()
+        assert len(os.read(reading, 100)) == 2
+    os.close(writing)
+    os.close(reading)

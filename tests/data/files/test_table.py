@@ -29,6 +29,24 @@ def test_labels_are_numbers_by_size_or_names_by_the_alphabet(table: Path, load_f
     assert found.class_names == ("15", "a b", "red")
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("007", "7", "10"), ("007", "10", "7")),
+        (("-1", "9", "10"), ("-1", "9", "10")),
+        (("+1", "1", "2"), ("+1", "1", "2")),
+    ],
+)
+def test_labels_are_numbers_only_where_they_are_written_as_such(
+    table: Path, load_files: Load, labels: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    lines = [f"files/{number}.png,{labels[number % 3]}" for number in range(12)]
+    table.write_text("\n".join(["path,label", *lines]))
+    found = load_files(f"csv:{table}")
+    assert found.class_names == names
+    assert [names[label] for label in found.labels] == [*labels] * 4
+
+
 def test_a_column_says_which_image_is_for_what(table: Path, load_files: Load) -> None:
     head, *lines = table.read_text().splitlines()
     splits = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
@@ -68,4 +86,4 @@ def test_a_table_that_will_not_do_is_refused(
 
 def test_what_is_no_table_is_refused(table: Path, refusal: Refusal) -> None:
     assert "no.csv can't be read: No such file" in refusal(f"csv:{table.with_name('no.csv')}")
-    assert "is no CSV file" in refusal(f"csv:{table.parent / 'files' / '1.png'}")
+    assert "is not a CSV file" in refusal(f"csv:{table.parent / 'files' / '1.png'}")

@@ -74,7 +74,7 @@ def test_files_that_will_not_do_are_refused(tmp_path: Path, refusal: Refusal) ->
     file.write_bytes(file.read_bytes()[:-5])
     assert "is cut off" in refusal(source)
     file.write_text("words, and no records at all")
-    assert "no TFRecord file" in refusal(source)
+    assert "not a TFRecord file" in refusal(source)
 
 
 @pytest.mark.parametrize("value", [-3, 2**40])
