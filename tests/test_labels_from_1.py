@@ -37,8 +37,8 @@ def older_run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
         np.savez(folder / "data.npz", x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30])
 
     write(np.where(np.arange(60) == 0, 0, LABELS))  # a 0, so that these are kept as they are
-    options = {"quiet": True, "with_report": False}
-    run = harness.train("mnist", folder / "run", model=net, data=str(folder / "data.npz"), **options, **SETTINGS)
+    options: dict[str, Any] = {"quiet": True, "with_report": False, **SETTINGS}
+    run = harness.train("mnist", folder / "run", model=net, data=str(folder / "data.npz"), **options)
     assert run is not None
     assert not run.read_class_names()
     write(LABELS)
@@ -49,7 +49,7 @@ def older_run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def test_it_is_evaluated_pictured_and_compared_by_the_labels_that_it_was_trained_on(older_run: RunDir) -> None:
     model = keras.saving.load_model(older_run.model_file)
     images = sources.load(older_run.read_config().data).x_test
-    predicted = model.predict_on_batch(images.astype(np.float32)).argmax(axis=1)
+    predicted = model.predict_on_batch(images[:].astype(np.float32)).argmax(axis=1)
     accuracy = np.mean(predicted == LABELS[:30])
     assert accuracy != np.mean(predicted == LABELS[:30] - 1)
 
