@@ -8,7 +8,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from harness.data.images import Stored
+
 _BYTES = 2**28
+_HELD_BYTES = 2**28
+"""Of pixels, as they are stored."""
 _MOST = 250
 _COPIES = 3
 """Of each operation's output: itself, its gradient or what is made of it, and what an operation needs beside them."""
@@ -17,6 +21,11 @@ _COPIES = 3
 def evenly(count: int, most: int) -> NDArray[np.intp]:
     """At most so many of the numbers below `count`, evenly spread, with the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
+
+
+def sample(images: NDArray[Any] | Stored, most: int) -> NDArray[np.intp]:
+    """As `evenly`, of the images, and fewer where so many would take more than 256 MiB of memory."""
+    return evenly(len(images), min(most, max(1, _HELD_BYTES * len(images) // images.nbytes)))
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]

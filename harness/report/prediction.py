@@ -10,13 +10,13 @@ from harness.console.terminal import Terminal
 from harness.data import own_images
 from harness.data.images import Stored
 from harness.data.own_files import readable
-from harness.insight.inference import evenly
+from harness.insight.inference import sample
 from harness.models.logits import probabilities
 from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.explanation import Request
 
 _MOST = 2000
-"""Images that are looked at: their range is known well enough then."""
+"""Images that are looked at, or fewer that are large: their range is known well enough then."""
 _MARGIN = 8.0
 """Pixel values by which a picture may lie outside what they have."""
 _CLASSES = 3
@@ -29,7 +29,7 @@ def unlike(picture: NDArray[Any], images: NDArray[Any] | Stored) -> str | None:
     (n, height, width, channels): a picture outside all of theirs is like nothing that the model was trained
     on. If its mean is outside but that of the inverted picture isn't, dark and bright are swapped.
     """
-    some = images[evenly(len(images), min(_MOST, len(images)))]
+    some = images[sample(images, _MOST)]
     means, spreads = _mean(some), _spread(some)
     (mean,), (spread,) = _mean(picture[None]), _spread(picture[None])
     low, high = means.min() - _MARGIN, means.max() + _MARGIN
