@@ -40,6 +40,8 @@ class EvaluatedModel:
     """(n, classes), what the model says of these images, before a softmax or sigmoid."""
     train: Split | None = None
     """What it was trained on, where that is known."""
+    class_names: tuple[str, ...] = ()
+    """By label; empty where classes are mere numbers."""
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
@@ -68,7 +70,8 @@ def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = 
 
 def of_model(name: str, model: keras.Model, data: DataSet) -> EvaluatedModel:
     """A classifier of pixels, on a data set's test images. Raises RunError and DataError where they do not fit."""
-    return _evaluated(name, pixels_to_logits(model, data.image_shape), data.x_test, data.y_test)
+    evaluated = _evaluated(name, pixels_to_logits(model, data.image_shape), data.x_test, data.y_test)
+    return replace(evaluated, class_names=data.class_names)
 
 
 def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> EvaluatedModel:

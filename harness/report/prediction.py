@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from harness.console.terminal import Terminal
 from harness.data import own_images
+from harness.data.classes import called
 from harness.data.images import Stored
 from harness.data.own_files import readable
 from harness.insight.inference import sample
@@ -66,9 +67,9 @@ def print_predictions(evaluated: EvaluatedModel, request: Request, terminal: Ter
     says = probabilities(evaluated.logits, outputs_of(evaluated.logits, pictures))
     for path, picture, shares in zip(request.files, pictures, says, strict=True):
         best, *others = np.argsort(-shares, kind="stable")[:_CLASSES]
-        then = ", ".join(f"{label} ({shares[label]:.3f})" for label in others)
+        then = ", ".join(f"{called(label, evaluated.class_names)} ({shares[label]:.3f})" for label in others)
         changes = ", ".join(own_images.changes(path, shape, request.resize))
         name = f"{readable(path.name)} ({changes})" if changes else readable(path.name)
-        terminal.line(f"{name}: class {best} ({shares[best]:.3f}), then {then}")
+        terminal.line(f"{name}: class {called(best, evaluated.class_names)} ({shares[best]:.3f}), then {then}")
         if odd := unlike(picture, images):
             terminal.warning(f"{readable(path.name)}: {odd}")
