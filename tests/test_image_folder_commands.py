@@ -141,7 +141,7 @@ def test_scale(call: Callable[..., Any], config: Path, tmp_path: Path) -> None:
         + "  learning_rate: {base: 0.002, base_batch: 16, multipliers: [1]}\n"
         + "  seeds: {select: 1, report: 1}\n"
         + "  target: {metric: validation.loss, at_most: 0.95}\n"
-        + "  evaluate_every: 32 examples\n"
+        + "  evaluate_every: 128 examples\n"
         + "  max_examples: 4000\n"
         + "  max_extend: 0\n"
     )
