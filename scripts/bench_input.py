@@ -1,12 +1,15 @@
 #!/usr/bin/env python
 """scripts/bench_input.py: images/s of each source of data, cold and warm, whether that stays flat with the rows, and a
-training on 5 GB of images under a limit of 2 GB. Needs 8 GB of disk in --folder and takes some ten minutes.
+training on 5 GB of images under a limit of 2 GB. Needs 8 GB of disk in --folder and takes some ten minutes. --quick
+takes a folder of a few image files alone, to see that it works.
 
 Each line is a process of its own, so that its memory is its own too. Images/s are those of the stream of batches, which
 nothing computes on: the median of 5 stretches, with the lowest and the highest. "Cold" is right after the system was
 asked to drop the files from its page cache; "warm", once they have been read. The limit is RLIMIT_DATA, which counts
 what a process writes to (heap, stacks, private mappings) and not the pages of a mapped file, which the system takes
 back when it needs them. "Memory" is the peak of the anonymous pages, less those before the data were loaded.
+
+Image files are decoded by their first load, into the cache on disk; "cold" and "warm" are of that.
 """
 
 import argparse
@@ -23,12 +26,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 _BATCH, _STRETCHES, _PAIRS = 256, 5, 3
 _STEPS = 300
 _SECONDS = 1.0
 """How long a stretch lasts."""
+_FILES, _A_FEW = 20_000, 40
+_DECODED = ("folder", "csv", "tfrecord")
 _MIB = 2**20
+_HEADING = "source          rows     first load s   again s   cold images/s    warm images/s (lowest, highest)  memory"
 
 
 def main() -> None:
@@ -37,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=6_000_000, help="the most rows, of 8 by 8 pixels")
     parser.add_argument("--bytes", type=int, default=5 * 10**9, help="of the images that are to train in the limit")
     parser.add_argument("--limit", type=int, default=2 * 10**9, help="bytes for that")
+    parser.add_argument("--quick", action="store_true", help=f"{_A_FEW} image files for a moment: nothing to publish")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -44,15 +52,42 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         os.environ["HARNESS_CACHE"] = f"{folder}/cache"  # what is found out of these images is of no use later
+        _files(Path(folder), options.quick)
+        if options.quick:
+            return
         _sources(Path(folder))
         _rows(Path(folder), options.rows)
         _larger_than_memory(Path(folder), options.bytes, options.limit)
 
 
-def _sources(folder: Path) -> None:
+def _files(folder: Path, quick: bool) -> None:
+    """JPEG files in folders, in a table and in a TFRecord file, and the pixels that they hold in an .npz file."""
+    count, seconds = (_A_FEW, 0.01) if quick else (_FILES, _SECONDS)
+    print(f"\n{count:,} JPEG files of 32 by 32 pixels, decoded into the cache, and their pixels in memory\n{_HEADING}")
+    pictures, table = folder / "pictures", folder / "table.csv"
+    random = np.random.default_rng(0)
+    rows = ["path,label"]
+    for number in range(count):
+        path = pictures / str(number % 2) / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(random.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        coarse.resize((32, 32), Image.Resampling.BICUBIC).save(path, quality=90)
+        rows.append(f"{path.relative_to(folder)},{path.parent.name}")
+    table.write_text("\n".join(rows) + "\n")
+    cached = _child(source=f"folder:{pictures}", seconds=seconds, save=str(folder / "decoded.npz"))
+    _print("folder:", cached)
+    in_memory = _child(source=f"{folder / 'decoded.npz'}", seconds=seconds)
+    _print(".npz of them", in_memory)
+    for name, source in (("csv:", f"csv:{table}"), ("tfrecord:", f"tfrecord:{folder / 'all.tfrecord'}")):
+        if not quick:
+            _print(name, _child(source=source))
     print(
-        "\nsource          rows     first load s   again s   cold images/s    warm images/s (lowest, highest)  memory"
+        f"the warm cache against memory: {statistics.median(cached['warm']) / statistics.median(in_memory['warm']):.2f}"
     )
+
+
+def _sources(folder: Path) -> None:
+    print(f"\n{_HEADING}")
     made = _make(folder / "sources", 60_000, (32, 32, 3))
     arrays = {path.stem: np.load(path) for path in sorted(made.glob("*.npy"))}
     np.savez(made / "all.npz", **arrays)
@@ -138,8 +173,17 @@ def _child(**arguments: Any) -> dict[str, Any]:
     return found
 
 
-def _measured(source: str, trains: bool = False, limit: int | None = None) -> dict[str, Any]:
-    """In a process of its own: seconds to load, images/s of the stream and, if it `trains`, of a training."""
+def _measured(
+    source: str, trains: bool = False, limit: int | None = None, seconds: float = _SECONDS, save: str | None = None
+) -> dict[str, Any]:
+    """In a process of its own: seconds to load, images/s of the stream and, if it `trains`, of a training.
+
+    Args:
+        source: as in a config, or `object:FOLDER`.
+        limit: bytes that may be written to.
+        seconds: how long a stretch lasts.
+        save: an .npz file to write the images to.
+    """
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     import tensorflow as tf
@@ -154,9 +198,10 @@ def _measured(source: str, trains: bool = False, limit: int | None = None) -> di
     before = peak.now()
     kind, _, path = source.partition(":")
     place = Path(path or source)
+    if kind == "tfrecord":
+        _write_records(place, place.parent / "pictures")
     files = [file for file in (place.iterdir() if place.is_dir() else [place]) if file.is_file()]
-    for file in files:
-        _drop(file)
+    _drop(files)
 
     def load() -> sources.DataSet:
         with handed({"__main__:<object>": lambda: (_Photos(place, "train"), _Photos(place, "test"))}):
@@ -165,6 +210,13 @@ def _measured(source: str, trains: bool = False, limit: int | None = None) -> di
     begun = time.perf_counter()
     data = load()
     first_load = time.perf_counter() - begun
+    if save:
+        np.savez(save, x_train=data.x_train[:], y_train=data.y_train, x_test=data.x_test[:], y_test=data.y_test)
+    if kind in _DECODED:
+        del data  # what is mapped stays in the page cache
+        files = list(Path(os.environ["HARNESS_CACHE"]).rglob("images.npy"))
+        _drop(files)
+        data = load()
     train, _, _ = data.splits(0)
     context = tf.distribute.InputContext()
     batches = iter(training_batches(train, 0, BatchPlan(_BATCH, 1), 0, context))
@@ -183,11 +235,8 @@ def _measured(source: str, trains: bool = False, limit: int | None = None) -> di
 
     take(batches, tf.constant(1))
     cold = speed(20)
-    for file in files:
-        with file.open("rb", buffering=0) as opened:
-            while opened.read(16 * _MIB):
-                pass
-    count = max(20, int(speed(200) * _SECONDS / _BATCH))
+    _read(files)
+    count = max(20, int(speed(200) * seconds / _BATCH))
     warm = [speed(count) for _ in range(_STRETCHES)]
     memory = peak.highest() - before
     trained = _trained(source) if trains else None
@@ -203,6 +252,20 @@ def _measured(source: str, trains: bool = False, limit: int | None = None) -> di
         "trained": trained,
         "peak": peak.highest(),
     }
+
+
+def _write_records(file: Path, pictures: Path) -> None:
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(file)) as records:
+        for path in sorted(pictures.glob("*/*.jpg")):
+            image = tf.train.BytesList(value=[path.read_bytes()])
+            label = tf.train.Int64List(value=[int(path.parent.name)])
+            features = {
+                "image/encoded": tf.train.Feature(bytes_list=image),
+                "image/class/label": tf.train.Feature(int64_list=label),
+            }
+            records.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
 
 
 def _trained(source: str) -> float:
@@ -256,10 +319,20 @@ class _Peak:
             time.sleep(0.01)
 
 
-def _drop(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+def _drop(files: list[Path]) -> None:
+    """Out of the system's page cache."""
+    for file in files:
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _read(files: list[Path]) -> None:
+    """Into it."""
+    for file in files:
+        with file.open("rb", buffering=0) as opened:
+            while opened.read(16 * _MIB):
+                pass
 
 
 if __name__ == "__main__":

@@ -39,14 +39,8 @@ def parameters(model: keras.Model) -> int:
 
 
 @pytest.mark.parametrize("name", ["cifar10", "imagenet_resnet50"])
-def test_opens_with_its_command_time_and_score(name: str) -> None:
-    assert load(f"{name}.yaml").name == name
-    lines = Path(f"{name}.yaml").read_text().splitlines()
-    header = [line for line in lines if line.startswith("#")]
-    assert f"cd docs/examples; harness train {name}.yaml" in header[0]
-    told = " ".join(header)
-    assert "time" in told
-    assert "accuracy" in told
+def test_says_that_it_was_not_measured(name: str) -> None:
+    told = Path(f"{name}.yaml").read_text()
     assert "not yet measured" in told or "Never run" in told
 
 

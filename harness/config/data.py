@@ -124,7 +124,8 @@ class DataSection(Section):
     """What is done to each training image, at random and in this order: [{name: flip}, {name: crop, padding: 4}]."""
     placement: Literal["auto", "device", "host"] = "auto"
     """Where the training images lie: on the device, or in the host's memory, from where batches are copied ahead.
-    `auto`: on a GPU where they take less than a quarter of its free memory."""
+    `auto`: on a GPU where they take less than a quarter of its free memory and, where they are read from a file, half
+    of the host's."""
     size: Annotated[int | list[int] | None, AfterValidator(_sides)] = None
     """Of image files: the height and width that they are brought to, one number where they are equal. By default they
     stay as they are, and must all be of one size."""

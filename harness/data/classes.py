@@ -1,4 +1,6 @@
-"""What of a data set's classes is likely to be a mistake, in sentences for its user."""
+"""A data set's classes in words: what they are called, and what of them is likely to be a mistake."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,11 @@ _FAR_APART = 0.25
 _MOST_NAMED = 5
 
 
+def called(label: int, names: Sequence[str]) -> str:
+    """A class for a person, as "3 cat"; its number alone where classes have no names."""
+    return f"{label} {names[label]}" if names else str(label)
+
+
 def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
     """Why the result on validation or test may say little, with the numbers; nothing for most data sets.
 
@@ -18,6 +25,7 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
         classes: as many as the model has outputs.
     """
     train, validation, test = (np.bincount(split.labels, minlength=classes) for split in splits)
+    names = splits[0].class_names
     found = []
     unseen = [
         f"{rows[train == 0].sum():,} of {rows.sum():,} {name} rows"
@@ -25,20 +33,21 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
         if rows[train == 0].any()
     ]
     if unseen:
-        missing = _of_classes((train == 0) & (validation + test > 0))
+        missing = _of_classes((train == 0) & (validation + test > 0), names)
         found.append(f"no training row has {missing}, but {' and '.join(unseen)} do{_remedy(train, validation)}")
     elif _distance(train, validation) > _FAR_APART + 0.5 * np.sqrt((train > 0).sum() / max(validation.sum(), 1)):
         worst = int(np.argmax(np.abs(_shares(train) - _shares(validation))))
         found.append(
-            f"validation has other classes than training: class {worst} is {_shares(validation)[worst]:.0%} of "
-            f"validation and {_shares(train)[worst]:.0%} of training{_remedy(train, validation)}"
+            f"validation has other classes than training: class {called(worst, names)} is "
+            f"{_shares(validation)[worst]:.0%} of validation and {_shares(train)[worst]:.0%} of "
+            f"training{_remedy(train, validation)}"
         )
     nowhere = (train + validation + test) == 0
     if nowhere.any():
         used = np.flatnonzero(~nowhere)
         found.append(
-            f"no row has {_of_classes(nowhere)}: labels count from 0, so these, from {used[0]:,} to {used[-1]:,}, make "
-            f"{classes:,} classes, of which {len(used):,} occur"
+            f"no row has {_of_classes(nowhere, names)}: labels count from 0, so these, from {used[0]:,} to "
+            f"{used[-1]:,}, make {classes:,} classes, of which {len(used):,} occur"
         )
     return found
 
@@ -57,8 +66,8 @@ def _shares(counts: NDArray[np.intp]) -> NDArray[np.float64]:
     return np.asarray(counts / max(counts.sum(), 1))
 
 
-def _of_classes(mask: NDArray[np.bool_]) -> str:
+def _of_classes(mask: NDArray[np.bool_], names: Sequence[str]) -> str:
     numbers = np.flatnonzero(mask).tolist()
-    named = ", ".join(f"{number:,}" for number in numbers[:_MOST_NAMED])
+    named = ", ".join(called(number, names) if names else f"{number:,}" for number in numbers[:_MOST_NAMED])
     more = f" and {len(numbers) - _MOST_NAMED:,} more" if len(numbers) > _MOST_NAMED else ""
     return f"class{'es' if len(numbers) > 1 else ''} {named}{more}"

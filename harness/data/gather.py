@@ -9,24 +9,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.data.images import Images, Stored
+from harness.data.images import Images, Stored, can_be_lent
 from harness.errors import DataError
-
-_ALIGNMENT = 64
-"""Bytes; TensorFlow copies what does not lie at a multiple of it."""
 
 
 def gather(images: Images) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function of rows, int64 of any shape, that gives their images, uint8 (*rows, height, width, channels).
 
-    Images in memory are copied into a tensor once. Those of a mapped file are read where they lie, without Python and
-    without a copy of the file; those of an object of the user's by its `read`, in the threads of the pipeline.
+    Images in memory and those of a mapped file are read where they lie, without Python and without a copy; an array
+    that can't be lent is copied into a tensor once. Those of an object of the user's are read by its `read`, in the
+    threads of the pipeline.
     """
     if not isinstance(images, Stored):
-        held = tf.constant(images)
+        held = _lent(images) if can_be_lent(images) else tf.constant(images)
         return lambda row: tf.gather(held, row)
     place = _place(images.rows)
-    if images.mapped is not None and images.mapped.ctypes.data % _ALIGNMENT == 0:
+    if images.mapped is not None and can_be_lent(images.mapped):
         mapped = _lent(images.mapped)
         return lambda row: tf.gather(mapped, place(row))
 

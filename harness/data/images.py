@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+ALIGNMENT = 64
+"""Bytes; TensorFlow copies what does not lie at a multiple of it."""
 _COMPARED_AT_A_TIME = 256
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -16,7 +18,8 @@ Read: TypeAlias = Callable[[Rows], NDArray[np.uint8]]
 
 
 class Stored:
-    """Images outside this process's memory, indexed like an array (n, height, width, channels) of uint8.
+    """Images outside this process's memory, or some of an array's, indexed like an array (n, height, width, channels)
+    of uint8.
 
     What an index, a slice, an array of rows or a mask picks out is read into memory, and nothing else; `view` picks
     rows without reading any.
@@ -37,7 +40,8 @@ class Stored:
             read: gives images by their numbers in what stores them.
             rows: those numbers, by the images' numbers here.
             image_shape: height, width, channels.
-            mapped: where the images are a file's bytes just as they are, that file, (all, height, width, channels).
+            mapped: where the images are the bytes of a file or an array just as they are, that, (all, height, width,
+                channels).
         """
         self.read = read
         self.rows = rows
@@ -72,8 +76,27 @@ Images: TypeAlias = NDArray[np.uint8] | Stored
 
 
 def view(images: Images, key: slice | NDArray[Any]) -> Images:
-    """Some rows of the images; of those in memory a slice shares the memory, and a mask makes a copy."""
-    return images.view(key) if isinstance(images, Stored) else images[key]
+    """Some rows of the images. They share the memory of an array, but for a copy of single rows of one that can't be
+    lent."""
+    if isinstance(images, Stored):
+        return images.view(key)
+    return images[key] if isinstance(key, slice) or not can_be_lent(images) else of_array(images).view(key)
+
+
+def can_be_lent(array: NDArray[np.uint8]) -> bool:
+    """Whether TensorFlow can use an array where it lies."""
+    return array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0
+
+
+def aligned(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The array itself where it can be lent, else a copy that can."""
+    if can_be_lent(array):
+        return array
+    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
+    copy = memory[begin : begin + array.nbytes].reshape(array.shape)
+    copy[:] = array
+    return copy
 
 
 def equal(one: Images, other: Images) -> bool:
@@ -98,10 +121,14 @@ def map_file(path: Path) -> NDArray[Any]:
 
 def of_mapped(array: NDArray[np.uint8]) -> Stored:
     """The images of a memory-mapped array, (n, height, width, channels)."""
-    height, width, channels = array.shape[1:]
-    plain = array.view(np.ndarray)  # a memmap is slow to index
+    return of_array(array.view(np.ndarray))  # a memmap is slow to index
+
+
+def of_array(plain: NDArray[np.uint8]) -> Stored:
+    """The images of an array, (n, height, width, channels), of which none is read yet."""
+    height, width, channels = plain.shape[1:]
     as_is = plain if plain.flags.c_contiguous else None
-    return Stored(lambda rows: np.take(plain, rows, axis=0), range(len(array)), (height, width, channels), as_is)
+    return Stored(lambda rows: np.take(plain, rows, axis=0), range(len(plain)), (height, width, channels), as_is)
 
 
 def _picked(rows: range | Rows, key: Any) -> range | Rows:

@@ -64,7 +64,7 @@ def arrays_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
     contents = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     return _sha256(
         {
-            f"{name} {array.dtype} {array.shape}": (array.nbytes, zlib.crc32(array.tobytes()))
+            f"{name} {array.dtype} {array.shape}": (array.nbytes, zlib.crc32(array.reshape(-1).view(np.uint8).data))
             for name, array in contents.items()
         }
     )

@@ -16,7 +16,7 @@ from harness.data import held_out
 from harness.data.files import load as files
 from harness.data.formats import cifar, function, idx, npy
 from harness.data.formats.given import Found, Given
-from harness.data.images import Images, Stored, is_mapped, of_mapped, view
+from harness.data.images import Images, Stored, aligned, is_mapped, of_mapped, view
 from harness.data.labels import FROM_1, recognised
 from harness.data.npz import read_arrays
 from harness.data.problems import Problems
@@ -229,7 +229,7 @@ def _images(source: str, found: Found, scale: Scale | None) -> Images:
         )
     images = found if found.ndim == 4 else found[..., np.newaxis]
     if not is_mapped(found):
-        return images if scale is None else scale.to_pixels(images, source)
+        return aligned(images if scale is None else scale.to_pixels(images, source))
     if scale is None:
         return of_mapped(images)
     values, wanted = images.view(np.ndarray), scale

@@ -8,10 +8,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from harness.data.images import Stored, evenly
+
 _BYTES = 2**28
+_HELD_BYTES = 2**28
+"""Of pixels, as they are stored."""
 _MOST = 250
 _COPIES = 3
 """Of each operation's output: itself, its gradient or what is made of it, and what an operation needs beside them."""
+
+
+def sample(images: NDArray[Any] | Stored, most: int) -> NDArray[np.intp]:
+    """As `evenly`, of the images, and fewer where so many would take more than 256 MiB of memory."""
+    return evenly(len(images), min(most, max(1, _HELD_BYTES * len(images) // images.nbytes)))
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]

@@ -1,4 +1,4 @@
-"""What each of several workers on this machine gets: a port, GPUs, logical CPUs."""
+"""What each of several workers on this machine gets, a port, GPUs, logical CPUs; and the memory that is left."""
 
 import socket
 from contextlib import ExitStack
@@ -64,6 +64,12 @@ def deal_gpus(processes: int, visible: str | None) -> list[list[str]] | None:
     if processes > len(present):
         return [[present[index % len(present)]] for index in range(processes)]
     return share_gpus(processes, None, visible)
+
+
+def available_memory() -> int:
+    """Bytes that a new program can take without swapping, as the kernel estimates them."""
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
 
 
 def free_ports(count: int) -> list[int]:

@@ -25,15 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--image-shape", type=int, nargs=3, default=(28, 28, 1), metavar=("H", "W", "C"))
     parser.add_argument("--classes", type=int, default=10)
-    parser.add_argument("--source", default="mnist", help="data set, as data.source in a config")
-    parser.add_argument("--validation", type=int, default=5000, help="rows held out, as data.validation in a config")
+    parser.add_argument("--data", type=json.loads, default={}, help="the section of that name in a config, as JSON")
+    parser.add_argument("--seed", type=int, default=0, help="as in a config: by it data.subset is drawn")
     parser.add_argument("--epochs", type=int, default=2, help="how many to time; 0 to stop after the first step")
     given = parser.parse_args(arguments)
     print(json.dumps(measure(**vars(given)), indent=2))
 
 
 def measure(
-    model: str, batch: int, image_shape: Sequence[int], classes: int, source: str, validation: int, epochs: int
+    model: str, batch: int, image_shape: Sequence[int], classes: int, data: dict[str, Any], seed: int, epochs: int
 ) -> dict[str, Any]:
     """Take one step, then time whole epochs of `fit` over the training rows, after a short one to warm up.
 
@@ -55,9 +55,11 @@ def measure(
 
     result: dict[str, Any] = {"first_step": {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}}
     if epochs:
+        from harness.config import resolve
         from harness.data import sources
 
-        train, _, _ = sources.load(source).splits(validation)
+        config = resolve({"data": data, "seed": seed})
+        train, _, _ = sources.load(config.data).split_for(config)
         images = train.images[:].astype(np.float32) / np.float32(255)
         ends: list[float] = []
         clock = keras.callbacks.LambdaCallback(

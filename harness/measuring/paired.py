@@ -104,12 +104,11 @@ def _keras_fit_command(config: Config) -> list[str]:
     if config.model.input != InputSection():
         raise ConfigError(f"--against {KERAS_FIT} knows no model.input: leave it out")
     data = sources.load(config.data)
-    _, validation, _ = data.split_for(config)
     return [
         *(*PYTHON, "-m", "harness.measuring.keras_fit"),
         *("--model", config.model.name, "--batch", str(config.train.global_batch)),
         *("--image-shape", *map(str, data.image_shape), "--classes", str(data.classes)),
-        *("--source", config.data.source, "--validation", str(len(validation))),
+        *("--data", config.data.model_dump_json(), "--seed", str(config.seed)),
     ]
 
 

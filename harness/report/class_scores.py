@@ -1,11 +1,13 @@
 """How well each class is found: its precision and recall on the test images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.classes import called
 from harness.page import Row, Section, Table
 
 _MOST_TABLED = 30
@@ -52,15 +54,23 @@ def class_scores(labels: NDArray[np.int32], predicted: NDArray[np.intp]) -> list
     return [ClassScore(*of) for of in zip(names.tolist(), *counted, strict=True)]
 
 
-def classes_section(scores: list[ClassScore]) -> Section:
-    """A table of them; of more than 30 classes those with the lowest recall."""
+def classes_section(scores: list[ClassScore], names: Sequence[str] = ()) -> Section:
+    """A table of them; of more than 30 classes those with the lowest recall. `names` are by label, if there are."""
     worst = sorted(scores, key=lambda score: (score.recall is None, score.recall or 0.0))[:_MOST_TABLED]
     shown = scores if len(scores) <= _MOST_TABLED else worst
     intro = "How many images taken for a class are of it (precision), and how many of its images are found (recall)."
     if shown is worst:
         intro += f" Of {len(scores):,} classes, the {_MOST_TABLED} with the lowest recall."
     rows = [
-        Row([f"class {of.name}", f"{of.images:,}", f"{of.predicted:,}", _share(of.precision), _share(of.recall)])
+        Row(
+            [
+                f"class {called(of.name, names)}",
+                f"{of.images:,}",
+                f"{of.predicted:,}",
+                _share(of.precision),
+                _share(of.recall),
+            ]
+        )
         for of in shown
     ]
     headings = ["class", "test images", "predicted", "precision", "recall"]

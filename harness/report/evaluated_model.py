@@ -40,6 +40,8 @@ class EvaluatedModel:
     """(n, classes), what the model says of these images, before a softmax or sigmoid."""
     train: Split | None = None
     """What it was trained on, where that is known."""
+    class_names: tuple[str, ...] = ()
+    """By label; empty where classes are mere numbers."""
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
@@ -70,7 +72,8 @@ def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = 
 def of_model(name: str, model: keras.Model, data: DataSet) -> EvaluatedModel:
     """A classifier of pixels, on a data set's test images. Raises RunError and DataError where they do not fit."""
     logits = pixels_to_logits(model, data.image_shape)
-    return _evaluated(name, logits, data.x_test, data.for_outputs(logits.output_shape[-1]).y_test)
+    labels = data.for_outputs(logits.output_shape[-1]).y_test
+    return replace(_evaluated(name, logits, data.x_test, labels), class_names=data.class_names)
 
 
 def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> EvaluatedModel:

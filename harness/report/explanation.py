@@ -79,6 +79,8 @@ class Explained:
     """By method, then example, then class: (height, width)."""
     left_out: Mapping[str, str]
     """Why methods that are asked for can't explain the model, by name."""
+    class_names: tuple[str, ...] = ()
+    """By label; empty where classes are mere numbers."""
 
     def images(self) -> NDArray[Any]:
         return np.stack([example.image for example in self.examples])
@@ -151,7 +153,7 @@ def explain(
         for owner, target, of in zip(owners.tolist(), targets.tolist(), maps, strict=True):
             of_example[owner][target] = of
         by_method[name] = tuple(of_example)
-    return Explained(tuple(shown), by_method, left_out(evaluated, insight))
+    return Explained(tuple(shown), by_method, left_out(evaluated, insight), evaluated.class_names)
 
 
 def _examples(evaluated: EvaluatedModel, insight: InsightSection, seed: int, request: Request) -> list[Example]:

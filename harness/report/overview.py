@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.images import evenly
+from harness.insight.inference import sample
 from harness.insight.map_groups import Mean, clusters, empty, mean_map
 from harness.insight.neighbours import Neighbours, last_hidden, nearest
 from harness.insight.saliency import Explain, Maps, in_parts
@@ -21,7 +21,7 @@ _OF_A_CLASS, _OF_ALL = 20, 400
 _MISTAKES = 100
 """At most so many are explained, the most confident first."""
 _AMONG = 10_000
-"""Training images, evenly spread."""
+"""Training images, evenly spread; fewer where they are large."""
 NEAREST_TO = 10
 """Mistakes whose neighbours among the training images are sought."""
 _CLUSTERS = 4
@@ -129,7 +129,8 @@ def overview(
 
     Args:
         a_kind: images of each kind that are explained one by one: the more, the more count here, up to 400 correct ones
-            (20 of a class), 100 mistakes, and 10,000 training images for their neighbours.
+            (20 of a class), 100 mistakes, and 10,000 training images for their neighbours,
+            or 256 MiB of them.
         at_a_time: how many are explained together.
     """
     labels, predicted = evaluated.labels, evaluated.predicted
@@ -184,7 +185,7 @@ def _neighbours(evaluated: EvaluatedModel, wrong: NDArray[np.intp], most: int) -
     part = last_hidden(evaluated.logits)
     if part is None or evaluated.train is None or not len(wrong):
         return None
-    among = evenly(len(evaluated.train), most)
+    among = sample(evaluated.train.images, most)
     mistakes = wrong[:NEAREST_TO]
     found = nearest(part, evaluated.images[mistakes], evaluated.train.images[among], _NEIGHBOURS)
     return MistakeNeighbours(mistakes, Neighbours(among[found.rows], found.similarity))

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from harness.console.terminal import Terminal
 from harness.data import own_images
-from harness.data.images import Stored, evenly
+from harness.data.classes import called
+from harness.data.images import Stored
 from harness.data.own_files import readable
+from harness.insight.inference import sample
 from harness.models.logits import probabilities
 from harness.report.evaluated_model import EvaluatedModel, outputs_of
 from harness.report.explanation import Request
 
 _MOST = 2000
-"""Images that are looked at: their range is known well enough then."""
+"""Images that are looked at, or fewer that are large: their range is known well enough then."""
 _MARGIN = 8.0
 """Pixel values by which a picture may lie outside what they have."""
 _CLASSES = 3
@@ -28,7 +30,7 @@ def unlike(picture: NDArray[Any], images: NDArray[Any] | Stored) -> str | None:
     (n, height, width, channels): a picture outside all of theirs is like nothing that the model was trained
     on. If its mean is outside but that of the inverted picture isn't, dark and bright are swapped.
     """
-    some = images[evenly(len(images), min(_MOST, len(images)))]
+    some = images[sample(images, _MOST)]
     means, spreads = _mean(some), _spread(some)
     (mean,), (spread,) = _mean(picture[None]), _spread(picture[None])
     low, high = means.min() - _MARGIN, means.max() + _MARGIN
@@ -65,9 +67,9 @@ def print_predictions(evaluated: EvaluatedModel, request: Request, terminal: Ter
     says = probabilities(evaluated.logits, outputs_of(evaluated.logits, pictures))
     for path, picture, shares in zip(request.files, pictures, says, strict=True):
         best, *others = np.argsort(-shares, kind="stable")[:_CLASSES]
-        then = ", ".join(f"{label} ({shares[label]:.3f})" for label in others)
+        then = ", ".join(f"{called(label, evaluated.class_names)} ({shares[label]:.3f})" for label in others)
         changes = ", ".join(own_images.changes(path, shape, request.resize))
         name = f"{readable(path.name)} ({changes})" if changes else readable(path.name)
-        terminal.line(f"{name}: class {best} ({shares[best]:.3f}), then {then}")
+        terminal.line(f"{name}: class {called(best, evaluated.class_names)} ({shares[best]:.3f}), then {then}")
         if odd := unlike(picture, images):
             terminal.warning(f"{readable(path.name)}: {odd}")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from harness.data.classes import called
 from harness.page.picture import INK, MUTED, Picture, png
 from harness.page.table import Row, Table
 
@@ -21,6 +22,9 @@ _STYLES: dict[str, dict[str, Any]] = {
     "test": {"color": "#007D5A", "linestyle": "none", "marker": "*", "markersize": 11},
 }
 _LARGEST_NUMBERED = 20
+_NAME_LETTERS = 24
+_BEYOND_THE_FONT = "\u0530"
+"""Matplotlib's own font has Latin, Greek and Cyrillic letters, which all lie before."""
 MOST_DRAWN = 1000
 """Classes: beyond, a confusion matrix has more cells than a picture has pixels."""
 _MOST_TABLED = 30
@@ -145,14 +149,18 @@ def occurring(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: i
     return np.arange(classes) if classes <= MOST_DRAWN else np.union1d(labels, predicted)
 
 
-def confusion_picture(counts: NDArray[np.int64], names: NDArray[np.intp] | None = None) -> Picture:
+def confusion_picture(
+    counts: NDArray[np.int64], classes_drawn: NDArray[np.intp] | None = None, names: Sequence[str] = ()
+) -> Picture:
     """The confusion matrix: mistakes in colour, right answers as grey numbers on the diagonal.
 
     Args:
         counts: (n, n), a row a true class, a column a predicted one.
-        names: the numbers of these classes, (n,); 0 to n - 1 where it is None.
+        classes_drawn: the numbers of these classes, (n,); 0 to n - 1 where it is None.
+        names: of all classes, by number, where they have names.
     """
-    named = list(range(len(counts)) if names is None else names.tolist())
+    numbers = range(len(counts)) if classes_drawn is None else classes_drawn.tolist()
+    named = [called(number, names) for number in numbers]
     classes = len(counts)
     mistakes = counts * (1 - np.eye(classes, dtype=np.int64))
     worst = max(int(mistakes.max()), 1)
@@ -162,8 +170,9 @@ def confusion_picture(counts: NDArray[np.int64], names: NDArray[np.intp] | None 
     shown = np.where(mistakes > 0, mistakes, np.nan)
     image = axes.imshow(shown, cmap=_WASH, vmin=0, vmax=worst)
     if classes <= _LARGEST_NUMBERED:
-        axes.set_xticks(range(classes), named)
-        axes.set_yticks(range(classes), named)
+        ticks = [_tick(name) for name in named]
+        axes.set_xticks(range(classes), ticks, rotation=90 if names else 0, parse_math=False)
+        axes.set_yticks(range(classes), ticks, parse_math=False)
         for row, column in np.argwhere(counts > 0):
             value = counts[row, column]
             if row == column:
@@ -191,6 +200,13 @@ def confusion_picture(counts: NDArray[np.int64], names: NDArray[np.intp] | None 
     )
 
 
+def _tick(called: str) -> str:
+    """A class beside the axis: its number alone where its name can't be drawn."""
+    if max(called) >= _BEYOND_THE_FONT:
+        return called.split(" ")[0]
+    return called if len(called) <= _NAME_LETTERS else f"{called[: _NAME_LETTERS - 1]}…"
+
+
 @FuncFormatter
 def _plain(value: float, _: int) -> str:
     """0.12, and neither 1.2e-1 nor 1.2 × 10⁻¹."""
@@ -206,7 +222,7 @@ def _last_values(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _frequent(mistakes: NDArray[np.int64], named: list[int]) -> str:
+def _frequent(mistakes: NDArray[np.int64], named: list[str]) -> str:
     order = np.argsort(-mistakes, axis=None, kind="stable")[:5]
     pairs = [divmod(int(place), len(mistakes)) for place in order if mistakes.flat[place]]
     return ", ".join(f"{named[row]} as {named[column]} ({mistakes[row, column]})" for row, column in pairs) or "none"

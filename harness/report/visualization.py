@@ -192,7 +192,7 @@ class _Classified:
         self.pictures = [*_matrix(evaluated), reliability]
         self.sections = [
             _mistakes(evaluated),
-            classes_section(scores),
+            classes_section(scores, evaluated.class_names),
             Section("Calibration", ["Whether the model is right as often as it says."], pictures=[reliability]),
         ]
         self.as_json = {"classes": [score.as_json() for score in scores], "calibration": calibration.as_json()}
@@ -207,13 +207,15 @@ def _mistakes(evaluated: EvaluatedModel) -> Section:
     return Section(
         "Mistakes",
         [f"{right:,} of {total:,} test images are classified correctly ({right / total:.2%})."],
-        parts=[confusion(evaluated.labels, evaluated.predicted, evaluated.probabilities.shape[1])],
+        parts=[
+            confusion(evaluated.labels, evaluated.predicted, evaluated.probabilities.shape[1], evaluated.class_names)
+        ],
     )
 
 
 def _matrix(evaluated: EvaluatedModel) -> list[Picture]:
-    names = occurring(evaluated.labels, evaluated.predicted, evaluated.probabilities.shape[1])
-    if len(names) > MOST_DRAWN:
+    drawn = occurring(evaluated.labels, evaluated.predicted, evaluated.probabilities.shape[1])
+    if len(drawn) > MOST_DRAWN:
         return []
-    labels, predicted = (np.searchsorted(names, of) for of in (evaluated.labels, evaluated.predicted))
-    return [confusion_picture(confusion_matrix(labels, predicted, len(names)), names)]
+    labels, predicted = (np.searchsorted(drawn, of) for of in (evaluated.labels, evaluated.predicted))
+    return [confusion_picture(confusion_matrix(labels, predicted, len(drawn)), drawn, evaluated.class_names)]

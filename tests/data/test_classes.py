@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from harness.data import sources
 from harness.data.classes import doubts
-from harness.data.sources import DataSet
+from harness.data.sources import DataSet, Split
 from tests.conftest import Result
 
 DRAWN = np.random.default_rng(0).integers(0, 10, 2000)
@@ -51,6 +52,13 @@ def test_classes_that_training_never_sees_are_counted() -> None:
     assert "no training row has class 2, but 60 of 60 validation rows and 2 of 4 test rows do" in said
     (said,) = told(data([0, 1] * 50, [0, 1, 2, 3]), 20)
     assert said == "no training row has classes 2, 3, but 2 of 4 test rows do"
+
+
+def test_classes_with_names_are_told_by_them() -> None:
+    split = Split(np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1], np.int32), ("ant", "bee", "cat"))
+    test = replace(split, labels=np.array([1, 2], np.int32))
+    (said,) = doubts((split, replace(split, labels=split.labels[:0]), test), 3)
+    assert said == "no training row has class 2 cat, but 1 of 2 test rows do"
 
 
 def test_labels_that_begin_at_1() -> None:

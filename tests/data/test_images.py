@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
 from harness.data.gather import gather
-from harness.data.images import Stored, equal, map_file, of_mapped, view
+from harness.data.images import Stored, aligned, can_be_lent, equal, map_file, of_mapped, view
 from harness.data.pipeline import evaluation_batches, training_batches
-from harness.data.sources import Split
+from harness.data.sources import DataSet, Split
 
 ROWS = 400
 
@@ -146,6 +146,29 @@ def test_images_in_memory_are_copied_once_only(context: Callable[..., Any]) -> N
     stream = iter(training_batches(split, 0, BatchPlan(64, 1), 0, context(1)))
     next(stream)
     assert anonymous_bytes() - before < 1.5 * size
+
+
+def test_images_in_memory_are_lent_to_every_split_of_a_fold(context: Callable[..., Any]) -> None:
+    size = 128 * 2**20
+    images = aligned(np.ones((size // 1024, 32, 32, 1), np.uint8))
+    images[:, 0, 0, 0] = np.arange(len(images)) % 251
+    labels = np.arange(len(images), dtype=np.int32) % 251
+    before = anonymous_bytes()
+    data = DataSet(images, labels, images[:1], labels[:1])
+    for split in data.splits(0, fold="2/5", stratify=True)[:2]:
+        batch = next(iter(training_batches(split, 0, BatchPlan(64, 1), 0, context(1))))
+        np.testing.assert_array_equal(batch.images[:, 0, 0, 0], batch.labels)
+    assert anonymous_bytes() - before < size / 4
+
+
+def test_an_array_is_aligned_by_a_copy_only_where_it_has_to_be() -> None:
+    memory = aligned(np.zeros((65, 4, 4, 4), np.uint8))
+    assert aligned(memory) is memory
+    assert np.shares_memory(aligned(memory[1:]), memory)
+    for other in (memory.reshape(-1)[1:65].reshape(1, 4, 4, 4), memory.transpose(0, 2, 1, 3)):
+        assert not can_be_lent(other)
+        assert can_be_lent(aligned(other))
+        np.testing.assert_array_equal(aligned(other), other)
 
 
 def test_a_mapped_file_stays_as_long_as_something_reads_it(tmp_path: Path) -> None:

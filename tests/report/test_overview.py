@@ -1,9 +1,13 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from harness.data.images import Rows, Stored
+from harness.data.sources import Split
 from harness.insight.map_groups import mean_map
 from harness.insight.saliency import METHODS
 from harness.report.evaluated_model import EvaluatedModel, of_run
@@ -51,6 +55,19 @@ def test_an_image_that_was_trained_on_is_its_own_nearest_neighbour(evaluated: Ev
     for row, rows in zip(found.neighbours.mistakes.tolist(), found.neighbours.found.rows.tolist(), strict=True):
         if row < len(evaluated.train):
             assert row in rows[:2]
+
+
+def test_neighbours_are_sought_among_no_more_images_than_memory_bears(evaluated: EvaluatedModel) -> None:
+    asked: list[int] = []
+
+    def read(rows: Rows) -> NDArray[np.uint8]:
+        asked.append(len(rows))
+        return np.zeros((len(rows), 28, 28, 1), np.uint8)
+
+    large = Stored(read, range(20_000), (1024, 1024, 3))
+    train = Split(large, np.zeros(len(large), np.int32))
+    assert overview(replace(evaluated, train=train), "gradient", GRADIENT, seed=0).neighbours
+    assert asked == [85]  # 256 MiB; 10,000 are 29 GiB
 
 
 def test_empty_maps_are_told_and_in_no_mean(evaluated: EvaluatedModel) -> None:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from harness.data import sources
+from harness.data.images import Rows, Stored
 from harness.report.prediction import unlike
 
 
@@ -29,3 +31,14 @@ def test_one_that_is_neither_way_like_them_is_not_told_to_be_swapped() -> None:
 def test_where_the_data_hold_everything_nothing_is_odd(value: int) -> None:
     images = np.stack([np.full((4, 4, 3), pixel, np.uint8) for pixel in (0, 60, 200, 255)])
     assert unlike(np.full((4, 4, 3), value, np.uint8), images) is None
+
+
+def test_of_large_images_no_more_are_read_than_memory_bears() -> None:
+    asked: list[int] = []
+
+    def read(rows: Rows) -> NDArray[np.uint8]:
+        asked.append(len(rows))
+        return np.zeros((len(rows), 1, 1, 3), np.uint8)
+
+    unlike(np.zeros((1, 1, 3), np.uint8), Stored(read, range(5000), (1024, 1024, 3)))
+    assert asked == [85]  # 256 MiB; 2,000 are 6 GiB

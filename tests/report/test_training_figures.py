@@ -28,6 +28,14 @@ def test_confusion_picture_says_what_it_shows() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["cat", "$x_1$ and a very long name indeed", "猫", "кот"])
+def test_confusion_picture_calls_classes_by_their_names(name: str) -> None:
+    """Whatever they are: a letter that the font lacks would be a warning, which is an error here."""
+    picture = confusion_picture(np.array([[10, 1], [0, 12]]), names=["ant", name])
+    assert picture.alt.endswith(f"Most frequent mistakes: 0 ant as 1 {name} (1).")
+    assert picture.png != confusion_picture(np.array([[10, 1], [0, 12]])).png
+
+
 def test_confusion_picture_without_a_mistake_and_with_many_classes() -> None:
     assert confusion_picture(np.diag([5, 5])).alt.endswith("Most frequent mistakes: none.")
     many = confusion_picture(np.eye(100, dtype=np.int64))

@@ -7,6 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.classes import called
+
 _LARGEST_GRID = 20
 _MOST_PAIRS = 40
 _ROWS_NAMED = 8
@@ -16,6 +18,8 @@ _ROWS_NAMED = 8
 class Cell:
     label: int
     predicted: int
+    called: tuple[str, str]
+    """Both, for a person."""
     count: int
     share: float
     """Of the most frequent mistake, 0 to 1: how strongly it is coloured. 0 on the diagonal."""
@@ -31,11 +35,15 @@ class Confusion:
     """A row a true class, a column a predicted one; empty where there are too many classes."""
     pairs: Sequence[Cell]
     """The most frequent mistakes, where there is no grid."""
+    classes: Sequence[str]
+    """What those of the grid are called."""
     template: ClassVar[str] = "confusion.html.jinja"
 
 
-def confusion(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int) -> Confusion:
-    """The matrix of up to 20 classes, or the 40 most frequent mistakes among more."""
+def confusion(
+    labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int, names: Sequence[str] = ()
+) -> Confusion:
+    """The matrix of up to 20 classes, or the 40 most frequent mistakes among more; `names` by label, if there are."""
     # Only what occurs is counted: a matrix of a hundred thousand classes fits in no memory.
     places, counted = np.unique(labels.astype(np.int64) * classes + predicted, return_counts=True)
     counts = {divmod(place, classes): count for place, count in zip(places.tolist(), counted.tolist(), strict=True)}
@@ -47,11 +55,12 @@ def confusion(labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: i
         if not count:
             return None
         rows = np.flatnonzero((labels == label) & (predicted == guess))[:_ROWS_NAMED].tolist()
-        return Cell(label, guess, count, 0.0 if label == guess else round(count / most, 2), rows)
+        both = called(label, names), called(guess, names)
+        return Cell(label, guess, both, count, 0.0 if label == guess else round(count / most, 2), rows)
 
     note = "Select a number to see the maps of its images below; select it again to see all maps."
     if classes <= _LARGEST_GRID:
         grid = [[cell(label, guess) for guess in range(classes)] for label in range(classes)]
-        return Confusion("Confusion matrix", note, grid, [])
+        return Confusion("Confusion matrix", note, grid, [], [called(label, names) for label in range(classes)])
     pairs = [cell(*pair) for _, pair in mistakes[:_MOST_PAIRS]]
-    return Confusion("The most frequent mistakes", note, [], [pair for pair in pairs if pair])
+    return Confusion("The most frequent mistakes", note, [], [pair for pair in pairs if pair], [])

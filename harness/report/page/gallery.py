@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
+from harness.data.classes import called
 from harness.insight.saliency import METHODS
 from harness.insight.trust import Curves
 from harness.page.picture import SIGNED, UNSIGNED
@@ -54,6 +55,7 @@ class Target:
     """A class that is explained."""
 
     label: int
+    called: str
     roles: str
     """Which of predicted, true and asked it is, with spaces between."""
     empty: Collection[str]
@@ -79,8 +81,8 @@ class ExampleRow:
 class Gallery:
     methods: Sequence[MethodColumn]
     examples: Sequence[ExampleRow]
-    labels: Sequence[int]
-    """The true classes among them."""
+    labels: Mapping[int, str]
+    """The true classes among them, and what they are called."""
     kinds: Mapping[str, str]
     asked: int | None
     template: ClassVar[str] = "gallery.html.jinja"
@@ -95,10 +97,11 @@ def gallery(explained: Explained, answers: Mapping[str, Mapping[str, Verdict]], 
         asked: the class that a user wants explained, if any.
     """
     rows = [_row(explained, number, asked) for number in range(len(explained.examples))]
+    labels = sorted({example.label for example in explained.examples if example.label is not None})
     return Gallery(
         methods=[_column(name, explained, answers[name]) for name in explained.maps],
         examples=rows,
-        labels=sorted({example.label for example in explained.examples if example.label is not None}),
+        labels={label: called(label, explained.class_names) for label in labels},
         kinds={kind: words for kind, (_, words) in KINDS.items() if any(row.kind == kind for row in rows)},
         asked=asked,
     )
@@ -151,24 +154,26 @@ def _column(name: str, explained: Explained, answers: Mapping[str, Verdict]) -> 
 
 def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
     example = explained.examples[number]
-    true = "" if example.label is None else f"true class {example.label}, "
+    true = "" if example.label is None else f"true class {called(example.label, explained.class_names)}, "
+    predicted = f"predicted {called(example.predicted, explained.class_names)}"
     roles = {"predicted": example.predicted, "true": example.label, "asked": asked}
     if example.label is None:
         roles["true"] = example.predicted
     return ExampleRow(
         name=example.name,
-        classes=f"{true}predicted {example.predicted}",
+        classes=f"{true}{predicted}",
         probability=percent(float(example.probabilities[example.predicted])),
         group=KINDS[example.kind][0],
         kind=example.kind,
         label="" if example.label is None else str(example.label),
         predicted=example.predicted,
-        alt=f"{example.name}, {true}predicted {example.predicted}",
+        alt=f"{example.name}, {true}{predicted}",
         png=image_tile(example.image),
         outline=Outline.of(example.image),
         targets=[
             Target(
                 label,
+                called(label, explained.class_names),
                 " ".join(role for role, of in roles.items() if of == label),
                 [name for name, maps in explained.maps.items() if not maps[number][label].any()],
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.config.cluster import ClusterSection
 from harness.errors import ConfigError
 from harness.machine import gpus
-from harness.machine.resources import share_gpus
+from harness.machine.resources import available_memory, share_gpus
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -54,9 +54,7 @@ def host_limit(asked: int | None) -> Limit:
 
     Raises ConfigError where more was asked for than is there.
     """
-    with open("/proc/meminfo") as file:
-        available = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
-    limits = [Limit(available, "available on this machine")]
+    limits = [Limit(available_memory(), "available on this machine")]
     group = cgroup_limit(Path("/proc/self/cgroup").read_text(), Path("/sys/fs/cgroup"))
     if group is not None:
         limits.append(Limit(group, "the limit of this control group"))

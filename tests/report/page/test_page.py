@@ -93,7 +93,7 @@ def test_names_and_config_are_escaped() -> None:
     assert text.count("</script>") == 2
 
 
-def test_the_names_of_layers_and_of_a_users_files_are_escaped() -> None:
+def test_the_names_of_layers_classes_and_a_users_files_are_escaped() -> None:
     name = 'my"><script>alert(1)</script>.png'
     row = ExampleRow(
         name,
@@ -106,12 +106,12 @@ def test_the_names_of_layers_and_of_a_users_files_are_escaped() -> None:
         name,
         b"",
         Outline("", 2, 2),
-        [Target(1, "predicted", [])],
+        [Target(1, name, "predicted", [])],
     )
     gallery = Gallery(
         [MethodColumn("gradient", name, name, False, [(name, Verdict(name, good=True))], name)],
         [row],
-        [],
+        {1: name},
         {"own": name},
         asked=None,
     )
