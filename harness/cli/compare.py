@@ -25,7 +25,7 @@ def compare(run_a: Path, run_b: Path, out: Path | None, rows: tuple[int, ...], a
     from harness.config import resolve
     from harness.console.terminal import Terminal
     from harness.data.sources import check_rows
-    from harness.runs.run_dir import check_out
+    from harness.runs.paths import check_out
 
     check_insight_only(assignments)
     a, b = open_sides(run_a, run_b)

@@ -20,7 +20,7 @@ def data(config: str, assignments: tuple[str, ...], out: Path | None) -> None:
     images of each class, and of what augmentation makes of some. What training would refuse is refused here.
     """
     from harness.config import load
-    from harness.runs.run_dir import check_out
+    from harness.runs.paths import check_out
 
     checked = load(config, assignments)
     folder = out or Path(f"data-{checked.name}")

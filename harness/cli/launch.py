@@ -42,7 +42,8 @@ def launch(
     from harness.config import load
     from harness.errors import UserError
     from harness.machine.resources import share_gpus, share_logical_cpus
-    from harness.runs.run_dir import RunDir, find_run, make_new
+    from harness.runs.paths import make_new
+    from harness.runs.run_dir import RunDir, find_run
     from harness.supervision.launch import Plan, run
 
     name, *arguments = command

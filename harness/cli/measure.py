@@ -72,7 +72,7 @@ def gpu_check(quick: bool, out: Path | None) -> None:
     from harness.gpu_check.check import check
     from harness.gpu_check.plan import plan, this_machine
     from harness.gpu_check.report import JSON_FILE
-    from harness.runs.run_dir import check_out, make_new
+    from harness.runs.paths import check_out, make_new
 
     machine = this_machine()
     folder = out or make_new("gpu-check", Path())
@@ -99,7 +99,7 @@ def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: i
     """
     from harness.config import load
     from harness.errors import ConfigError
-    from harness.runs.run_dir import make_new
+    from harness.runs.paths import make_new
     from harness.supervision.chaos import FAULTS, as_text, run
 
     checked = load(config, assignments)

@@ -27,7 +27,8 @@ from harness.errors import UserError
 from harness.insight.saliency import METHODS
 from harness.page import Headline, Page, render
 from harness.page.wording import capitalized
-from harness.runs.run_dir import RunDir, check_out, write_atomically
+from harness.runs.paths import check_out, write_atomically
+from harness.runs.run_dir import RunDir
 
 _COLUMNS, _INDENT = 100, 11
 """Of the terminal's lines, and where their text begins."""

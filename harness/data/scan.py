@@ -14,7 +14,7 @@ from harness.data.digest import sampled_sha256
 from harness.data.files.cache import SCANS, root
 from harness.data.images import Images
 from harness.data.sources import DataSet
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 
 _CHUNK = 32 * 2**20
 """Bytes of images that are looked at in one go."""

@@ -19,7 +19,7 @@ from harness.data.sources import DataSet, Split
 from harness.data_sheet.contact_sheets import contact_sheet
 from harness.data_sheet.numbers import SPLITS, Numbers
 from harness.preparation import describe_data, read
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 
 JSON_FILE = "data.json"
 _AUGMENTATION = "augmentation.png"

@@ -12,7 +12,7 @@ from harness.gpu_check.judging import Check
 from harness.gpu_check.plan import Plan
 from harness.gpu_check.tables import Table
 from harness.runs import provenance
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 
 JSON_FILE, MARKDOWN_FILE = "gpu-check.json", "gpu-check.md"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from harness.page import Page, Picture, render
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 from harness.training.event_files import file_errors, write_png
 
 

@@ -29,7 +29,8 @@ from harness.report.page.facts import Head, head_of_model, head_of_run
 from harness.report.prediction import print_predictions
 from harness.report.times import known_times
 from harness.report.training_figures import MOST_DRAWN, confusion_matrix, confusion_picture, curves_picture, occurring
-from harness.runs.run_dir import RunDir, check_out
+from harness.runs.paths import check_out
+from harness.runs.run_dir import RunDir
 
 _NOTHING_MORE = Request()
 

@@ -2,12 +2,9 @@
 
 import json
 import os
-import secrets
 import shlex
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,8 +12,9 @@ import filelock
 
 from harness.config import Config, dump, load
 from harness.config.differences import as_changes, differences
-from harness.errors import RunError, UserError
-from harness.runs.run_names import RUNS, find, is_run
+from harness.errors import RunError
+from harness.runs.paths import check_name, check_new, free_path, make_new, write_atomically
+from harness.runs.run_names import find, is_run
 
 _MEASURED = {
     "train": ("loss", "accuracy", "learning_rate"),
@@ -72,7 +70,7 @@ class RunDir:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """The run called `path`: its path, or one of the names that `run_names.find` knows. Raises RunError."""
-        _check_name(Path(path))
+        check_name(Path(path))
         return cls(find(path))
 
     def begin(self, config: Config, data_sha256: str = "") -> None:
@@ -283,9 +281,9 @@ def locate(name: str, run_dir: str | Path | None, resume: str | Path | None) -> 
         return RunDir.open(resume)
     if resume is not None and run_dir is None:
         raise RunError("--resume auto needs --run-dir: the directory to start or resume in")
-    run = RunDir(Path(run_dir)) if run_dir is not None else RunDir(_free_path(name), new_name=name)
+    run = RunDir(Path(run_dir)) if run_dir is not None else RunDir(free_path(name), new_name=name)
     if not (resume and run.exists()):
-        _check_new(run.path)
+        check_new(run.path)
     return run
 
 
@@ -295,93 +293,3 @@ def _is_called(path: Path, name: str | Path) -> bool:
     with suppress(RunError):
         return path.resolve() == find(name).resolve()
     return False
-
-
-def make_new(name: str, parent: Path = RUNS) -> Path:
-    """A new directory `<name>-<YYYYmmdd-HHMMSS>`, with a number after it where that is taken.
-
-    It is made as its name is chosen, since other processes may choose one in the same second.
-    """
-    parent.mkdir(parents=True, exist_ok=True)  # raises where it is a link to nowhere
-    while True:
-        path = _free_path(name, parent)
-        with suppress(FileExistsError):
-            path.mkdir()
-            return path
-
-
-def _free_path(name: str, parent: Path = RUNS) -> Path:
-    first = parent / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    path, number = first, 2
-    while path.exists():
-        path, number = Path(f"{first}-{number}"), number + 1
-    return path
-
-
-def check_out(out: Path, mark: str) -> None:
-    """Raise UserError where `out` is no folder for what a command writes. Nothing is left there.
-
-    Args:
-        out: may not be there yet.
-        mark: the file by which a folder that the command made is known: one with other files alone is left alone.
-    """
-    _check_name(out)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is no folder: name another with --out")
-    if RunDir(out).exists():
-        raise UserError(f"{out} is a run, which keeps what was found in it: name another folder with --out")
-    if out.exists() and any(out.iterdir()) and not (out / mark).exists():
-        raise UserError(f"{out} holds other files: name an empty folder with --out, or one that this command has made")
-    try:
-        tempfile.TemporaryDirectory(dir=_existing(out), prefix=".harness-").cleanup()
-    except OSError as error:
-        raise UserError(f"can't write {out}: {error.strerror}: name another folder with --out") from None
-
-
-def _check_name(path: Path) -> None:
-    try:
-        os.fsencode(os.path.realpath(path)).decode()
-    except UnicodeDecodeError:
-        shown = os.fsencode(path).decode(errors="replace")
-        raise UserError(f"{shown}: TensorFlow takes only paths in UTF-8, and this one is not: rename it") from None
-
-
-def _existing(path: Path) -> Path:
-    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-
-
-def _check_new(path: Path) -> None:
-    _check_name(path)
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is no directory")
-    if path.is_dir() and any(
-        not entry.name.startswith(".") and entry.name not in ("summary.json", "logs") for entry in path.iterdir()
-    ):
-        raise RunError(f"{path} isn't empty: give another --run-dir, or --resume auto to resume a run in it")
-    existing = _existing(path)
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise RunError(f"can't write the run directory {path}: {existing} is not a writable directory")
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file at `path` at once and durably: a crash leaves the old file or the new one.
-
-    Where `path` is a link, what it leads to is replaced.
-    """
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:  # not by tempfile, whose files ignore the umask
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):  # gone where the interrupt came after the replacement
-            temporary.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from harness.config import Config
 from harness.runs import provenance
-from harness.runs.run_dir import RunDir, write_atomically
+from harness.runs.paths import write_atomically
+from harness.runs.run_dir import RunDir
 from harness.training.callback import Row
 from harness.training.rows import CALLBACK
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from harness.config.callbacks import CheckpointSection
 from harness.config.target import Ranked
 from harness.errors import RunError
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 from harness.training.callback import Callback, Row
 from harness.training.state import State
 

@@ -13,7 +13,8 @@ import pytest
 
 from harness.config import Config
 from harness.errors import RunError, UserError
-from harness.runs.run_dir import LAUNCHED, RunDir, check_out, locate, write_atomically
+from harness.runs.paths import check_out, write_atomically
+from harness.runs.run_dir import LAUNCHED, RunDir, locate
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def run(tmp_path: Path) -> Iterator[RunDir]:
 def in_a_new_process(program: str, *arguments: object) -> subprocess.Popen[str]:
     """A Python process that runs `program`, its streams connected to us."""
     lines = (
-        "import sys; from pathlib import Path; from harness.runs.run_dir import RunDir, write_atomically\n" + program
+        "import sys; from pathlib import Path\nfrom harness.runs.paths import write_atomically\n"
+        "from harness.runs.run_dir import RunDir\n" + program
     )
     return subprocess.Popen(
         [sys.executable, "-c", lines, *map(str, arguments)],

@@ -12,7 +12,8 @@ from harness.config.differences import as_changes, differences
 from harness.config.load import load_as
 from harness.config.scale import Experiment, ScaleSection
 from harness.errors import RunError, UserError
-from harness.runs.run_dir import RunDir, write_atomically
+from harness.runs.paths import write_atomically
+from harness.runs.run_dir import RunDir
 from harness.scaling.experiment.plan import Setting
 from harness.scaling.tables.trials import Status, Trial
 

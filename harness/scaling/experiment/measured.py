@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.config import dump
 from harness.config.scale import Experiment
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 from harness.scaling.experiment.executors import Task
 from harness.scaling.experiment.experiment_dir import ExperimentDir
 from harness.scaling.experiment.plan import Setting

@@ -16,7 +16,7 @@ from harness.console.terminal import Terminal
 from harness.data import sources
 from harness.data.sources import DataSet
 from harness.errors import ConfigError, HarnessError, Stopped
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 from harness.scaling.experiment.executors import Executor, Local, Task
 from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, stopped_at
 from harness.scaling.experiment.measured import outcome_of, throughput_tasks, write_noise_scales, write_throughputs

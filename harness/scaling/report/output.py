@@ -8,7 +8,7 @@ from typing import Any
 from harness.errors import DataError, RunError
 from harness.page import Picture
 from harness.page.wording import counted
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 from harness.scaling.fit.curve import Analysis, analyse
 from harness.scaling.fit.results import results
 from harness.scaling.report.noise_plot import noise_plot

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
-from harness.runs.run_dir import write_atomically
+from harness.runs.paths import write_atomically
 
 Row = dict[str, Any]
 Parser = Callable[[str], Any]
