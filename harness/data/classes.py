@@ -13,8 +13,8 @@ _MOST_NAMED = 5
 
 
 def called(label: int, names: Sequence[str]) -> str:
-    """A class for a person, as "3 cat"; its number alone where classes have no names."""
-    return f"{label} {names[label]}" if names else str(label)
+    """A class for a person, as "3 cat"; its number alone where it has no name, as an output beyond the classes."""
+    return f"{label} {names[label]}" if label < len(names) else str(label)
 
 
 def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:

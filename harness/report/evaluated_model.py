@@ -72,8 +72,8 @@ def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = 
 def of_model(name: str, model: keras.Model, data: DataSet) -> EvaluatedModel:
     """A classifier of pixels, on a data set's test images. Raises RunError and DataError where they do not fit."""
     logits = pixels_to_logits(model, data.image_shape)
-    labels = data.for_outputs(logits.output_shape[-1]).y_test
-    return replace(_evaluated(name, logits, data.x_test, labels), class_names=data.class_names)
+    data = data.for_outputs(logits.output_shape[-1])
+    return replace(_evaluated(name, logits, data.x_test, data.y_test), class_names=data.class_names)
 
 
 def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> EvaluatedModel:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import ArrayLike
 
 from harness.data import sources
-from harness.data.classes import doubts
+from harness.data.classes import called, doubts
 from harness.data.sources import DataSet, Split
 from tests.conftest import Result
 
@@ -59,6 +59,10 @@ def test_classes_with_names_are_told_by_them() -> None:
     test = replace(split, labels=np.array([1, 2], np.int32))
     (said,) = doubts((split, replace(split, labels=split.labels[:0]), test), 3)
     assert said == "no training row has class 2 cat, but 1 of 2 test rows do"
+
+
+def test_an_output_beyond_the_classes_is_a_number() -> None:
+    assert [called(label, ("ant", "bee")) for label in range(3)] == ["0 ant", "1 bee", "2"]
 
 
 def test_labels_that_begin_at_1() -> None:
