@@ -184,8 +184,9 @@ def _checked(data: DataSection, given: Given) -> DataSet:
     problems = Problems(source)
     with problems.noted():
         x_train = _images(source, given.x_train, scale)
-    with problems.noted():
-        x_test = _images(source, given.x_test, scale)
+    if not problems.found or given.x_train.dtype != given.x_test.dtype:  # what is wrong with both is told once
+        with problems.noted():
+            x_test = _images(source, given.x_test, scale)
     if not problems.found and given.x_train.shape[1:] != given.x_test.shape[1:]:
         problems.add(f"train images {given.x_train.shape[1:]}, test images {given.x_test.shape[1:]}")
     counts = [len(found) if found.ndim else 0 for found in (given.x_train, given.x_test)]
