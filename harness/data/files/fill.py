@@ -1,5 +1,6 @@
 """Files decoded once into the cache, by all processors, and from then on mapped into memory."""
 
+import errno
 import hashlib
 import json
 import os
@@ -224,7 +225,11 @@ def _reserved(partial: Path, shape: list[int]) -> int:
     size = int(np.prod(shape, dtype=np.int64))
     with cache.told_in_one_line(size):
         if not partial.exists():
-            beside = partial.with_suffix(".new")
+            beside, plan = partial.with_suffix(".new"), partial.parent / cache.PLAN
+            # Looked at first, as reserving takes all that there is before it fails.
+            if shutil.disk_usage(partial.parent).free < size:
+                plan.unlink()
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(beside))
             with beside.open("wb") as file:
                 np.lib.format.write_array_header_1_0(
                     file, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
@@ -233,7 +238,7 @@ def _reserved(partial: Path, shape: list[int]) -> int:
                 try:
                     os.posix_fallocate(file.fileno(), 0, file.tell() + size)
                 except OSError as error:
-                    (partial.parent / cache.PLAN).unlink()
+                    plan.unlink()
                     raise OSError(error.errno, error.strerror, str(beside)) from None
             beside.replace(partial)
     return partial.stat().st_size - size

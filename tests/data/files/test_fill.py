@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -212,6 +213,16 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(folder: Path, load_f
     assert "\n" not in str(failed.value)
     assert os.listdir(cache_root) == ["locks"]
     assert len(load_files(f"folder:{folder}").images) == 12
+
+
+def test_what_no_disk_holds_takes_no_room_before_it_is_refused(folder: Path, load_files: Load) -> None:
+    """Reserving would take all of the disk first, which others need."""
+    before = shutil.disk_usage(folder).free
+    with pytest.raises(WriteFailed) as failed:
+        load_files(f"folder:{folder}", size=2**20)
+    free = re.search(r"needed and ([\d,]+) are free", str(failed.value))
+    assert free
+    assert int(free[1].replace(",", "")) > before / 2
 
 
 def test_a_place_that_can_not_be_written_to_is_told(
