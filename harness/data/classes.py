@@ -27,6 +27,9 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
     train, validation, test = (np.bincount(split.labels, minlength=classes) for split in splits)
     names = splits[0].class_names
     found = []
+    if np.count_nonzero(train + validation + test) == 1:
+        (only,) = np.flatnonzero(train + validation + test).tolist()
+        found.append(f"all rows are of one class, {called(only, names)}: there is nothing for a model to tell apart")
     unseen = [
         f"{rows[train == 0].sum():,} of {rows.sum():,} {name} rows"
         for name, rows in (("validation", validation), ("test", test))

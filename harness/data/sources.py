@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -157,9 +159,18 @@ def load(source: str | DataSection) -> DataSet:
     kind, path = split_source(data.source)
     if kind:
         return _checked(data, _BUILDERS[kind](path, data))
+    if os.path.isdir(path):
+        raise DataError(
+            f"data.source: {path} is a folder: write folder:{path} for one of image files in class folders, idx:{path} "
+            f"or npy:{path} for one of arrays"
+        )
     if "/" in path or os.path.isfile(path):
         return _checked(data, _npz(Path(path), data.source))
     if ":" in path:
+        prefix, _, rest = path.partition(":")
+        meant = get_close_matches(prefix, PATHS, 1, 0.75)
+        if meant and find_spec(prefix) is None:
+            raise DataError(f"data.source: '{path}': did you mean {meant[0]}:{rest}?")
         return _checked(data, function.read(path, _scale(data)))
     raise DataError(
         f"data.source: '{path}' is neither a data set ({', '.join(NAMES)}) nor an .npz file, nor a kind and a path "

@@ -65,7 +65,7 @@ class MLflow(Tracker):
         new = [Param(key, value) for key, value in params.items() if key not in found.data.params]
         for first in range(0, len(new), self._MOST_PARAMS):
             self._client.log_batch(self._run_id, params=new[first : first + self._MOST_PARAMS])
-        return f"run {self._run_id}"
+        return f"run {self._run_id} at {self._client.tracking_uri}"
 
     def add(self, rows: Sequence[Row]) -> None:
         from mlflow.entities import Metric, RunTag

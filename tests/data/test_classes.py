@@ -47,6 +47,11 @@ def test_rows_in_the_order_of_their_classes(validation: int) -> None:
     assert not told(ordered, validation, stratify=True)
 
 
+def test_one_class_alone_is_told() -> None:
+    (said,) = told(data([0] * 30), 5)
+    assert "one class, 0" in said
+
+
 def test_classes_that_training_never_sees_are_counted() -> None:
     (said,) = told(data([0] * 300 + [1] * 300 + [2] * 60, [0, 1, 2, 2]), 60)
     assert "no training row has class 2, but 60 of 60 validation rows and 2 of 4 test rows do" in said

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.config import resolve
 from harness.data import sources
-from harness.errors import DataError
+from harness.errors import ConfigError, DataError
 
 Write = Callable[..., str]
 
@@ -201,3 +202,21 @@ def test_rows_that_are_not_there() -> None:
     for row in (-1, 10_000):
         with pytest.raises(DataError, match=f"--images {row}: there are 10,000 test images, 0 to 9,999"):
             sources.check_rows([3, row], 10_000)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [("foldr:photos", "folder:photos"), ("there", "folder:there"), ("csvs:a.csv", "csv:a.csv")],
+)
+def test_what_was_probably_meant_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(DataError, match=told):
+        sources.load(source)
+
+
+def test_a_space_after_the_kind_is_named() -> None:
+    with pytest.raises(ConfigError, match="folder:PATH, without a space"):
+        resolve({}, ["data.source=folder: photos"])

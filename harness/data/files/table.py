@@ -24,7 +24,8 @@ def listing(source: str) -> Listing:
     rows = _rows(source, file)
     lines = range(2, len(rows) + 2)
     if unlabelled := [str(line) for line, row in zip(lines, rows, strict=True) if not row["label"]]:
-        raise DataError(f"data.source: {source}: no label in {len(unlabelled)} rows, at lines {in_short(unlabelled)}")
+        where = f"lines {in_short(unlabelled)}" if len(unlabelled) > 1 else f"line {unlabelled[0]}"
+        raise DataError(f"data.source: {source}: no label in {where}: fill it in, or leave the row out")
     with_split = "split" in rows[0]
     if with_split and (wrong := [row["split"] for row in rows if row["split"] not in SPLITS]):
         told = in_short([f"{value!r} ({count:,})" for value, count in Counter(wrong).items()])

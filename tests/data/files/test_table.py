@@ -65,7 +65,7 @@ def test_a_column_says_which_image_is_for_what(table: Path, load_files: Load) ->
         (lambda text: "", ["nothing"]),
         (
             lambda text: text.replace("1.png,10", "1.png,").replace("4.png,10", "4.png, "),
-            ["no label in 2", "lines 3; 6"],
+            ["no label in lines 3; 6"],
         ),
         (
             lambda text: text.replace("files/7", "no/7").replace("files/9", "no/9"),
