@@ -27,6 +27,7 @@ from harness.models.export import export
 from harness.preparation import describe
 from harness.recording import Recording, Scheduled, chief_callbacks, summary
 from harness.runs.run_dir import RunDir
+from harness.runs.run_names import EXPORTS
 from harness.stop_signals import Interrupted, StopSignals
 from harness.trackers.mirror import check as check_trackers
 from harness.training import machine_failures, noise_scale
@@ -177,6 +178,9 @@ class MainJob:
         terminal = self._terminal
         if self._until != "trained":
             export(trainer.state.result, run.model_file, is_binary=trainer.setup.config.loss.name == "binary")
+            for name in EXPORTS.values():
+                if (run.path / name).exists():
+                    terminal.warning(f"{run.path / name} is of the model before: remove it, and export again")
         noise = noise_scale.report(run.read_metrics())
         run.write_summary(summary(trainer, "completed", noise))
         if trainer.setup.events.noise_scale:

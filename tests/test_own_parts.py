@@ -116,6 +116,16 @@ def test_a_sequential_model_is_trained_and_exported(here: Path, begins: bool) ->
     assert run.model_file.exists()
 
 
+def test_a_resume_tells_of_an_export_that_is_of_the_model_before(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    given: dict[str, Any] = {"model": lonely, "data": arrays(), "quiet": True, "with_report": False}
+    run = harness.train("mnist", here / "run", **given, **SMALL)
+    assert run is not None
+    (run.path / "model.onnx").touch()
+    assert "model.onnx" not in capfd.readouterr().err
+    harness.train("mnist", resume=run.path, **given, **SMALL | {"train.length": "9 steps"})
+    assert "model.onnx is of the model before" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("model", [3, keras.Sequential([keras.layers.Dense(3)]), "resnet", {"name": "cnn", "deep": 3}])
 def test_what_is_no_model_is_refused(here: Path, model: Any) -> None:
     with pytest.raises(ConfigError, match="model"):

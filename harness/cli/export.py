@@ -7,19 +7,17 @@ import click
 from harness.cli.completion import complete_run
 from harness.cli.startup import use_devices
 from harness.errors import UserError
-
-_FILES = {"savedmodel": "savedmodel", "tflite": "model.tflite", "onnx": "model.onnx"}
-"""By format, what it is called in the run's directory."""
+from harness.runs.run_names import EXPORTS
 
 
 @click.command(short_help="Write the model of RUN in another format.")
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
-@click.option("--to", "form", type=click.Choice(list(_FILES)), required=True, help="The format.")
+@click.option("--to", "form", type=click.Choice(list(EXPORTS)), required=True, help="The format.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help=f"Write it here.  [RUN/{', RUN/'.join(_FILES.values())}]",
+    help=f"Write it here.  [RUN/{', RUN/'.join(EXPORTS.values())}]",
 )
 def export(run: Path, form: str, output: Path | None) -> None:
     """Write the model of RUN as a TensorFlow SavedModel, for TensorFlow Lite (LiteRT) or in ONNX.
@@ -31,7 +29,7 @@ def export(run: Path, form: str, output: Path | None) -> None:
     from harness.runs.run_dir import RunDir
 
     opened = RunDir.open(run).with_model()
-    path = output or opened.path / _FILES[form]
+    path = output or opened.path / EXPORTS[form]
     if path.exists() or path.is_symlink():
         raise UserError(f"{path} exists already: remove it, or name another path with --output")
     if not path.parent.is_dir():

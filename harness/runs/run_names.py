@@ -9,6 +9,8 @@ from harness.errors import RunError
 RUNS = Path("runs")
 """Where runs go unless told otherwise, and where a bare name is looked up."""
 LATEST = "latest"
+EXPORTS = {"savedmodel": "savedmodel", "tflite": "model.tflite", "onnx": "model.onnx"}
+"""By format, where `harness export` writes a run's model unless told otherwise."""
 SORTED_BY = {
     "age": "age_seconds",
     "name": "name",
