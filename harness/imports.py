@@ -32,7 +32,7 @@ def load_object(path: str, key: str) -> Any:
         return _handed.get()[path]
     module_name, colon, name = path.partition(":")
     if not (module_name and colon and name):
-        raise ConfigError(f"{key}: {path!r} is no import path: write package.module:name")
+        raise ConfigError(f"{key}: {path!r} is not an import path: write package.module:name")
     if module_name == "__main__" or "<" in name:
         main = sys.modules["__main__"]
         if module_name == "__main__" and "<" not in name and hasattr(main, name):

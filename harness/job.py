@@ -63,7 +63,7 @@ def train(
         resume: a run to resume, or "auto" for the one in `run_dir` if there is one.
         quiet: print nothing but warnings.
         only_training: leave out the test, the exported model and the pictures; a resume makes up for them.
-        data_changed: let a resumed run go on though its data are not what they were.
+        data_changed: resume a run though its data are not what they were.
         with_report: make the pictures and the report; where False, a resume or `visualize` makes up for them.
         model: a function (image_shape, classes, **arguments) → keras.Model from pixels to logits, or what the config's
             `model` takes. A function of a module can be found again by other processes and other commands; a lambda or

@@ -201,7 +201,7 @@ def _is_on_other_data(checkpoint: Checkpoint, data: DataSet) -> bool:
 
 
 def _promise(checkpoint: Checkpoint, config: Config, cluster: Cluster, data: DataSet) -> str:
-    """How close to an uninterrupted run one that goes on from the checkpoint will end."""
+    """How close to an uninterrupted run one that resumes from the checkpoint will end."""
     if _is_on_other_data(checkpoint, data):
         return ", on changed data: the result will match a run on neither data set"
     then, now = checkpoint.header.get("devices", {}), devices(config, cluster)

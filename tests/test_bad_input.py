@@ -377,7 +377,7 @@ class TestResume:
     def test_no_run(self, refused: Callable[..., str], tmp_path: Path, command: tuple[str, ...], place: str) -> None:
         (tmp_path / "empty").mkdir()
         (tmp_path / "file").write_text("")
-        words = "is no run directory" if place in ("empty", "file", "") else "there is no run"
+        words = "is not a run directory" if place in ("empty", "file", "") else "there is no run"
         assert words in refused(*command, place)
 
     def test_auto_without_a_directory(self, refused: Callable[..., str]) -> None:
@@ -406,7 +406,7 @@ class TestCommandLine:
             (["tensorboard", ".", "--port", "0"], "65535"),
             (["tensorboard", ".", "--port", "http"], "http"),
             (["runs", "nowhere"], "nowhere"),
-            (["runs", "x" * 300], "is no folder"),
+            (["runs", "x" * 300], "is not a folder"),
             (["tensorboard"], "there is no ./runs"),
             (["tensorboard", "nowhere"], "nowhere"),
             (["tensorboard", "x" * 300], "there is no run xxx"),
@@ -470,9 +470,7 @@ class TestData:
 
     def test_the_reason_why_a_file_can_not_be_read(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "folder.npz").mkdir()
-        assert "folder.npz can't be read: Is a directory" in refused(
-            "train", "mnist", "--set", "data.source=folder.npz"
-        )
+        assert "folder.npz is a folder" in refused("train", "mnist", "--set", "data.source=folder.npz")
         said = refused("train", "mnist", "--set", "data.source=no/where.npz")
         assert "no/where.npz can't be read: No such file or directory" in said
         said = refused("train", "mnist", "--set", "data.source=/proc/self/mem")
@@ -751,7 +749,8 @@ class TestRealRuns:
         assert "summary.json" in refused(command, *arguments)
 
     @pytest.mark.parametrize(
-        ("line", "words"), [("no json", "is no JSON object"), ("42", "is no JSON object"), ('{"step": 1}', "no split")]
+        ("line", "words"),
+        [("no json", "is not a JSON object"), ("42", "is not a JSON object"), ('{"step": 1}', "no split")],
     )
     def test_damaged_metrics(
         self, refused: Callable[..., str], completed_run: tuple[Path, Result], tmp_path: Path, line: str, words: str
@@ -810,7 +809,7 @@ class TestVisualize:
             (["--model", "MODEL", "--data", "MODEL"], "must hold the arrays images and labels"),
             (["--model", "DATA", "--data", "DATA"], "is not a .keras file"),
             (["--model", "MODEL", "--data", "DATA", "--out", "occupied"], "occupied holds other files"),
-            (["--model", "MODEL", "--data", "DATA", "--out", "file"], "file is no folder: name another with --out"),
+            (["--model", "MODEL", "--data", "DATA", "--out", "file"], "file is not a folder: name another with --out"),
             (["--model", "MODEL", "--data", "DATA", "--out", "/proc/xx"], "can't write /proc/xx: No such file"),
         ],
     )

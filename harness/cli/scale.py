@@ -35,7 +35,7 @@ def run(
     """Train CONFIG's grid of batch sizes and rates to a target, and find out how large a batch still pays.
 
     CONFIG has a section scale, as the shipped mnist_scaling and mnist_scaling_quick. Each trial is a process and a run
-    of its own. What was stopped or killed goes on with the same command; --executor slurm submits the trials as array
+    of its own. The same command resumes what was stopped or killed; --executor slurm submits the trials as array
     jobs, as many at a time as find room.
     """
     from harness.config.load import load_as

@@ -108,7 +108,9 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
 
 def _of_file(file: str, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
     if dtype not in ("float32", "float64"):
-        raise ConfigError(f"train.precision: {dtype}, but a model of model.file goes on in float32: set it to float32")
+        raise ConfigError(
+            f"train.precision: {dtype}, but a model of model.file is trained on in float32: set it to float32"
+        )
     with fresh_names():
         model = pixels_to_logits(load(Path(file)), image_shape)
     _check(model, f"model.file: {file} is a model", classes)

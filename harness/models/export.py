@@ -33,10 +33,10 @@ def load(path: Path) -> keras.Model:
         if "safe_mode=False" in reason:  # Keras's advice is for who calls it
             reason = "it holds code, in a Lambda layer or the like, which would run when it is loaded"
         elif path.is_file() and re.search("not found|format not supported", reason):
-            raise RunError(f"{path} is no .keras file, or a damaged one") from None
+            raise RunError(f"{path} is damaged, or not a .keras file") from None
         raise RunError(f"{path} is not a Keras model that loads in safe mode: {reason}") from None
     if not isinstance(model, keras.Model):
-        raise RunError(f"{path} holds a Keras {type(model).__name__}, which is no model")
+        raise RunError(f"{path} holds a Keras {type(model).__name__}, which is not a model")
     if not model.built:
         raise RunError(f"{path} holds a model that was never built: call it on an image, and save it again")
     return model

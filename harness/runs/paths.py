@@ -33,7 +33,7 @@ def free_path(name: str, parent: Path = RUNS) -> Path:
 
 
 def check_out(out: Path, mark: str) -> None:
-    """Raise UserError where `out` is no folder for what a command writes. Nothing is left there.
+    """Raise UserError where `out` can't be the folder for what a command writes. Nothing is left there.
 
     Args:
         out: may not be there yet.
@@ -41,7 +41,7 @@ def check_out(out: Path, mark: str) -> None:
     """
     check_name(out)
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is no folder: name another with --out")
+        raise UserError(f"{out} is not a folder: name another with --out")
     if is_run(out):
         raise UserError(f"{out} is a run, which keeps what was found in it: name another folder with --out")
     if out.exists() and any(out.iterdir()) and not (out / mark).exists():
@@ -67,7 +67,7 @@ def _existing(path: Path) -> Path:
 def check_new(path: Path) -> None:
     check_name(path)
     if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is no directory")
+        raise RunError(f"{path} is not a directory")
     if path.is_dir() and any(
         not entry.name.startswith(".") and entry.name not in ("summary.json", "logs") for entry in path.iterdir()
     ):

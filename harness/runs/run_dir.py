@@ -244,7 +244,7 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        raise RunError(f"{where}: the line is no JSON object")
+        raise RunError(f"{where}: the line is not a JSON object")
     if not isinstance(row.get("split"), str):
         raise RunError(f"{where}: the line has no split")
     for key in ("step", *_MEASURED.get(row["split"], ())):

@@ -41,7 +41,7 @@ def find_runs(folder: Path, by: str = "age") -> list[dict[str, Any]]:
     folder.
     """
     if not os.path.isdir(folder):
-        raise RunError(f"{folder} is no folder; runs are written to ./runs unless --run-dir says otherwise")
+        raise RunError(f"{folder} is not a folder; runs are written to ./runs unless --run-dir says otherwise")
     rows = [_row(RunDir(path)) for path in runs_in(folder)]
     key = SORTED_BY[by]
     if by != "age":

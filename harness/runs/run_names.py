@@ -62,5 +62,5 @@ def find(name: str | Path) -> Path:
     if found:
         return found[0]
     if os.path.lexists(path):
-        raise RunError(f"{name} is no run directory: it has no config.yaml and summary.json")
+        raise RunError(f"{name} is not a run directory: it has no config.yaml and summary.json")
     raise RunError(f"there is no run {name}: `harness runs DIR` lists those in a folder")

@@ -46,7 +46,7 @@ def compiled_chunk(
     """A chunk that trains from `first_step` of the data on, compiled.
 
     Where an operation of the model has no deterministic kernel, or XLA can't compile one, `warn` is told and training
-    goes on without, unless the config insists: then it is a ConfigError.
+    continues without, unless the config insists: then it is a ConfigError.
 
     Args:
         jit: whether to try XLA; None for what `train.jit` says of these devices.

@@ -214,7 +214,7 @@ class Trainer:
 
     def _call(self, callbacks: Iterable[Callback]) -> None:
         """Call them. After one has failed the rows are still passed on, and nothing else is done: a checkpoint would
-        make a resume go on as if it had not."""
+        make a resume begin as if it had not."""
         before = len(self.rows)
         for callback in callbacks:
             if self._failure is None or isinstance(callback, Mirror):
@@ -272,7 +272,7 @@ class Evaluation(Callback):
 
 
 def devices(config: Config, cluster: Cluster) -> dict[str, Any]:
-    """What decides in which order a sum is added: a run resumed under the same goes on exact to the bit."""
+    """What decides in which order a sum is added: a run resumed under the same is exact to the bit."""
     return {
         "workers": cluster.workers,
         "replicas": cluster.replicas,

@@ -136,9 +136,9 @@ def test_mistakes_are_one_line_and_leave_nothing(
     out = tmp_path / "out"
     for words, arguments in {
         "are the same": (a, a),
-        "is no run directory": (a, tmp_path),
+        "is not a run directory": (a, tmp_path),
         "is damaged: its SHA-256": (a, torn),
-        "is no .keras file, or a damaged one": (a, damaged),
+        "is damaged, or not a .keras file": (a, damaged),
         "'grad' is not one of gradient": (a, averaged_run, "--set", "insight.methods=[grad]"),
         "seed=3: only the keys": (a, averaged_run, "--set", "seed=3"),
         "no layer 'conv_9'": (

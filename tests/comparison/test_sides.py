@@ -80,7 +80,7 @@ def test_runs_go_by_their_names(
 
 def test_what_is_no_run_and_no_checkpoint(make_run: Callable[..., RunDir], tmp_path: Path) -> None:
     run = make_run("one")
-    assert "is no run directory" in told(RunError, run.path, tmp_path)
+    assert "is not a run directory" in told(RunError, run.path, tmp_path)
     assert "there is no run" in told(RunError, run.path, tmp_path / "nowhere")
     assert "neither a run directory nor a checkpoint" in told(RunError, run.path, run.model_file)
     missing = told(RunError, run.path, run.checkpoints_dir / "step-9.safetensors")

@@ -121,7 +121,7 @@ def test_a_model_compiled_with_a_loss_of_ones_own_is_loaded(tmp_path: Path) -> N
     ("saved", "words"),
     [
         (keras.Sequential([keras.layers.Dense(2)]), "holds a model that was never built: call it on an image"),
-        (keras.layers.Dense(2), "holds a Keras Dense, which is no model"),
+        (keras.layers.Dense(2), "holds a Keras Dense, which is not a model"),
     ],
 )
 def test_what_is_no_built_model_is_refused_in_one_line(tmp_path: Path, saved: keras.layers.Layer, words: str) -> None:
@@ -146,7 +146,7 @@ def test_a_damaged_config_is_refused_in_one_line(
 
 def test_what_is_no_zip_file_is_told_to_be_no_model(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_text("hello")
-    with pytest.raises(RunError, match=r"model\.keras is no \.keras file, or a damaged one$"):
+    with pytest.raises(RunError, match=r"model\.keras is damaged, or not a \.keras file$"):
         load(tmp_path / "model.keras")
 
 

@@ -214,7 +214,7 @@ def test_a_damaged_model_is_refused_in_one_line(run: RunDir, tmp_path: Path) -> 
     damaged.begin(run.read_config())
     damaged.write_summary({"status": "completed", "steps": 8})
     damaged.model_file.write_bytes(run.model_file.read_bytes()[:1000])
-    with pytest.raises(RunError, match=r"model\.keras is no \.keras file, or a damaged one") as error:
+    with pytest.raises(RunError, match=r"model\.keras is damaged, or not a \.keras file") as error:
         visualize(damaged)
     assert "\n" not in str(error.value)
 

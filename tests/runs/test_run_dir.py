@@ -228,10 +228,10 @@ class TestMetrics:
     @pytest.mark.parametrize(
         ("line", "words"),
         [
-            ("42", "is no JSON object"),
-            ("[1]", "is no JSON object"),
-            ("nothing", "is no JSON object"),
-            ("[" * 100_000, "is no JSON object"),
+            ("42", "is not a JSON object"),
+            ("[1]", "is not a JSON object"),
+            ("nothing", "is not a JSON object"),
+            ("[" * 100_000, "is not a JSON object"),
             ('{"step": 1}', "has no split"),
             ('{"split": "noise_scale"}', "has no number step"),
             ('{"step": "1", "split": "test"}', "has no number step"),
@@ -329,7 +329,7 @@ class TestOut:
         (tmp_path / "thesis.tex").touch()
         with pytest.raises(UserError, match="holds other files"):
             check_out(tmp_path, "page.json")
-        with pytest.raises(UserError, match="is no folder"):
+        with pytest.raises(UserError, match="is not a folder"):
             check_out(tmp_path / "thesis.tex", "page.json")
         (tmp_path / "page.json").touch()
         check_out(tmp_path, "page.json")

@@ -43,10 +43,10 @@ def test_is_found(name: str, path: str) -> None:
     ("name", "words"),
     [
         ("mnist", r"the beginning of 2 runs in runs: mnist-1, mnist-12"),
-        ("runs/old", "is no run directory: it has no config.yaml"),
+        ("runs/old", "is not a run directory: it has no config.yaml"),
         ("nowhere", "there is no run nowhere"),
         ("nowhere/latest", "there is no run nowhere/latest"),
-        ("", "is no run directory"),
+        ("", "is not a run directory"),
     ],
 )
 def test_is_not_found(name: str, words: str) -> None:
