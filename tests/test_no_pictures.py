@@ -35,9 +35,9 @@ def test_a_warning_says_why_there_is_no_report(call: Callable[..., Result], tmp_
 
 
 def test_images_of_many_bands_are_trained_on(call: Callable[..., Result], tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 13), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (120, 28, 28, 13), np.uint8)
     labels = np.arange(60) % 3
-    np.savez(tmp_path / "bands.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    np.savez(tmp_path / "bands.npz", x_train=images[:60], y_train=labels, x_test=images[60:], y_test=labels)
     (tmp_path / "bands.yaml").write_text(
         f"data: {{source: {tmp_path}/bands.npz, validation: 20}}\ntrain: {{length: 2 steps, global_batch: 8}}\n"
     )
