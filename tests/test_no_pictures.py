@@ -21,7 +21,8 @@ def test_a_warning_says_why_there_is_no_report(call: Callable[..., Result], tmp_
     )
     ended = call("train", tmp_path / "odd.yaml", "--run-dir", tmp_path / "run", "--quiet")
     assert ended.exit_code == 0, ended.stderr
-    (said,) = ended.stderr.splitlines()
+    of_data, said = ended.stderr.splitlines()
+    assert "one class, 0" in of_data
     assert said.startswith("warning: ")
     assert "the pictures and the report are left out: " in said
     assert "Traceback" not in ended.stderr
