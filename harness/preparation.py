@@ -8,6 +8,7 @@ from harness.cluster.strategy import Cluster, connect, describe_device
 from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data import augment, sources
+from harness.data.problems import places
 from harness.data.quality import doubts
 from harness.data.scan import MOST_AT_A_START, scans
 from harness.data.sources import DataSet, Split
@@ -88,13 +89,8 @@ def describe_data(config: Config, data: DataSet, splits: tuple[Split, Split, Spl
     if data.labels_were:
         lines.append(f"labels    given as {data.labels_were}")
     if data.class_names:
-        lines.append(f"classes   {len(data.class_names):,}: {_first(data.class_names)}")
+        lines.append(f"classes   {len(data.class_names):,}: {places(data.class_names, _MOST_NAMES)}")
     return lines
-
-
-def _first(names: tuple[str, ...]) -> str:
-    more = "" if len(names) <= _MOST_NAMES else f" and {len(names) - _MOST_NAMES:,} more"
-    return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:

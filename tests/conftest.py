@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import astuple, dataclass
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +133,22 @@ def call(
         return Result(code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def without_package(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let a distribution count as one that isn't installed."""
+    real = metadata.version
+
+    def leave_out(missing: str) -> None:
+        def version(name: str) -> str:
+            if name == missing:
+                raise metadata.PackageNotFoundError(name)
+            return real(name)
+
+        monkeypatch.setattr(metadata, "version", version)
+
+    return leave_out
 
 
 @pytest.fixture(scope="session")

@@ -49,14 +49,14 @@ def run(
     experiment = load_as(Experiment, config, assignments)
     folder = ExperimentDir(path or Path("runs") / experiment.name)
     folder.check(experiment)
-    sha256 = sweep.check(experiment).sha256
+    data = sweep.check(experiment)
     if not data_changed:
-        folder.check_same_data(sha256)
+        folder.check_same_data(data.sha256)
     check_devices()
     terminal = Terminal()
     sweep.describe(experiment, terminal)
     if dry_run:
-        sweep.estimate(experiment, terminal)
+        sweep.estimate(experiment, data, terminal)
         terminal.line("dry run: nothing trained, nothing written")
         return
     local = Local(max_parallel or 1) if executor == "local" else None

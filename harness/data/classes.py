@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.problems import places
 from harness.data.sources import Split
 
 _FAR_APART = 0.25
 """Half the summed difference of the classes' shares, from which on validation is another data set than training."""
-_MOST_NAMED = 5
 
 
 def called(label: int, names: Sequence[str]) -> str:
@@ -71,6 +71,5 @@ def _shares(counts: NDArray[np.intp]) -> NDArray[np.float64]:
 
 def _of_classes(mask: NDArray[np.bool_], names: Sequence[str]) -> str:
     numbers = np.flatnonzero(mask).tolist()
-    named = ", ".join(called(number, names) if names else f"{number:,}" for number in numbers[:_MOST_NAMED])
-    more = f" and {len(numbers) - _MOST_NAMED:,} more" if len(numbers) > _MOST_NAMED else ""
-    return f"class{'es' if len(numbers) > 1 else ''} {named}{more}"
+    named = places([called(number, names) for number in numbers] if names else numbers)
+    return f"class{'es' if len(numbers) > 1 else ''} {named}"

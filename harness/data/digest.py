@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.images import Stored
+from harness.data.images import Stored, evenly
 
 _WHOLE_BYTES = 64 * 2**20
 """So much is read whole, in about a tenth of a second."""
@@ -32,9 +32,7 @@ def sampled_sha256(arrays: Mapping[str, NDArray[Any] | Stored]) -> str:
 
 def _crc(array: NDArray[Any] | Stored) -> int:
     count = len(array)
-    rows = np.arange(count)
-    if array.nbytes > _WHOLE_BYTES:
-        rows = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED_ROWS)).astype(np.int64))
+    rows = evenly(count, _SAMPLED_ROWS) if array.nbytes > _WHOLE_BYTES else np.arange(count)
     crc = 0
     for at in range(0, len(rows), _ROWS_AT_A_TIME):
         crc = zlib.crc32(np.ascontiguousarray(array[rows[at : at + _ROWS_AT_A_TIME]]).tobytes(), crc)

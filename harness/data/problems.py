@@ -48,6 +48,6 @@ class Problems:
 
 
 def places(of: Sequence[object], most: int = _MOST_PLACES) -> str:
-    """The first few row numbers or paths, and how many more there are: `3, 17, 40 and 1,209 more`."""
+    """The first few row numbers, paths or names, and how many more there are: `3, 17, 40 and 1,209 more`."""
     shown = ", ".join(f"{place:,}" if isinstance(place, int) else str(place) for place in of[:most])
     return f"{shown} and {len(of) - most:,} more" if len(of) > most else shown

@@ -17,15 +17,13 @@ from harness.config.data import NAMES, PATHS, DataSection, rows_of, split_source
 from harness.data import held_out
 from harness.data.files import load as files
 from harness.data.formats import cifar, function, idx, npy
-from harness.data.formats.given import Found, Given
+from harness.data.formats.given import ARRAYS, Found, Given
 from harness.data.images import Images, Stored, aligned, is_mapped, of_mapped, view
 from harness.data.labels import FROM_1, recognised
 from harness.data.npz import read_arrays
 from harness.data.problems import Problems
 from harness.data.scale import Scale
 from harness.errors import DataError
-
-_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 Builder = Callable[[str, DataSection], Given]
 """What reads a kind of source: the path behind the colon, or nothing, and the section that names it."""
@@ -186,7 +184,7 @@ def check_rows(rows: Sequence[int], count: int) -> None:
 
 
 def _npz(path: Path, source: str) -> Given:
-    (x_train, y_train, x_test, y_test), sha256 = read_arrays(path, _ARRAYS, f"data.source: {source}")
+    (x_train, y_train, x_test, y_test), sha256 = read_arrays(path, ARRAYS, f"data.source: {source}")
     return Given(x_train, y_train, x_test, y_test, sha256)
 
 

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from harness.data.scan import parts
 from harness.data.sources import DataSet, Split
 
-SPLITS = ("train", "validation", "test")
-
 
 @dataclass(frozen=True)
 class Numbers:

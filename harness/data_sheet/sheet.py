@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data import augment
+from harness.data.files.listing import SPLITS
 from harness.data.images import evenly
 from harness.data.quality import doubts
 from harness.data.scan import scans
 from harness.data.sources import DataSet, Split
 from harness.data_sheet.contact_sheets import contact_sheet
-from harness.data_sheet.numbers import SPLITS, Numbers
+from harness.data_sheet.numbers import Numbers
 from harness.preparation import describe_data, read
 from harness.runs.paths import write_atomically
 

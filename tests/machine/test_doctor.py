@@ -54,15 +54,8 @@ def test_an_unsupported_version_is_a_problem_with_a_fix(monkeypatch: pytest.Monk
     assert "-m pip install 'keras" in keras.fix
 
 
-def test_a_missing_package_is_a_problem_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = metadata.version
-
-    def version(name: str) -> str:
-        if name == "tf-keras-vis":
-            raise metadata.PackageNotFoundError(name)
-        return real(name)
-
-    monkeypatch.setattr(metadata, "version", version)
+def test_a_missing_package_is_a_problem_with_a_fix(without_package: Callable[[str], None]) -> None:
+    without_package("tf-keras-vis")
     package = found("tf-keras-vis")
     assert package.found == "not installed"
     assert package.fix is not None

@@ -5,7 +5,6 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -292,16 +291,9 @@ def test_a_finished_run_is_mirrored_afterwards(mirrored: Callable[..., RunDir]) 
 
 
 def test_a_library_that_is_missing_is_told_with_the_command_that_brings_it(
-    small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_config: Path, tmp_path: Path, without_package: Callable[[str], None]
 ) -> None:
-    real = metadata.version
-
-    def without_wandb(name: str) -> str:
-        if name == "wandb":
-            raise metadata.PackageNotFoundError(name)
-        return real(name)
-
-    monkeypatch.setattr(metadata, "version", without_wandb)
+    without_package("wandb")
     with pytest.raises(UserError, match=r"wandb needs wandb.*: .* -m pip install 'wandb>=") as failure:
         harness.train(small_config, tmp_path / "run", callbacks=[WANDB])
     assert "\n" not in str(failure.value)

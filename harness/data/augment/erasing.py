@@ -1,13 +1,11 @@
 """Where a part of the image is lost."""
 
-import math
 from collections.abc import Sequence
 
 import tensorflow as tf
 
+from harness.data.augment.geometric import drawn_part
 from harness.data.random import Random
-
-_TRIES = 10
 
 
 def cutout(images: tf.Tensor, random: Random, size: int) -> tf.Tensor:
@@ -30,17 +28,11 @@ def random_erasing(
     height / width uniform in that of `ratio`, its place uniform among those where it fits (Zhong et al. 2017, arXiv
     1708.04896, algorithm 1, which draws the ratio itself). Of ten tries the first that fits counts; else none."""
     height, width, channels = images.shape[1:]
-    numbers = tf.cast(tf.reshape(random(4 * _TRIES), [-1, _TRIES, 4]), tf.float64)
-    size = height * width * (area[0] + (area[1] - area[0]) * numbers[..., 0])
-    shape = tf.exp(math.log(ratio[0]) + (math.log(ratio[1]) - math.log(ratio[0])) * numbers[..., 1])
-    sides = tf.round(tf.sqrt(tf.stack([size * shape, size / shape], axis=-1)))
-    fits = tf.reduce_all((sides >= 1) & (sides <= [height, width]), axis=-1)
-    corners = tf.floor(numbers[..., 2:] * ([height, width] - sides + 1))
-    tried = tf.cast(tf.concat([corners, corners + sides], axis=-1), tf.int32)
-    first = tf.gather(tried, tf.argmax(tf.cast(fits, tf.int32), axis=1), batch_dims=1)
-    is_erased = tf.reduce_any(fits, axis=1) & (random(1)[:, 0] < probability)
+    fits, part = drawn_part(random, height, width, area, ratio, wide=False)
+    sides, corner = tf.cast(part[:, :2], tf.int32), tf.cast(part[:, 2:], tf.int32)
+    is_erased = fits & (random(1)[:, 0] < probability)
     noise = tf.cast(tf.reshape(random.bytes(height * width * channels), tf.shape(images)), images.dtype)
-    erased = inside(images, first[:, :2], first[:, 2:]) & is_erased[:, None, None, None]
+    erased = inside(images, corner, corner + sides) & is_erased[:, None, None, None]
     return tf.where(erased, noise, images)
 
 

@@ -37,16 +37,9 @@ def random_resized_crop(
     first that fits counts; else it is the largest part in the middle whose shape is in `ratio`. So in torchvision.
     """
     height, width = images.shape[1:3]
-    numbers = tf.cast(tf.reshape(random(4 * _TRIES), [-1, _TRIES, 4]), tf.float64)
-    size = height * width * (area[0] + (area[1] - area[0]) * numbers[..., 0])
-    shape = tf.exp(math.log(ratio[0]) + (math.log(ratio[1]) - math.log(ratio[0])) * numbers[..., 1])
-    across, down = tf.round(tf.sqrt(size * shape)), tf.round(tf.sqrt(size / shape))
-    fits = (across >= 1) & (across <= width) & (down >= 1) & (down <= height)
-    places = tf.floor(numbers[..., 2:] * (tf.stack([height - down, width - across], axis=-1) + 1))
-    tried = tf.concat([tf.stack([down, across], axis=-1), places], axis=-1)
-    first = tf.gather(tried, tf.argmax(tf.cast(fits, tf.int32), axis=1), batch_dims=1)
+    fits, first = drawn_part(random, height, width, area, ratio, wide=True)
     middle = tf.constant(_middle(height, width, ratio), tf.float64)
-    chosen = tf.cast(tf.where(tf.reduce_any(fits, axis=1)[:, None], first, middle), tf.float32)
+    chosen = tf.cast(tf.where(fits[:, None], first, middle), tf.float32)
     part, corner = chosen[:, :2], chosen[:, 2:]
     rows, columns = (
         tf.clip_by_value(
@@ -57,6 +50,29 @@ def random_resized_crop(
         for axis, side in enumerate((height, width))
     )
     return sampled(images, rows[:, :, None], columns[:, None, :])
+
+
+def drawn_part(
+    random: Random, height: int, width: int, area: Sequence[float], ratio: Sequence[float], wide: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """A part of each image: of ten tries the first that fits into it.
+
+    Args:
+        area: the least and the greatest share of the image, between which the part's is uniform.
+        ratio: the least and the greatest of its two sides' ratio, between whose logarithms that of its own is uniform.
+        wide: whether that is width / height, or height / width.
+
+    Returns:
+        (n,) bool, whether one fits, and (n, 4) float64: its height, its width and its first row and column, which are
+        uniform among those where it fits.
+    """
+    numbers = tf.cast(tf.reshape(random(4 * _TRIES), [-1, _TRIES, 4]), tf.float64)
+    size = height * width * (area[0] + (area[1] - area[0]) * numbers[..., 0])
+    shape = tf.exp(math.log(ratio[0]) + (math.log(ratio[1]) - math.log(ratio[0])) * numbers[..., 1])
+    sides = tf.round(tf.sqrt(tf.stack([size / shape, size * shape] if wide else [size * shape, size / shape], axis=-1)))
+    fits = tf.reduce_all((sides >= 1) & (sides <= [height, width]), axis=-1)
+    tried = tf.concat([sides, tf.floor(numbers[..., 2:] * ([height, width] - sides + 1))], axis=-1)
+    return tf.reduce_any(fits, axis=1), tf.gather(tried, tf.argmax(tf.cast(fits, tf.int32), axis=1), batch_dims=1)
 
 
 def rotation(images: tf.Tensor, random: Random, degrees: float) -> tf.Tensor:

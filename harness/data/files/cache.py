@@ -152,15 +152,6 @@ def sound(key: str) -> NDArray[np.uint8] | None:
     return images
 
 
-def write_atomically(path: Path, content: dict[str, Any]) -> None:
-    beside = path.with_suffix(".new")
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
 @dataclass(frozen=True)
 class Entry:
     """One that `harness cache` lists."""

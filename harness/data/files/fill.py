@@ -26,6 +26,7 @@ from harness.data.files.progress import Progress
 from harness.data.images import evenly
 from harness.data.problems import Problems
 from harness.errors import DataError, WriteFailed
+from harness.runs.paths import write_atomically
 
 _VERSION = 1
 """Of what decoding gives: raised where the same files and settings give other pixels than before."""
@@ -155,7 +156,7 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
         raise _unreadable(listing, unreadable)
     partial.replace(folder / cache.IMAGES)
     contents = {**plan, "crcs": [crcs[block] for block in range(len(crcs))]}
-    cache.write_atomically(folder / cache.CONTENTS, contents)
+    write_atomically(folder / cache.CONTENTS, json.dumps(contents).encode())
     for name in (cache.PLAN, cache.DONE):
         (folder / name).unlink()
 
@@ -175,7 +176,7 @@ def _plan(folder: Path, listing: Listing, decoding: Decoding, say: Callable[[str
             "created": time.time(),
         }
         (folder / cache.DONE).unlink(missing_ok=True)
-        cache.write_atomically(folder / cache.PLAN, plan)
+        write_atomically(folder / cache.PLAN, json.dumps(plan).encode())
     return plan
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.cluster.heartbeat import Heartbeat
+from harness.data.files.decode import Reference
 from harness.data.files.listing import FILES_AT_A_BEAT, SPLITS, Listing, in_short
 from harness.errors import DataError
 
@@ -20,7 +21,8 @@ def listing(source: str) -> Listing:
     """
     root = Path(source.removeprefix("folder:"))
     if not root.is_dir():
-        raise DataError(f"data.source: {source}: {root} is not a folder" if root.exists() else f"{_no(source, root)}")
+        what = f"{root} is not a folder" if root.exists() else f"there is no folder {root}"
+        raise DataError(f"data.source: {source}: {what}")
     in_splits = [name for name in SPLITS if (root / name).is_dir()]
     if in_splits and "train" not in in_splits:
         raise DataError(
@@ -35,13 +37,14 @@ def listing(source: str) -> Listing:
             f"data.source: {source} has no class folders: put the images of each class into a folder named after it"
         )
     number = {name: index for index, name in enumerate(class_names)}
-    files, labels, splits, empty = [], [], [], []
+    files, paths, labels, splits, empty = [], [], [], [], []
     heartbeat = Heartbeat()
     for split, top in enumerate(tops):
         for name in found[top]:
             images = sorted(_images(top / name))
             if not images:
                 empty.append(str((top / name).relative_to(root)))
+            paths += images
             for path in images:
                 state = os.stat(path)
                 files.append((path[len(str(root)) + 1 :], state.st_size, state.st_mtime_ns))
@@ -57,16 +60,12 @@ def listing(source: str) -> Listing:
     return Listing(
         source,
         files,
-        [str(root / name) for name, _, _ in files],
-        [str(root / name) for name, _, _ in files],
+        list[Reference](paths),
+        paths,
         np.array(labels, np.int32),
         class_names,
         np.array(splits, np.int8) if in_splits else None,
     )
-
-
-def _no(source: str, root: Path) -> str:
-    return f"data.source: {source}: there is no folder {root}"
 
 
 def _class_folders(top: Path) -> list[str]:

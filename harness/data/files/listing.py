@@ -35,8 +35,7 @@ class Listing:
 
 
 def numbered(labels: Sequence[int | str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Labels as numbers from 0, and what each stands for: numbers by value, names in
-    alphabetical order."""
+    """Labels as numbers from 0, and what each stands for: numbers by value, names in alphabetical order."""
     values = sorted(set(labels), key=lambda label: (isinstance(label, str), label))
     number = {label: index for index, label in enumerate(values)}
     return np.array([number[label] for label in labels], np.int32), tuple(map(str, values))
@@ -58,8 +57,6 @@ def check(listing: Listing) -> None:
             f"data.source: {listing.source}: no training image of {len(missing)} of {len(listing.class_names)} "
             f"classes: {in_short(missing)}: add some to train, or take the class out of the other splits"
         )
-    if not (listing.splits == SPLITS.index("test")).any() and (listing.splits != 0).all():
-        raise DataError(f"data.source: {listing.source}: no training images")
 
 
 def spread(labels: NDArray[np.int32], seed: int) -> NDArray[np.int64]:

@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.digest import sampled_sha256
-from harness.data.formats.given import Found, Given
+from harness.data.formats.given import ARRAYS, Found, Given
 from harness.data.images import Rows, Stored, is_mapped
 from harness.data.npz import arrays_sha256
 from harness.data.scale import Scale
 from harness.errors import DataError
 from harness.imports import load_object, reason
-
-_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def read(source: str, scale: Scale | None) -> Given:
@@ -35,10 +33,10 @@ def read(source: str, scale: Scale | None) -> Given:
         (x_train, y_train), (x_test, y_test) = (_pair(part, source, scale) for part in (train, test))
     except (KeyError, TypeError, ValueError):
         raise DataError(
-            f"data.source: {source} must give {{{', '.join(_ARRAYS)}}}, or (train, test), each (images, labels) or an "
+            f"data.source: {source} must give {{{', '.join(ARRAYS)}}}, or (train, test), each (images, labels) or an "
             f"object with __len__, labels and read(rows), not {type(given).__name__}"
         ) from None
-    arrays: dict[str, Found] = dict(zip(_ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
+    arrays: dict[str, Found] = dict(zip(ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
     in_memory = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     if any(array.dtype.hasobject for array in in_memory.values()):
         raise DataError(f"data.source: {source} must give arrays of numbers, not of Python objects")

@@ -9,6 +9,9 @@ from harness.data.images import Stored
 
 Found: TypeAlias = NDArray[Any] | Stored
 
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+"""What the four arrays of a data set are called, as Keras does."""
+
 
 class Given(NamedTuple):
     """Images (n, height, width[, channels]) and their labels, of whatever kinds the source has."""

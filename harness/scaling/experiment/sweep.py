@@ -213,7 +213,7 @@ def describe(experiment: Experiment, terminal: Terminal) -> None:
     terminal.line(f"trials    {expected_trials(experiment)} on {seeds}, plus more if a grid has to be extended")
 
 
-def estimate(experiment: Experiment, terminal: Terminal) -> None:
+def estimate(experiment: Experiment, data: DataSet, terminal: Terminal) -> None:
     """Print how long the experiment takes if every trial uses its whole budget and every grid is extended to its end,
     from the speed of the smallest and the largest batch on this machine."""
     scale = experiment.scale
@@ -221,7 +221,7 @@ def estimate(experiment: Experiment, terminal: Terminal) -> None:
     terminal.line(f"speed     measuring batches {smallest:,} and {largest:,} for the estimate")
     start, slow = _speed(experiment, smallest)
     _, fast = _speed(experiment, largest) if largest > smallest else (start, slow)
-    _, validation, _ = sources.load(experiment.data).split_for(experiment)
+    _, validation, _ = data.split_for(experiment)
     seconds = 0.0
     for batch in scale.global_batches:
         share = math.log(batch / smallest) / math.log(largest / smallest) if largest > smallest else 0.0
