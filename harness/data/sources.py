@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +22,7 @@ from harness.data.labels import FROM_1, recognised
 from harness.data.npz import read_arrays
 from harness.data.problems import Problems
 from harness.data.scale import Scale
-from harness.errors import DataError
+from harness.errors import ConfigError, DataError
 
 Builder = Callable[[str, DataSection], Given]
 """What reads a kind of source: the path behind the colon, or nothing, and the section that names it."""
@@ -165,11 +164,14 @@ def load(source: str | DataSection) -> DataSet:
     if "/" in path or os.path.isfile(path):
         return _checked(data, _npz(Path(path), data.source))
     if ":" in path:
-        prefix, _, rest = path.partition(":")
-        meant = get_close_matches(prefix, PATHS, 1, 0.75)
-        if meant and find_spec(prefix) is None:
-            raise DataError(f"data.source: '{path}': did you mean {meant[0]}:{rest}?")
-        return _checked(data, function.read(path, _scale(data)))
+        try:
+            given = function.read(path, _scale(data))
+        except ConfigError as error:
+            prefix, _, rest = path.partition(":")
+            if meant := get_close_matches(prefix, PATHS, 1, 0.75):
+                raise DataError(f"{error}; did you mean {meant[0]}:{rest}?") from None
+            raise
+        return _checked(data, given)
     raise DataError(
         f"data.source: '{path}' is neither a data set ({', '.join(NAMES)}) nor an .npz file, nor a kind and a path "
         f"({', '.join(f'{kind}:PATH' for kind in PATHS)}), nor an import path such as my_package.data:function"

@@ -1,3 +1,4 @@
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -215,6 +216,23 @@ def test_what_was_probably_meant_is_named(
     (tmp_path / "there").mkdir()
     with pytest.raises(DataError, match=told):
         sources.load(source)
+
+
+def test_a_module_of_ones_own_that_is_called_almost_as_a_kind_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folders.py").write_text(
+        "import numpy as np\n"
+        "def load():\n"
+        "    part = np.zeros((4, 8, 8), np.uint8), np.arange(4) % 2\n"
+        "    return part, part\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "folders", raising=False)
+    assert sources.load("folders:load").classes == 2
+    with pytest.raises(DataError, match=r"csv:a\.csv"):
+        sources.load("csv.x:a.csv")
 
 
 def test_a_space_after_the_kind_is_named() -> None:
