@@ -7,6 +7,7 @@ import platform
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -21,7 +22,8 @@ from harness.errors import UserError
 from harness.machine import cuda, gpus
 from harness.machine.requirements import DISTRIBUTION, install_cuda, pip_install, requirement
 
-MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
+MNIST = Path(str(resources.files("harness.data") / "mnist.npz"))
+_MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 _PACKAGES = ("tensorflow", "keras", "tensorboard", "tf-keras-vis")
 _ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
 
@@ -36,18 +38,23 @@ class Finding:
     fix: str | None = None
 
 
-def examine() -> list[Finding]:
-    """Look at everything; imports TensorFlow. Having no GPU is no problem."""
+def examine(mnist: Path = MNIST, libraries: Mapping[str, str] = cuda.LIBRARIES) -> list[Finding]:
+    """Look at everything; imports TensorFlow. Having no GPU is no problem.
+
+    Args:
+        mnist: the file that should hold MNIST.
+        libraries: the shared libraries that TensorFlow needs where there are GPUs, by name.
+    """
     on_machine = gpus.known()
     return [
         _python(),
         *map(_package, _PACKAGES),
         _keras_backend(),
         _keras_settings(),
-        *_tensorflow_devices(on_machine),
+        *_tensorflow_devices(on_machine, libraries),
         _allocator(),
         Finding("processor", f"{len(os.sched_getaffinity(0))} cores, {_memory_gib():.1f} GiB of memory"),
-        _mnist(),
+        _mnist(mnist),
         _runs_folder(),
     ]
 
@@ -112,7 +119,7 @@ def _keras_settings() -> Finding:
     return Finding("Keras settings", f"not followed here: {', '.join(ignored)}" if ignored else "Keras's defaults")
 
 
-def _tensorflow_devices(on_machine: list[str]) -> list[Finding]:
+def _tensorflow_devices(on_machine: list[str], needed: Mapping[str, str]) -> list[Finding]:
     """The devices TensorFlow sees; where the machine has GPUs, also the CUDA libraries it needs for them."""
     try:
         keras_settings.import_keras()
@@ -131,7 +138,7 @@ def _tensorflow_devices(on_machine: list[str]) -> list[Finding]:
 
     build = tf.sysconfig.get_build_info()
     built = cuda.built_for(build)
-    libraries = [_cuda_library(name, library, built.get(name)) for name, library in cuda.LIBRARIES.items()]
+    libraries = [_cuda_library(name, library, built.get(name)) for name, library in needed.items()]
     libraries.append(Finding("TensorFlow's CUDA", f"{build.get('cuda_version')}, cuDNN {build.get('cudnn_version')}"))
     if seen:
         return [Finding("devices", found), *libraries]
@@ -181,11 +188,10 @@ def _memory_gib() -> float:
     return memory / 2**30
 
 
-def _mnist() -> Finding:
-    data = Path(str(resources.files("harness.data") / "mnist.npz"))
+def _mnist(data: Path) -> Finding:
     if not data.is_file():
         return Finding("MNIST", "missing", f"{data} should be there", _restore(data))
-    if hashlib.sha256(data.read_bytes()).hexdigest() != MNIST_SHA256:
+    if hashlib.sha256(data.read_bytes()).hexdigest() != _MNIST_SHA256:
         return Finding("MNIST", "damaged", f"{data} is not the file that was shipped", _restore(data))
     return Finding("MNIST", f"intact, {data}")
 

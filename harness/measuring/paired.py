@@ -25,6 +25,21 @@ _QUANTITIES: dict[str, Callable[[dict[str, Any]], float]] = {
 }
 
 
+def json_of(name: str, command: list[str]) -> dict[str, Any]:
+    """The JSON object that `command`, called `name` in messages, prints.
+
+    Raises UserError where it ends with a user's error, HarnessError where it fails otherwise.
+    """
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        last_line = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1].removeprefix("error: ")
+        if done.returncode == UserError.exit_code:
+            raise UserError(last_line)
+        raise HarnessError(f"{name} failed with exit code {done.returncode}: {last_line}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
 def compare(
     config: str,
     assignments: Sequence[str],
@@ -32,6 +47,7 @@ def compare(
     pairs: int,
     repeats: int,
     progress: Callable[[str], None] = lambda line: None,
+    run: Callable[[str, list[str]], dict[str, Any]] = json_of,
 ) -> dict[str, Any]:
     """Measure `config`, then `against`, `pairs` times over, each time in a new process.
 
@@ -41,6 +57,7 @@ def compare(
         pairs: how many times each is measured.
         repeats: timed chunks in each measurement of ours.
         progress: is given a line of text after each pair.
+        run: runs a command in a process of its own; given what it is called and its words, gives what it printed.
 
     Returns:
         {"against", "pairs": [{"ours", "theirs", "ratios"}], "ratios"}: what each process printed, ours / theirs by
@@ -59,7 +76,7 @@ def compare(
         raise ConfigError(f"--against {against}: give {KERAS_FIT}, or key=value to compare with that setting")
     rows = []
     for number in range(1, pairs + 1):
-        pair = {"ours": _run("harness bench", ours), "theirs": _run(against, theirs)}
+        pair = {"ours": run("harness bench", ours), "theirs": run(against, theirs)}
         ratios = {name: value(pair["ours"]) / value(pair["theirs"]) for name, value in _QUANTITIES.items()}
         rows.append({**pair, "ratios": ratios})
         speeds = [_QUANTITIES["images_per_second"](result) for result in pair.values()]
@@ -110,15 +127,3 @@ def _keras_fit_command(config: Config) -> list[str]:
         *("--image-shape", *map(str, data.image_shape), "--classes", str(data.classes)),
         *("--data", config.data.model_dump_json(), "--seed", str(config.seed)),
     ]
-
-
-def _run(name: str, command: list[str]) -> dict[str, Any]:
-    """The JSON object that `command` prints."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        last_line = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1].removeprefix("error: ")
-        if done.returncode == UserError.exit_code:
-            raise UserError(last_line)
-        raise HarnessError(f"{name} failed with exit code {done.returncode}: {last_line}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result

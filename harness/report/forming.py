@@ -53,4 +53,4 @@ class FormingMaps(Callback):
                 says,
                 {name: values.astype(np.float32)},
             )
-            self._board.image(step, f"saliency/{name}", picture.png)
+            self._board.image(step, f"saliency/{name}", picture.png, ", ".join(self._names))

@@ -26,12 +26,14 @@ def file_errors(function: Callable[P, R]) -> Callable[P, R]:
     return translated
 
 
-_IMAGES = tf.compat.v1.SummaryMetadata(
-    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images"),
-)
+def write_png(tag: str, png: bytes, step: int, description: str = "") -> None:
+    """Give the default writer a picture as it is: tf.summary.image would take pixels, and compress them once more.
 
-
-def write_png(tag: str, png: bytes, step: int) -> None:
-    """Give the default writer a picture as it is: tf.summary.image would take pixels, and compress them once more."""
+    TensorBoard shows the first description of a tag beside its name.
+    """
     width, height = (str(int.from_bytes(png[start : start + 4], "big")) for start in (16, 20))
-    tf.summary.write(tag, tf.constant([width, height, png]), step, _IMAGES)
+    metadata = tf.compat.v1.SummaryMetadata(
+        summary_description=description,
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images"),
+    )
+    tf.summary.write(tag, tf.constant([width, height, png]), step, metadata)

@@ -161,10 +161,10 @@ class TensorBoard(Mirror):
                 tf.summary.histogram(f"weights/{weight.path}", weight.numpy())
 
     @file_errors
-    def image(self, step: int, tag: str, png: bytes) -> None:
+    def image(self, step: int, tag: str, png: bytes, description: str) -> None:
         """Write a picture of `step` under `tag`."""
         with self._file("train").as_default():
-            write_png(tag, png, step)
+            write_png(tag, png, step, description)
 
     def _file(self, name: str) -> Any:
         if name not in self._files:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.machine.doctor import Finding, examine
+from harness.machine.doctor import MNIST, Finding, examine
 
 
-def found(name: str) -> Finding:
-    (finding,) = (finding for finding in examine() if finding.name == name)
+def found(name: str, **looked_at: Any) -> Finding:
+    (finding,) = (finding for finding in examine(**looked_at) if finding.name == name)
     return finding
 
 
@@ -35,23 +35,30 @@ def test_the_table_has_a_line_for_each_finding(call: Callable[..., Any]) -> None
     assert all(line.startswith("ok") for line in lines)
 
 
-def test_damaged_data_is_a_problem_with_a_fix_and_exit_1(
+def test_a_damaged_or_missing_file_of_data_is_a_problem_with_a_fix(tmp_path: Path) -> None:
+    damaged = tmp_path / "mnist.npz"
+    damaged.write_bytes(MNIST.read_bytes()[:-1])
+    for path, what in ((damaged, "damaged"), (tmp_path / "gone.npz", "missing")):
+        mnist = found("MNIST", mnist=path)
+        assert mnist.found == what
+        assert mnist.problem is not None
+        assert mnist.fix is not None
+        assert mnist.fix.startswith("git -C ") or "-m pip install --force-reinstall" in mnist.fix
+
+
+def test_an_unsupported_version_is_a_problem_with_a_fix_and_exit_1(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.machine.doctor.MNIST_SHA256", "of another file")
-    result = call("doctor")
-    assert result.exit_code == 1
-    assert "problem  MNIST" in result.stdout
-    assert "fix: git -C " in result.stdout or "-m pip install --force-reinstall" in result.stdout
-
-
-def test_an_unsupported_version_is_a_problem_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     real = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "3.11.0" if name == "keras" else real(name))
     keras = found("keras")
     assert keras.problem is not None
     assert keras.fix is not None
     assert "-m pip install 'keras" in keras.fix
+    result = call("doctor")
+    assert result.exit_code == 1
+    assert "problem  keras" in result.stdout
+    assert f"fix: {keras.fix}" in result.stdout
 
 
 def test_a_missing_package_is_a_problem_with_a_fix(without_package: Callable[[str], None]) -> None:
@@ -71,16 +78,16 @@ def two_gpus_for_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind=None: [])
-    monkeypatch.setattr("harness.machine.cuda.LIBRARIES", {"CUDA runtime": "libno-such-cudart.so"})
 
 
 @pytest.mark.usefixtures("two_gpus_for_the_driver")
 def test_gpus_that_tensorflow_does_not_see_are_a_problem_with_a_fix() -> None:
-    devices = found("devices")
+    libraries = {"CUDA runtime": "libno-such-cudart.so"}
+    devices = found("devices", libraries=libraries)
     assert devices.problem == "nvidia-smi shows 2 GPUs and TensorFlow sees none"
     assert devices.fix is not None
     assert "-m pip install 'tensorflow[and-cuda]" in devices.fix
-    assert found("CUDA runtime").problem == "libno-such-cudart.so can't be loaded"
+    assert found("CUDA runtime", libraries=libraries).problem == "libno-such-cudart.so can't be loaded"
 
 
 @pytest.mark.usefixtures("two_gpus_for_the_driver")

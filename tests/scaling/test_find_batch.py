@@ -14,15 +14,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
 
 from harness.config import load
 from harness.config.cluster import ClusterSection
 from harness.errors import ConfigError, HarnessError, UserError
+from harness.imports import handed
 from harness.measuring import bench
 from harness.scaling.find_batch import memory
 from harness.scaling.find_batch.search import Try, fastest, largest
 from harness.scaling.find_batch.watched import Ended
-from harness.training.chunk import Chunk, ChunkResult
+from harness.training.losses import cross_entropy
 from tests.processes import started
 
 Call = Callable[..., Any]
@@ -266,20 +269,22 @@ def test_other_failures_are_no_verdict_on_the_size() -> None:
         replace(failed, exit_code=-signal.SIGTERM, errors="").ran_out()
 
 
-def test_a_quick_measurement_takes_few_steps_and_leaves_the_pipeline_out(
-    small_config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[int] = []
-    train = Chunk.__call__
+def test_a_quick_measurement_takes_few_steps_and_leaves_the_pipeline_out(small_config: Path) -> None:
+    taken = np.zeros(1, int)
 
-    def counted(chunk: Chunk, steps: int) -> ChunkResult:
-        calls.append(steps)
-        return train(chunk, steps)
+    def counted(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        def count(values: NDArray[np.float32]) -> NDArray[np.float32]:
+            taken[0] += 1
+            return values
 
-    monkeypatch.setattr(Chunk, "__call__", counted)
-    config = load(small_config, ["train.global_batch=512"])
-    result = bench.measure(config, repeats=2, chunk_seconds=0.001, quick=True)
-    assert calls == [1, 1, 1, 1, 1]
+        values = cross_entropy(logits, labels)
+        seen = tf.numpy_function(count, [tf.stop_gradient(values)], tf.float32)
+        return values + 0 * tf.ensure_shape(seen, values.shape)
+
+    config = load(small_config, ["train.global_batch=512", "loss={name: test:counted}"])
+    with handed({"test:counted": counted}):
+        result = bench.measure(config, repeats=2, chunk_seconds=0.001, quick=True)
+    assert taken == 5, "one step in each of five chunks"
     assert "pipeline_images_per_second" not in result
     assert "input pipeline" not in bench.as_text(result)
     assert "images/s" in bench.as_text(result)

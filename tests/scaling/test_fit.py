@@ -94,20 +94,20 @@ def test_derivatives_are_those_of_the_likelihood() -> None:
     observations = Observations.of(trials)
     at = np.array([math.log(S_MIN), math.log(B_CRIT), math.log(0.1)]) + random.normal(0, 0.4, (6, 3))
     counts = random.integers(0, 3, (6, len(trials))).astype(float)
-    _, gradient, hessian = likelihood._derivatives(observations, at, counts)
+    _, gradient, hessian = likelihood.derivatives(observations, at, counts)
     for index in range(3):
         step = np.zeros(3)
         step[index] = 1e-5
-        above, below = (likelihood._derivatives(observations, at + sign * step, counts) for sign in (1, -1))
+        above, below = (likelihood.derivatives(observations, at + sign * step, counts) for sign in (1, -1))
         assert (above[0] - below[0]) / 2e-5 == pytest.approx(gradient[:, index], rel=1e-6)
         assert (above[1] - below[1]) / 2e-5 == pytest.approx(hessian[:, index], rel=1e-5, abs=1e-3)
 
 
 def test_the_likelihood_keeps_its_digits_in_the_tails() -> None:
     observations = Observations(np.zeros(3), np.array([40.0, -41.0, 40.0]), np.array([41.0, -40.0, math.inf]))
-    at = np.array([[0.0, -30.0, 0.0]])
-    _, _, logs = likelihood._standardised(observations, at)
-    assert logs[0] == pytest.approx(np.full(3, stats.norm.logsf(40)), rel=1e-12)
+    at = np.tile([0.0, -30.0, 0.0], (3, 1))
+    logs, _, _ = likelihood.derivatives(observations, at, np.eye(3))  # a trial each
+    assert logs == pytest.approx(np.full(3, stats.norm.logsf(40)), rel=1e-12)
 
 
 def test_no_other_start_leads_to_a_higher_likelihood() -> None:
@@ -126,7 +126,7 @@ def test_no_other_start_leads_to_a_higher_likelihood() -> None:
 
         def loss(at: np.ndarray, observations: Observations = observations) -> float:
             at = np.clip(at, [-30, -10, math.log(1e-3)], [30, 20, math.log(20)])
-            return -float(likelihood._derivatives(observations, at[None], np.ones((1, 5)))[0][0])
+            return -float(likelihood.derivatives(observations, at[None], np.ones((1, 5)))[0][0])
 
         others = [
             optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}).fun

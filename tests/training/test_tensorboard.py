@@ -247,7 +247,7 @@ def test_a_run_is_a_row_in_the_table_of_hyperparameters_with_its_steps_to_target
 def test_an_image_is_written_as_it_is_under_its_step(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
     board = TensorBoard(tmp_path, 0)
-    board.image(30, "saliency/gradient", tf.io.encode_png(pixels).numpy())
+    board.image(30, "saliency/gradient", tf.io.encode_png(pixels).numpy(), "two digits")
     board.close()
     ((step, value),) = [
         (event.step, value)

@@ -91,7 +91,7 @@ def maximum(
     active = np.arange(len(start))
     for _ in range(_MOST_STEPS):
         at = parameters[active]
-        value[active], gradient, hessian = _derivatives(observations, at, counts[active])
+        value[active], gradient, hessian = derivatives(observations, at, counts[active])
         step = _uphill(at, gradient, hessian, observations.b_crit_bounds, fixed)
         going = (gradient * step).sum(axis=1) > _LEAST_GAIN
         active, at, step = active[going], at[going], step[going]
@@ -161,7 +161,7 @@ def _value(observations: Observations, parameters: Floats, counts: Floats) -> Fl
     return total
 
 
-def _derivatives(observations: Observations, parameters: Floats, counts: Floats) -> tuple[Floats, Floats, Floats]:
+def derivatives(observations: Observations, parameters: Floats, counts: Floats) -> tuple[Floats, Floats, Floats]:
     """[d] log likelihoods, their [d, 3] gradients and [d, 3, 3] Hessians."""
     u, v, logs = _standardised(observations, parameters)
     p, pu, puu, puuu = _moments(u, logs)
