@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import tensorflow as tf
 
 import harness
 from harness.cluster.environment import tf_config
-from harness.config import load
+from harness.config import Config, load
+from harness.data import order, sources
 from harness.machine.resources import free_ports
 from harness.runs.run_dir import RunDir
-from harness.supervision.chaos import poison
 from harness.training.checkpoint import steps
-from harness.training.step import Step
 from tests.processes import started, wait_for_step, workers
 
 pytestmark = pytest.mark.slow
@@ -37,7 +37,6 @@ SETTINGS = [
     "insight={methods: [], filters: false}",
 ]
 PROGRAM = "from harness.cli import main; main()"
-POISON = "from harness.supervision.chaos import poison; poison({}); " + PROGRAM
 # Root may write everywhere; without this capability it is a user like any other.
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
@@ -50,8 +49,8 @@ def settings(*more: str) -> list[str]:
 def train(small_config: Path) -> Callable[..., list[str]]:
     """The command that trains into a directory, or goes on in it."""
 
-    def command(run: Path | str, *sets: str, program: str = PROGRAM) -> list[str]:
-        python = [sys.executable, "-c", program, "train", str(small_config)]
+    def command(run: Path | str, *sets: str) -> list[str]:
+        python = [sys.executable, "-c", PROGRAM, "train", str(small_config)]
         return [*python, *settings(*sets), "--run-dir", str(run), "--resume", "auto", "--no-report"]
 
     return command
@@ -81,11 +80,40 @@ def train_here(call: Callable[..., Any], small_config: Path) -> Callable[..., An
     return lambda run, *sets: call("train", small_config, *settings(*sets), "--run-dir", run, "--only-training")
 
 
+BRIGHTENED = """
+import keras
+
+def net(image_shape, classes):
+    pixels = keras.Input(image_shape)
+    brightest = keras.ops.max(pixels, axis=(1, 2, 3), keepdims=True)
+    return keras.Model(pixels, keras.layers.Dense(classes)(keras.layers.Flatten()(pixels / brightest)))
+"""
+"""A model that gives NaN for a black image alone."""
+
+
 @pytest.fixture
-def poison_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """`chaos.poison` for this process, to the end of the test."""
-    monkeypatch.setattr(Step, "gradients", Step.gradients)  # puts it back
-    return poison
+def with_black_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Settings of a training in which the first example of each of some steps (from 0) gives NaN."""
+    (tmp_path / "brightened.py").write_text(BRIGHTENED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def settings(*data_steps: int) -> list[str]:
+        mnist, train_rows = sources.load("mnist"), 11_000  # more than a run trains on: none comes twice
+        x_train = mnist.x_train[: train_rows + 200].copy()
+        seed = Config().seed
+        x_train[order.rows(25 * tf.constant(data_steps, tf.int64), seed, train_rows).numpy()] = 0
+        np.savez(
+            tmp_path / "black.npz",
+            x_train=x_train,
+            y_train=mnist.y_train[: len(x_train)],
+            x_test=mnist.x_test[:100],
+            y_test=mnist.y_test[:100],
+        )
+        data = f"data={{source: {tmp_path / 'black.npz'}, validation: 200, shift: 1}}"
+        return [data, "model={name: brightened:net}"]
+
+    return settings
 
 
 def sha(run: RunDir) -> str:
@@ -157,7 +185,7 @@ def test_a_full_disk_ends_all_workers_and_leaves_the_older_checkpoints(
         resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (limit, limit))
         errors = [process.communicate(timeout=60)[1] for process in processes]
         assert [process.returncode for process in processes] == [1, 1]
-    assert re.match(r"error: can't write .*File too large; once that is mended, resume with: ", last_line(errors[0]))
+    assert re.match(r"error: can't write .*File too large; once that is fixed, resume with: ", last_line(errors[0]))
     assert "another worker has failed" in last_line(errors[1])
     opened = RunDir.open(run)
     assert opened.read_summary()["status"] == "failed"
@@ -178,7 +206,7 @@ def test_a_run_directory_made_read_only_is_reported(
     for folder in folders:
         folder.chmod(0o755)
     assert process.returncode == 1
-    assert re.match(r"error: can't write .*Permission denied; once that is mended, resume with: ", last_line(error))
+    assert re.match(r"error: can't write .*Permission denied; once that is fixed, resume with: ", last_line(error))
     assert sha(finished(run)) == sha(undisturbed)
 
 
@@ -200,14 +228,14 @@ def test_a_diverging_loss_stops_before_its_update(train_here: Callable[..., Any]
 def test_a_loss_that_is_not_finite_is_gone_around(
     train: Callable[..., list[str]],
     train_here: Callable[..., Any],
-    poison_here: Callable[[int], None],
+    with_black_images: Callable[..., list[str]],
     finished: Callable[..., RunDir],
     tmp_path: Path,
 ) -> None:
     """Step 111 (from 0) has an example that gives NaN: back to step 100, on with the examples of step 112."""
     run = tmp_path / "run"
-    poison_here(111)
-    ended = train_here(run, "train.on_nonfinite=restore")
+    sets = [*with_black_images(111), "train.on_nonfinite=restore"]
+    ended = train_here(run, *sets)
     assert ended.exit_code == 0, ended.stderr
     assert "not finite at step 112 (examples 2,775 to 2,799 of the stream" in ended.stderr
     assert "(1 of 3 times)" in ended.stderr
@@ -223,21 +251,19 @@ def test_a_loss_that_is_not_finite_is_gone_around(
     assert rows == sorted(set(rows))  # one clean curve
 
     interrupted = tmp_path / "interrupted"
-    with started(train(interrupted, "train.on_nonfinite=restore", program=POISON.format(111))) as process:
+    with started(train(interrupted, *sets)) as process:
         wait_for_step(process, interrupted, 300)
         process.kill()
-    resumed = finished(interrupted, "train.on_nonfinite=restore")
+    resumed = finished(interrupted, *sets)
     assert sha(resumed) == summary["weights_sha256"]  # the checkpoint knows what was skipped
     assert resumed.read_summary()["skipped_steps"] == 12
 
 
 def test_it_goes_back_three_times_at_most(
-    train_here: Callable[..., Any], poison_here: Callable[[int], None], tmp_path: Path
+    train_here: Callable[..., Any], with_black_images: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    for step in (30, 60, 61, 62, 90):
-        poison_here(step)
-    ended = train_here(run, "train.on_nonfinite=restore")
+    ended = train_here(run, *with_black_images(30, 60, 61, 62, 90), "train.on_nonfinite=restore")
     assert ended.exit_code == 1
     assert [f"({number} of 3 times)" in ended.stderr for number in (1, 2, 3, 4)] == [True, True, True, False]
     assert last_line(ended.stderr).startswith("error: loss or gradient is not finite at step")
@@ -248,13 +274,12 @@ def test_it_goes_back_three_times_at_most(
 
 @pytest.mark.parametrize("on_nonfinite", ["stop", "restore"])
 def test_nan_on_one_of_two_workers_is_the_business_of_both(
-    train: Callable[..., list[str]], tmp_path: Path, on_nonfinite: str
+    train: Callable[..., list[str]], with_black_images: Callable[..., list[str]], tmp_path: Path, on_nonfinite: str
 ) -> None:
     """Only the chief's replica has the first example of a step, and with it the NaN."""
     run = tmp_path / "run"
-    command = train(run, f"train.on_nonfinite={on_nonfinite}", program=POISON.format(111))
-    healthy = train(run, f"train.on_nonfinite={on_nonfinite}")
-    with workers([command, healthy], [tmp_path] * 2) as processes:
+    command = train(run, *with_black_images(111), f"train.on_nonfinite={on_nonfinite}")
+    with workers([command] * 2, [tmp_path] * 2) as processes:
         ended = [process.communicate(timeout=120) for process in processes]
         codes = [process.returncode for process in processes]
     for _, error in ended:

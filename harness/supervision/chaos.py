@@ -1,6 +1,7 @@
 """Faults injected into real runs of a config: did each fire, what came of it, does the resumed run end as if nothing
 had happened? No TensorFlow in this process."""
 
+import json
 import os
 import random
 import resource
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.config import Config, dump
 from harness.errors import HarnessError
@@ -55,18 +57,18 @@ def run(
     config_file = folder / "config.yaml"
     config_file.write_text(dump(config))
     progress("undisturbed")
-    undisturbed = _Trial(config_file, RunDir(folder / "undisturbed"))
+    undisturbed = _Trial(config_file, config, RunDir(folder / "undisturbed"))
     exit_code, error = undisturbed.start().wait()
     if exit_code:
         raise HarnessError(f"the undisturbed run failed with exit code {exit_code}: {error}")
     summary = undisturbed.run.read_summary()
-    told = [row["step"] for row in undisturbed.run.read_metrics() if row["split"] in ("train", "validation")]
+    reported = [row["step"] for row in undisturbed.run.read_metrics() if row["split"] in ("train", "validation")]
     outcomes = []
     for fault in faults:
         moment = random.Random(f"{seed} {fault}").uniform(0.3, 0.9)
-        step = step_at(moment, told, summary["steps"])
+        step = step_at(moment, reported, summary["steps"])
         progress(f"{fault}, from step {step:,} on")
-        trial = _Trial(config_file, RunDir(folder / fault))
+        trial = _Trial(config_file, config, RunDir(folder / fault))
         fired, outcome, as_expected = FAULTS[fault](trial, step)
         exit_code, error = trial.start().wait()
         if exit_code:
@@ -78,23 +80,24 @@ def run(
     return outcomes
 
 
-def step_at(moment: float, told: Sequence[int], steps: int) -> int:
-    """The last step within that share of the training at which a run like this one tells how far it is.
+def step_at(moment: float, reported: Sequence[int], steps: int) -> int:
+    """The last step within that share of the training at which a run like this one reports a row.
 
     From any other one it would be known too late: where a device is fast, not before there is no training left.
     """
-    return max((step for step in told if step <= moment * steps), default=int(moment * steps))
+    return max((step for step in reported if step <= moment * steps), default=int(moment * steps))
 
 
 class _Trial:
     """A run, and the process that trains it at the moment."""
 
-    def __init__(self, config_file: Path, run: RunDir) -> None:
+    def __init__(self, config_file: Path, config: Config, run: RunDir) -> None:
         self.config_file = config_file
+        self.config = config
         self.run = run
         self.output_file = run.path.with_suffix(".txt")
 
-    def start(self, program: str = PROGRAM, launch: Sequence[str] = ()) -> "_Trial":
+    def start(self, *assignments: str, launch: Sequence[str] = ()) -> "_Trial":
         train = [
             "train",
             str(self.config_file),
@@ -106,10 +109,10 @@ class _Trial:
             "--only-training",
         ]
         # A fault is to be told, not gone around, whatever the config says.
-        train += ["--set", "train.on_nonfinite=stop"]
+        train += [word for each in ("train.on_nonfinite=stop", *assignments) for word in ("--set", each)]
         with self.output_file.open("w") as output:  # a pipe that nobody reads would fill up
             self.process = subprocess.Popen(
-                [*PYTHON, "-c", program, *launch, *train],
+                [*PYTHON, "-c", PROGRAM, *launch, *train],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -121,7 +124,7 @@ class _Trial:
         """The exit code, and the last line that was printed."""
         exit_code = self.process.wait()
         lines = self.output_file.read_text().strip().splitlines()
-        return exit_code, lines[-1] if lines else "it said nothing"
+        return exit_code, lines[-1] if lines else "it printed nothing"
 
     def reached(self, step: int, checkpoints: int = 0) -> bool:
         """Wait until training has come to that step, with so many checkpoints; False where the process ends before."""
@@ -167,9 +170,17 @@ def _stop(trial: _Trial, step: int) -> tuple[bool, str, bool]:
 
 
 def _nan(trial: _Trial, step: int) -> tuple[bool, str, bool]:
-    exit_code, line = trial.start(f"from harness.supervision.chaos import poison; poison({step}); {PROGRAM}").wait()
+    callbacks = trial.config.model_dump(mode="json")["callbacks"]
+    poisoning = {
+        "name": f"{__name__}:{poison.__name__}",
+        "every": f"{step + 1} steps",
+    }  # when no checkpoint is due, as a rule
+    exit_code, line = trial.start(f"callbacks={json.dumps([*callbacks, poisoning])}").wait()
+    if any(path.stem == f"step-{step + 1}" for path in trial.checkpoints()):
+        return False, "a checkpoint took the NaN: make checkpoint.every longer, or choose another --seed", False
     fired = "not finite" in line
-    outcome = f"exit code {exit_code}, status {trial.status()}; {len(trial.checkpoints())} checkpoints kept"
+    kept = len(trial.checkpoints())
+    outcome = f"exit code {exit_code}, status {trial.status()}; {kept} checkpoint{'s' * (kept != 1)} kept"
     return fired, outcome, exit_code == 1 and trial.status() == "failed"
 
 
@@ -209,22 +220,13 @@ FAULTS: dict[str, Callable[[_Trial, int], tuple[bool, str, bool]]] = {
 """Each brings its fault about at a step, and says whether it fired, what came of it, and whether that is right."""
 
 
-def poison(data_step: int) -> None:
-    """In a process about to train: the first example of that step of data gives gradients that are NaN."""
-    import tensorflow as tf
+def poison(step: int, state: Any, rows: Sequence[Any]) -> None:
+    """A callback after which all weights are NaN, and with them the loss of the next step.
 
-    from harness.data.pipeline import Batch
-    from harness.training.step import Step
-    from harness.training.values import Values
-
-    healthy = Step.gradients
-
-    def poisoned(step: Step, values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        vector, other = healthy(step, values, batch)
-        bitten = tf.reduce_any((batch.positions == data_step * step.train.global_batch) & (batch.weights > 0))
-        return tf.where(bitten, tf.constant(float("nan"), vector.dtype), vector), other
-
-    Step.gradients = poisoned  # type: ignore[assignment, method-assign]
+    Those of one layer would not do: a ReLU may make 0 of NaN.
+    """
+    for weight in state.model.trainable_variables:
+        weight.assign(weight.numpy() * float("nan"))
 
 
 def _children(pid: int) -> list[int]:
@@ -236,7 +238,7 @@ def as_text(outcomes: Sequence[Outcome]) -> str:
     """A table for a person."""
     rows = [("fault", "from", "fired", "hash equal", "outcome")]
     for outcome in outcomes:
-        mark = "" if outcome.as_expected else "NOT AS IT SHOULD BE: "
+        mark = "" if outcome.as_expected else "UNEXPECTED: "
         fired, equal = ("yes" if each else "NO" for each in (outcome.fired, outcome.hash_equal))
         rows.append((outcome.fault, outcome.moment, fired, equal, mark + outcome.outcome))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
