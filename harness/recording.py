@@ -24,7 +24,7 @@ from harness.training.callback import Callback, closed_at_end
 from harness.training.checkpoint import Checkpoint, Checkpoints, assign_result, discard_after, load_newest
 from harness.training.events import Events, Every
 from harness.training.progress import ProgressLines
-from harness.training.rows import MetricsFile, Mirror, newest
+from harness.training.rows import MetricsFile, newest
 from harness.training.schedule import WarmupThenDecay
 from harness.training.setup import Setup
 from harness.training.state import weights_sha256
@@ -78,7 +78,7 @@ class Recording:
         """Rewind the run's records to its newest checkpoint. What can be refused is, before anything is written."""
         run, config, events, data = self.run, self.setup.config, self.setup.events, self.setup.data
         if not may_resume:
-            raise RunError(f"{run.path} has just become another process's run")
+            raise RunError(f"{run.path} was just taken by another process")
         run.check_same(config)
         newest = load_newest(run.checkpoints_dir, self.terminal.warning)
         if newest and data.was_from_1 and not run.read_class_names():  # which a run since 0.1.0 keeps
@@ -134,7 +134,7 @@ def chief_callbacks(
     trackers = [closing.enter_context(mirror) for mirror in tracker_mirrors(config, run, rows, step, terminal)]
     metrics_file = closing.enter_context(closed_at_end(MetricsFile(run.metrics_file, len(rows))))
     progress = ProgressLines(terminal, step, events.total_steps, steps_per_epoch, len(rows))
-    mirrors: list[Mirror] = [closing.enter_context(closed_at_end(progress)), metrics_file, board, *trackers]
+    mirrors: list[Callback] = [closing.enter_context(closed_at_end(progress)), metrics_file, board, *trackers]
 
     def saved(step: int) -> None:
         board.begin_files(step)
@@ -233,7 +233,7 @@ def _failures_recorded(run: RunDir, terminal: Terminal) -> Iterator[None]:
             raise Stopped(f"stopped; resume with: {run.resume_command()}", number) from None
         if isinstance(error, OSError) and error.errno in _OF_A_DISK:
             raise WriteFailed(
-                f"can't write {error.filename or run.path}: {error.strerror or error}; once that is mended, resume "
+                f"can't write {error.filename or run.path}: {error.strerror or error}; once that is fixed, resume "
                 f"with: {run.resume_command()}"
             ) from None
         raise

@@ -4,6 +4,6 @@ A tracker can't take back what it was sent, and a resume cuts off the rows after
 a row is sent once a checkpoint has made it certain, and the curves of a tracker never fork. Whenever a mirror begins,
 the tracker is asked what it has, and sent what it lacks: after a crash, or when it couldn't be reached.
 
-Nothing that a tracker does ends a training. It is told once, and the rows are sent with a later checkpoint, or when the
-run is resumed, also a finished one.
+Nothing that a tracker does ends a training. A failure is reported once, and the rows are sent with a later checkpoint,
+or when the run is resumed, also a finished one.
 """

@@ -1,4 +1,4 @@
-"""A run's rows, sent on to a tracker as checkpoints make them certain."""
+"""A run's rows, sent on to a tracker as checkpoints make sure of them."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,8 +15,9 @@ from harness.runs.run_dir import RunDir
 from harness.trackers.mlflow_tracker import MLflow
 from harness.trackers.tracker import Tracker
 from harness.trackers.wandb_tracker import WandB
-from harness.training.callback import Row
-from harness.training.rows import Mirror, without_images
+from harness.training.callback import Callback, Row
+from harness.training.rows import without_images
+from harness.training.state import State
 
 
 def check(config: Config) -> None:
@@ -25,8 +26,10 @@ def check(config: Config) -> None:
         check_extra(section.name, f"callbacks: {section.name}")
 
 
-class TrackerMirror(Mirror):
+class TrackerMirror(Callback):
     """Sends a run's rows to a tracker, in a with-statement, at whose end the tracker learns how the run has ended."""
+
+    every = None
 
     def __init__(
         self,
@@ -38,14 +41,13 @@ class TrackerMirror(Mirror):
         step: int,
         terminal: Terminal,
     ) -> None:
-        """Follow on the `rows` that `run` has; those up to `step` are certain."""
-        super().__init__(taken=len(rows))
-        self._rows = list(rows)
+        """Follow on the `rows` that `run` has; those up to `step` are in a checkpoint."""
+        self._rows = rows
         self._name = name
         self._tracker = tracker
         self._config = config
         self._run = run
-        self._certain = step
+        self._saved_step = step
         self._terminal = terminal
         self._sent: int | None = None
         """How many of the rows the tracker has taken since it began; None before that, and after a failure."""
@@ -55,12 +57,12 @@ class TrackerMirror(Mirror):
         self._send()
         return self
 
-    def write(self, row: Row) -> None:
-        self._rows.append(without_images(row))
+    def __call__(self, step: int, state: State, rows: Sequence[Row]) -> None:
+        self._rows = rows
 
     def saved(self, step: int) -> None:
         """Send the rows up to a checkpoint that is safe now."""
-        self._certain = step
+        self._saved_step = step
         self._send()
 
     def __exit__(
@@ -79,7 +81,7 @@ class TrackerMirror(Mirror):
                 found = self._tracker.begin(self._config, self._run)
                 self._terminal.line(f"tracker   {self._name}, {found}")
                 self._sent = 0
-            rows = [row for row in self._rows[self._sent :] if row["step"] <= self._certain]
+            rows = [without_images(row) for row in self._rows[self._sent :] if row["step"] <= self._saved_step]
             self._tracker.add(rows)
             self._sent += len(rows)
         except Exception as failure:  # noqa: BLE001  as above

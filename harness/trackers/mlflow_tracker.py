@@ -27,7 +27,7 @@ class MLflow(Tracker):
         self._section = section
         self._client: Any = None
         self._run_id = ""
-        self._there: set[tuple[str, int, float]] = set()
+        self._logged_before: set[tuple[str, int, float]] = set()
 
     def begin(self, config: Config, run: RunDir) -> str:
         # A server that is away holds up the training at each checkpoint; MLflow's own patience is minutes.
@@ -51,7 +51,7 @@ class MLflow(Tracker):
             found = self._client.create_run(self._experiment(), run_name=run.path.resolve().name)
             keep(run, "mlflow", run_id=found.info.run_id)
         self._run_id = found.info.run_id
-        self._there = {
+        self._logged_before = {
             (key, metric.step, metric.value)
             for key in found.data.metrics
             for metric in self._client.get_metric_history(self._run_id, key)
@@ -75,7 +75,7 @@ class MLflow(Tracker):
             Metric(key, value, now, row["step"])
             for row in rows
             for key, value in points_of(row)
-            if (key, row["step"], value) not in self._there
+            if (key, row["step"], value) not in self._logged_before
         ]
         for first in range(0, len(points), self._MOST_METRICS):
             self._client.log_batch(self._run_id, metrics=points[first : first + self._MOST_METRICS])
@@ -105,7 +105,7 @@ class MLflow(Tracker):
     def _mark_abandoned(self, run: RunDir) -> None:
         """Name the steps of points that are in no row of the run: the checkpoint that they came before was damaged."""
         own = {(key, row["step"], value) for row in run.read_metrics() for key, value in points_of(row)}
-        steps = sorted({step for key, step, value in self._there - own if not key.startswith("test/")})
+        steps = sorted({step for key, step, value in self._logged_before - own if not key.startswith("test/")})
         if steps:
             self._client.set_tag(self._run_id, "abandoned", _which(steps))
 

@@ -1,4 +1,4 @@
-"""What a mirror writes to, and what it is told of a run."""
+"""What a mirror writes to, and what it learns of a run."""
 
 import json
 from abc import ABC, abstractmethod
@@ -35,7 +35,7 @@ class Tracker(ABC):
 
 
 def about(run: RunDir) -> dict[str, str]:
-    """What a tracker is told beside the config: where the run lies, and what it is trained with."""
+    """What a tracker learns beside the config: where the run lies, and what it is trained with."""
     versions = {f"version.{name}": version for name, version in provenance.versions().items()}
     return {"run": str(run.path.resolve()), "git": provenance.git() or "none", **versions}
 

@@ -24,7 +24,7 @@ class WandB(Tracker):
         self._section = section
         self._mode = section.mode
         self._run: Any = None
-        self._there = 0
+        self._rows_to_skip = 0
         """How many of the rows to come it has already."""
 
     def begin(self, config: Config, run: RunDir) -> str:
@@ -51,7 +51,7 @@ class WandB(Tracker):
         self._run.define_metric("*", step_metric="step")
         self._run.config.update({**config.flat(), **about(run)}, allow_val_change=True)
         own = sum(row["split"] != "test" for row in run.read_metrics())
-        self._there, now_abandoned = already_there(self._run.starting_step, own, abandoned)
+        self._rows_to_skip, now_abandoned = rows_logged_before(self._run.starting_step, own, abandoned)
         if now_abandoned > abandoned:
             keep(run, "wandb", run_id=run_id, abandoned=now_abandoned)
             number = now_abandoned - abandoned
@@ -64,8 +64,8 @@ class WandB(Tracker):
             values = {key: value for key, value in named_values(row) if value is not None}
             if row["split"] == "test":
                 self._run.summary.update(values)
-            elif self._there > 0:
-                self._there -= 1
+            elif self._rows_to_skip > 0:
+                self._rows_to_skip -= 1
             else:
                 self._run.log({"step": row["step"], **values})
 
@@ -73,7 +73,7 @@ class WandB(Tracker):
         self._run.finish(exit_code=0 if status == "completed" else 1)
 
 
-def already_there(logged: int, own: int, abandoned: int) -> tuple[int, int]:
+def rows_logged_before(logged: int, own: int, abandoned: int) -> tuple[int, int]:
     """How many of a run's rows its tracker has, and how many that are no longer the run's.
 
     Args:
@@ -81,5 +81,5 @@ def already_there(logged: int, own: int, abandoned: int) -> tuple[int, int]:
         own: rows that the run has now.
         abandoned: rows that were no longer the run's before; they come before or among `logged`.
     """
-    there = logged - abandoned
-    return min(there, own), abandoned + max(0, there - own)
+    current = logged - abandoned
+    return min(current, own), abandoned + max(0, current - own)

@@ -16,7 +16,7 @@ from harness.console.terminal import Terminal
 from harness.errors import CallbackFailed, Stopped, UserError
 from harness.runs.run_dir import RunDir
 from harness.trackers.mirror import catch_up, tracker_mirrors
-from harness.trackers.wandb_tracker import already_there
+from harness.trackers.wandb_tracker import rows_logged_before
 from harness.training.rows import MetricsFile
 
 # MLflow 3.17 with SQLAlchemy 2.1.
@@ -68,23 +68,22 @@ def mirrored(tmp_path: Path) -> Callable[..., Any]:
         run.path.mkdir(exist_ok=True)
         run.begin(config)
         run.rewind_metrics(step)
+        rows = run.read_metrics()
         with ExitStack() as stack:
             file = MetricsFile(run.metrics_file)
             stack.callback(file.close)
             stack.enter_context(suppress(*([type(error)] if error else [])))
             tracked = [
-                stack.enter_context(each)
-                for each in tracker_mirrors(config, run, run.read_metrics(), step, Terminal(quiet=True))
+                stack.enter_context(each) for each in tracker_mirrors(config, run, rows, step, Terminal(quiet=True))
             ]
             for each in given:
                 if callable(each):
                     each()
-                for mirror in tracked:
-                    if isinstance(each, int):
+                elif isinstance(each, int):
+                    for mirror in tracked:
                         mirror.saved(each)
-                    elif not callable(each):
-                        mirror.write(each)
-                if isinstance(each, dict):
+                else:
+                    rows.append(each)
                     file.write(each)
             if error:
                 raise error
@@ -314,4 +313,4 @@ def test_a_library_that_is_missing_is_told_with_the_command_that_brings_it(
 def test_rows_that_take_the_place_of_abandoned_ones_are_sent(
     logged: int, own: int, abandoned: int, expected: tuple[int, int]
 ) -> None:
-    assert already_there(logged, own, abandoned) == expected
+    assert rows_logged_before(logged, own, abandoned) == expected
