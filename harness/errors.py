@@ -6,7 +6,7 @@
         print("diverged at step", error.data_step)
 
 HarnessError                  1
-├── UserError                 2    a mistake the user can mend, told in one line: the value, the limit, the fix
+├── UserError                 2    a mistake the user can fix, reported in one line: the value, the limit, the fix
 │   ├── ConfigError
 │   ├── DataError
 │   ├── DeviceError
@@ -16,7 +16,7 @@ HarnessError                  1
 ├── WriteFailed               1    a disk that is full, or a run directory that has become read-only
 ├── CallbackFailed            1    a callback of the user's own raised something
 ├── WorkerMissing             1    a worker that never showed up
-├── WorkerLost                1    a worker that died, or failed in a way it has told by itself
+├── WorkerLost                1    a worker that died, or failed, and has reported it itself
 └── Stopped       130, 143, 129   SIGINT, SIGTERM or SIGHUP, after a checkpoint
 """
 

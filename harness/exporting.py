@@ -54,11 +54,13 @@ def export(run: RunDir, form: str, path: Path) -> tuple[float, int]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         written = Path(folder) / "model"
         try:
-            with warnings.catch_warnings(action="ignore"):  # of the converters' own, which no user can mend
+            with warnings.catch_warnings(action="ignore"):  # of the converters' own, which no user can fix
                 write(model, written)
                 given = probabilities(written, images)
         except Exception as error:  # each converter has errors of its own; tf2onnx leaves them to what reads its file
-            raise UserError(f"{run.model_file} can't be had as {form}: {_why(error)}; try another format") from error
+            raise UserError(
+                f"{run.model_file} can't be exported as {form}: {_why(error)}; try another format"
+            ) from error
         difference = float(np.abs(given - expected).max())
         if not difference <= TOLERANCE:  # NaN too
             raise HarnessError(

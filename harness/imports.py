@@ -38,7 +38,7 @@ def load_object(path: str, key: str) -> Any:
         if module_name == "__main__" and "<" not in name and hasattr(main, name):
             return getattr(main, name)
         raise ConfigError(
-            f"{key}: {path} stood in a script or notebook: move it to a module of its own, and name that, "
+            f"{key}: {path} was defined in a script or notebook: move it to a module of its own, and name that, "
             "or hand it to harness.train(…) again"
         )
     try:
@@ -98,8 +98,8 @@ def reason(error: Exception) -> str:
     place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
     wrapped = lines[0].startswith("Exception encountered when calling")  # by Keras, around what says more
-    told = " ".join(lines[:2] if wrapped else lines[:1]).replace("\x1b[1m", "").replace("\x1b[0m", "")
-    return f"{type(error).__name__}: {told}{place}"
+    message = " ".join(lines[:2] if wrapped else lines[:1]).replace("\x1b[1m", "").replace("\x1b[0m", "")
+    return f"{type(error).__name__}: {message}{place}"
 
 
 def _import(name: str) -> Any:

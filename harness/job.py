@@ -25,7 +25,7 @@ from harness.imports import handed
 from harness.main_job import MainJob, Until
 from harness.models.build import trained
 from harness.models.export import logits_of
-from harness.preparation import read
+from harness.preparation import prepare
 from harness.python_objects import Named, as_config
 from harness.runs.run_dir import RunDir, find_run
 from harness.trackers.mirror import catch_up
@@ -114,7 +114,7 @@ def _train(
     until: Until,
 ) -> RunDir | None:
     run = find_run(config, run_dir, resume) if is_chief(config.cluster.strategy, os.environ) else None
-    setup = read(config)
+    setup = prepare(config)
     if run and run.exists():
         run.check_same(config, len(setup.train))
         if not data_changed:

@@ -79,7 +79,7 @@ def import_keras() -> Any:
         import keras
     except (ValueError, TypeError, AttributeError, OSError) as error:  # how Keras stumbles over what the file holds
         reason = str(error).splitlines()[0]
-        raise UserError(f"{settings_file()} keeps Keras from being imported: {reason}: mend or delete it") from None
+        raise UserError(f"{settings_file()} keeps Keras from being imported: {reason}: fix or delete it") from None
     except ImportError:  # of a backend that isn't installed, or of Keras itself
         backend = os.environ.get("KERAS_BACKEND") or _in_file().get("backend", "tensorflow")
         if backend == "tensorflow":

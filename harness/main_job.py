@@ -127,7 +127,7 @@ class MainJob:
                 raise refusal
             if exit_code:
                 kind = UserError if exit_code == UserError.exit_code else WorkerLost
-                raise kind("the first worker could not begin: see its output")
+                raise kind("the first worker could not start: see its output")
             yield checkpoint
 
     def _train(self, trainer: Trainer) -> None:
@@ -180,7 +180,7 @@ class MainJob:
             export(trainer.state.result, run.model_file, is_binary=trainer.setup.config.loss.name == "binary")
             for name in EXPORTS.values():
                 if (run.path / name).exists():
-                    terminal.warning(f"{run.path / name} is of the model before: remove it, and export again")
+                    terminal.warning(f"{run.path / name} is of the previous model: remove it, and export again")
         noise = noise_scale.report(run.read_metrics())
         run.write_summary(summary(trainer, "completed", noise))
         if trainer.setup.events.noise_scale:

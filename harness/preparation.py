@@ -1,4 +1,4 @@
-"""What a run is going to be: its data, splits and steps, refused where they don't go together, and told."""
+"""What a run is going to be: its data, splits and steps, refused where they don't go together, and printed."""
 
 import os
 
@@ -25,7 +25,7 @@ from harness.training.tensorboard import summary_text
 _MOST_NAMES = 10
 
 
-def read(config: Config) -> Setup:
+def prepare(config: Config) -> Setup:
     """The config with its data. Raises UserError for everything that can be refused before a device is touched or a
     file is made."""
     return check(config, sources.load(config.data))
@@ -66,7 +66,7 @@ def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) 
     if cluster.is_chief:
         looked_through = scans(data, terminal.line, MOST_AT_A_START)
         if looked_through is None:
-            terminal.line("images    too many to be looked through at a start: harness data CONFIG does, once for all")
+            terminal.line("images    too many to check at each start: harness data CONFIG checks them once")
         for doubt in doubts(data, splits, looked_through):
             terminal.warning(f"{config.data.source}: {doubt}")
         for section, every in zip(config.own_callbacks, events.callbacks, strict=True):
@@ -100,13 +100,15 @@ def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:
 
 def dry_run(config: Config, terminal: Terminal) -> None:
     """Resolve and check everything, print it with a memory estimate, and train nothing."""
-    setup = read(config)
+    setup = prepare(config)
     members = membership(config.cluster.strategy, os.environ)
     section = config.cluster.model_copy(update={"strategy": "auto"}) if members else config.cluster
     cluster = connect(section, environment={}, train=config.train)
     workers = len(members.workers) if members else 1
     if members:
-        terminal.line(f"workers   {workers} ({members.source}), taken to be like this one: a dry run meets nobody")
+        terminal.line(
+            f"workers   {workers} ({members.source}), assumed to be like this one: a dry run connects to none"
+        )
     describe(setup, cluster, cluster.replicas * workers, terminal)
     state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
     plan = BatchPlan.of(config.train, cluster.replicas * workers)

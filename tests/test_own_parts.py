@@ -95,7 +95,7 @@ def test_what_no_other_process_finds_trains_in_this_one(here: Path, call: Callab
     assert run.report_file.exists()
     told = call("visualize", run.path)
     assert told.exit_code == 2
-    assert "stood in a script or notebook" in told.stderr
+    assert "was defined in a script or notebook" in told.stderr
     longer = SMALL | {"train.length": "9 steps"}
     again = harness.train("mnist", resume=run.path, quiet=True, with_report=False, **given, **longer)
     assert again is not None

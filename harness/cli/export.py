@@ -31,7 +31,7 @@ def export(run: Path, form: str, output: Path | None) -> None:
     opened = RunDir.open(run).with_model()
     path = output or opened.path / EXPORTS[form]
     if path.exists() or path.is_symlink():
-        raise UserError(f"{path} exists already: remove it, or name another path with --output")
+        raise UserError(f"{path} already exists: remove it, or name another path with --output")
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent}: make it, or name another path with --output")
     if form != "savedmodel":

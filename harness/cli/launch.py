@@ -51,7 +51,9 @@ def launch(
         raise click.UsageError(f"only the command train can be launched, not {name}: harness launch … -- train CONFIG")
     given = train.make_context("harness launch … -- train", list(arguments)).params
     if given["dry_run"]:
-        raise click.UsageError("--dry-run trains nothing that could be launched: harness train CONFIG --dry-run")
+        raise click.UsageError(
+            "--dry-run trains nothing, so there is nothing to launch: harness train CONFIG --dry-run"
+        )
     check_options(given["run_name"], given["run_dir"], given["resume"], given["data_changed"])
     config = load(given["config"], (*given["assignments"], *named(given["run_name"])))
     section = config.cluster

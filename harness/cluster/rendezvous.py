@@ -76,7 +76,7 @@ class _Meeting:
         late = asyncio.get_running_loop().call_later(
             _SECONDS_OF_SILENCE,
             lambda: say(
-                f"{self._who_is_awaited()}. Gives up after {timeout:g} s (cluster.start_timeout); "
+                f"{self._who_is_awaited()}. Giving up after {timeout:g} s (cluster.start_timeout); "
                 "--set cluster.strategy=single or mirrored trains without them"
             ),
         )

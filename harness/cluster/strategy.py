@@ -205,7 +205,9 @@ def _split_gpu(gpu: tf.config.PhysicalDevice, count: int) -> None:
     index = tf.config.list_physical_devices("GPU").index(gpu)
     free = memory_bytes("free", names[index]) if index < len(names) else None
     if free is None:
-        raise DeviceError(f"cluster.logical_gpus: {count}, but nvidia-smi doesn't tell the free memory of GPU {index}")
+        raise DeviceError(
+            f"cluster.logical_gpus: {count}, but nvidia-smi doesn't report the free memory of GPU {index}"
+        )
     share = int(_SPLIT_SHARE * free / count) // 2**20
     try:
         tf.config.set_logical_device_configuration(

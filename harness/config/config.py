@@ -98,9 +98,7 @@ class Config(Section):
     def _mirrors_once(self) -> Self:
         names = [section.name for section in self.trackers]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(
-                f"callbacks: {twice[0]} stands there twice, and a run is mirrored there once: leave one out"
-            )
+            raise ValueError(f"callbacks: {twice[0]} is listed twice, and a run is mirrored there once: leave one out")
         return self
 
     @model_validator(mode="after")

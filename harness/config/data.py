@@ -37,7 +37,7 @@ def split_source(source: str) -> tuple[str, str]:
     return (source, "") if source in NAMES else ("", source)
 
 
-def _as_text(source: Any) -> Any:
+def _check_is_text(source: Any) -> Any:
     if isinstance(source, dict) and len(source) == 1:  # what YAML makes of `folder: PATH`
         (kind,) = source
         raise ValueError(f"must be one text: write {kind}:PATH, without a space")
@@ -107,7 +107,7 @@ Resize: TypeAlias = Literal["crop", "stretch", "pad"]
 
 
 class DataSection(Section):
-    source: Annotated[str, BeforeValidator(_as_text), AfterValidator(_absolute)] = "mnist"
+    source: Annotated[str, BeforeValidator(_check_is_text), AfterValidator(_absolute)] = "mnist"
     """A data set's name (mnist, fashion_mnist, cifar10, cifar100), the path of an .npz file with x_train, y_train,
     x_test and y_test, a kind and a path (folder:PATH, csv:FILE, tfrecord:GLOB, tfds:NAME, idx:FOLDER,
     npy:FOLDER), or a function of your own (my_package.data:load)."""

@@ -35,7 +35,7 @@ class Duration(NamedTuple):
         amount, unit = match.groups()
         plural = unit if unit.endswith(("s", SHARE)) else unit + "s"
         if plural not in (*UNITS, SHARE):
-            raise ValueError(f"'{unit}' is no unit: use one of {', '.join(units)}")
+            raise ValueError(f"'{unit}' is not a unit: use one of {', '.join(units)}")
         if plural not in units:
             raise ValueError(f"'{unit}' makes no sense here: use {_alternatives(units)}")
         return cls(Fraction(amount), plural)

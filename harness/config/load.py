@@ -45,7 +45,7 @@ def resolve(tree: dict[str, Any], assignments: Iterable[str] = (), source: str =
 
 
 def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str], source: str) -> Kind:
-    assigned = [(assignment, *_read(assignment)) for assignment in assignments]
+    assigned = [(assignment, *_parse_assignment(assignment)) for assignment in assignments]
     for _, key, value in assigned:
         _forget_keys_of_another_name(tree, key, value, kind)
     name = tree.get("name")
@@ -148,7 +148,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _read(assignment: str) -> tuple[list[str], Any]:
+def _parse_assignment(assignment: str) -> tuple[list[str], Any]:
     """`a.b=1` → ["a", "b"], 1."""
     key, equals, text = assignment.partition("=")
     if not equals or not all(key.split(".")):
@@ -195,15 +195,15 @@ def _in_one_line(error: ValidationError, kind: type[Config]) -> str:
     if is_of_wrong_type and _is_one_of_several_types(first, kind):
         location.pop()
         several = [problem for problem in problems if problem["loc"][:-1] == first["loc"][:-1]]
-        told = f"must be {' or '.join(map(_expected, several))}, got {_described(first['input'])}"
+        problem = f"must be {' or '.join(map(_expected, several))}, got {_described(first['input'])}"
         rest -= len(several) - 1
     else:
-        told = _problem(first, kind)
+        problem = _problem(first, kind)
     more = f" (and {rest} more)" if rest else ""
     key = ".".join(location)
     if first["type"] != "invalid_key":
         key = re.sub(r"\.(\d+)(?![^.])", r"[\1]", key)  # a place in a list
-    return f"{key}: {told}{more}".removeprefix(": ")
+    return f"{key}: {problem}{more}".removeprefix(": ")
 
 
 _TAGS = {("optimizer",): 1, ("loss",): 1, ("metrics",): 2, ("callbacks",): 2, ("data", "augment"): 3}

@@ -58,7 +58,7 @@ class ModelSection(OpenSection):
     function (image_shape, classes, **arguments) → keras.Model, from pixels to logits, with its arguments as further
     keys: `{name: my_package.models:resnet, depth: 18}`; `keras.applications:NAME` is one."""
     file: Annotated[str, AfterValidator(os.path.abspath)] | None = None
-    """Instead of a name, a `.keras` file: go on from that model, without its last softmax."""
+    """Instead of a name, a `.keras` file: continue from that model, without its last softmax."""
     freeze: list[str] = Field(default=[])
     """Layers that keep their weights, by their names or patterns such as `conv_*`."""
     input: InputSection = InputSection()

@@ -35,7 +35,7 @@ def _expanded(value: Any) -> Any:
 def _distinct(values: list[Any]) -> list[Any]:
     twice = [value for value in values if values.count(value) > 1]
     if twice:
-        raise ValueError(f"{twice[0]:g} stands there twice: leave one out")
+        raise ValueError(f"{twice[0]:g} is listed twice: leave one out")
     return values
 
 
@@ -113,7 +113,7 @@ class Experiment(Config):
         if self.schedule.name != "constant":
             raise ValueError(
                 f"schedule.name: {self.schedule.name} falls towards an end of training, which a trial that stops at a "
-                "target has not: scale needs constant"
+                "target doesn't have: scale needs constant"
             )
         if self.train.noise_scale is not None and 1 in self.scale.global_batches:
             raise ValueError(

@@ -36,11 +36,11 @@ class Target(Watched):
         if self.metric in (ACCURACY, LOSS):
             wanted, other = ("at_least", "at_most") if self.metric == ACCURACY else ("at_most", "at_least")
             if getattr(self, wanted) is None or getattr(self, other) is not None:
-                raise ValueError(f"{self.metric} needs {wanted}, and no {other}")
+                raise ValueError(f"{self.metric} needs {wanted}, not {other}")
             if getattr(self, wanted) <= 0:
                 raise ValueError(f"{wanted} must be more than 0 for {self.metric}, got {getattr(self, wanted)}")
         elif (self.at_least is None) == (self.at_most is None):
-            raise ValueError(f"{self.metric} needs at_least or at_most, and not both")
+            raise ValueError(f"{self.metric} needs at_least or at_most, not both")
         if self.metric == ACCURACY and self.at_least is not None and self.at_least > 1:
             raise ValueError(f"at_least must be 1 or less for {self.metric}, got {self.at_least}")
         return self

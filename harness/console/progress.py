@@ -12,7 +12,7 @@ from harness.console.terminal import Terminal
 _BETWEEN_LINES = 15.0
 """Seconds at least from one line about the time left to the next."""
 _FEW = 5
-"""Steps from which the time left is told."""
+"""Steps from which the time left is estimated."""
 
 
 class Progress:
@@ -35,7 +35,7 @@ class Progress:
         self._between = seconds_between_lines
         self._steps = 0
         self._began: list[float] = []
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -57,7 +57,7 @@ class Progress:
         """Say that a section of the page begins, and how many steps it has."""
         self._bar.reset(self._task, total=steps, description="")
         self._what, self._steps, self._began = "", steps, []
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
 
     def step(self, what: str) -> None:
         """Say what begins; several steps in a row may be of one name."""
@@ -76,8 +76,8 @@ class Progress:
     def _tell_time_left(self) -> None:
         """By the last few steps, for those of a section take longer or shorter as it goes on."""
         now, done = self._began[-1], len(self._began) - 1
-        if self._terminal.is_live or done < _FEW or now - self._told < self._between:
+        if self._terminal.is_live or done < _FEW or now - self._last_line < self._between:
             return
         left = (now - self._began[-1 - _FEW]) / _FEW * (self._steps - done)
         self._terminal.line(f"  {done} of {self._steps} steps, about {left:.0f} s left")
-        self._told = now
+        self._last_line = now

@@ -12,7 +12,7 @@ _GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)
 """The reader of a pipe has ended, or the terminal is closed: whoever wanted to see it, doesn't."""
 
 
-class _Lasting(io.FileIO):
+class _OutlivesReader(io.FileIO):
     """Writes to a file descriptor, and to nowhere once its reader is gone."""
 
     def write(self, data: Any, /) -> int:
@@ -47,7 +47,7 @@ def lasting(stream: TextIO, descriptor: int | None = None) -> TextIO:
     except io.UnsupportedOperation:
         stream.reconfigure(errors="replace")
         return stream
-    raw = _Lasting(number, "w", closefd=descriptor is not None)
+    raw = _OutlivesReader(number, "w", closefd=descriptor is not None)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding,

@@ -21,11 +21,11 @@ def gather(images: Images) -> Callable[[tf.Tensor], tf.Tensor]:
     threads of the pipeline.
     """
     if not isinstance(images, Stored):
-        held = _lent(images) if can_be_lent(images) else tf.constant(images)
+        held = _sharing_memory(images) if can_be_lent(images) else tf.constant(images)
         return lambda row: tf.gather(held, row)
     place = _place(images.rows)
     if images.mapped is not None and can_be_lent(images.mapped):
-        mapped = _lent(images.mapped)
+        mapped = _sharing_memory(images.mapped)
         return lambda row: tf.gather(mapped, place(row))
 
     def read(row: tf.Tensor) -> tf.Tensor:
@@ -43,8 +43,8 @@ def data_errors() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        if told := re.search(r"\bDataError: (.*)", error.message):
-            raise DataError(told[1]) from None
+        if found := re.search(r"\bDataError: (.*)", error.message):
+            raise DataError(found[1]) from None
         raise
 
 
@@ -56,10 +56,10 @@ def _place(rows: range | NDArray[np.int64]) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda row: tf.gather(numbers, row)
 
 
-def _lent(array: NDArray[np.uint8]) -> tf.Tensor:
+def _sharing_memory(array: NDArray[np.uint8]) -> tf.Tensor:
     """A tensor of the same memory, which it keeps mapped for as long as it lives.
 
-    `tf.constant` would copy it. NumPy lends out by DLPack what may be written alone, so it is told that this may be;
+    `tf.constant` would copy it. NumPy lends out by DLPack what may be written alone, so this is marked as such;
     nothing writes to a tensor.
     """
     with tf.device("CPU"):

@@ -18,12 +18,12 @@ class Labels(NamedTuple):
     test: NDArray[np.int32]
     names: tuple[str, ...]
     """By label; empty where they are mere numbers."""
-    told: str
+    given_as: str
     """What they were before, in half a sentence; empty where they were numbers from 0."""
 
 
 FROM_1 = "numbers from 1 to"
-"""How `Labels.told` begins, or goes on, where numbers are counted from 0 that the source counts from 1."""
+"""How `Labels.given_as` begins, or goes on, where numbers are counted from 0 that the source counts from 1."""
 
 
 def recognised(
@@ -45,24 +45,24 @@ def recognised(
 
     Raises DataError where they are something else, of two forms, or not among `class_names`.
     """
-    told = []
+    forms = []
     is_one_hot = False
     if train.ndim == test.ndim == 2 and train.shape[1] == test.shape[1]:
         if train.shape[1] == 1:
-            told.append("(n, 1)")
+            forms.append("(n, 1)")
             train, test = train[:, 0], test[:, 0]
         else:
             is_one_hot = True
-            told.append(f"one-hot (n, {train.shape[1]})")
+            forms.append(f"one-hot (n, {train.shape[1]})")
             train, test = (_from_one_hot(source, *each) for each in zip((train, test), counts, strict=True))
     if train.dtype.kind in "US" and test.dtype.kind == train.dtype.kind:
         for labels, count in zip((train, test), counts, strict=True):
             _check_shape(source, labels, count)
         found, numbers = np.unique(np.concatenate([train, test]), return_inverse=True)
-        texts = _as_texts(source, found)
+        texts = _decoded(source, found)
         names = class_names or tuple(texts)
         _check_numbering(source, len(names), len(names))
-        told.append("names")
+        forms.append("names")
         place = {name: label for label, name in enumerate(names)}
         if unknown := [text for text in texts if text not in place]:
             raise DataError(
@@ -70,7 +70,7 @@ def recognised(
                 "them there, or leave class_names out"
             )
         as_numbers = np.array([place[text] for text in texts], np.int32)[numbers.reshape(-1)]
-        return Labels(as_numbers[: len(train)], as_numbers[len(train) :], names, ", ".join(told))
+        return Labels(as_numbers[: len(train)], as_numbers[len(train) :], names, ", ".join(forms))
     problems = Problems(source)
     for of, labels, count in zip(("train", "test"), (train, test), counts, strict=True):
         with problems.noted():
@@ -81,13 +81,13 @@ def recognised(
     _check_numbering(source, largest + 1, len(occurring))
     from_1 = largest == len(class_names or occurring) and largest > 1
     if occurring[0] > 0 and from_1 and not is_one_hot:  # which says itself how many classes there are
-        told.append(f"{FROM_1} {largest:,}, here from 0")
+        forms.append(f"{FROM_1} {largest:,}, here from 0")
         names = class_names or tuple(map(str, occurring.tolist()))
-        return Labels((train - 1).astype(np.int32), (test - 1).astype(np.int32), names, ", ".join(told))
-    return Labels(train.astype(np.int32), test.astype(np.int32), class_names, ", ".join(told))
+        return Labels((train - 1).astype(np.int32), (test - 1).astype(np.int32), names, ", ".join(forms))
+    return Labels(train.astype(np.int32), test.astype(np.int32), class_names, ", ".join(forms))
 
 
-def _as_texts(source: str, found: NDArray[Any]) -> list[str]:
+def _decoded(source: str, found: NDArray[Any]) -> list[str]:
     if found.dtype.kind == "U":
         return list(map(str, found.tolist()))
     try:
@@ -129,7 +129,7 @@ def _check_numbers(source: str, of: str, labels: NDArray[Any], count: int) -> No
         found = labels.min() if labels.min() < 0 else labels.max()
         raise DataError(
             f"data.source: {source}: labels must be from 0 to {_MOST_CLASSES - 1:,}, found {found}: {len(wrong):,} of "
-            f"{count:,} {of} labels are others, row{'s' if len(wrong) > 1 else ''} {places(wrong.tolist())}"
+            f"{count:,} {of} labels are out of range, row{'s' if len(wrong) > 1 else ''} {places(wrong.tolist())}"
         )
 
 

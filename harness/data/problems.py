@@ -1,4 +1,4 @@
-"""What is wrong with a data set, told all at once: who mends one file of a thousand wants to know of the other nine."""
+"""What is wrong with a data set, reported all at once: fixing one file of ten at a time is tedious."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ _MOST_PLACES = 5
 
 
 class SeveralProblems(DataError):
-    """Told as a list, a line each."""
+    """Reported as a list, a line each."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         lines = "".join(f"\n  {problem}" for problem in problems)

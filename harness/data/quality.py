@@ -1,7 +1,7 @@
 """What of a data set's images and labels is likely to spoil a result.
 
 What can't be trained on is refused where the data are read. All of this can be trained on, and published data sets have
-some of it: it is told in warnings, with the numbers to judge it by.
+some of it: it is reported in warnings, with the numbers to judge it by.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from harness.data.scan import Scan
 from harness.data.sources import DataSet, Split
 
 _UNEVEN = 10
-"""Times that the largest class has the rows of the smallest, from which on it is told."""
+"""Times that the largest class has the rows of the smallest, from which on it is reported."""
 _FLAT = 8
 """Of 255: how much a channel of an image of one colour may vary, as JPEG lets it."""
 _MOST_PAIRS = 3

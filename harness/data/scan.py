@@ -53,7 +53,7 @@ def scans(
     """Of the training and the test images; None where they are more than `most` bytes and weren't looked through yet.
 
     What is found in many is kept in `folder`, by default that of everything that is kept, and not looked for again
-    until the images change. `say` is told before that takes long.
+    until the images change. `say` is given a line before that takes long.
     """
     size = data.x_train.nbytes + data.x_test.nbytes
     if size < _KEPT_FROM:
@@ -65,7 +65,7 @@ def scans(
         return kept
     if most is not None and size > most:
         return None
-    say(f"looking through {size / 2**30:,.1f} GiB of images once, for the same one in two splits and the like")
+    say(f"checking {size / 2**30:,.1f} GiB of images once, for duplicates across splits and the like")
     found = Scan.of(data.x_train), Scan.of(data.x_test)
     _write(file, found)
     return found

@@ -195,7 +195,7 @@ def _checked(data: DataSection, given: Given) -> DataSet:
     problems = Problems(source)
     with problems.noted():
         x_train = _images(source, given.x_train, scale)
-    if not problems.found or given.x_train.dtype != given.x_test.dtype:  # what is wrong with both is told once
+    if not problems.found or given.x_train.dtype != given.x_test.dtype:  # what is wrong with both is reported once
         with problems.noted():
             x_test = _images(source, given.x_test, scale)
     if not problems.found and given.x_train.shape[1:] != given.x_test.shape[1:]:
@@ -216,7 +216,7 @@ def _checked(data: DataSection, given: Given) -> DataSet:
         labels.test,
         given.sha256,
         names,
-        labels.told,
+        labels.given_as,
         given.own_validation,
         given.names,
     )
@@ -258,6 +258,6 @@ def _others(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def _subset(labels: NDArray[np.int32], rows: NDArray[np.int64], subset: int | str, seed: int) -> NDArray[np.int64]:
     count = rows_of(subset, len(rows))
     if not 0 < count <= len(rows):
-        told = f"{subset} is {count:,} rows, and" if isinstance(subset, str) else f"{subset}"
-        raise DataError(f"data.subset: {told} must be from 1 to the {len(rows):,} training rows there are")
+        amount = f"{subset} is {count:,} rows, and" if isinstance(subset, str) else f"{subset}"
+        raise DataError(f"data.subset: {amount} must be from 1 to the {len(rows):,} training rows there are")
     return rows[held_out.drawn(labels[rows], count, seed)]

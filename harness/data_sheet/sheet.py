@@ -19,7 +19,7 @@ from harness.data.scan import scans
 from harness.data.sources import DataSet, Split
 from harness.data_sheet.contact_sheets import contact_sheet
 from harness.data_sheet.numbers import Numbers
-from harness.preparation import describe_data, read
+from harness.preparation import describe_data, prepare
 from harness.runs.paths import write_atomically
 
 JSON_FILE = "data.json"
@@ -37,7 +37,7 @@ def look(config: Config, folder: Path, terminal: Terminal) -> None:
 
     Raises UserError for whatever training would refuse, in its words, before anything is written.
     """
-    setup = read(config)
+    setup = prepare(config)
     data, splits = setup.data, (setup.train, setup.validation, setup.test)
     numbers = Numbers.of(data, splits)
     found = doubts(data, splits, scans(data, terminal.line))
@@ -52,8 +52,8 @@ def look(config: Config, folder: Path, terminal: Terminal) -> None:
     (folder / _AUGMENTATION).unlink(missing_ok=True)
     for name, png in pictures.items():
         write_atomically(folder / name, png)
-    told = {"source": config.data.source, **as_dict(data, numbers), "warnings": found, "pictures": list(pictures)}
-    write_atomically(folder / JSON_FILE, json.dumps(told, indent=2).encode() + b"\n")
+    contents = {"source": config.data.source, **as_dict(data, numbers), "warnings": found, "pictures": list(pictures)}
+    write_atomically(folder / JSON_FILE, json.dumps(contents, indent=2).encode() + b"\n")
     sheets = f"{len(pictures) - (_AUGMENTATION in pictures):,} class-*.png"
     terminal.line(f"pictures  {folder}: {sheets}{f', {_AUGMENTATION}' * (_AUGMENTATION in pictures)}; {JSON_FILE}")
 

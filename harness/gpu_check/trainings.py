@@ -68,7 +68,7 @@ class Trainings:
             self._process(tasks, self._plan.at_once, self._plan.seconds.trainings)
         finally:
             checks.append(self._doctor())
-            checks += self._equal(_as_text(tasks[1]))
+            checks += self._equal(_command_line(tasks[1]))
             checks += map(self._precision, self._plan.precisions)
 
     def on_replicas(self, checks: list[Check]) -> None:
@@ -144,7 +144,7 @@ class Trainings:
 
     def _precision(self, precision: Precision) -> Check:
         reference, own = self._ten_steps(self._plan.precisions[0]), self._ten_steps(precision)
-        name, how = f"ten steps in {precision.name}", _as_text(own)
+        name, how = f"ten steps in {precision.name}", _command_line(own)
         return undone(name, how, [self._ends[own.name], self._ends[reference.name]]) or judging.precision(
             name, how, precision.name, self._loss(own.name), self._loss(reference.name)
         )
@@ -155,7 +155,7 @@ class Trainings:
 
     def _agree(self, replicas: int, task: Task) -> Check:
         kind = "replicas" if replicas <= self._plan.machine.count else "replicas on logical GPUs of one card"
-        name, how = f"{replicas} {kind} train what one trains", _as_text(task)
+        name, how = f"{replicas} {kind} train what one trains", _command_line(task)
         return undone(name, how, [self._ends[self._fifty_steps(1).name], self._ends[task.name]]) or judging.replicas(
             name, how, self._differences(self._fifty_steps(1).name, task.name)
         )
@@ -171,11 +171,11 @@ class Trainings:
         }
 
     def _nccl(self, task: Task) -> Check:
-        name, how = "NCCL at work", f"NCCL_DEBUG=INFO {_as_text(task)}"
+        name, how = "NCCL at work", f"NCCL_DEBUG=INFO {_command_line(task)}"
         said = "".join((self._logs / f"{task.name}.{end}").read_text(errors="replace") for end in ("out", "err"))
         return undone(name, how, [self._ends[task.name]]) or judging.nccl(name, how, said)
 
 
-def _as_text(task: Task) -> str:
+def _command_line(task: Task) -> str:
     """The command as a user would write it."""
     return shlex.join(["harness", *task.command[len(HARNESS) :]])

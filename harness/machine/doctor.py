@@ -1,4 +1,4 @@
-"""What is installed, which devices are seen, what is missing, and the command that mends it."""
+"""What is installed, which devices are seen, what is missing, and the command that fixes it."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ _ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: its name, what was found, what is wrong with it if anything is, and what mends that."""
+    """One thing looked at: its name, what was found, what is wrong with it if anything is, and what fixes that."""
 
     name: str
     found: str
@@ -65,7 +65,7 @@ def as_dict(findings: list[Finding]) -> dict[str, Any]:
 
 
 def print_table(findings: list[Finding]) -> None:
-    """Print a line per finding, and under each problem what it is and what mends it."""
+    """Print a line per finding, and under each problem what it is and what fixes it."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         table.add_row("problem" if finding.problem else "ok", finding.name, finding.found)
@@ -101,7 +101,7 @@ def _package(name: str) -> Finding:
 
 
 def _keras_backend() -> Finding:
-    name, fix = "Keras backend", f"delete {keras_settings.settings_file()}, or mend it"
+    name, fix = "Keras backend", f"delete {keras_settings.settings_file()}, or fix it"
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         fix = "unset KERAS_BACKEND"
     try:

@@ -17,7 +17,7 @@ from harness.console.terminal import Terminal
 from harness.errors import DeviceError, NonFiniteLoss
 from harness.measuring.keras_fit import process_seconds, spread
 from harness.models.build import builder
-from harness.preparation import read
+from harness.preparation import prepare
 from harness.runs import provenance
 from harness.training import machine_failures
 from harness.training.chunk import Chunk
@@ -47,7 +47,7 @@ def measure(config: Config, repeats: int = 7, chunk_seconds: float = 2.0, quick:
 
     Raises UserError where the devices or data can't be had, NonFiniteLoss when training diverges, OutOfMemory.
     """
-    setup = read(config)
+    setup = prepare(config)
     cluster = connect(config.cluster, common=config.common(), train=config.train)
     with machine_failures.in_one_line(BatchPlan.of(config.train, cluster.replicas), cluster):
         state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))

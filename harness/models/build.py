@@ -99,7 +99,7 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
         model = as_functional(model, image_shape)
     if len(model.inputs) != 1 or not takes(model, image_shape):
         taken = ", ".join(str(tensor.shape[1:]) for tensor in model.inputs)
-        raise ConfigError(f"model.name: {path} returned a model of inputs {taken}: {wanted}")
+        raise ConfigError(f"model.name: {path} returned a model with inputs {taken}: {wanted}")
     _check(model, f"model.name: {path} returned a model", classes)
     if (last := ending(last_operation(model))) is not None:
         raise ConfigError(f"model.name: {path} returned a model that ends in a {last}: {wanted}, before any {last}")
@@ -109,7 +109,7 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
 def _of_file(file: str, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
     if dtype not in ("float32", "float64"):
         raise ConfigError(
-            f"train.precision: {dtype}, but a model of model.file is trained on in float32: set it to float32"
+            f"train.precision: {dtype}, but a model from model.file is trained in float32: set it to float32"
         )
     with fresh_names():
         model = pixels_to_logits(load(Path(file)), image_shape)
@@ -121,10 +121,10 @@ def _check(model: keras.Model, what: str, classes: int) -> None:
     """Raise ConfigError, which begins with `what`, where a model can't be trained on so many classes."""
     given = [tuple(tensor.shape[1:]) for tensor in model.outputs]
     if given != [(classes,)]:
-        raise ConfigError(f"{what} of outputs {', '.join(map(str, given))}: it must be one of logits ({classes},)")
+        raise ConfigError(f"{what} with outputs {', '.join(map(str, given))}: it must give logits ({classes},)")
     if any(isinstance(layer, keras.layers.Lambda) for layer in graph_layers(model)):
         raise ConfigError(
-            f"{what} with a Lambda layer, which no exported model is loaded with: write a layer of your own"
+            f"{what} with a Lambda layer, with which no exported model can be loaded: write a layer of your own"
         )
     kinds = sorted({variable.dtype for variable in model.trainable_variables})
     if len(kinds) != 1:

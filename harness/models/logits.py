@@ -151,7 +151,7 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
     taken, given = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
     if len(taken) != 3:
         raise RunError(
-            f"the model {model.name} takes inputs of shape {taken}, which are no images: "
+            f"the model {model.name} takes inputs of shape {taken}, which are not images: "
             "it must take (height, width, channels)"
         )
     if not takes(model, image_shape):
@@ -160,7 +160,7 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
         raise RunError(f"the model {model.name} gives outputs of shape {given}: it must give (classes,)")
     if given[0] == 1 and ending(last_operation(model)) == "softmax":
         raise RunError(
-            f"the model {model.name} gives a softmax of one class, which always is 1: it must give 2 classes at least"
+            f"the model {model.name} gives a softmax of one class, which is always 1: it must give 2 classes at least"
         )
     for weight in model.weights:
         if not np.isfinite(weight.numpy()).all():
@@ -178,12 +178,12 @@ def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any
         says = 2 * says
     elif expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01):
         raise RunError(
-            f"the model {model.name} gives probabilities, and not by a softmax at its end: end it in one, or in logits"
+            f"the model {model.name} gives probabilities, but not by a softmax at its end: end it in one, or in logits"
         )
     says = says[:, -expected.shape[1] :]  # of the two made of one, that which speaks for it
     error = float(np.abs(says - expected).max())
     if np.isfinite(expected).all() and not error <= _TOLERANCE * np.abs(expected).max():
         raise RunError(
             f"the model {model.name} can't be copied: the copy's outputs are off by up to {error:.3g}; "
-            "is there a layer in it whose get_config doesn't tell all, or one that is random?"
+            "is there a layer in it whose get_config leaves something out, or one that is random?"
         )

@@ -34,6 +34,6 @@ def check_replicable(model: keras.Model, replicas: int) -> None:
         shape = getattr(layer, "noise_shape", None)
         if not isinstance(layer, _BY_EXAMPLE) or (shape is not None and shape[0] is not None):
             raise ConfigError(
-                f"model: {replicas} replicas would draw other numbers in layer {layer.name} than one: leave it out, or "
-                "train on one replica"
+                f"model: {replicas} replicas would draw different numbers in layer {layer.name} than one: leave it "
+                "out, or train on one replica"
             )

@@ -24,7 +24,7 @@ _CLASSES = 3
 
 
 def unlike(picture: NDArray[Any], images: NDArray[Any] | Stored) -> str | None:
-    """What is odd about a picture (height, width, channels), in half a sentence; None where nothing is.
+    """How a picture (height, width, channels) differs from the data set's images, in half a sentence; None if not.
 
     Its mean and the spread of its pixels, from the 1st percentile to the 99th, are compared with those of `images`,
     (n, height, width, channels): a picture outside all of theirs is like nothing that the model was trained
@@ -35,8 +35,10 @@ def unlike(picture: NDArray[Any], images: NDArray[Any] | Stored) -> str | None:
     (mean,), (spread,) = _mean(picture[None]), _spread(picture[None])
     low, high = means.min() - _MARGIN, means.max() + _MARGIN
     if not low <= mean <= high:
-        odd = f"its mean pixel is {mean:.0f}, that of the data set's images {means.min():.0f} to {means.max():.0f}"
-        return f"{odd}: dark and bright look swapped, try --invert" if low <= 255 - mean <= high else odd
+        difference = (
+            f"its mean pixel is {mean:.0f}, that of the data set's images {means.min():.0f} to {means.max():.0f}"
+        )
+        return f"{difference}: dark and bright look swapped, try --invert" if low <= 255 - mean <= high else difference
     if spread < spreads.min() - _MARGIN:
         return (
             f"its pixels span {spread:.0f} of 255 levels, those of the data set's images {spreads.min():.0f} to "
@@ -71,5 +73,5 @@ def print_predictions(evaluated: EvaluatedModel, request: Request, terminal: Ter
         changes = ", ".join(own_images.changes(path, shape, request.resize))
         name = f"{readable(path.name)} ({changes})" if changes else readable(path.name)
         terminal.line(f"{name}: class {called(best, evaluated.class_names)} ({shares[best]:.3f}), then {then}")
-        if odd := unlike(picture, images):
-            terminal.warning(f"{readable(path.name)}: {odd}")
+        if difference := unlike(picture, images):
+            terminal.warning(f"{readable(path.name)}: {difference}")

@@ -43,7 +43,7 @@ def check_out(out: Path, mark: str) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is not a folder: name another with --out")
     if is_run(out):
-        raise UserError(f"{out} is a run, which keeps what was found in it: name another folder with --out")
+        raise UserError(f"{out} is a run directory: name another folder with --out")
     if out.exists() and any(out.iterdir()) and not (out / mark).exists():
         raise UserError(f"{out} holds other files: name an empty folder with --out, or one that this command has made")
     try:

@@ -45,9 +45,9 @@ class RunDir:
     def __init__(self, path: Path, new_name: str | None = None) -> None:
         """`new_name`: of a run that is to have its own directory below `runs`; `path` is what it would be by now."""
         self._new_name = new_name
-        self._lie_at(path)
+        self._set_path(path)
 
-    def _lie_at(self, path: Path) -> None:
+    def _set_path(self, path: Path) -> None:
         self.path = path
         self.config_file = path / "config.yaml"
         self.metrics_file = path / "metrics.jsonl"
@@ -92,7 +92,7 @@ class RunDir:
         """
         try:
             if self._new_name is not None:
-                self._lie_at(make_new(self._new_name))
+                self._set_path(make_new(self._new_name))
                 self._new_name = None
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=2)  # `harness runs` holds it for a moment to see whether we do
@@ -136,7 +136,7 @@ class RunDir:
     def check_same_data(self, sha256: str) -> None:
         """Raise RunError where the data have changed since the run trained on them."""
         if change := self.change_of_data(sha256):
-            raise RunError(f"{change}: bring it back, start a new run, or take the new data with --data-changed")
+            raise RunError(f"{change}: restore it, start a new run, or accept the new data with --data-changed")
 
     def is_complete(self, config: Config, with_report: bool = True) -> bool:
         """Whether `config` asks for nothing that this run has not done, up to the model or the report."""

@@ -110,7 +110,7 @@ def steps(folder: Path) -> list[int]:
 def load_newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     """The newest checkpoint that is whole; None where none was ever written.
 
-    A damaged one is told to `warn` and passed over. Raises RunError, with what was tried, if all are damaged.
+    A damaged one is reported to `warn` and passed over. Raises RunError, with what was tried, if all are damaged.
     """
     tried = []
     for step in reversed(steps(folder)):

@@ -49,17 +49,17 @@ class Chunk:
         self._cluster = cluster
         self._step = step
         self.steps = steps
-        self.read = tf.function(lambda: cluster.strategy.run(state.read), autograph=False)
+        self.values = tf.function(lambda: cluster.strategy.run(state.values), autograph=False)
         self._assign = tf.function(lambda values: state.assign(cluster.strategy, values), autograph=False)
 
     def compile(self) -> None:
         """Compile everything that a call runs. Raises what TensorFlow raises where that can't be."""
-        values = self.read()
+        values = self.values()
         self.steps.compile(values)
         self._assign(values)
 
     def __call__(self, steps: int) -> ChunkResult:
-        values, progress, record = self.steps.take(self.read(), steps)
+        values, progress, record = self.steps.take(self.values(), steps)
         self._assign(values)
         values, progress = self._cluster.strategy.experimental_local_results((values, progress))[0]
         return self._result(values, progress, record)

@@ -126,7 +126,7 @@ def _check_result(key: str, name: str, function: PerExample, logits: int, must_t
         if result.shape != (examples,) or not is_number:
             raise ConfigError(f"{given} gives {result.dtype.name} of shape {result.shape}: it must give {wanted}")
         if must_train and tape.gradient(result, outputs) is None:
-            raise ConfigError(f"{given} gives what has no gradient: it must be computed by differentiable operations")
+            raise ConfigError(f"{given} has no gradient: it must be computed by differentiable operations")
 
 
 def _article(name: str) -> str:

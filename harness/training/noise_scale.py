@@ -117,7 +117,7 @@ def known_windows(rows: Iterable[Mapping[str, Any]], most: int, seed: int = 0) -
 
 
 def report(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
-    """What summary.json says: a window for each quarter of training, of which the last is the one told; None without
+    """What summary.json says: a window for each quarter of training, of which the last is the one printed; None without
     a measured step."""
     return [asdict(window) for window in windows(rows, QUARTERS)] or None
 
@@ -130,8 +130,8 @@ def describe(quarters: Sequence[Mapping[str, Any]] | None) -> str:
     steps = f"over steps {last['first_step']:,} to {last['last_step']:,}"
     if last["measured"] < _FEWEST:
         return f"not yet known: {last['measured']} measured {steps}, and it takes {_FEWEST}"
-    told = _with_interval(last["b_simple"], last["low"], last["high"], "95%: ")
-    text = f"B_simple {told} {steps}" if told else f"not yet known: the interval of |G|² covers 0 {steps}"
+    interval = _with_interval(last["b_simple"], last["low"], last["high"], "95%: ")
+    text = f"B_simple {interval} {steps}" if interval else f"not yet known: the interval of |G|² covers 0 {steps}"
     if last["trace_preconditioned"] is None:
         return text
     preconditioned = (last[key] for key in ("b_preconditioned", "preconditioned_low", "preconditioned_high"))

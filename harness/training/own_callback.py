@@ -25,20 +25,20 @@ class OwnCallback(Callback):
         self._call = call
 
     def __call__(self, step: int, state: State, rows: Sequence[Row]) -> Row | None:
-        given = self._made_to(f"failed at step {step:,}", self._call, step, state, list(map(without_images, rows)))
+        given = self._call_user(f"failed at step {step:,}", self._call, step, state, list(map(without_images, rows)))
         values = _values(self._name, given)
         return {"split": CALLBACK, "name": self._name, **values} if values else None
 
     def end(self, step: int, state: State, rows: Sequence[Row]) -> None:
         if isinstance(self._call, Callback):
             rows = list(map(without_images, rows))
-            self._made_to(f"failed at its end, at step {step:,}", self._call.end, step, state, rows)
+            self._call_user(f"failed at its end, at step {step:,}", self._call.end, step, state, rows)
 
     def close(self) -> None:
         if isinstance(self._call, Callback):
-            self._made_to("can't be closed", self._call.close)
+            self._call_user("can't be closed", self._call.close)
 
-    def _made_to(self, failure: str, call: Callable[..., Any], *given: Any) -> Any:
+    def _call_user(self, failure: str, call: Callable[..., Any], *given: Any) -> Any:
         try:
             return call(*given)
         except Exception as error:
@@ -53,7 +53,9 @@ def interval(section: CallbackSection) -> Duration | None:
     try:
         return CallbackSection.model_validate({"name": section.name, "every": given}).every
     except ValueError:
-        raise ConfigError(f"callbacks: {section.name} says every = {given!r}: write a duration, '1 epoch'") from None
+        raise ConfigError(
+            f"callbacks: {section.name} says every = {given!r}: write a duration, such as '1 epoch'"
+        ) from None
 
 
 def own_callbacks(sections: Sequence[CallbackSection]) -> list[OwnCallback]:
@@ -73,7 +75,7 @@ def _made(section: CallbackSection) -> tuple[str, Callable[..., Any]]:
         try:
             return found.__name__, found(**arguments)
         except Exception as error:
-            raise ConfigError(f"callbacks: {section.name} can't be made: {reason(error)}") from error
+            raise ConfigError(f"callbacks: {section.name} can't be created: {reason(error)}") from error
     name = getattr(found, "__name__", type(found).__name__)
     if not callable(found):
         raise ConfigError(f"callbacks: {section.name} is {type(found).__name__}, and must be a harness.Callback")

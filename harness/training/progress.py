@@ -37,7 +37,7 @@ class ProgressLines(Mirror):
         self._bar.start()
 
     def write(self, row: Row) -> None:
-        if row["split"] in (NOISE_SCALE, CALLBACK):  # the noise scale is told at the end, when its interval is known
+        if row["split"] in (NOISE_SCALE, CALLBACK):  # the noise scale is printed at the end, when its interval is known
             return
         if row["split"] != "train":
             self._terminal.line(f"{self._position(row['step'])}  {row['split']:10}  {evaluation_text(row)}")

@@ -69,7 +69,7 @@ class State:
                 named[f"{path}#{number}" if number else path] = variable  # Keras's Adafactor has several of one name
         return named
 
-    def read(self) -> Values:
+    def values(self) -> Values:
         """What the variables hold. To be called in a replica."""
         return Values(
             self.packing.pack([variable.value for variable in self.model.trainable_variables]),

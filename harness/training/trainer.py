@@ -88,9 +88,9 @@ class Trainer:
         weights = self.state.model.trainable_variables
         arrays = with_packed_moments(checkpoint.arrays, weights) if checkpoint else {}
         variables = self.state.variables()
-        odd = [p for p, v in variables.items() if checkpoint and getattr(arrays.get(p), "shape", None) != v.shape]
-        if odd:
-            raise RunError(f"the checkpoint of step {self.step:,} has no {odd[0]} that fits this model and data")
+        missing = [p for p, v in variables.items() if checkpoint and getattr(arrays.get(p), "shape", None) != v.shape]
+        if missing:
+            raise RunError(f"the checkpoint of step {self.step:,} has no {missing[0]} that fits this model and data")
         for path, variable in variables.items():
             own = arrays[path] if self.cluster.is_chief else np.zeros(variable.shape, variable.dtype)
             variable.assign(from_chief(self.cluster, own))
@@ -100,7 +100,7 @@ class Trainer:
         self.skipped = Skipped(data_step - self.step, restores)
 
     def compile(self, warn: Callable[[str], None]) -> None:
-        """Compile the chunk that trains from here on; `warn` is told what it has to do without."""
+        """Compile the chunk that trains from here on; `warn` is given a line for what it has to do without."""
         setup, first_step = self.setup, self.step + self.skipped.skipped_steps
         with self.clock.compiling():
             self._chunk = compiled_chunk(setup.config, self.cluster, self.state, setup.train, first_step, warn)

@@ -217,7 +217,7 @@ def test_a_dry_run_meets_nobody(call: Call, small_config: Path, monkeypatch: pyt
     monkeypatch.setenv("SLURM_PROCID", "0")
     ended = call("train", small_config, "--dry-run")
     assert ended.exit_code == 0
-    assert "workers   4 (Slurm), taken to be like this one: a dry run meets nobody" in ended.stdout
+    assert "workers   4 (Slurm), assumed to be like this one: a dry run connects to none" in ended.stdout
     assert "4 replicas" in ended.stdout
 
 

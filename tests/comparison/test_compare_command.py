@@ -154,4 +154,4 @@ def test_mistakes_are_one_line_and_leave_nothing(
         assert done.stderr.startswith("error: ")
         assert len(done.stderr.splitlines()) == 1
         assert not out.exists()
-    assert "damaged is a run, which keeps what" in call("compare", a, averaged_run, "--out", damaged).stderr
+    assert "damaged is a run directory" in call("compare", a, averaged_run, "--out", damaged).stderr

@@ -83,7 +83,7 @@ def test_idx_files_of_16_bits_and_of_colour(idx_folder: Path) -> None:
         (lambda path: path.unlink(), "has no file train-images-idx"),
         (
             lambda path: path.write_bytes(path.read_bytes()[:900]),
-            "is damaged: 51,200 bytes must follow its head, found 884",
+            "is damaged: 51,200 bytes must follow its header, found 884",
         ),
         (lambda path: path.write_bytes(b"\x89PNG, really"), "is not an IDX file"),
         (lambda path: path.write_bytes(b""), "is not an IDX file"),
@@ -205,9 +205,9 @@ def test_an_archive_that_is_not_cifar(tmp_path: Path, files: dict[str, bytes], t
 def test_an_archive_that_can_not_be_read(tmp_path: Path) -> None:
     file = archive(tmp_path / "c.tar.gz", "any", CIFAR10)
     file.write_bytes(file.read_bytes()[:3000])
-    assert "c.tar.gz is not an archive that can be read" in refusal(f"cifar10:{file}")
+    assert "c.tar.gz is not a readable archive" in refusal(f"cifar10:{file}")
     file.write_bytes(b"not one")
-    assert "c.tar.gz is not an archive that can be read" in refusal(f"cifar10:{file}")
+    assert "c.tar.gz is not a readable archive" in refusal(f"cifar10:{file}")
     assert "No such file" in refusal(f"cifar10:{tmp_path}/none")
 
 
@@ -269,7 +269,7 @@ def test_the_digest_of_a_large_file_reads_little_of_it(tmp_path: Path) -> None:
         (lambda path: path.unlink(), "has no x_train.npy"),
         (
             lambda path: path.write_bytes(path.read_bytes()[:5000]),
-            "x_train.npy is not a .npy file of numbers, or a damaged",
+            "x_train.npy is not a .npy file of numbers, or is damaged",
         ),
         (lambda path: path.write_bytes(b"\x93NUMPY"), "x_train.npy is not a .npy file of numbers"),
         (lambda path: path.write_bytes(b""), "x_train.npy is not a .npy file of numbers"),

@@ -31,7 +31,7 @@ ANIMALS = np.array(["ape", "bee", "cat"])
 )
 def test_are_recognised(given: Any, names: tuple[str, ...], told: str) -> None:
     labels = recognised("it", given, given[:3], (6, 3))
-    assert (labels.names, labels.told) == (names, told)
+    assert (labels.names, labels.given_as) == (names, told)
     assert labels.train.tolist() == NUMBERS.tolist()
     assert labels.test.tolist() == NUMBERS[:3].tolist()
     assert labels.train.dtype == labels.test.dtype == np.int32
@@ -40,7 +40,7 @@ def test_are_recognised(given: Any, names: tuple[str, ...], told: str) -> None:
 @pytest.mark.parametrize("given", [NUMBERS + 2, NUMBERS * 2 + 1, np.ones(6, int)])
 def test_numbers_from_elsewhere_stay_what_they_are(given: Any) -> None:
     labels = recognised("it", given, given, (6, 6))
-    assert (labels.train.tolist(), labels.names, labels.told) == (given.tolist(), (), "")
+    assert (labels.train.tolist(), labels.names, labels.given_as) == (given.tolist(), (), "")
 
 
 def test_a_name_that_only_the_test_set_has_is_a_class() -> None:

@@ -122,7 +122,7 @@ def test_a_single_logit_speaks_for_one_class_as_it_speaks_against_the_other() ->
 
 def test_probabilities_that_no_known_operation_made_are_refused() -> None:
     model = headed(lambda x: keras.ops.exp(keras.ops.log_softmax(layers.Dense(5)(x))))
-    assert "gives probabilities, and not by a softmax at its end" in refused(model)
+    assert "gives probabilities, but not by a softmax at its end" in refused(model)
 
 
 class Forgetful(layers.Layer):  # type: ignore[misc]
@@ -172,7 +172,7 @@ def refused(model: keras.Model, shape: tuple[int, int, int] = SHAPE) -> str:
 
 def test_what_is_no_classifier_of_such_images_is_refused() -> None:
     vector = keras.Sequential([keras.Input((7,)), layers.Dense(5)])
-    assert "(7,), which are no images" in refused(vector)
+    assert "(7,), which are not images" in refused(vector)
     assert "takes images of shape (12, 10, 3), not (28, 28, 1)" in refused(sequential(), (28, 28, 1))
     assert "outputs of shape (10, 8, 4)" in refused(keras.Sequential([keras.Input(SHAPE), layers.Conv2D(4, 3)]))
     image = keras.Input(SHAPE)

@@ -336,7 +336,7 @@ class TestOut:
 
     def test_a_run_is_left_alone_though_it_holds_what_such_a_command_writes(self, run: RunDir) -> None:
         (run.path / "page.json").touch()
-        with pytest.raises(UserError, match="is a run, which keeps what was found in it"):
+        with pytest.raises(UserError, match="is a run directory"):
             check_out(run.path, "page.json")
 
     @pytest.mark.parametrize("place", ["/proc/x", "/proc/1/x/y", "/dev/null/x"])

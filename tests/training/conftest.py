@@ -83,7 +83,7 @@ def graph_of() -> Callable[[Chunk], Any]:
     def graph(chunk: Chunk) -> Any:
         steps = chunk.steps
         assert isinstance(steps, Stepwise)
-        given = (steps.batches, steps.source.data, chunk.read(), tf.constant(1), tf.constant(True))
+        given = (steps.batches, steps.source.data, chunk.values(), tf.constant(1), tf.constant(True))
         traced = steps.compiled.get_concrete_function(*given)
         assert steps.compiled.experimental_get_tracing_count() == 1
         return traced.graph.as_graph_def(add_shapes=True)

@@ -141,7 +141,7 @@ def test_a_chunk_waits_for_nothing_before_its_end(fused: tuple[State, Chunk], mo
         raise AssertionError(f"{tensor.shape} was read")
 
     eager = type(tf.constant(0))
-    values = chunk.read()
+    values = chunk.values()
     with monkeypatch.context() as closed:
         for name in ("numpy", "_numpy", "__bool__", "__int__", "__float__", "__index__", "__array__"):
             closed.setattr(eager, name, read)
@@ -160,7 +160,7 @@ def test_the_program_holds_no_branch_and_calls_nobody(fused: tuple[State, Chunk]
     _, chunk = fused
     steps = chunk.steps
     assert isinstance(steps, Fused)
-    given = (chunk.read(), steps.started(), steps.source.data, next(steps.source.batches()), tf.constant([0, 4]))
+    given = (chunk.values(), steps.started(), steps.source.data, next(steps.source.batches()), tf.constant([0, 4]))
     graph = steps.program.get_concrete_function(*given).graph.as_graph_def()
     operations = {node.op for function in graph.library.function for node in function.node_def}
     operations |= {node.op for node in graph.node}

@@ -27,7 +27,7 @@ train = sources.load("mnist").splits(0)[0]
 state = State(config, cluster, Events.of(config, len(train)), builder(config, (28, 28, 1), 10))
 chunk = compiled_chunk(config, cluster, state, train, 0, print)
 steps = chunk.steps
-given = (steps.batches, steps.source.data, chunk.read(), tf.constant(1), tf.constant(True))
+given = (steps.batches, steps.source.data, chunk.values(), tf.constant(1), tf.constant(True))
 traced = steps.compiled.get_concrete_function(*given)
 graph = traced.graph.as_graph_def(add_shapes=True)
 nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]

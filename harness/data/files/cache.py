@@ -54,7 +54,7 @@ def root() -> Path:
 
 
 @contextmanager
-def told_in_one_line(size: int = 0) -> Iterator[None]:
+def disk_errors_in_one_line(size: int = 0) -> Iterator[None]:
     """Turn what a disk does to us into WriteFailed, with the fix."""
     try:
         yield
@@ -67,7 +67,7 @@ def told_in_one_line(size: int = 0) -> Iterator[None]:
             raise WriteFailed(f"the cache of decoded images, {place}: {needed}: {fix}") from None
         raise WriteFailed(
             f"the cache of decoded images can't be written to {place}: {error.strerror or error}: set HARNESS_CACHE to "
-            "a folder that can"
+            "a folder that can be written to"
         ) from None
 
 
@@ -84,7 +84,7 @@ def being_made(key: str, wait: bool, say: Any = None) -> Iterator[bool]:
             yield False
             return
         if say:
-            say("waiting for another process that decodes these images")
+            say("waiting for another process that is decoding these images")
         _awaited(lock)
     try:
         yield True
@@ -169,7 +169,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Everything in the cache, what was used last at the end."""
-    with told_in_one_line():
+    with disk_errors_in_one_line():
         folders = [path.parent for path in root().glob(f"*/{USED}") if _REMOVED not in path.parent.name]
         return sorted(filter(None, map(_entry, folders)), key=lambda entry: entry.last_used)
 
@@ -243,7 +243,7 @@ class Scans(NamedTuple):
 
 def scans() -> Scans:
     """Those that are kept."""
-    with told_in_one_line():
+    with disk_errors_in_one_line():
         sizes = [file.stat().st_size for file in root().glob(f"{SCANS}/*")]
     return Scans(len(sizes), sum(sizes))
 
@@ -251,7 +251,7 @@ def scans() -> Scans:
 def clear_scans(older_than_days: float | None) -> Scans:
     """Remove them all, or those written so many days ago: what was removed. They are read at once, and never held."""
     removed, now = [], time.time()
-    with told_in_one_line():
+    with disk_errors_in_one_line():
         for file in root().glob(f"{SCANS}/*"):
             state = file.stat()
             if older_than_days is None or now - state.st_mtime > older_than_days * 86400:
@@ -271,7 +271,7 @@ def clear(name: str | None, older_than_days: float | None) -> tuple[list[Entry],
         raise UserError(f"{name} is not in the cache {root()}: {known}")
     now = time.time()
     old = [entry for entry in found if older_than_days is None or now - entry.last_used > older_than_days * 86400]
-    with told_in_one_line():
+    with disk_errors_in_one_line():
         _sweep()
         removed = [entry for entry in old if remove(entry.name)]
     return removed, [entry for entry in old if entry not in removed]

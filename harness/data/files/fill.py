@@ -43,7 +43,7 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
     """The images of a listing, (n, height, width, channels) uint8 mapped into memory, and a digest of their pixels.
 
     Args:
-        say: is told in a line what is going on, where something is.
+        say: is given a line about what is being done, if anything is.
 
     Raises:
         DataError: images can't be read, or differ in size or colour where the decoding doesn't say what to make of it.
@@ -51,7 +51,7 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
         HarnessError: a process that decodes has died.
     """
     key = _key(listing, decoding)
-    with cache.told_in_one_line():
+    with cache.disk_errors_in_one_line():
         while True:
             cache.hold(key)
             images = cache.sound(key)
@@ -60,7 +60,7 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
             with cache.being_made(key, wait=True, say=say):
                 cache.hold(key)
                 if cache.contents(key) is not None and cache.sound(key) is None:
-                    say(f"the decoded images of {listing.source} are damaged in the cache: they are decoded again")
+                    say(f"the decoded images of {listing.source} are damaged in the cache: decoding them again")
                     for name in (cache.PLAN, cache.CONTENTS, cache.IMAGES):  # in this order, if it is killed here
                         (cache.root() / key / name).unlink(missing_ok=True)
                 if cache.contents(key) is None:
@@ -115,7 +115,7 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
     crcs = _done(folder, head, rows * row_bytes)
     blocks = [block for block in range(-(-count // rows)) if block not in crcs]
     if crcs:
-        say(f"going on with the images decoded before: {min(count, len(crcs) * rows):,} of {count:,}")
+        say(f"resuming with the images decoded before: {min(count, len(crcs) * rows):,} of {count:,}")
     whole = replace(decoding, size=(height, width), channels=channels)
     jobs = [
         {
@@ -139,7 +139,7 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
             block = blocks[number]
             if "failed" in answer:
                 raise WriteFailed(
-                    f"the cache of decoded images, {partial}: {answer['failed']}: once that is mended, or with "
+                    f"the cache of decoded images, {partial}: {answer['failed']}: once that is fixed, or with "
                     "HARNESS_CACHE set to a folder on another disk, start again"
                 )
             unreadable |= {block * rows + index: reason for index, reason in answer["unreadable"]}
@@ -205,9 +205,9 @@ def _shape(listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> 
     # Unreadable ones are left to the decoding, which finds the truncated ones too, but where it comes to none.
     problems = Problems(listing.source)
     if decoding.size is None and len(sizes) > 1:
-        told = in_short([f"{height}×{width} ({count:,})" for (height, width), count in sizes.most_common()])
+        counts = in_short([f"{height}×{width} ({count:,})" for (height, width), count in sizes.most_common()])
         usual = min(sizes.most_common(1)[0][0])
-        problems.add(f"images of {len(sizes):,} sizes, height×width: {told}: {_FIX.format(usual)}")
+        problems.add(f"images of {len(sizes):,} sizes, height×width: {counts}: {_FIX.format(usual)}")
     if decoding.channels is None and len(channels) > 1:
         problems.add(
             f"{channels[1]:,} grey images ({example[1]}, …) and {channels[3]:,} in "
@@ -224,7 +224,7 @@ def _reserved(partial: Path, shape: list[int]) -> int:
     """Make the file of an array of that shape, unless it is there, with all the room that it takes on the disk: bytes
     of its header."""
     size = int(np.prod(shape, dtype=np.int64))
-    with cache.told_in_one_line(size):
+    with cache.disk_errors_in_one_line(size):
         if not partial.exists():
             beside, plan = partial.with_suffix(".new"), partial.parent / cache.PLAN
             # Looked at first, as reserving takes all that there is before it fails.

@@ -43,7 +43,7 @@ class ImageFiles:
 def read(path: str, data: DataSection) -> Given:
     """What the section's source gives, the images read by row number. Raises DataError, WriteFailed and HarnessError.
 
-    How far decoding is, where there is something to decode, is told on standard error.
+    How far decoding is, where there is something to decode, is printed on standard error.
     """
     found = load(data, lambda line: print(line, file=sys.stderr, flush=True))
     images = of_mapped(found.images)
@@ -62,7 +62,8 @@ def read(path: str, data: DataSection) -> Given:
 
 
 def load(data: DataSection, say: Callable[[str], None]) -> ImageFiles:
-    """The images of the section's source, decoded into the cache. `say` is told what is going on, where something is.
+    """The images of the section's source, decoded into the cache. `say` is given a line about what is
+    being done, if anything is.
 
     Raises DataError where images can't be read or don't go together, WriteFailed where the cache can't be written.
     """

@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, what: str, total: int, done: int, say: Callable[[str], None]) -> None:
         self._what, self._total, self._done, self._say = what, total, done, say
-        self._began = self._told = time.monotonic()
+        self._began = self._last_line = time.monotonic()
         self._at_first = done
         self._heartbeat = Heartbeat()
         self._is_live = sys.stderr is not None and sys.stderr.isatty()
@@ -40,8 +40,8 @@ class Progress:
         self._bar.advance(self._task, images)
         self._heartbeat.beat()  # else `harness launch` would take a long decoding for a hang
         now = time.monotonic()
-        if now - self._told >= _SECONDS_BETWEEN_LINES and not self._is_live:
-            self._told = now
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES and not self._is_live:
+            self._last_line = now
             left = int((self._total - self._done) / self._rate(now))
             self._say(
                 f"{self._what}: {self._done:,}, {self._rate(now):,.0f} a second, {left // 60}:{left % 60:02d} left"

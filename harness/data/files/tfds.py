@@ -31,7 +31,7 @@ def listing(source: str) -> Listing:
     label = _named(source, features, "classLabel")
     if info.get("fileFormat", "tfrecord") != "tfrecord":
         raise DataError(
-            f"data.source: {source} lies in {info['fileFormat']} files: prepare it with --file_format=tfrecord"
+            f"data.source: {source} is stored in {info['fileFormat']} files: prepare it with --file_format=tfrecord"
         )
     found = [
         (str(path), number)
@@ -80,7 +80,7 @@ def _named(source: str, features: dict[str, Any], kind: str) -> str:
     names = [name for name, feature in features.items() if kind in feature]
     if len(names) != 1:
         raise DataError(
-            f"data.source: {source} must have one feature of the kind {kind}, and has {len(names)}: of its files, "
-            "tfrecord:GLOB with data.image_feature and data.label_feature can take others"
+            f"data.source: {source} must have exactly one feature of the kind {kind}, and has {len(names)}: use "
+            "tfrecord:GLOB with data.image_feature and data.label_feature for its files"
         )
     return names[0]

@@ -30,7 +30,7 @@ def listing(source: str, image_feature: str, label_feature: str) -> Listing:
     if any(named) and not all(named):
         without = [path for path, has in zip(paths, named, strict=True) if not has]
         raise DataError(
-            f"data.source: {source}: some files have {', '.join(SPLITS)} in their names, and others not: "
+            f"data.source: {source}: some files have {', '.join(SPLITS)} in their names, and others don't: "
             f"{in_short(without)}"
         )
     splits = [SPLITS.index("validation" if word[1] == "val" else word[1]) for word in words if word]

@@ -80,7 +80,7 @@ def read(name: str, path: str, source: str) -> Given:
         y_train = np.concatenate([np.asarray(batches[file][1], np.int32) for file in of.train])
         x_test, y_test = batches[of.test][0], np.asarray(batches[of.test][1], np.int32)
     except (KeyError, TypeError, ValueError):
-        raise DataError(f"data.source: {source}: {found} is not {of.archive}, or a damaged one") from None
+        raise DataError(f"data.source: {source}: {found} is not {of.archive}, or is damaged") from None
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     return Given(x_train, y_train, x_test, y_test, arrays_sha256(arrays), names)
 
@@ -106,7 +106,7 @@ def _reading(path: Path, source: str) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error):
-        raise DataError(f"data.source: {source}: {path} is not an archive that can be read, or is damaged") from None
+        raise DataError(f"data.source: {source}: {path} is not a readable archive, or is damaged") from None
     except OSError as error:
         why = f"can't be read: {error.strerror}" if error.strerror else "is a damaged archive"
         raise DataError(f"data.source: {source}: {path} {why}") from None

@@ -89,7 +89,7 @@ def _array(path: Path, source: str) -> NDArray[Any]:
     expected = math.prod(shape) * dtype.itemsize
     if len(data) - begin != expected:
         raise DataError(
-            f"data.source: {source}: {path} is damaged: {expected:,} bytes must follow its head, found "
+            f"data.source: {source}: {path} is damaged: {expected:,} bytes must follow its header, found "
             f"{len(data) - begin:,}"
         )
     return np.frombuffer(data, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="), copy=False)

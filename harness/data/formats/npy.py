@@ -32,4 +32,4 @@ def _array(path: Path, source: str) -> NDArray[Any]:
         EOFError,
         OverflowError,
     ):  # of a head that is none, or of too short a file
-        raise DataError(f"data.source: {source}: {path} is not a .npy file of numbers, or a damaged one") from None
+        raise DataError(f"data.source: {source}: {path} is not a .npy file of numbers, or is damaged") from None

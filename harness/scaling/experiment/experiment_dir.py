@@ -62,7 +62,7 @@ class ExperimentDir:
     def check_same_data(self, sha256: str) -> None:
         """Raise RunError if the data, whose digest is now `sha256`, have changed since a trial was trained on them."""
         for change in self.changes_of_data(sha256):
-            raise RunError(f"{change}: bring it back, give another --dir, or take the new data with --data-changed")
+            raise RunError(f"{change}: restore it, give another --dir, or accept the new data with --data-changed")
 
     @contextmanager
     def held(self, experiment: Experiment) -> Iterator[None]:
@@ -107,7 +107,7 @@ class ExperimentDir:
     def unfinished(self, done: Sequence[Trial], scale: ScaleSection) -> set[Setting]:
         """Those that were missed within less than the budget of `scale`, and so can be resumed."""
         missed = [Setting.of(trial) for trial in done if trial.status == "missed"]
-        return {setting for setting in missed if _may_go_on(self.run_of(setting), scale)}
+        return {setting for setting in missed if _may_resume(self.run_of(setting), scale)}
 
 
 def result_of(run: RunDir, classes: int) -> Trial | None:
@@ -134,7 +134,7 @@ def result_of(run: RunDir, classes: int) -> Trial | None:
     return Trial(config.train.global_batch, config.optimizer.learning_rate, config.seed, low, high, status)
 
 
-def _may_go_on(run: RunDir, scale: ScaleSection) -> bool:
+def _may_resume(run: RunDir, scale: ScaleSection) -> bool:
     train, summary = run.read_config().train, run.read_summary()
     most_examples, most_seconds = scale.max_examples or math.inf, scale.max_seconds or math.inf
     if summary["ended_by"] == "max_seconds":

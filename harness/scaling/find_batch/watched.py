@@ -127,7 +127,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             start_new_session=True,  # so that a terminal's Ctrl-C is ours alone to handle
-            preexec_fn=_die_first,
+            preexec_fn=_die_with_parent_and_first,
         )
 
 
@@ -136,7 +136,7 @@ def not_done(seconds: float) -> str:
     return f"not done in {seconds:g} s"
 
 
-def _die_first() -> None:
+def _die_with_parent_and_first() -> None:
     """In the new process: it is not to outlive us, and where memory runs out the kernel is to choose it."""
     die_with_parent()
     with suppress(OSError):

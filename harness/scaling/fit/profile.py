@@ -25,9 +25,9 @@ def intervals(observations: Observations, best: Floats, value: float) -> dict[st
     """
     level = value - threshold(len(observations.low))
     low, high = _interval(observations, best, level, B_CRIT, observations.b_crit_bounds)
-    s_min = _interval(observations, best, level, S_MIN, _around(best[S_MIN]))
+    s_min = _interval(observations, best, level, S_MIN, _search_limits(best[S_MIN]))
     examples = np.array([best[S_MIN] + best[B_CRIT], -best[B_CRIT], best[SIGMA]])
-    e_min = _interval(observations.mirrored(), examples, level, S_MIN, _around(examples[S_MIN]))
+    e_min = _interval(observations.mirrored(), examples, level, S_MIN, _search_limits(examples[S_MIN]))
     return {
         # B_crit without an upper end is S_min without a lower one, at the same E_min; and the other way round.
         "s_min": (0.0 if high == math.inf else s_min[0], s_min[1]),
@@ -82,5 +82,5 @@ def _end(observations: Observations, best: Floats, level: float, index: int, lim
     return None
 
 
-def _around(place: float) -> tuple[float, float]:
+def _search_limits(place: float) -> tuple[float, float]:
     return float(place) - 3 * FARTHEST, float(place) + 3 * FARTHEST

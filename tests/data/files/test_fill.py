@@ -86,7 +86,7 @@ def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load
 
     told: list[str] = []
     found = load_files(f"folder:{many}", told.append, size=SIZE, channels=3)
-    assert [line for line in told if "going on" in line and f"{34 * len(done):,} of 250" in line]
+    assert [line for line in told if "resuming" in line and f"{34 * len(done):,} of 250" in line]
     contents = json.loads((folder / "contents.json").read_text())
     assert all(contents["crcs"][block] == crc for block, crc in done)
     paths = sorted(many.glob("*/*.jpg"))
@@ -133,7 +133,7 @@ def test_killed_between_images_and_contents_nothing_is_decoded_again(
     (made / "contents.json").unlink()
     told: list[str] = []
     assert load_files(f"folder:{folder}", told.append).sha256 == whole.sha256
-    assert told == ["going on with the images decoded before: 12 of 12"]
+    assert told == ["resuming with the images decoded before: 12 of 12"]
     assert sorted(path.name for path in made.iterdir()) == ["contents.json", "images.npy", "used"]
 
 

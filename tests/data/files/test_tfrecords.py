@@ -69,7 +69,7 @@ def test_files_that_will_not_do_are_refused(tmp_path: Path, refusal: Refusal) ->
     message = refusal(source, image_feature="image/format")
     assert f"{file}, record 0" in message
     write(tmp_path / "train.tfrecord", range(6))
-    assert f"others not: {file}" in refusal(source)
+    assert f"others don't: {file}" in refusal(source)
     (tmp_path / "train.tfrecord").unlink()
     file.write_bytes(file.read_bytes()[:-5])
     assert "is cut off" in refusal(source)
