@@ -36,7 +36,7 @@ def launch(
 ) -> None:
     """Train with several workers on this machine, which end together.
 
-    The first one's lines are shown as they are, the others' behind [worker N]; each is logged to RUN/logs/worker-N.txt.
+    The first one's lines are shown as they are, the others' after [worker N]; each is logged to RUN/logs/worker-N.txt.
     After a failure all start again from the newest checkpoint, --max-restarts times.
     """
     from harness.config import load

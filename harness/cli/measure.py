@@ -93,7 +93,7 @@ def gpu_check(quick: bool, out: Path | None) -> None:
 def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: int, as_json: bool) -> None:
     """Inject faults into runs of CONFIG, and see whether they end as if nothing had happened.
 
-    Faults: kill (SIGKILL), term (SIGTERM), stop (SIGSTOP, under launch), nan (a gradient that is none),
+    Faults: kill (SIGKILL), term (SIGTERM), stop (SIGSTOP, under launch), nan (weights that are NaN),
     torn-checkpoint (killed, and the newest checkpoint cut in half), disk-full (no file may grow).
     Takes about twice a training for each fault.
     """

@@ -25,7 +25,7 @@ def predict(run: Path, images: tuple[Path, ...], top: int, as_json: bool) -> Non
     """Predict the classes of images with RUN's model. IMAGES are files of any size and colour, and folders of them.
 
     Each is brought to the size that the model takes as the run's data.resize has it: its middle, stretched or padded. A
-    file that can't be read gets a line on standard error, and the exit code is 1 then.
+    file that can't be read gets a line on standard error, and then the exit code is 1.
     """
     from harness.console.terminal import Terminal
     from harness.data.own_files import pictures_in, readable

@@ -93,7 +93,9 @@ def find_batch(config: str, assignments: tuple[str, ...], memory: str | None, as
 @scale.command("fit")
 @click.argument("trials", metavar="TRIALS.csv", type=click.Path(path_type=Path))
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Write it here.  [TRIALS-fit beside it]")
-@click.option("--select-seeds", type=click.IntRange(min=1), default=1, show_default=True, help="To choose rates on.")
+@click.option(
+    "--select-seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How many to choose rates on."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def fit(trials: Path, out: Path | None, select_seeds: int, as_json: bool) -> None:
     """Fit the critical batch to a table of trials, from an experiment or from any other trainer, and draw it.
