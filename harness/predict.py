@@ -1,4 +1,4 @@
-"""What a run's model says of image files."""
+"""What a run's model outputs of image files."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -106,12 +106,12 @@ def _probabilities(
     forward: Callable[[NDArray[np.float32]], tf.Tensor], images: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """(n, classes)"""
-    says = np.asarray(forward(images), np.float32)
-    if not np.isfinite(says).all():
+    outputs = np.asarray(forward(images), np.float32)
+    if not np.isfinite(outputs).all():
         raise RunError(
             "the model gives numbers that are not finite: train it anew, with a lower optimizer.learning_rate"
         )
-    return np.concatenate([1 - says, says], axis=1) if says.shape[1] == 1 else says
+    return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
 
 
 def _ranks(shares: NDArray[np.float32], names: Sequence[str], top: int) -> tuple[Rank, ...]:

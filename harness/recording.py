@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from harness.cluster.strategy import Cluster, describe_device, peak_memory_bytes
@@ -29,7 +30,7 @@ from harness.training.schedule import WarmupThenDecay
 from harness.training.setup import Setup
 from harness.training.state import weights_sha256
 from harness.training.tensorboard import Histograms, TensorBoard
-from harness.training.trainer import Trainer, devices
+from harness.training.trainer import Trainer
 
 _OF_A_DISK = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -141,8 +142,25 @@ def chief_callbacks(
         for mirror in trackers:
             mirror.saved(step)
 
-    checkpoints = Checkpoints(run.checkpoints_dir, config.checkpoint, step, trainer.checkpoint_header, saved)
+    checkpoints = Checkpoints(run.checkpoints_dir, config.checkpoint, step, partial(checkpoint_header, trainer), saved)
     return [*scheduled, *((mirror, None) for mirror in mirrors), (checkpoints, events.checkpoint)]
+
+
+def checkpoint_header(trainer: Trainer) -> dict[str, Any]:
+    """What a resume and the choice of the best checkpoint need to know beside the state."""
+    config, validation = trainer.setup.config, newest(trainer.rows, "validation")
+    return {
+        "identity": config.identity_hash(),
+        "length": str(config.train.length),
+        "data_sha256": trainer.setup.data.sha256,
+        "versions": provenance.versions(),
+        "compile_seconds": trainer.clock.compile_seconds,
+        "train_seconds": trainer.clock.train_seconds,
+        "validation": validation if validation and validation["step"] == trainer.step else None,
+        "early_stop": trainer.patience.as_json(),
+        "devices": _devices(config, trainer.cluster),
+        **trainer.skipped._asdict(),
+    }
 
 
 def summary(trainer: Trainer, status: str, noise_scale: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -180,6 +198,21 @@ def summary(trainer: Trainer, status: str, noise_scale: list[dict[str, Any]] | N
     }
 
 
+def _devices(config: Config, cluster: Cluster) -> dict[str, Any]:
+    """What decides in which order a sum is added: a run resumed under the same is exact to the bit."""
+    return {
+        "workers": cluster.workers,
+        "replicas": cluster.replicas,
+        "device": describe_device(),
+        "micro_batch": config.train.micro_batch,
+        "jit": config.train.jit,
+        "deterministic": config.train.deterministic,
+        "tf32": config.train.tf32,
+        "all_reduce": config.cluster.all_reduce,
+        "tensorflow": provenance.versions()["tensorflow"],
+    }
+
+
 def _planned_length(checkpoint: Checkpoint, run: RunDir) -> Duration:
     """The `train.length` for which the steps up to the checkpoint were trained; in the run's config before 0.2.0."""
     length = checkpoint.header.get("length")
@@ -204,7 +237,7 @@ def _promise(checkpoint: Checkpoint, config: Config, cluster: Cluster, data: Dat
     """How close to an uninterrupted run one that resumes from the checkpoint will end."""
     if _is_on_other_data(checkpoint, data):
         return ", on changed data: the result will match a run on neither data set"
-    then, now = checkpoint.header.get("devices", {}), devices(config, cluster)
+    then, now = checkpoint.header.get("devices", {}), _devices(config, cluster)
     changes = [f"{key} {then.get(key)}, now {now[key]}" for key in now if then.get(key) != now[key]]
     if not changes:
         return ", on the same devices: exact to the bit"

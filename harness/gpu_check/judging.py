@@ -31,7 +31,7 @@ class Check:
     """How it was found."""
 
 
-def undone(name: str, how: str, ends: Sequence[Ended]) -> Check | None:
+def unfinished(name: str, how: str, ends: Sequence[Ended]) -> Check | None:
     """The check, where one of the processes that it needs has not ended well; else None."""
     for ended in ends:
         if ended.problem is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import safetensors.numpy
 
 from harness.gpu_check import judging, processes
-from harness.gpu_check.judging import Check, undone
+from harness.gpu_check.judging import Check, unfinished
 from harness.gpu_check.plan import Plan, Precision
 from harness.gpu_check.processes import Ended, Task
 from harness.runs.run_dir import RunDir
@@ -123,7 +123,7 @@ class Trainings:
         try:
             findings = json.loads((self._logs / "doctor.out").read_text())["findings"]
         except (OSError, ValueError):
-            return undone(name, how, [self._ends["doctor"]]) or Check(name, False, "no findings", how)
+            return unfinished(name, how, [self._ends["doctor"]]) or Check(name, False, "no findings", how)
         problems = [f"{each['name']}: {each['problem']}" for each in findings if each["problem"]]
         devices = next(each["found"] for each in findings if each["name"] == "devices")
         return Check(name, not problems, "; ".join(problems) or f"devices {devices}", how)
@@ -132,9 +132,9 @@ class Trainings:
         twice, resumed = "two runs end with equal weights", "a killed and resumed run does too"
         at_a_checkpoint = f"SIGKILL at a checkpoint, then again; {how}"
         return [
-            undone(twice, how, [self._ends[each] for each in ("first", "second")])
+            unfinished(twice, how, [self._ends[each] for each in ("first", "second")])
             or judging.equal_weights(twice, how, self._hashes("first", "second")),
-            undone(resumed, at_a_checkpoint, [self._ends[each] for each in ("first", "killed", "resumed")])
+            unfinished(resumed, at_a_checkpoint, [self._ends[each] for each in ("first", "killed", "resumed")])
             or judging.killed(resumed, at_a_checkpoint, self._ends["killed"])
             or judging.equal_weights(resumed, at_a_checkpoint, self._hashes("first", "killed")),
         ]
@@ -145,7 +145,7 @@ class Trainings:
     def _precision(self, precision: Precision) -> Check:
         reference, own = self._ten_steps(self._plan.precisions[0]), self._ten_steps(precision)
         name, how = f"ten steps in {precision.name}", _command_line(own)
-        return undone(name, how, [self._ends[own.name], self._ends[reference.name]]) or judging.precision(
+        return unfinished(name, how, [self._ends[own.name], self._ends[reference.name]]) or judging.precision(
             name, how, precision.name, self._loss(own.name), self._loss(reference.name)
         )
 
@@ -156,9 +156,9 @@ class Trainings:
     def _agree(self, replicas: int, task: Task) -> Check:
         kind = "replicas" if replicas <= self._plan.machine.count else "replicas on logical GPUs of one card"
         name, how = f"{replicas} {kind} train what one trains", _command_line(task)
-        return undone(name, how, [self._ends[self._fifty_steps(1).name], self._ends[task.name]]) or judging.replicas(
-            name, how, self._differences(self._fifty_steps(1).name, task.name)
-        )
+        return unfinished(
+            name, how, [self._ends[self._fifty_steps(1).name], self._ends[task.name]]
+        ) or judging.replicas(name, how, self._differences(self._fifty_steps(1).name, task.name))
 
     def _differences(self, one: str, several: str) -> dict[str, float]:
         """By weight array: |a - b| / |a|."""
@@ -173,7 +173,7 @@ class Trainings:
     def _nccl(self, task: Task) -> Check:
         name, how = "NCCL at work", f"NCCL_DEBUG=INFO {_command_line(task)}"
         said = "".join((self._logs / f"{task.name}.{end}").read_text(errors="replace") for end in ("out", "err"))
-        return undone(name, how, [self._ends[task.name]]) or judging.nccl(name, how, said)
+        return unfinished(name, how, [self._ends[task.name]]) or judging.nccl(name, how, said)
 
 
 def _command_line(task: Task) -> str:

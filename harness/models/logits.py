@@ -171,17 +171,17 @@ def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any
     """Hold the copy against the model; `taken` makes what the model takes of pixels."""
     noise = np.random.default_rng(0).uniform(0, 255, (_TRIED, *logits.input_shape[1:])).astype(np.float32)
     expected = np.asarray(model.predict_on_batch(taken(noise)), np.float32)
-    says = keras.ops.convert_to_numpy(logits(noise, training=False))
+    outputs = keras.ops.convert_to_numpy(logits(noise, training=False))
     if end:
-        says = probabilities(logits, says)
+        outputs = probabilities(logits, outputs)
     elif expected.shape[1] == 1:
-        says = 2 * says
+        outputs = 2 * outputs
     elif expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01):
         raise RunError(
             f"the model {model.name} gives probabilities, but not by a softmax at its end: end it in one, or in logits"
         )
-    says = says[:, -expected.shape[1] :]  # of the two made of one, that which speaks for it
-    error = float(np.abs(says - expected).max())
+    outputs = outputs[:, -expected.shape[1] :]  # of the two made of one, that which speaks for it
+    error = float(np.abs(outputs - expected).max())
     if np.isfinite(expected).all() and not error <= _TOLERANCE * np.abs(expected).max():
         raise RunError(
             f"the model {model.name} can't be copied: the copy's outputs are off by up to {error:.3g}; "

@@ -114,7 +114,7 @@ class Step:
         """How a chunk fares that has taken no step."""
         return Progress.start(self._sums)
 
-    def nothing(self, values: Values) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def zeros(self, values: Values) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """What `gradients` would give of no examples, for adding up micro-batches."""
         scalars = self._sums if self.norms is None else self._sums + len(self.norms.kinds)
         return tf.zeros([self.packing.size + scalars], self.packing.dtype), values.other

@@ -50,7 +50,7 @@ class Stepwise:
             if micro_batches == 1:
                 share, other = run(self._gradients, args=(values, values.other, data, next(batches)))
             else:
-                share, other = run(self._step.nothing, args=(values,))
+                share, other = run(self._step.zeros, args=(values,))
                 for _ in tf.range(micro_batches):
                     # One after another: side by side, which nothing else forbids, they would need more memory.
                     tf.autograph.experimental.set_loop_options(parallel_iterations=1)

@@ -9,10 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from harness.cluster.collective import from_chief, sum_over_workers
-from harness.cluster.strategy import Cluster, describe_device
-from harness.config import Config
+from harness.cluster.strategy import Cluster
 from harness.errors import CallbackFailed, HarnessError, NonFiniteLoss, RunError, WorkerLost
-from harness.runs import provenance
 from harness.stop_signals import StopSignals
 from harness.training.callback import Callback, Callbacks, Row
 from harness.training.checkpoint import Checkpoint, with_packed_moments
@@ -148,22 +146,6 @@ class Trainer:
                 return "max_seconds"
         return "length"
 
-    def checkpoint_header(self) -> dict[str, Any]:
-        """What a resume and the choice of the best checkpoint need to know beside the state."""
-        config, validation = self.setup.config, newest(self.rows, "validation")
-        return {
-            "identity": config.identity_hash(),
-            "length": str(config.train.length),
-            "data_sha256": self.setup.data.sha256,
-            "versions": provenance.versions(),
-            "compile_seconds": self.clock.compile_seconds,
-            "train_seconds": self.clock.train_seconds,
-            "validation": validation if validation and validation["step"] == self.step else None,
-            "early_stop": self.patience.as_json(),
-            "devices": devices(config, self.cluster),
-            **self.skipped._asdict(),
-        }
-
     def check_equal_weights(self) -> str:
         """The SHA-256 of the weights. Raises HarnessError on every worker where one has others than the chief."""
         digest = weights_sha256(self.state.result)
@@ -269,18 +251,3 @@ class Evaluation(Callback):
         result = self._evaluator(self._split)
         self._patience.add(result)
         return {"split": "validation", **result}
-
-
-def devices(config: Config, cluster: Cluster) -> dict[str, Any]:
-    """What decides in which order a sum is added: a run resumed under the same is exact to the bit."""
-    return {
-        "workers": cluster.workers,
-        "replicas": cluster.replicas,
-        "device": describe_device(),
-        "micro_batch": config.train.micro_batch,
-        "jit": config.train.jit,
-        "deterministic": config.train.deterministic,
-        "tf32": config.train.tf32,
-        "all_reduce": config.cluster.all_reduce,
-        "tensorflow": provenance.versions()["tensorflow"],
-    }

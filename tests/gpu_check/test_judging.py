@@ -66,10 +66,10 @@ def test_a_run_that_was_to_be_killed_and_was_not_fails() -> None:
 
 
 def test_what_a_check_needs_and_has_not_ended_well_is_its_finding() -> None:
-    assert judging.undone("check", "how", [WELL, KILLED]) is None
-    failed = judging.undone("check", "how", [WELL, Ended("no such GPU", killed=False, stopped=False, seconds=1.0)])
+    assert judging.unfinished("check", "how", [WELL, KILLED]) is None
+    failed = judging.unfinished("check", "how", [WELL, Ended("no such GPU", killed=False, stopped=False, seconds=1.0)])
     assert failed is not None
     assert (failed.passed, failed.found) == (False, "no such GPU")
-    stopped = judging.undone("check", "how", [Ended("stopped", killed=False, stopped=True, seconds=1.0), WELL])
+    stopped = judging.unfinished("check", "how", [Ended("stopped", killed=False, stopped=True, seconds=1.0), WELL])
     assert stopped is not None
     assert stopped.passed is None, "nobody knows"

@@ -191,19 +191,19 @@ def python(program: str, **limits: Any) -> Ended:
 def test_a_process_that_takes_too_much_memory_is_killed() -> None:
     greedy = python("import time; kept = b'x' * 300_000_000; time.sleep(60)", most_bytes=200 * 2**20)
     assert greedy.exit_code == -signal.SIGKILL
-    assert greedy.ran_out() == "above 200 MiB"
+    assert greedy.why_out_of_memory() == "above 200 MiB"
     assert greedy.peak_memory_bytes > 200 * 2**20
 
 
 def test_a_process_that_hangs_is_killed() -> None:
     begin = time.monotonic()
-    assert python("import time; time.sleep(60)", most_seconds=0.5).ran_out() == "not done in 0.5 s"
+    assert python("import time; time.sleep(60)", most_seconds=0.5).why_out_of_memory() == "not done in 0.5 s"
     assert time.monotonic() - begin < 20
 
 
 def test_a_process_that_keeps_within_the_limits_is_left_alone() -> None:
     modest = python("""print('{"result": {"x": "' + 'x' * 200_000 + '"}}')""", most_bytes=2**30)
-    assert modest.ran_out() is None
+    assert modest.why_out_of_memory() is None
     assert modest.result is not None
     assert len(modest.result["x"]) == 200_000
 
@@ -221,7 +221,7 @@ def test_a_process_answers_until_it_dies_and_then_there_is_another() -> None:
     do = ["pass", "pass", "os.kill(os.getpid(), 9)", "pass", "sys.exit('gone')", "pass"]
     first, second, killed, third, gone, fourth = asked([sys.executable, "-c", ECHO], [{"do": each} for each in do])
     assert first.result == second.result
-    assert (killed.result, killed.ran_out()) == (None, "killed by SIGKILL")
+    assert (killed.result, killed.why_out_of_memory()) == (None, "killed by SIGKILL")
     assert third.result not in (first.result, None)
     assert (gone.exit_code, gone.errors) == (1, "gone\n"), "what an earlier process said is not this one's"
     assert fourth.result not in (first.result, third.result, None)
@@ -231,7 +231,7 @@ def test_the_error_of_an_answer_is_told_and_the_process_lives() -> None:
     do = ["told = {'error': 'no such GPU', 'exit_code': 2}", "pass", "pass"]
     refused, first, second = asked([sys.executable, "-c", ECHO], [{"do": each} for each in do])
     with pytest.raises(UserError, match=r"^no such GPU$"):
-        refused.ran_out()
+        refused.why_out_of_memory()
     assert first.result == second.result
 
 
@@ -246,7 +246,7 @@ def test_the_error_of_an_answer_is_told_and_the_process_lives() -> None:
     ],
 )
 def test_what_a_process_short_of_memory_dies_of_is_known(program: str, reason: str) -> None:
-    assert python(program).ran_out() == reason
+    assert python(program).why_out_of_memory() == reason
 
 
 @pytest.mark.slow
@@ -255,18 +255,18 @@ def test_a_real_try_that_gets_no_memory_is_known(small_config: Path) -> None:
     request = trying(small_config, "train.global_batch=350000")
     (limited,) = asked(["bash", "-c", 'ulimit -v 20000000; exec "$@"', "bash", *BENCH], [request], most_seconds=120)
     # TensorFlow 2.21 tells some of its allocations that fail, and stumbles over others.
-    assert limited.ran_out() in ("out of memory", "killed by SIGSEGV"), limited
+    assert limited.why_out_of_memory() in ("out of memory", "killed by SIGSEGV"), limited
 
 
 def test_other_failures_are_no_verdict_on_the_size() -> None:
     failed = Ended(2, None, 0, None, "a warning\nerror: no such GPU\n")
     with pytest.raises(UserError, match=r"^no such GPU$"):
-        failed.ran_out()
+        failed.why_out_of_memory()
     with pytest.raises(HarnessError, match="exit code 1: loss is not finite") as caught:
-        replace(failed, exit_code=1, errors="error: loss is not finite").ran_out()
+        replace(failed, exit_code=1, errors="error: loss is not finite").why_out_of_memory()
     assert not isinstance(caught.value, UserError)
     with pytest.raises(HarnessError, match="exit code -15: it printed nothing"):
-        replace(failed, exit_code=-signal.SIGTERM, errors="").ran_out()
+        replace(failed, exit_code=-signal.SIGTERM, errors="").why_out_of_memory()
 
 
 def test_a_quick_measurement_takes_few_steps_and_leaves_the_pipeline_out(small_config: Path) -> None:

@@ -157,7 +157,7 @@ def cascade(
     trained = {name: views(method, logits, images, labels) for name, method in methods.items()}
     among = foreground(images)
     steps = cascade_steps(logits)
-    found: dict[str, list[list[_Alike]]] = {name: [] for name in methods}
+    found: dict[str, list[list[_Similarities]]] = {name: [] for name in methods}
     for number in range(seeds):
         for of_steps in found.values():
             of_steps.append([])
@@ -167,7 +167,9 @@ def cascade(
                 for place, layer in step:
                     draw_anew(layer, (seed, number, place))
                 for name, method in methods.items():
-                    found[name][-1].append(_Alike.of(trained[name], views(method, logits, images, labels), among))
+                    found[name][-1].append(
+                        _Similarities.of(trained[name], views(method, logits, images, labels), among)
+                    )
     names = tuple(step[-1][1].name for step in steps)
     layers = sum(len(step) for step in steps)
     return {name: _summary(names, layers, trained[name].compared, of, len(methods)) for name, of in found.items()}
@@ -185,7 +187,7 @@ def cascade_steps(logits: keras.Model) -> list[list[tuple[int, keras.layers.Laye
 
 
 @dataclass(frozen=True)
-class _Alike:
+class _Similarities:
     """Image by image, (n,)."""
 
     signed: NDArray[np.float64]
@@ -198,7 +200,7 @@ class _Alike:
     """Whether any of the maps has a negative value."""
 
     @classmethod
-    def of(cls, trained: Views, random: Views, among: NDArray[np.bool_]) -> "_Alike":
+    def of(cls, trained: Views, random: Views, among: NDArray[np.bool_]) -> "_Similarities":
         then, now = trained.compared, random.compared
         sizes = np.abs(then), np.abs(now)
         signed, own = spearman(then, now), own_similarity(then, now)
@@ -215,16 +217,16 @@ class _Alike:
 
 
 def _summary(
-    layers: tuple[str, ...], of_layers: int, trained: Maps, found: list[list[_Alike]], together: int
+    layers: tuple[str, ...], of_layers: int, trained: Maps, found: list[list[_Similarities]], together: int
 ) -> Sanity:
-    def values(of: Callable[[_Alike], NDArray[np.float64]]) -> NDArray[np.float64]:
+    def values(of: Callable[[_Similarities], NDArray[np.float64]]) -> NDArray[np.float64]:
         """(seeds, steps, n)"""
         return np.array([[of(step) for step in steps] for steps in found])
 
-    def by_step(of: Callable[[_Alike], NDArray[np.float64]]) -> tuple[Interval, ...]:
+    def by_step(of: Callable[[_Similarities], NDArray[np.float64]]) -> tuple[Interval, ...]:
         return tuple(mean_over_images(step, CORRELATION) for step in values(of).mean(axis=0))
 
-    def kept(of: Callable[[_Alike], OwnSimilarity]) -> Kept:
+    def kept(of: Callable[[_Similarities], OwnSimilarity]) -> Kept:
         same = values(lambda step: of(step).same).mean(axis=1)
         alone, both = (
             mean_over_draws(same, CORRELATION, together=together * asked) for asked in (1, 2 if has_signs else 1)

@@ -170,7 +170,7 @@ class _Attempts:
     ) -> "_Attempts":
         """Learn the devices, which only TensorFlow knows, from a batch of one example."""
         probe = bench.measure(1, None, repeats=1, most_bytes=memory.host_limit(None).size)
-        reason, found = probe.ran_out(), probe.result
+        reason, found = probe.why_out_of_memory(), probe.result
         if found is None:
             raise OutOfMemory(f"not even a batch of 1 example fits ({reason})")
         on_gpus = found["gpus"] > 0
@@ -200,7 +200,7 @@ class _Attempts:
         rows = BatchPlan(global_batch, self.replicas, micro_batch).micro_rows
         limit = self.limit.size
         ended = self.bench.measure(global_batch, micro_batch, _REPEATS, most_bytes=None if self.on_gpus else limit)
-        reason, peak, speed = ended.ran_out(), None if self.on_gpus else ended.peak_memory_bytes, None
+        reason, peak, speed = ended.why_out_of_memory(), None if self.on_gpus else ended.peak_memory_bytes, None
         if ended.result is not None:
             peak, speed = int(ended.result["peak_memory_bytes"]), ended.result["images_per_second"]
             if limit is not None and peak > limit:

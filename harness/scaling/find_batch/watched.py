@@ -41,7 +41,7 @@ class Ended:
     errors: str
     """The answer's, or what a process that ended has written to standard error."""
 
-    def ran_out(self) -> str | None:
+    def why_out_of_memory(self) -> str | None:
         """Why the machine had not enough for it, in a few words; None where there is a result.
 
         Raises UserError or HarnessError, with its last line, where it failed for another reason.
