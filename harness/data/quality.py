@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.classes import called
 from harness.data.classes import doubts as doubts_of_classes
 from harness.data.problems import places
 from harness.data.scan import Scan
@@ -73,15 +74,11 @@ def _uneven(train: Split) -> str | None:
     least, most = (int(used[choose(counts[used])]) for choose in (np.argmin, np.argmax))
     if counts[most] < _UNEVEN * counts[least]:
         return None
+    largest, smallest = (f"class {called(label, train.class_names)} has {counts[label]:,}" for label in (most, least))
     return (
-        f"classes are uneven: {_class(most, train.class_names)} has {counts[most]:,} of {len(train):,} training rows "
-        f"and {_class(least, train.class_names)} has {counts[least]:,}, {counts[most] / counts[least]:,.0f} times "
-        "fewer; loss.class_weights gives the rows of a class more weight"
+        f"classes are uneven: {largest} of {len(train):,} training rows and {smallest}, "
+        f"{counts[most] / counts[least]:,.0f} times fewer; loss.class_weights gives the rows of a class more weight"
     )
-
-
-def _class(label: int, names: Sequence[str]) -> str:
-    return f"class {label:,} ({names[label]})" if names else f"class {label:,}"
 
 
 def _flat(images: _Images) -> str | None:
