@@ -26,6 +26,9 @@ _FIXES = {
 """What does the same for other sources."""
 
 _SHARE = re.compile(r"(\d{1,2}(?:\.\d{1,10})?)\s*%")
+_ANY_SHARE = re.compile(r"((?:-\d{1,20}|\d{3,20})(?:\.\d{1,10})?)\s*%")
+"""One out of range."""
+_MOST_FOLDS = 9999
 
 
 def split_source(source: str) -> tuple[str, str]:
@@ -63,6 +66,8 @@ def _rows(value: Any) -> int | str:
             raise ValueError("must be 0 or more")
         return value
     match = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None and isinstance(value, str) and (share := _ANY_SHARE.fullmatch(value.strip())):
+        raise ValueError("must be less than 100 %" if float(share[1]) >= 100 else "must be 0 % or more")
     if match is None:
         raise ValueError("must be an integer, or a share such as '10 %'")
     return f"{match[1]} %"
@@ -82,9 +87,14 @@ Rows: TypeAlias = Annotated[
 
 
 def _fold(value: str) -> str:
-    match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", value)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]) or int(match[2]) < 2:
+    match = re.fullmatch(r"(0|[1-9]\d*)/(0|[1-9]\d*)", value)
+    if match is None:
         raise ValueError("must be a fold and the number of folds, such as 2/5")
+    fold, folds = map(int, match.groups())
+    if not 2 <= folds <= _MOST_FOLDS:
+        raise ValueError(f"must be of 2 to {_MOST_FOLDS:,} folds")
+    if not 1 <= fold <= folds:
+        raise ValueError(f"must be a fold from 1/{folds} to {folds}/{folds}")
     return value
 
 
