@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from harness.config.augment import AugmentSection, CutMix, MixUp, Shift
-from harness.config.section import Section
+from harness.config.section import Section, Size
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """The data sets that are known by name; the first comes with the package."""
@@ -106,13 +106,6 @@ def _range(value: Any) -> tuple[float, float]:
     return float(numbers[0]), float(numbers[1])
 
 
-def _sides(size: int | list[int] | None) -> int | list[int] | None:
-    sides = [size, size] if isinstance(size, int) else size
-    if sides is not None and (len(sides) != 2 or min(sides) < 1):
-        raise ValueError("must be one number above 0, or [height, width]")
-    return size
-
-
 Resize: TypeAlias = Literal["crop", "stretch", "pad"]
 
 
@@ -143,7 +136,7 @@ class DataSection(Section):
     """Where the training images lie: on the device, or in the host's memory, from where batches are copied ahead.
     `auto`: on a GPU where they take less than a quarter of its free memory and, where they are read from a file, half
     of the host's."""
-    size: Annotated[int | list[int] | None, AfterValidator(_sides)] = None
+    size: Size | None = None
     """Of image files: the height and width that they are brought to, one number where they are equal. By default they
     stay as they are, and must all be of one size."""
     resize: Resize = "crop"
