@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harness.config.data import Resize
+from harness.data import picture_formats
 from harness.data.files.decode import Decoding, Unreadable, pixels_of
 from harness.errors import DataError
 
@@ -16,8 +17,7 @@ CHANNELS = frozenset({1, 3, 4})
 """How many the images of a model may have that is to see a picture: grey, RGB, RGBA."""
 _MOST_PIXELS = 50_000_000
 _16_BITS = (0.0, 65535.0)
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
-"""Without EPS, above all, for which Pillow starts Ghostscript. AVIF last, at which a Pillow before 11.3 gives up."""
+_FORMATS = tuple(picture_formats.OWN)
 
 
 def read(

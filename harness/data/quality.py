@@ -26,14 +26,14 @@ _MOST_PAIRS = 3
 def doubts(data: DataSet, splits: tuple[Split, Split, Split], scans: tuple[Scan, Scan] | None) -> list[str]:
     """Why a result may say little, in sentences with the numbers; none for most data sets.
 
-    Classes that are missing or unlike in the splits, classes of very different size, images of one colour, and images
-    that training shares with validation or test. Rows are counted among the data set's own: those held out for
-    validation are training rows too.
+    Files that were left out, classes that are missing or unlike in the splits, classes of very different size, images
+    of one colour, and images that training shares with validation or test. Rows are counted among the data set's own:
+    those held out for validation are training rows too.
 
     Args:
         scans: of the training and the test images; None for those that weren't looked through.
     """
-    found = [*doubts_of_classes(splits, data.classes), _uneven(splits[0])]
+    found = [data.left_out, *doubts_of_classes(splits, data.classes), _uneven(splits[0])]
     if scans is not None:
         train, validation, test = splits
         looked_at = [

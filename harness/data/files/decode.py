@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harness.config.data import Resize
+from harness.data import picture_formats
 from harness.data.files.records import image_in
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-"""What Pillow may read them as: not EPS, above all, for which it starts Ghostscript."""
+_FORMATS = tuple(picture_formats.DATA)
 
 _ORIENTATION = 0x0112
 """The EXIF tag; from 5 on the picture lies on its side."""
@@ -87,7 +87,7 @@ def pixels_of(image: Any, decoding: Decoding) -> NDArray[np.uint8]:
 
 def _opened(reference: Reference) -> Image.Image:
     file = reference if isinstance(reference, str) else io.BytesIO(image_in(*reference))
-    return Image.open(file, formats=FORMATS)
+    return Image.open(file, formats=_FORMATS)
 
 
 def _turned(image: Image.Image) -> Image.Image:
@@ -161,7 +161,7 @@ def _resized(image: Image.Image, size: tuple[int, int], how: str) -> Image.Image
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"is none of {', '.join(FORMATS)}, or damaged"
+        return f"is none of {', '.join(_FORMATS)}, or damaged"
     if isinstance(error, Image.DecompressionBombError):
         count, limit = (f"{int(number):,}" for number in re.findall(r"\d+", str(error))[:2])
         return f"has {count} pixels, and at most {limit} are unpacked"

@@ -32,6 +32,8 @@ class Listing:
     class_names: tuple[str, ...]
     splits: NDArray[np.int8] | None
     """(n,), numbers in SPLITS, where the files say which image is for what."""
+    left_out: str = ""
+    """Which files are passed over that may have been meant as images, in a sentence; empty where there are none."""
 
 
 def numbered(labels: Sequence[int | str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:

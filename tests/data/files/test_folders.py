@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.config.data import DataSection
+from harness.data import sources
 from harness.data.files.load import ImageFiles
+from harness.data.quality import doubts
 from harness.errors import DataError
 from tests.data.files.conftest import Load, Refusal, picture, save
 
@@ -54,6 +57,25 @@ def test_folders_for_splits_are_taken_as_they_are(tmp_path: Path, load_files: Lo
         {4, 9, 14, 19},
     ]
     assert all(label == number % 2 for part in parts for number, label in part.items())
+
+
+def test_files_of_other_kinds_are_left_out_and_counted(folder: Path, load_files: Load, refusal: Refusal) -> None:
+    assert load_files(f"folder:{folder}").left_out == ""
+    for name in ("cat/.DS_Store", "cat/Thumbs.db", "cat/.hidden/a.tif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    assert load_files(f"folder:{folder}").left_out == ""
+    for name in ("cat/a.TIF", "cat/further/b.tif", "dog/c.tif", "dog/notes.txt", "dog/LICENSE"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    told = load_files(f"folder:{folder}").left_out
+    for words in ("5 files", "3 .tif (cat/a.TIF, …)", "1 .txt (dog/notes.txt)", "1 without an ending (dog/LICENSE)"):
+        assert words in told
+    data = sources.load(DataSection(source=f"folder:{folder}"))
+    assert told in doubts(data, data.splits(2), None)
+    (folder / "emu").mkdir()
+    (folder / "emu" / "1.heic").touch()
+    assert "emu, but 1 .heic (1.heic): fill or remove them" in refusal(f"folder:{folder}")
 
 
 def test_the_digest_changes_with_a_pixel_a_class_and_the_split(folder: Path, load_files: Load) -> None:
