@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness.cluster.heartbeat import Heartbeat
 from harness.data.files import cache
 from harness.data.files.decode import Decoding
-from harness.data.files.listing import Listing, in_short
+from harness.data.files.listing import Listing, in_short, one_a_line
 from harness.data.files.pool import answers
 from harness.data.files.progress import Progress
 from harness.data.images import evenly
@@ -273,5 +273,5 @@ def _unreadable(listing: Listing, reasons: dict[int, str]) -> DataError:
 
 
 def _told(listing: Listing, unreadable: dict[int, str]) -> str:
-    told = in_short([f"{listing.names[row]}: {unreadable[row]}" for row in sorted(unreadable)])
-    return f"{len(unreadable):,} of {len(listing.names):,} images can't be read: {told}: mend or remove them"
+    each = one_a_line([f"{listing.names[row]}: {unreadable[row]}" for row in sorted(unreadable)])
+    return f"{len(unreadable):,} of {len(listing.names):,} images can't be read; mend or remove them:{each}"

@@ -49,6 +49,15 @@ def in_short(problems: Sequence[str]) -> str:
     return "; ".join(problems[:_MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
 
 
+def one_a_line(problems: Sequence[str]) -> str:
+    """As `in_short`, each in a line of its own below what is said before; a single one behind it."""
+    if len(problems) == 1:
+        return f" {problems[0]}"
+    more = len(problems) - _MOST_NAMED
+    lines = [*problems[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])]
+    return "".join(f"\n  {line}" for line in lines)
+
+
 def check(listing: Listing) -> None:
     """Raise DataError where a class has no image to train on."""
     if listing.splits is None:

@@ -116,17 +116,18 @@ def test_grey_files_make_one_channel(tmp_path: Path, load_files: Load) -> None:
     assert load_files(f"folder:{tmp_path / 'images'}").images.shape == (6, 8, 8, 1)
 
 
-def test_unreadable_images_are_told_all_at_once(folder: Path, refusal: Refusal, cache_root: Path) -> None:
+def test_unreadable_images_are_told_all_at_once(folder: Path, load_files: Load, cache_root: Path) -> None:
     for number in range(11):
         (folder / "dog" / f"bad{number:02}.jpg").write_text("no picture")
     whole = save(folder / "cat" / "cut.jpg", picture(52)).read_bytes()
     (folder / "cat" / "cut.jpg").write_bytes(whole[:-100])
-    message = refusal(f"folder:{folder}")
-    assert "12 of 24 images" in message
-    assert str(folder / "cat" / "cut.jpg") in message
-    assert str(folder / "dog" / "bad08.jpg") in message
-    assert "bad09" not in message
-    assert "and 2 more" in message
+    with pytest.raises(DataError) as refused:
+        load_files(f"folder:{folder}")
+    heading, cut, *bad, more = str(refused.value).splitlines()
+    assert f"{folder}: 12 of 24 images can't be read" in heading
+    assert cut.startswith(f"  {folder / 'cat' / 'cut.jpg'}: ")
+    assert [line.split(": ")[0].strip() for line in bad] == [str(folder / "dog" / f"bad{n:02}.jpg") for n in range(9)]
+    assert more == "  and 2 more"
     assert [path.name for path in cache_root.iterdir()] == ["locks"]  # nothing half-made is left
 
 
@@ -145,7 +146,12 @@ def test_sizes_colours_and_missing_classes_are_told_in_one_list(tmp_path: Path, 
         load_files(f"folder:{images}")
     heading, *problems = str(refused.value).splitlines()
     assert f"{images} has 4 problems" in heading
-    told = (["no training image", "cow"], ["8×20 (1)", "data.size"], ["1 grey"], ["can't be read", "2.png"])
+    told = (
+        ["no training image", "cow"],
+        ["8×20 (1)", "data.size"],
+        ["1 grey"],
+        ["1 of 5 images can't be read", "2.png"],
+    )
     for problem, words in zip(problems, told, strict=True):
         assert all(word in problem for word in words)
 
