@@ -42,6 +42,10 @@ class Unreadable(Exception):
     """An image that can't be decoded, and why, in a few words."""
 
 
+class Undeclared(Unreadable):
+    """One of 16 bits, of which no `data.scale` says what is black and white."""
+
+
 def shape_of(reference: Reference) -> tuple[int, int, int]:
     """Height, width and channels of an image, by its header alone. Raises Unreadable."""
     try:
@@ -105,10 +109,10 @@ def _is_grey(image: Image.Image) -> bool:
 def _check_depth(image: Any, scale: tuple[float, float] | None) -> None:
     """Pillow clips grey images of 16 bits to 255 and keeps the upper half of coloured ones; neither was asked for."""
     if _is_deep(image) and scale is None:
-        raise Unreadable("has 16 bits a channel: declare its range, such as data.scale: [0, 65535]")
+        raise Undeclared("has 16 bits a channel: declare its range, such as data.scale: [0, 65535]")
     in_colour = any("16B" in str(tile[3]) for tile in image.tile) and not _is_deep(image)
     if in_colour and scale != (0, 65535):
-        raise Unreadable("has 16 bits a channel in colour: declare that with data.scale: [0, 65535]")
+        raise Undeclared("has 16 bits a channel in colour: declare that with data.scale: [0, 65535]")
 
 
 def _is_deep(image: Image.Image) -> bool:
