@@ -51,6 +51,10 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
         HarnessError: a process that decodes has died.
     """
     key = _key(listing, decoding)
+    if decoding.scale is not None:
+        unscaled = _key(listing, replace(decoding, scale=None))
+        if cache.contents(unscaled) is not None:  # which proves that no file has 16 bits: the scale is for none
+            key = unscaled
     with cache.told_in_one_line():
         while True:
             cache.hold(key)

@@ -94,6 +94,13 @@ def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load
         assert np.array_equal(found.images[row], decode(str(paths[row]), Decoding((SIZE, SIZE), "crop", 3)))
 
 
+def test_a_scale_that_no_file_needs_decodes_nothing_again(folder: Path, load_files: Load, cache_root: Path) -> None:
+    plain = load_files(f"folder:{folder}")
+    scaled = load_files(f"folder:{folder}", scale=(0, 65535))
+    assert entry(cache_root)
+    assert scaled.sha256 == plain.sha256
+
+
 def test_an_unreadable_image_is_told_after_a_kill_too(
     many: Path, tmp_path: Path, refusal: Refusal, cache_root: Path
 ) -> None:
