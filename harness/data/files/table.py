@@ -27,8 +27,9 @@ def listing(source: str) -> Listing:
     with_split = "split" in rows[0]
     unlabelled = [line for line, row in zip(lines, rows, strict=True) if not row["label"]]
     unsplit = [(line, row) for line, row in zip(lines, rows, strict=True) if with_split and row["split"] not in SPLITS]
-    files, missing, heartbeat = [], [], Heartbeat()
-    paths = [os.path.join(file.parent, row["path"]) for row in rows]
+    files: list[tuple[str, int, int]] = []
+    missing: list[str] = []
+    heartbeat, paths = Heartbeat(), [os.path.join(file.parent, row["path"]) for row in rows]
     for line, row, path in zip(lines, rows, paths, strict=True):
         if (len(files) + len(missing)) % FILES_AT_A_BEAT == 0:
             heartbeat.beat()
