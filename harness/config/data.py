@@ -86,8 +86,8 @@ Rows: TypeAlias = Annotated[
 """A number of rows, or a share of them below 100 %."""
 
 
-def _fold(value: str) -> str:
-    match = re.fullmatch(r"(0|[1-9]\d*)/(0|[1-9]\d*)", value)
+def _fold(value: Any) -> str:
+    match = re.fullmatch(r"(-?\d{1,9})/(-?\d{1,9})", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("must be a fold and the number of folds, such as 2/5")
     fold, folds = map(int, match.groups())
@@ -95,7 +95,7 @@ def _fold(value: str) -> str:
         raise ValueError(f"must be of 2 to {_MOST_FOLDS:,} folds")
     if not 1 <= fold <= folds:
         raise ValueError(f"must be a fold from 1/{folds} to {folds}/{folds}")
-    return value
+    return f"{fold}/{folds}"
 
 
 def _range(value: Any) -> tuple[float, float]:
@@ -122,7 +122,7 @@ class DataSection(Section):
     stratify: bool = False
     """Hold out the last training rows of each class, as many as its share, instead of the last of all: for rows in the
     order of their classes."""
-    fold: Annotated[str, AfterValidator(_fold)] | None = None
+    fold: Annotated[str, BeforeValidator(_fold, json_schema_input_type=str)] | None = None
     """Hold out the second of five equal parts with 2/5, and so on, in place of `validation`."""
     subset: Rows | None = None
     """Train on so many of the rows that are left, or on a share such as 10 %, drawn by the seed, of each class its
