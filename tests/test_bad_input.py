@@ -62,6 +62,24 @@ class TestConfigFile:
     def test_folder(self, refused: Callable[..., str], tmp_path: Path) -> None:
         assert "is a folder" in refused("train", tmp_path)
 
+    @pytest.mark.parametrize(
+        ("name", "content", "fix"),
+        [
+            ("my images", None, "imagefolder --set 'data.source=folder:my images'"),
+            ("table.csv", "path,label", "imagefolder --set data.source=csv:table.csv"),
+            ("digits.npz", "PK", "mnist --set data.source=digits.npz"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["data", "train"])
+    def test_data_in_place_of_a_config(
+        self, refused: Callable[..., str], tmp_path: Path, command: str, name: str, content: str | None, fix: str
+    ) -> None:
+        if content is None:
+            (tmp_path / name / "cat").mkdir(parents=True)
+        else:
+            (tmp_path / name).write_text(content)
+        assert refused(command, name).rstrip().endswith(fix)
+
     def test_no_name(self, refused: Callable[..., str]) -> None:
         refused("train", "")
 
@@ -151,11 +169,16 @@ WRONG = [
     ("data: {source: 'idx:'}", "data.source", "idx:PATH"),
     ("data: {scale: [1, 0]}", "data.scale", "[1, 0]", "such as [0, 1]"),
     ("data: {scale: 255}", "data.scale", "255", "such as [0, 1]"),
-    ("data: {fold: 6/5}", "data.fold", "2/5", "'6/5'"),
-    ("data: {fold: 2}", "data.fold", "2"),
+    ("data: {fold: two}", "data.fold", "2/5", "'two'"),
+    ("data: {fold: 6/5}", "data.fold", "from 1/5 to 5/5", "'6/5'"),
+    ("data: {fold: 0/5}", "data.fold", "from 1/5 to 5/5", "'0/5'"),
+    ("data: {fold: 1/1}", "data.fold", "2 to 9,999 folds", "'1/1'"),
+    ("data: {test: -5.5 %}", "data.test", "0 % or more", "'-5.5 %'"),
+    ("data: {fold: 2}", "data.fold", "such as 2/5, got 2"),
+    ("data: {fold: -1/5}", "data.fold", "from 1/5 to 5/5", "'-1/5'"),
     ("data: {subset: -1}", "data.subset", "0 or more", "-1"),
     ("data: {subset: half}", "data.subset", "10 %", "'half'"),
-    ("data: {validation: 100 %}", "data.validation", "10 %", "'100 %'"),
+    ("data: {validation: 100 %}", "data.validation", "less than 100 %", "'100 %'"),
     ("data: {validation: 0.1}", "data.validation", "10 %", "0.1"),
     ("train: {micro_batch: 0}", "train.micro_batch", "got 0"),
     ("train: {clip_norm: .nan}", "train.clip_norm", "finite", "nan"),

@@ -115,7 +115,9 @@ def test_train_resume_evaluate_visualize_compare_and_predict(
             assert words in page_of_run
     assert re.search(r"true class \d (airplane|automobile|bird), predicted \d [ab]", page_of_run)
     told("compare", whole, stopped, "--out", page)
-    assert list(page.glob("*.html"))
+    compared = (page / "compare.html").read_text()
+    assert re.search(r"true class \d (airplane|automobile|bird)<", compared)
+    assert re.search(r"A predicts \d (airplane|automobile|bird) \(", compared)
 
     some = [next((images / name).iterdir()) for name in CLASSES]
     answers = json.loads(told("predict", whole, *some, "--json"))

@@ -68,7 +68,7 @@ def visualize(
     base = opened.read_config().model_dump(mode="json") if opened else {}
     without = ("insight.filters=false",) if no_filters else ()
     insight = resolve(base, (*assignments, *without), "--set").insight
-    own_images.check(files)
+    own_images.check(files, opened.read_config().data.scale if opened else None)
     if model and data:
         own_files.check(model, data)
     use_devices()

@@ -9,6 +9,7 @@ import numpy as np
 from harness.comparison.evaluation import EvaluatedSide
 from harness.comparison.image_groups import GROUPS, Group, all_rows
 from harness.comparison.maps import MapPair
+from harness.data.classes import called
 from harness.insight.saliency import METHODS
 from harness.insight.saliency.methods import Method
 from harness.insight.trust.interval import CORRELATION, mean_over_images
@@ -54,7 +55,8 @@ class Card:
     name: str
     row: int
     """Of the test images."""
-    label: int
+    label: str
+    """The true class."""
     image: Tile
     outline: Outline
     says: Sequence[tuple[str, Verdict]]
@@ -130,19 +132,22 @@ def _says(of: EvaluatedSide, row: int) -> tuple[int, float]:
 
 def _card(explained: ExplainedImages, row: int, index: int) -> Card:
     model = explained.a.model
-    label = int(model.labels[row])
-    name = f"test image {row}"
-    title = f"{name}, true class {label}"
+    label, names = int(model.labels[row]), model.class_names
+    name, true = f"test image {row}", called(label, names)
+    title = f"{name}, true class {true}"
     says = []
     for side, of in (("A", explained.a), ("B", explained.b)):
         guess, probability = _says(of, row)
         right = guess == label
         says.append(
-            (f"{side} predicts {guess} ({percent(probability)})", Verdict("correct" if right else "wrong", right))
+            (
+                f"{side} predicts {called(guess, names)} ({percent(probability)})",
+                Verdict("correct" if right else "wrong", right),
+            )
         )
     maps = [_map_tiles(METHODS[method], pair, index, title) for method, pair in explained.pairs.items()]
     image = model.images[row]
-    return Card(name, row, label, Tile("", title, image_tile(image)), Outline.of(image), says, maps)
+    return Card(name, row, true, Tile("", title, image_tile(image)), Outline.of(image), says, maps)
 
 
 def _map_tiles(method: Method, pair: MapPair, index: int, title: str) -> MapTiles:

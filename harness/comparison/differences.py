@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.config import Config
-from harness.config.differences import Difference, differences
+from harness.config.differences import Difference, differences, in_yaml
 
 _NAMES = ("name", "based_on")
 _ENVIRONMENT = ("device", "replicas", "workers", "git", "data_sha256")
@@ -23,11 +23,7 @@ def environment_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[
 
 def in_words(value: Any) -> str:
     """A config's value as one would write it; a dash for None."""
-    if value is None:
-        return "–"
-    if isinstance(value, list):
-        return f"[{', '.join(map(in_words, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return "–" if value is None else in_yaml(value)
 
 
 def _environment(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from harness.config.augment import AugmentSection, CutMix, MixUp, Shift
-from harness.config.section import Section
+from harness.config.section import Section, Size
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """The data sets that are known by name; the first comes with the package."""
@@ -26,6 +26,9 @@ _FIXES = {
 """What does the same for other sources."""
 
 _SHARE = re.compile(r"(\d{1,2}(?:\.\d{1,10})?)\s*%")
+_ANY_SHARE = re.compile(r"((?:-\d{1,20}|\d{3,20})(?:\.\d{1,10})?)\s*%")
+"""One out of range."""
+_MOST_FOLDS = 9999
 
 
 def split_source(source: str) -> tuple[str, str]:
@@ -63,6 +66,8 @@ def _rows(value: Any) -> int | str:
             raise ValueError("must be 0 or more")
         return value
     match = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None and isinstance(value, str) and (share := _ANY_SHARE.fullmatch(value.strip())):
+        raise ValueError("must be less than 100 %" if float(share[1]) >= 100 else "must be 0 % or more")
     if match is None:
         raise ValueError("must be an integer, or a share such as '10 %'")
     return f"{match[1]} %"
@@ -81,11 +86,16 @@ Rows: TypeAlias = Annotated[
 """A number of rows, or a share of them below 100 %."""
 
 
-def _fold(value: str) -> str:
-    match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", value)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]) or int(match[2]) < 2:
+def _fold(value: Any) -> str:
+    match = re.fullmatch(r"(-?\d{1,9})/(-?\d{1,9})", value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError("must be a fold and the number of folds, such as 2/5")
-    return value
+    fold, folds = map(int, match.groups())
+    if not 2 <= folds <= _MOST_FOLDS:
+        raise ValueError(f"must be of 2 to {_MOST_FOLDS:,} folds")
+    if not 1 <= fold <= folds:
+        raise ValueError(f"must be a fold from 1/{folds} to {folds}/{folds}")
+    return f"{fold}/{folds}"
 
 
 def _range(value: Any) -> tuple[float, float]:
@@ -94,13 +104,6 @@ def _range(value: Any) -> tuple[float, float]:
     if not is_range or not numbers[0] < numbers[1]:
         raise ValueError("must be two numbers, the lower first, such as [0, 1]")
     return float(numbers[0]), float(numbers[1])
-
-
-def _sides(size: int | list[int] | None) -> int | list[int] | None:
-    sides = [size, size] if isinstance(size, int) else size
-    if sides is not None and (len(sides) != 2 or min(sides) < 1):
-        raise ValueError("must be one number above 0, or [height, width]")
-    return size
 
 
 Resize: TypeAlias = Literal["crop", "stretch", "pad"]
@@ -119,7 +122,7 @@ class DataSection(Section):
     stratify: bool = False
     """Hold out the last training rows of each class, as many as its share, instead of the last of all: for rows in the
     order of their classes."""
-    fold: Annotated[str, AfterValidator(_fold)] | None = None
+    fold: Annotated[str, BeforeValidator(_fold, json_schema_input_type=str)] | None = None
     """Hold out the second of five equal parts with 2/5, and so on, in place of `validation`."""
     subset: Rows | None = None
     """Train on so many of the rows that are left, or on a share such as 10 %, drawn by the seed, of each class its
@@ -133,7 +136,7 @@ class DataSection(Section):
     """Where the training images lie: on the device, or in the host's memory, from where batches are copied ahead.
     `auto`: on a GPU where they take less than a quarter of its free memory and, where they are read from a file, half
     of the host's."""
-    size: Annotated[int | list[int] | None, AfterValidator(_sides)] = None
+    size: Size | None = None
     """Of image files: the height and width that they are brought to, one number where they are equal. By default they
     stay as they are, and must all be of one size."""
     resize: Resize = "crop"

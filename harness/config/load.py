@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Hashable, Iterable
 from importlib import resources
 from pathlib import Path
@@ -79,13 +80,27 @@ def find(config: str | Path) -> Path:
     """The path of a config file, or of the shipped config of that bare name."""
     path = Path(config)
     if os.path.isfile(path):  # unlike Path.is_file, it has an answer for a name that is too long
+        if (kind := _DATA.get(path.suffix.lower())) is not None:
+            raise _data_for_a_config(config, kind)
         return path
     if str(config) in shipped():
         return Path(str(resources.files("harness.configs") / f"{config}.yaml"))
     if os.path.isdir(path):
+        if any(path.glob("*/")) and not any(path.glob("*.yaml")):
+            raise _data_for_a_config(config, "folder:")
         raise ConfigError(f"{config} is a folder: name a YAML file in it")
     where = "" if path.is_absolute() else f" in {os.getcwd()}"
     raise ConfigError(f"{config}: no such config file{where}; shipped configs: {', '.join(shipped())}")
+
+
+_DATA = {".csv": "csv:", ".tfrecord": "tfrecord:", ".tfrecords": "tfrecord:", ".npz": ""}
+"""By the ending of a file of data, what stands before its path in `data.source`."""
+
+
+def _data_for_a_config(path: str | Path, kind: str) -> ConfigError:
+    what, config = ("a folder", "imagefolder") if kind == "folder:" else ("a file", "imagefolder" if kind else "mnist")
+    setting = shlex.quote(f"data.source={kind}{path}")
+    return ConfigError(f"{path} is {what} of data: name a config and let it read that: {config} --set {setting}")
 
 
 def parse(text: bytes, source: str) -> dict[str, Any]:

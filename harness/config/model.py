@@ -3,9 +3,9 @@
 import os
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from harness.config.section import OpenSection, Section, did_you_mean
+from harness.config.section import OpenSection, Section, Size, did_you_mean
 
 NAMES = ("cnn", "cnn_two_pools")
 """The models that come with the package."""
@@ -18,18 +18,6 @@ def _known(name: str) -> str:
             f"{did_you_mean(name, NAMES)}"
         )
     return name
-
-
-def _both(size: Any) -> Any:
-    return [size, size] if isinstance(size, int) else size
-
-
-Size = Annotated[
-    list[Annotated[int, Field(ge=1)]],
-    Field(min_length=2, max_length=2),
-    BeforeValidator(_both, json_schema_input_type=int | list[int]),
-]
-"""Height and width in pixels."""
 
 
 class NormalizeSection(Section):

@@ -3,9 +3,9 @@
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -14,6 +14,17 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+def _both_sides(size: Any) -> Any:
+    sides = size if isinstance(size, list) else [size, size]
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise ValueError("must be one number above 0, or [height, width]")
+    return sides
+
+
+Size = Annotated[list[int], BeforeValidator(_both_sides, json_schema_input_type=int | list[int])]
+"""Height and width in pixels; one number is both."""
 
 
 class OpenSection(Section):

@@ -5,11 +5,12 @@ import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from harness.data import picture_formats
 from harness.data.npz import opened
 from harness.errors import DataError, RunError
 
 _ARRAYS = (("images", "labels"), ("x_test", "y_test"))
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
+_PICTURES = picture_formats.suffixes(picture_formats.OWN)
 
 
 def check(model_file: Path, data_file: Path) -> None:

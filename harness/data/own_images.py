@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harness.config.data import Resize
-from harness.data.files.decode import Decoding, Unreadable, pixels_of
+from harness.data import picture_formats
+from harness.data.files.decode import Decoding, Undeclared, Unreadable, pixels_of
 from harness.errors import DataError
 
 CHANNELS = frozenset({1, 3, 4})
 """How many the images of a model may have that is to see a picture: grey, RGB, RGBA."""
 _MOST_PIXELS = 50_000_000
-_16_BITS = (0.0, 65535.0)
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
-"""Without EPS, above all, for which Pillow starts Ghostscript. AVIF last, at which a Pillow before 11.3 gives up."""
+_FORMATS = tuple(picture_formats.OWN)
 
 
 def read(
@@ -34,19 +33,19 @@ def read(
         shape: height, width and channels of the model's images; grey for one channel, RGB for three, RGBA for four.
         invert: whether dark and bright change places.
         resize: how, as `data.resize` has it.
-        scale: the values of 16 bits that become 0 and 255; None for 0 and 65535.
+        scale: the values of 16 bits that become 0 and 255, as `data.scale` has it; None where none are declared.
 
     Raises:
-        DataError: a file is not a picture, is damaged, or has more than 50 million pixels; or the model takes images of
-            another number of channels.
+        DataError: a file is not a picture, is damaged, has more than 50 million pixels, or 16 bits without a `scale`;
+            or the model takes images of another number of channels.
     """
     pictures = [_read(path, shape, invert, resize, scale) for path in paths]
     return np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
 
 
-def check(paths: Sequence[Path]) -> None:
+def check(paths: Sequence[Path], scale: tuple[float, float] | None = None) -> None:
     """Raise DataError, as `read` does, where one of the files can't be read, whatever the model takes."""
-    read(paths, (1, 1, 3))
+    read(paths, (1, 1, 3), scale=scale)
 
 
 def changes(path: Path, shape: tuple[int, int, int], resize: Resize = "crop") -> list[str]:
@@ -74,7 +73,7 @@ def _read(
         raise DataError(
             f"{path}: the model takes images of {channels} channels, and a picture has 1, 3 or 4: give them with --data"
         )
-    decoding = Decoding((height, width), resize, channels, scale or _16_BITS)
+    decoding = Decoding((height, width), resize, channels, scale)
     try:
         with (
             warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
@@ -87,6 +86,10 @@ def _read(
         raise DataError(f"{path} has too many pixels to unpack: {_MOST_PIXELS:,} at most") from None
     except UnidentifiedImageError:
         raise DataError(f"{path} is not a picture that can be read: give one of {', '.join(_FORMATS)}") from None
+    except Undeclared:
+        raise DataError(
+            f"{path} has 16 bits a channel, and no data.scale says what of these is black and white: save it with 8"
+        ) from None
     except Unreadable as error:
         raise DataError(f"{path} {error}") from None
     except OSError as error:

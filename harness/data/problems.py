@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import indent
 
 from harness.errors import DataError
 
@@ -12,8 +13,8 @@ class SeveralProblems(DataError):
     """Reported as a list, a line each."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
-        lines = "".join(f"\n  {problem}" for problem in problems)
-        super().__init__(f"data.source: {source} has {len(problems)} problems:{lines}")
+        lines = indent("\n".join(problems), "  ")
+        super().__init__(f"data.source: {source} has {len(problems)} problems:\n{lines}")
         self.problems = problems
 
 

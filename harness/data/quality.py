@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.classes import called
 from harness.data.classes import doubts as doubts_of_classes
 from harness.data.problems import places
 from harness.data.scan import Scan
@@ -25,14 +26,14 @@ _MOST_PAIRS = 3
 def doubts(data: DataSet, splits: tuple[Split, Split, Split], scans: tuple[Scan, Scan] | None) -> list[str]:
     """Why a result may say little, in sentences with the numbers; none for most data sets.
 
-    Classes that are missing or unlike in the splits, classes of very different size, images of one colour, and images
-    that training shares with validation or test. Rows are counted among the data set's own: those held out for
-    validation are training rows too.
+    Files that were left out, classes that are missing or unlike in the splits, classes of very different size, images
+    of one colour, and images that training shares with validation or test. Rows are counted among the data set's own:
+    those held out for validation are training rows too.
 
     Args:
         scans: of the training and the test images; None for those that weren't looked through.
     """
-    found = [*doubts_of_classes(splits, data.classes), _uneven(splits[0])]
+    found = [data.left_out, *doubts_of_classes(splits, data.classes), _uneven(splits[0])]
     if scans is not None:
         train, validation, test = splits
         looked_at = [
@@ -73,15 +74,11 @@ def _uneven(train: Split) -> str | None:
     least, most = (int(used[choose(counts[used])]) for choose in (np.argmin, np.argmax))
     if counts[most] < _UNEVEN * counts[least]:
         return None
+    largest, smallest = (f"class {called(label, train.class_names)} has {counts[label]:,}" for label in (most, least))
     return (
-        f"classes are uneven: {_class(most, train.class_names)} has {counts[most]:,} of {len(train):,} training rows "
-        f"and {_class(least, train.class_names)} has {counts[least]:,}, {counts[most] / counts[least]:,.0f} times "
-        "fewer; loss.class_weights gives the rows of a class more weight"
+        f"classes are uneven: {largest} of {len(train):,} training rows and {smallest}, "
+        f"{counts[most] / counts[least]:,.0f} times fewer; loss.class_weights gives the rows of a class more weight"
     )
-
-
-def _class(label: int, names: Sequence[str]) -> str:
-    return f"class {label:,} ({names[label]})" if names else f"class {label:,}"
 
 
 def _flat(images: _Images) -> str | None:

@@ -74,6 +74,8 @@ class DataSet:
     """The last so many training rows are a validation split of the source's own."""
     names: tuple[Sequence[str], Sequence[str]] | None = None
     """What the training and the test images are called in messages; by their rows, where they are not files."""
+    left_out: str = ""
+    """What of the source may have been meant to be read and isn't, in a sentence."""
 
     @property
     def classes(self) -> int:
@@ -219,6 +221,7 @@ def _checked(data: DataSection, given: Given) -> DataSet:
         labels.given_as,
         given.own_validation,
         given.names,
+        given.left_out,
     )
 
 

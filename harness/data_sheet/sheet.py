@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data import augment
+from harness.data.classes import called
 from harness.data.files.listing import SPLITS
 from harness.data.images import evenly
 from harness.data.quality import doubts
@@ -100,8 +101,7 @@ def _of_classes(data: DataSet, split: Split) -> dict[str, bytes]:
     sheets = {}
     for label, start, count in zip(present.tolist(), first.tolist(), counts.tolist(), strict=True):
         rows = order[start + evenly(count, most)]
-        called = f"class {label:,}, {split.class_names[label]}" if split.class_names else f"class {label:,}"
-        title = f"{called}: {len(rows)} of {count:,} training images"
+        title = f"class {called(label, split.class_names)}: {len(rows)} of {count:,} training images"
         name = f"class-{label:0{digits}}.png"
         sheets[name] = contact_sheet(title, split.images[rows], _called(data, split, rows), _COLUMNS)
     return sheets

@@ -1,5 +1,6 @@
 """What excites the filters of a layer: the patch found for each beside the best real one, and the best test images."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.data.classes import called
 from harness.page.picture import GAP, INK, MUTED, Picture, blank, displayable, place, png
 from harness.page.table import Row, Table
+from harness.report.class_labels import class_label, widest
 from harness.report.filter_study import LayerStudy, starts_in_words
 
 _AT_ONCE = 64
@@ -31,25 +34,28 @@ _IMAGE = 0.46
 _SHARPNESS = 96
 """Pixels an inch, as many as the figure's: each image is scaled to just what is drawn of it."""
 _BLOCKS = 2
-_NUMBER, _LABEL, _BAR_LENGTH = 0.5, 0.22, 0.5
+_NUMBER, _BAR_LENGTH = 0.5, 0.5
+_LABEL, _MOST_LABEL, _POINTS = 0.22, 1.1, 6.5
+"""Inches for the class of a bar, as few and as many as there are, and the size of its letters."""
 _TOP_CLASSES = 3
 
 
-def patches_pictures(layer: LayerStudy, images: NDArray[Any]) -> list[Picture]:
-    """For each filter the patch found and the best real one, each with what the filter says of it."""
-    return [_patches(layer, images, filters) for filters in _parts(layer)]
+def patches_pictures(layer: LayerStudy, images: NDArray[Any], names: Sequence[str] = ()) -> list[Picture]:
+    """For each filter the patch found and the best real one, each with what the filter says of it; `names` are those of
+    the classes by label, where they have names."""
+    return [_patches(layer, images, names, filters) for filters in _parts(layer)]
 
 
-def examples_pictures(layer: LayerStudy, images: NDArray[Any], labels: NDArray[Any]) -> list[Picture]:
+def examples_pictures(layer: LayerStudy, images: NDArray[Any], names: Sequence[str] = ()) -> list[Picture]:
     """For each filter the test images that excite it most, with the part that it sees, and their classes."""
-    return [_examples(layer, images, filters) for filters in _parts(layer)]
+    return [_examples(layer, images, names, filters) for filters in _parts(layer)]
 
 
 def _parts(layer: LayerStudy) -> list[range]:
     return [layer.shown[first : first + _AT_ONCE] for first in range(0, len(layer.shown), _AT_ONCE)]
 
 
-def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture:
+def _patches(layer: LayerStudy, images: NDArray[Any], names: Sequence[str], filters: range) -> Picture:
     rows = -(-len(filters) // _PAIRS)
     step = 2 * _PATCH + 0.03 + _BETWEEN
     height, width = layer.optimal.patches.shape[1:3]
@@ -83,17 +89,19 @@ def _patches(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture
         alt=f"{len(filters)} pairs of patches of {size} pixels, filters {filters[0]} to {filters[-1]} of layer "
         f"{layer.name}: the patch found and the best of a test image, with their activations.",
         png=png(figure),
-        table=_table(layer, filters),
+        table=_table(layer, names, filters),
     )
 
 
-def _examples(layer: LayerStudy, images: NDArray[Any], filters: range) -> Picture:
+def _examples(layer: LayerStudy, images: NDArray[Any], names: Sequence[str], filters: range) -> Picture:
     best = layer.strongest.rows.shape[1]
     height, width = images.shape[1:3]
     longer = max(height, width)
     tall, wide = (round(_IMAGE * side / longer * _SHARPNESS) / _SHARPNESS for side in (height, width))
     step = tall + 0.06
-    block = _NUMBER + best * (wide + 0.02) + 0.08 + _LABEL + _BAR_LENGTH + 0.25
+    drawn = [label for number in filters for label in list(layer.classes[number])[:_TOP_CLASSES]]
+    beside = min(max(_LABEL, widest(drawn, names, _POINTS) + 0.1), _MOST_LABEL)
+    block = _NUMBER + best * (wide + 0.02) + 0.08 + beside + _BAR_LENGTH + 0.25
     rows = -(-len(filters) // _BLOCKS)
     figure, axes = blank(_BLOCKS * block, rows * step + 0.1)
     bars = []
@@ -103,13 +111,14 @@ def _examples(layer: LayerStudy, images: NDArray[Any], filters: range) -> Pictur
         for place_of, row in enumerate(layer.strongest.rows[number]):
             marked = _marked(images[row], layer.strongest.fields[number, place_of], tall, wide)
             place(axes, marked, left + _NUMBER + place_of * (wide + 0.02), top, wide, tall)
-        beside = left + _NUMBER + best * (wide + 0.02) + 0.08 + _LABEL
+        bar = left + _NUMBER + best * (wide + 0.02) + 0.08 + beside
         for line, (label, count) in enumerate(list(layer.classes[number].items())[:_TOP_CLASSES]):
             y = top + (line + 0.5) * tall / _TOP_CLASSES
-            axes.text(beside - 0.04, y, str(label), fontsize=6.5, color=INK, ha="right", va="center")
+            words = class_label(label, names, beside - 0.08, _POINTS)
+            axes.text(bar - 0.04, y, words, fontsize=_POINTS, color=INK, ha="right", va="center", parse_math=False)
             length = _BAR_LENGTH * count / best
-            axes.text(beside + length + 0.03, y, str(count), fontsize=6, color=MUTED, ha="left", va="center")
-            bars.append(Rectangle((beside, y - 0.045), length, 0.09))
+            axes.text(bar + length + 0.03, y, str(count), fontsize=6, color=MUTED, ha="left", va="center")
+            bars.append(Rectangle((bar, y - 0.045), length, 0.09))
     axes.add_collection(PatchCollection(bars, facecolor=_BAR, edgecolor="none"))
     return Picture(
         name=f"filters-{layer.name}-examples{_suffix(layer, filters)}",
@@ -119,7 +128,7 @@ def _examples(layer: LayerStudy, images: NDArray[Any], filters: range) -> Pictur
         "filter whose images are all of one class detects that class or a part of it.",
         alt=f"{best} test images for each of the filters {filters[0]} to {filters[-1]} of layer {layer.name}, with the "
         "receptive field framed. Their most frequent classes: "
-        + ", ".join(f"{number}: {_words(layer.classes[number], 1)}" for number in filters)
+        + ", ".join(f"{number}: {_words(layer.classes[number], names, 1)}" for number in filters)
         + ".",
         png=png(figure),
     )
@@ -165,7 +174,7 @@ def _heading(axes: Axes, layer: LayerStudy, number: int, x: float, y: float, bes
     )
 
 
-def _table(layer: LayerStudy, filters: range) -> Table:
+def _table(layer: LayerStudy, names: Sequence[str], filters: range) -> Table:
     headings = [
         "filter",
         "patch found",
@@ -179,11 +188,11 @@ def _table(layer: LayerStudy, filters: range) -> Table:
     return Table(
         f"The filters of {layer.name}{_which(layer, filters)} as numbers",
         headings,
-        [_row(layer, number) for number in filters],
+        [_row(layer, names, number) for number in filters],
     )
 
 
-def _row(layer: LayerStudy, number: int) -> Row:
+def _row(layer: LayerStudy, names: Sequence[str], number: int) -> Row:
     place = layer.shown.index(number)
     remarks = _remarks(layer, number)
     remarks += [f"like {other} ({similarity:.2f})" for other, similarity in layer.like(number).items()]
@@ -195,7 +204,7 @@ def _row(layer: LayerStudy, number: int) -> Row:
             f"{layer.strongest.activations[number, 0]:.4g}",
             str(layer.strongest.rows[number, 0]),
             f"{layer.strongest.fires[number]:.2%}",
-            _words(layer.classes[number]),
+            _words(layer.classes[number], names),
             ", ".join(remarks),
         ]
     )
@@ -205,8 +214,8 @@ def _remarks(layer: LayerStudy, number: int) -> list[str]:
     return ["dead"] * (number in layer.dead) + ["rare"] * (number in layer.rare)
 
 
-def _words(classes: dict[int, int], most: int | None = None) -> str:
-    return ", ".join(f"{count} of {label}" for label, count in list(classes.items())[:most])
+def _words(classes: dict[int, int], names: Sequence[str], most: int | None = None) -> str:
+    return ", ".join(f"{count} of {called(label, names)}" for label, count in list(classes.items())[:most])
 
 
 def _suffix(layer: LayerStudy, filters: range) -> str:

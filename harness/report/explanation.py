@@ -35,7 +35,7 @@ class Request:
     resize: Resize = "crop"
     """How pictures of other sides than the model's images are brought to these."""
     scale: tuple[float, float] | None = None
-    """The values of 16 bits that become 0 and 255 in pictures; None for all of them."""
+    """The values of 16 bits that become 0 and 255 in pictures; None where such pictures are refused."""
 
     def pictures(self, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         """The files as images of that shape. Raises DataError where one is no picture."""

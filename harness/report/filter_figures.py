@@ -1,12 +1,13 @@
 """Kernels and feature maps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from harness.data.classes import called
 from harness.page.picture import (
     GAP,
     INK,
@@ -21,11 +22,14 @@ from harness.page.picture import (
     place,
     png,
 )
+from harness.report.class_labels import class_label
 
 _COLUMNS = 16
 _WIDTH = 8.6
 _LEFT, _RIGHT = 0.55, 0.1
 _HEADING = 0.58
+_NAME = 6.0
+"""Inches for the name of a class beside its image."""
 
 
 def kernels_picture(layer: str, kernels: NDArray[np.float32]) -> Picture:
@@ -68,19 +72,22 @@ def feature_maps_picture(
     image: NDArray[np.uint8],
     maps: Mapping[str, NDArray[np.float32]],
     numbers: Mapping[str, range],
+    names: Sequence[str] = (),
 ) -> Picture:
     """A test image and the feature maps of convolutional layers.
 
     Args:
         maps: by layer, (filters, height, width).
         numbers: by layer, those of these filters.
+        names: of all classes, by label, where they have names.
     """
     canvases = {layer: mosaic(values, _COLUMNS) for layer, values in maps.items()}
     top = 1.15
     height = top + sum(_height_of(canvas) + _HEADING + 0.3 for canvas in canvases.values())
     figure, axes = blank(_WIDTH, height)
     place(axes, displayable(image), _LEFT, 0.1, 0.9, 0.9)
-    axes.text(_LEFT + 1.05, 0.45, f"class {label}", fontsize=13, color=INK, va="center")
+    words = f"class {class_label(label, names, _NAME, 13)}"
+    axes.text(_LEFT + 1.05, 0.45, words, fontsize=13, color=INK, va="center", parse_math=False)
     axes.text(_LEFT + 1.05, 0.7, f"test image {row}", fontsize=8.5, color=MUTED, va="center")
     for layer, canvas in canvases.items():
         values = maps[layer]
@@ -96,9 +103,9 @@ def feature_maps_picture(
         top = bottom + 0.3
     return Picture(
         name=f"features-{label}",
-        title=f"Feature maps of an image of class {label}",
-        caption=f"Test image {row}, of class {label}.",
-        alt=f"Test image {row}, of class {label}, and its feature maps: "
+        title=f"Feature maps of an image of class {called(label, names)}",
+        caption=f"Test image {row}, of class {called(label, names)}.",
+        alt=f"Test image {row}, of class {called(label, names)}, and its feature maps: "
         + ", ".join(f"{layer} has {len(values)}" for layer, values in maps.items())
         + ".",
         png=png(figure),

@@ -66,10 +66,9 @@ def filter_sections(evaluated: EvaluatedModel, found: FilterStudy) -> list[Secti
     whose = "the logit of each class"
     if classes > MOST_CLASSES:
         whose = f"the logit of each of the first {MOST_CLASSES} of {classes:,} classes"
-    patches = [picture for layer in found.layers for picture in patches_pictures(layer, evaluated.images)]
-    shown = [
-        picture for layer in found.layers for picture in examples_pictures(layer, evaluated.images, evaluated.labels)
-    ]
+    names = evaluated.class_names
+    patches = [picture for layer in found.layers for picture in patches_pictures(layer, evaluated.images, names)]
+    shown = [picture for layer in found.layers for picture in examples_pictures(layer, evaluated.images, names)]
     activating = (
         "The test images that activate each filter most, strongest first. A frame marks the part of the image "
         "that the most active unit sees; the bars count the classes of these images."
@@ -89,7 +88,7 @@ def filter_sections(evaluated: EvaluatedModel, found: FilterStudy) -> list[Secti
         Section(
             "Class images",
             [ascent],
-            pictures=[class_images_picture(found.classes, evaluated.images)],
+            pictures=[class_images_picture(found.classes, evaluated.images, names)],
         ),
         features(evaluated, found.layers),
     ]
@@ -109,6 +108,7 @@ def features(evaluated: EvaluatedModel, layers: Sequence[LayerStudy]) -> Section
             evaluated.images[row],
             {layer: values[index, shown[layer]] for layer, values in maps.items()},
             shown,
+            evaluated.class_names,
         )
         for index, row in enumerate(rows)
     ]

@@ -30,6 +30,7 @@ class FormingMaps(Callback):
         self._insight = config.insight
         rows = correct(images.labels, images.labels, _IMAGES, config.seed)
         self._images, self._labels = images.images[rows], images.labels[rows].tolist()
+        self._class_names = images.class_names
         self._names = [f"{split} image {row}" for row in rows]
         self._twin: keras.Model | None = None
 
@@ -52,5 +53,6 @@ class FormingMaps(Callback):
                 self._labels,
                 says,
                 {name: values.astype(np.float32)},
+                self._class_names,
             )
             self._board.image(step, f"saliency/{name}", picture.png, ", ".join(self._names))

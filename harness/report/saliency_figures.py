@@ -1,7 +1,8 @@
 """Saliency maps beside the images they explain."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -10,12 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
+from harness.data.classes import called
 from harness.insight.saliency import METHODS
 from harness.page.picture import INK, MUTED, SIGNED, UNSIGNED, Picture, blank, colour_bar, displayable, place, png
 from harness.page.wording import percent
+from harness.report.class_labels import class_label, widest
 from harness.report.explanation import Explained
 
-_TILE, _GAP, _LABEL = 0.86, 0.05, 1.12
+_TILE, _GAP = 0.86, 0.05
+_LABEL, _MOST_LABEL, _BESIDE = 1.12, 2.2, 0.1
+"""Inches of the words on the left of an image: as few and as many as there are, and the gap to the image."""
+_PREDICTED, _POINTS = 0.8, 9.5
+"""Inches that the word takes before the class, and the size of its letters."""
 _TOP, _BOTTOM = 0.5, 0.62
 _LINES, _LEAST_COLUMN = 0.84, 0.78
 """Inches that the words beside an image and the headings of the columns need."""
@@ -59,6 +66,7 @@ def _of_examples(name: str, title: str, explained: Explained, chosen: list[int],
         [example.label for example in shown],
         np.stack([example.probabilities for example in shown]),
         {method: explained.predicted_maps(method)[chosen] for method in methods},
+        explained.class_names,
     )
 
 
@@ -70,6 +78,7 @@ def saliency_picture(
     labels: Sequence[int | None],
     probabilities: NDArray[np.float32],
     maps: dict[str, NDArray[np.float32]],
+    class_names: Sequence[str] = (),
 ) -> Picture:
     """The images, one a row in two blocks of rows, and beside each its map by every method.
 
@@ -80,26 +89,32 @@ def saliency_picture(
         labels: the true classes, None where one isn't known.
         probabilities: (n, classes) what the model says; the maps explain the most probable class.
         maps: method's name -> (n, height, width).
+        class_names: by label, where they have names.
     """
     blocks = 2 if len(images) > 4 else 1
     per_block = -(-len(images) // blocks)
     tall, wide = (_TILE * side / max(images.shape[1:3]) for side in images.shape[1:3])
     line, step = max(tall, _LINES) + _GAP, max(wide, _LEAST_COLUMN) + _GAP
-    block_width = _LABEL + (1 + len(maps)) * step + 0.25
+    predicted = probabilities.argmax(axis=1).tolist()
+    classes = {*predicted, *(label for label in labels if label is not None)}
+    beside = min(max(_LABEL, _PREDICTED + widest(classes, class_names, _POINTS, bold=True) + 2 * _BESIDE), _MOST_LABEL)
+    room = beside - _PREDICTED - 2 * _BESIDE
+    drawn = partial(class_label, names=class_names, inches=room, points=_POINTS, bold=True)
+    block_width = beside + (1 + len(maps)) * step + 0.25
     signs = sorted({METHODS[method].signed for method in maps})
-    width = max(blocks * block_width, _LABEL + len(signs) * _BAR_STEP)
+    width = max(blocks * block_width, beside + len(signs) * _BAR_STEP)
     height = _TOP + per_block * line + _BOTTOM
     figure, axes = blank(width, height)
     for block in range(blocks):
         for column, heading in enumerate(["Image", *(METHODS[method].title for method in maps)]):
-            centre = block * block_width + _LABEL + column * step + wide / 2
+            centre = block * block_width + beside + column * step + wide / 2
             heading = "\n".join(textwrap.wrap(heading, _HEADING_LETTERS))
             axes.text(centre, _TOP - 0.1, heading, ha="center", va="bottom", fontsize=9.5, color=INK)
     outlines: dict[str, list[NDArray[np.float64]]] = {"black": [], "white": []}
     for index, image in enumerate(images):
         outline = _outline(image, wide, tall)
-        left, top = index // per_block * block_width + _LABEL, _TOP + index % per_block * line
-        _label(axes, left - 0.1, top, labels[index], probabilities[index], names[index])
+        left, top = index // per_block * block_width + beside, _TOP + index % per_block * line
+        _label(axes, left - _BESIDE, top, labels[index], probabilities[index], names[index], drawn)
         place(axes, displayable(image), left, top, wide, tall)
         for method, method_maps in maps.items():
             left += step
@@ -111,14 +126,14 @@ def saliency_picture(
     for colour, lines in outlines.items():
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.7, alpha=0.75), autolim=False)
     for place_of_bar, signed in enumerate(signs):
-        left = _LABEL + place_of_bar * _BAR_STEP
+        left = beside + place_of_bar * _BAR_STEP
         label = "for (red) or against (blue) the class" if signed else "share of the map's maximum"
         colour_bar(axes, left, height - 0.5, 2.6, SIGNED if signed else UNSIGNED, -signed, 1, label)
-    predicted = probabilities.argmax(axis=1)
     notes = "; ".join(METHODS[method].note for method in maps)
+    true = ["" if label is None else f"true {called(label, class_names)}, " for label in labels]
     shown = "; ".join(
-        f"{name}: {'' if label is None else f'true {label}, '}predicted {guess}"
-        for name, label, guess in zip(names, labels, predicted, strict=True)
+        f"{name}: {of}predicted {called(guess, class_names)}"
+        for name, of, guess in zip(names, true, predicted, strict=True)
     )
     return Picture(
         name=name,
@@ -133,13 +148,19 @@ def saliency_picture(
 
 
 def _label(
-    axes: Axes, right: float, top: float, label: int | None, probabilities: NDArray[np.float32], name: str
+    axes: Axes,
+    right: float,
+    top: float,
+    label: int | None,
+    probabilities: NDArray[np.float32],
+    name: str,
+    drawn: Callable[[int], str],
 ) -> None:
     guess = int(probabilities.argmax())
     emphasis = {"color": INK} if label in (guess, None) else {"color": "#b3261e", "fontweight": "bold"}
     lines: list[tuple[float, str, dict[str, Any]]] = [
-        (0.17, "" if label is None else f"true {label}", {"color": INK, "fontsize": 9.5}),
-        (0.35, f"predicted {guess}", {"fontsize": 9.5, **emphasis}),
+        (0.17, "" if label is None else f"true {drawn(label)}", {"color": INK, "fontsize": _POINTS}),
+        (0.35, f"predicted {drawn(guess)}", {"fontsize": _POINTS, **emphasis}),
         (0.53, percent(float(probabilities[guess])), {"color": MUTED, "fontsize": 8}),
         (0.72, textwrap.fill(name, _NAME_LETTERS, max_lines=2, placeholder="…"), {"color": MUTED, "fontsize": 7}),
     ]

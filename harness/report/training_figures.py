@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.data.classes import called
 from harness.page.picture import INK, MUTED, Picture, png
 from harness.page.table import Row, Table
+from harness.report.class_labels import class_label
 
 _STYLES: dict[str, dict[str, Any]] = {
     "train": {"color": "#0072B2", "linewidth": 1.4},
@@ -22,9 +23,8 @@ _STYLES: dict[str, dict[str, Any]] = {
     "test": {"color": "#007D5A", "linestyle": "none", "marker": "*", "markersize": 11},
 }
 _LARGEST_NUMBERED = 20
-_NAME_LETTERS = 24
-_BEYOND_THE_FONT = "\u0530"
-"""Matplotlib's own font has Latin, Greek and Cyrillic letters, which all lie before."""
+_NAME, _POINTS = 1.75, 9
+"""Inches that a class beside the matrix has, and the size of its letters."""
 MOST_DRAWN = 1000
 """Classes: beyond, a confusion matrix has more cells than a picture has pixels."""
 _MOST_TABLED = 30
@@ -170,7 +170,7 @@ def confusion_picture(
     shown = np.where(mistakes > 0, mistakes, np.nan)
     image = axes.imshow(shown, cmap=_WASH, vmin=0, vmax=worst)
     if classes <= _LARGEST_NUMBERED:
-        ticks = [_tick(name) for name in named]
+        ticks = [class_label(number, names, _NAME, _POINTS) for number in numbers]
         axes.set_xticks(range(classes), ticks, rotation=90 if names else 0, parse_math=False)
         axes.set_yticks(range(classes), ticks, parse_math=False)
         for row, column in np.argwhere(counts > 0):
@@ -182,7 +182,7 @@ def confusion_picture(
             axes.text(column, row, f"{value:,}", ha="center", va="center", **style)
     axes.set_xlabel("predicted class", fontsize=10)
     axes.set_ylabel("true class", fontsize=10)
-    axes.tick_params(labelsize=9, length=0)
+    axes.tick_params(labelsize=_POINTS, length=0)
     axes.spines[:].set_color("#cccccc")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("misclassified test images", fontsize=9)
@@ -198,13 +198,6 @@ def confusion_picture(
         f"Most frequent mistakes: {_frequent(mistakes, named)}.",
         png=png(figure),
     )
-
-
-def _tick(called: str) -> str:
-    """A class beside the axis: its number alone where its name can't be drawn."""
-    if max(called) >= _BEYOND_THE_FONT:
-        return called.split(" ")[0]
-    return called if len(called) <= _NAME_LETTERS else f"{called[: _NAME_LETTERS - 1]}…"
 
 
 @FuncFormatter

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.config import Config, load
-from harness.config.differences import differences
+from harness.config.differences import differences, in_yaml
 from harness.config.load import shipped
 from harness.errors import ConfigError, RunError
 from harness.runs.run_dir import RunDir
@@ -59,7 +59,7 @@ def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
     named = folder.resolve() == RUNS.resolve()
     names = [row["name"] if named else row["path"] for row in rows]
     cells = [_cells(name, row) for name, row in zip(names, rows, strict=True)]
-    changes = [[f"{key}={value}" for key, value in (row["changed"] or {}).items()] for row in rows]
+    changes = [[f"{key}={in_yaml(value)}" for key, value in (row["changed"] or {}).items()] for row in rows]
     if console.width >= _ROOM:
         whole = [[*of, " ".join(changed)] for of, changed in zip(cells, changes, strict=True)]
         console.print(_table([*_HEADINGS, "changed"], whole, []))
@@ -152,7 +152,11 @@ def _changed(config: Config) -> dict[str, Any]:
     """What differs from the shipped config it was made from, or where there is none from the defaults."""
     usual = (_shipped(config.origin) if config.origin in shipped() else Config()).flat()
     flat = config.flat()
-    return {each.key: each.a for each in differences(flat, usual) if each.key in flat and each.key not in _IN_COLUMNS}
+    found = {each.key: each.a for each in differences(flat, usual) if each.key in flat and each.key not in _IN_COLUMNS}
+    for key, entries in (("data.augment", config.data.augment), ("callbacks", config.callbacks)):
+        if key in found:  # without what is the default of each entry
+            found[key] = [entry.model_dump(mode="json", exclude_defaults=True) for entry in entries]
+    return found
 
 
 @cache

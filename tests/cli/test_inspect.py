@@ -172,6 +172,7 @@ class TestRuns:
             "as-shipped": load("mnist", ["seed=7"]),
             "changed": load("mnist", ["train.length=2 epochs", "evaluate.batch=7"]),
             "own": resolve({"name": "own", "train": {"global_batch": 99}}),
+            "augmented": load("mnist", ["data.augment=[{name: flip}, {name: crop, padding: 2}]"]),
         }.items():
             RunDir(tmp_path / "runs" / name).lock()
             RunDir(tmp_path / "runs" / name).begin(config)
@@ -183,17 +184,20 @@ class TestRuns:
             "as-shipped": {},
             "changed": {"train.length": "2 epochs", "evaluate.batch": 7},
             "own": {"train.global_batch": 99},
+            "augmented": {"data.augment": [{"name": "flip"}, {"name": "crop", "padding": 2}]},
             "of-another-version": None,
         }
         assert [rows["as-shipped"][key] for key in ("config", "seed", "data")] == ["mnist", 7, "mnist"]
         lines = call("runs").stdout.splitlines()
+        (augmented,) = [line for line in lines if line.startswith("augmented ")]
+        assert augmented.rstrip().endswith("data.augment=[{name: flip}, {name: crop, padding: 2}]")
         (shown,) = [line for line in lines if line.startswith("changed ")]
         assert shown.rstrip().endswith("mnist   0     mnist  train.length=2 epochs evaluate.batch=7")
 
     def test_at_80_columns_what_was_changed_stands_below(self, script: Path, tmp_path: Path) -> None:
         run = RunDir(tmp_path / "runs" / "mnist-20261129-145501")
         run.lock()
-        changes = ["optimizer.learning_rate=0.01", "train.length=300 steps", "insight.filters=False"]
+        changes = ["optimizer.learning_rate=0.01", "train.length=300 steps", "insight.filters=false"]
         run.begin(load("mnist", [*changes, "seed=7"]))
         run.unlock()
         ours, theirs = pty.openpty()

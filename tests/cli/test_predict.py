@@ -216,6 +216,23 @@ def test_a_file_that_cant_be_read_is_told_and_the_others_are_still_predicted(
         list(of_run(run, [tmp_path / "aa.png"]))
 
 
+@pytest.mark.parametrize("scale", ["null", "[0, 1000]"])
+def test_16_bits_are_scaled_as_the_run_has_it_or_refused(
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path, scale: str
+) -> None:
+    run = make_run(model_of(), changes=[f"data.scale={scale}"])
+    Image.fromarray(np.full((8, 8), 200, np.uint16)).save(tmp_path / "deep.png")
+    if scale == "null":
+        shown = call("predict", run.path, tmp_path / "deep.png")
+        assert (shown.exit_code, shown.stderr.count("\n")) == (1, 1)
+        assert "deep.png has 16 bits a channel" in shown.stderr
+        return
+    (found,) = told(call, run.path, tmp_path / "deep.png", "--top", 5)
+    probabilities = expected(run, np.full(SHAPE, 51, np.uint8))
+    shares = {rank["class"]: rank["probability"] for rank in found["predictions"]}
+    np.testing.assert_allclose([shares[label] for label in range(5)], probabilities, rtol=1e-5)
+
+
 def test_where_none_can_be_read_the_list_is_empty(
     call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
 ) -> None:

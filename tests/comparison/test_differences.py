@@ -18,7 +18,7 @@ def test_keys_that_differ_in_the_config() -> None:
 
 def test_changes_name_the_key_and_both_values() -> None:
     found = differences({"seed": 0, "optimizer.beta_1": 0.9}, {"seed": 1, "optimizer.momentum": 0.5})
-    assert as_changes(found) == "seed (0 → 1), optimizer.beta_1 (0.9 → None), optimizer.momentum (None → 0.5)"
+    assert as_changes(found) == "seed (0 → 1), optimizer.beta_1 (0.9 → null), optimizer.momentum (null → 0.5)"
 
 
 def test_how_a_run_is_called_is_no_difference() -> None:
@@ -44,7 +44,7 @@ def test_what_they_ran_with_where_both_tell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(None, "–"), (True, "true"), (0.003, "0.003"), (["gradient", None], "[gradient, –]")]
+    ("value", "words"), [(None, "–"), (True, "true"), (0.003, "0.003"), (["gradient", None], "[gradient, null]")]
 )
 def test_values_in_words(value: object, words: str) -> None:
     assert in_words(value) == words

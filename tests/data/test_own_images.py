@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.data.own_images import changes, read
+from harness.data.own_images import changes, check, read
 from harness.errors import DataError
 
 GREY, COLOUR = (28, 28, 1), (10, 20, 3)
@@ -50,9 +50,15 @@ def test_transparency_becomes_white(tmp_path: Path) -> None:
     assert (pixels[:, 4:] == 0).all()
 
 
-def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+def test_sixteen_bits_are_scaled_as_declared_and_never_silently(tmp_path: Path) -> None:
     path = saved(tmp_path / "deep.png", np.full((8, 8), 30000, np.uint16))
-    assert np.unique(read([path], GREY)).tolist() == [117]
+    assert np.unique(read([path], GREY, scale=(0, 65535))).tolist() == [117]
+    check([path], (0, 65535))
+    for refuse in (lambda: read([path], GREY), lambda: check([path])):
+        with pytest.raises(DataError, match=r"deep\.png has 16 bits a channel, and no data\.scale .* save it with 8$"):
+            refuse()
+    with pytest.raises(DataError, match=r"deep\.png has values outside data\.scale, 0 to 4095"):
+        read([path], GREY, scale=(0, 4095))
 
 
 def test_a_photograph_is_turned_the_way_it_was_taken(tmp_path: Path) -> None:

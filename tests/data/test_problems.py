@@ -25,6 +25,14 @@ def test_one_problem_is_refused_as_it_was(message: str) -> None:
     assert str(error.value) == message
 
 
+def test_a_list_inside_a_list_is_indented() -> None:
+    problems = Problems("mine")
+    problems.add("too small")
+    problems.add("images can't be read:\n  a.png\n  b.png")
+    with pytest.raises(DataError, match=r"\n  too small\n  images can't be read:\n    a\.png\n    b\.png$"):
+        problems.refuse()
+
+
 def test_several_problems_are_one_list_those_of_a_list_among_them() -> None:
     inner, problems = Problems("mine"), Problems("mine")
     for collected, words in ((inner, "too small"), (inner, "too large"), (problems, "too far")):

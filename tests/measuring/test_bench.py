@@ -67,7 +67,14 @@ def test_measurements_fit_together(tree: dict[str, Any], tmp_path: Path, monkeyp
     text = bench.as_text(result)
     assert f"{result['images_per_second']['median']:,.0f} images/s" in text
     assert "1 replica, global batch 16" in text
-    assert f"{cost['median'] * 1e6:,.2f} µs an image" in text
+    for low, high, shown in (
+        (1e-6, 4e-6, "2.00 µs an image (median; 1.00 to 4.00)"),
+        (-1e-6, 4e-6, "within the noise, at most 4.00 µs an image"),
+        (-3e-6, -1e-6, "within the noise"),
+    ):
+        spread = {"min": low, "median": 2e-6, "max": high}
+        text = bench.as_text({**result, "augmentation_seconds_per_image": spread})
+        assert f"augmentation    {shown}" in text.splitlines()
 
 
 def test_each_chunk_is_traced_once_and_calls_no_python_afterwards(tree: dict[str, Any]) -> None:

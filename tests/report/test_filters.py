@@ -1,5 +1,7 @@
 import json
+import re
 import time
+from dataclasses import replace
 from io import BytesIO
 
 import keras
@@ -104,6 +106,21 @@ def test_the_image_of_a_class_stands_beside_its_best_test_image(
     ]
     assert float(str(picture.table.rows[1].cells[2])) == pytest.approx(float(logits[best[0], 0]), abs=6e-4)
     assert picture.alt.endswith("no test image.")
+
+
+def test_classes_are_called_by_their_names(evaluated: EvaluatedModel, found: FilterStudy) -> None:
+    names = ("Norwegian forest cat", "dog", "cow")
+    sections = {each.title: each for each in filter_sections(replace(evaluated, class_names=names), found)}
+    _, patches = sections["Filters"].pictures
+    (activating,), (made,) = sections["What activates each filter"].pictures, sections["Class images"].pictures
+    first, *_ = sections["Feature maps"].pictures
+    assert patches.table is not None
+    assert re.search(r"\d of 0 Norwegian forest cat", str(patches.table.rows[0].cells[-2]))
+    assert re.search(r"0: \d of [01] (Norwegian forest cat|dog), 1: ", activating.alt)
+    assert "class 2 cow" in made.alt
+    assert made.table is not None
+    assert [row.cells[0] for row in made.table.rows][::2] == ["0 Norwegian forest cat", "1 dog", "2 cow"]
+    assert first.title.endswith("of class 0 Norwegian forest cat")
 
 
 def test_feature_maps_are_drawn_down_to_their_least_value() -> None:

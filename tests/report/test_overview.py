@@ -96,3 +96,17 @@ def test_the_section_shows_all_four(evaluated: EvaluatedModel, found: Overview) 
     names = [picture.name.removeprefix("overview-") for picture in section.pictures]
     assert names == ["classes", "confusions", "clusters", "neighbours"]
     assert "No map is zero everywhere" in section.paragraphs[0]
+
+
+def test_classes_are_called_by_their_names(evaluated: EvaluatedModel, found: Overview) -> None:
+    names = ("Norwegian forest cat", "dog $x$", *(f"animal {number}" for number in range(2, 10)))
+    named = overview_section(replace(evaluated, class_names=names), found)
+    classes, confusions, clusters, neighbours = (picture.alt for picture in named.pictures)
+    pair, label = found.confusions[0], next(iter(found.classes))
+    assert f"classes {label} {names[label]}" in classes
+    assert f"of {pair.true} {names[pair.true]} mistaken for {pair.predicted} {names[pair.predicted]}" in confusions
+    (true, predicted), _ = found.clusters[0].pairs[0]
+    assert f"{true} {names[true]} as {predicted} {names[predicted]}" in clusters
+    assert all(words.split(" ", 1)[1] in names for words in neighbours.split(": ")[1].split("; ")[0].split(", "))
+    for one, other in zip(named.pictures, overview_section(evaluated, found).pictures, strict=True):
+        assert one.png != other.png, one.name

@@ -73,3 +73,19 @@ def test_maps_keep_the_shape_of_their_image(height: int, width: int) -> None:
     rows, columns = (np.flatnonzero(brightest[: MAP_TOP + 84].any(axis=axis)) for axis in (1, 0))
     assert max(len(rows), len(columns)) == pytest.approx(82, abs=2)
     assert len(rows) / len(columns) == pytest.approx(height / width, rel=0.06)
+
+
+def test_names_of_classes_make_room_for_themselves_up_to_a_limit() -> None:
+    names = [("cat", "dog"), ("Norwegian forest cat", "dog"), ("W" * 40, "dog"), ("W" * 400, "dog")]
+    plain, *named = (
+        picture_of(np.zeros((2, 2, 1), np.uint8), {"gradient": np.ones((2, 2), np.float32)}, class_names=of)
+        for of in ((), *names)
+    )
+    widths = [pixels(picture).shape[1] for picture in (plain, *named)]
+    assert widths[0] <= widths[1] < widths[2] <= widths[3] == widths[4]
+    assert [picture.alt.split("test image 0: ")[1] for picture in named[:2]] == [
+        "true 0 cat, predicted 0 cat.",
+        "true 0 Norwegian forest cat, predicted 0 Norwegian forest cat.",
+    ]
+    left_edge = pixels(named[-1])[:, 0]
+    assert (left_edge == 255).all(), "nothing is cut off"

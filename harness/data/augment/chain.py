@@ -1,5 +1,6 @@
 """The list of a config, applied in order."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from harness.config.augment import AugmentSection, Crop, Cutout, OwnAugmentation, Saturation, Shift
 from harness.config.data import DataSection
+from harness.config.section import did_you_mean
 from harness.data.augment.colour import brightness, contrast, saturation
 from harness.data.augment.erasing import cutout, random_erasing
 from harness.data.augment.geometric import crop, flip, random_resized_crop, rotation, scale, shear, shift
@@ -146,8 +148,27 @@ def _as_pixels(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(images), 0, 255), tf.uint8)
 
 
+def _check_keywords(entry: OwnAugmentation, key: str) -> None:
+    """Raise ConfigError where the function has no parameter for a key of its entry."""
+    try:
+        parameters = inspect.signature(load_object(entry.name, key)).parameters
+    except ValueError:  # written in C, which may not say
+        return
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        return
+    named = [name for name, each in parameters.items() if each.kind is not inspect.Parameter.POSITIONAL_ONLY]
+    known = [name for name in named if name not in list(parameters)[:2]]  # the images, and the draws
+    for keyword in entry.arguments:
+        if keyword not in known:
+            others = f"; known: {', '.join(known)}" if known else "; it takes none"
+            raise ConfigError(
+                f"{key}.{keyword}: {entry.name} has no such argument{did_you_mean(keyword, known) or others}"
+            )
+
+
 def _check_own(entry: OwnAugmentation, key: str, image_shape: tuple[int, int, int]) -> None:
     function = _function(entry, f"{key}.name")
+    _check_keywords(entry, key)
     count = max(image_shape) + 1  # no number of images can be taken for a side
     wanted = f"float32 images of shape {(count, *image_shape)}, as they were"
     with function_graph():

@@ -6,6 +6,7 @@ $HARNESS_CACHE, else $XDG_CACHE_HOME/harness, else ~/.cache/harness, holds a fol
     KEY/contents.json   written last: shape, source, and the CRC-32 of each block of rows
     KEY/used            locked, shared, by each process that maps the images; its time is that of the last use
     KEY/plan.json, images.partial, done.jsonl   of one that is being made, or was killed meanwhile
+    KEY/rows.npy        of one that was given up over unreadable images: see `leftovers`
     KEY.removed-…       what is just being removed, or was when a process was killed
     locks/KEY           locked by the process that makes or removes KEY
     scans/KEY.npz       what `harness.data.scan` found in a data set's images
@@ -120,6 +121,12 @@ def hold(key: str) -> None:
         _held.pop(str(folder), None)
         if held is not None:
             os.close(held)
+
+
+def release(key: str) -> None:
+    """Let the entry be removed, where this process has mapped nothing of it."""
+    if (held := _held.pop(str(root() / key), None)) is not None:
+        os.close(held)
 
 
 def contents(key: str) -> dict[str, Any] | None:

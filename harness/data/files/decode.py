@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harness.config.data import Resize
+from harness.data import picture_formats
 from harness.data.files.records import image_in
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-"""What Pillow may read them as: not EPS, above all, for which it starts Ghostscript."""
+_FORMATS = tuple(picture_formats.DATA)
 
 _ORIENTATION = 0x0112
 """The EXIF tag; from 5 on the picture lies on its side."""
@@ -40,6 +40,10 @@ class Decoding:
 
 class Unreadable(Exception):
     """An image that can't be decoded, and why, in a few words."""
+
+
+class Undeclared(Unreadable):
+    """One of 16 bits, of which no `data.scale` says what is black and white."""
 
 
 def shape_of(reference: Reference) -> tuple[int, int, int]:
@@ -87,7 +91,7 @@ def pixels_of(image: Any, decoding: Decoding) -> NDArray[np.uint8]:
 
 def _opened(reference: Reference) -> Image.Image:
     file = reference if isinstance(reference, str) else io.BytesIO(image_in(*reference))
-    return Image.open(file, formats=FORMATS)
+    return Image.open(file, formats=_FORMATS)
 
 
 def _turned(image: Image.Image) -> Image.Image:
@@ -105,10 +109,10 @@ def _is_grey(image: Image.Image) -> bool:
 def _check_depth(image: Any, scale: tuple[float, float] | None) -> None:
     """Pillow clips grey images of 16 bits to 255 and keeps the upper half of coloured ones; neither was asked for."""
     if _is_deep(image) and scale is None:
-        raise Unreadable("has 16 bits a channel: declare its range, such as data.scale: [0, 65535]")
+        raise Undeclared("has 16 bits a channel: declare its range, such as data.scale: [0, 65535]")
     in_colour = any("16B" in str(tile[3]) for tile in image.tile) and not _is_deep(image)
     if in_colour and scale != (0, 65535):
-        raise Unreadable("has 16 bits a channel in colour: declare that with data.scale: [0, 65535]")
+        raise Undeclared("has 16 bits a channel in colour: declare that with data.scale: [0, 65535]")
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -161,7 +165,7 @@ def _resized(image: Image.Image, size: tuple[int, int], how: str) -> Image.Image
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"is none of {', '.join(FORMATS)}, or damaged"
+        return f"is none of {', '.join(_FORMATS)}, or damaged"
     if isinstance(error, Image.DecompressionBombError):
         count, limit = (f"{int(number):,}" for number in re.findall(r"\d+", str(error))[:2])
         return f"has {count} pixels, and at most {limit} are unpacked"

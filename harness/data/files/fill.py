@@ -8,7 +8,7 @@ import shutil
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.cluster.heartbeat import Heartbeat
-from harness.data.files import cache
+from harness.data.files import cache, leftovers
 from harness.data.files.decode import Decoding
-from harness.data.files.listing import Listing, in_short
+from harness.data.files.listing import Listing, in_short, one_a_line
 from harness.data.files.pool import answers
 from harness.data.files.progress import Progress
 from harness.data.images import evenly
@@ -51,6 +51,10 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
         HarnessError: a process that decodes has died.
     """
     key = _key(listing, decoding)
+    if decoding.scale is not None:
+        unscaled = _key(listing, replace(decoding, scale=None))
+        if cache.contents(unscaled) is not None:  # which proves that no file has 16 bits: the scale is for none
+            key = unscaled
     with cache.disk_errors_in_one_line():
         while True:
             cache.hold(key)
@@ -111,11 +115,14 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
     partial = folder / cache.PARTIAL
     if (folder / cache.DONE).exists() and not partial.exists() and (folder / cache.IMAGES).exists():
         (folder / cache.IMAGES).replace(partial)  # killed when all that was missing was what is written of them
+    left = leftovers.find(key, listing, plan)
     head = _reserved(partial, plan["shape"])
     crcs = _done(folder, head, rows * row_bytes)
+    crcs |= _copied(left, folder, listing, plan, crcs)
     blocks = [block for block in range(-(-count // rows)) if block not in crcs]
+    ready = count - sum(_rows_in(block, rows, count) for block in blocks)
     if crcs:
-        say(f"resuming with the images decoded before: {min(count, len(crcs) * rows):,} of {count:,}")
+        say(f"resuming with the images decoded before: {ready:,} of {count:,}")
     whole = replace(decoding, size=(height, width), channels=channels)
     jobs = [
         {
@@ -131,7 +138,7 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
     what = f"decoding {len(listing.references):,} images into the cache ({count * row_bytes / 1e6:,.0f} MB)"
     with (
         (folder / cache.DONE).open("a", encoding="utf-8") as done,
-        Progress(what, count, count - sum(_rows_in(block, rows, count) for block in blocks), say) as progress,
+        Progress(what, count, ready, say) as progress,
         partial.open("rb") as file,
         closing(answers(jobs)) as answered,
     ):
@@ -152,13 +159,13 @@ def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], N
             progress.advance(_rows_in(block, rows, count))
         os.fsync(file.fileno())
     if unreadable:
-        (folder / cache.PLAN).unlink()
+        _give_up(key, listing, bool(crcs))
         raise _unreadable(listing, unreadable)
     partial.replace(folder / cache.IMAGES)
     contents = {**plan, "crcs": [crcs[block] for block in range(len(crcs))]}
     write_atomically(folder / cache.CONTENTS, json.dumps(contents).encode())
-    for name in (cache.PLAN, cache.DONE):
-        (folder / name).unlink()
+    for name in (cache.PLAN, cache.DONE, leftovers.ROWS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _plan(folder: Path, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> dict[str, Any]:
@@ -264,6 +271,35 @@ def _done(folder: Path, head: int, block_bytes: int) -> dict[int, int]:
     return found
 
 
+def _copied(
+    left: leftovers.Leftover | None, folder: Path, listing: Listing, plan: dict[str, Any], there: Container[int]
+) -> dict[int, int]:
+    """By block the CRC-32 of those copied from an entry that was given up, if there is one, which is removed then.
+    The blocks that are there are left alone."""
+    if left is None:
+        return {}
+    missing = [block for block in range(-(-plan["shape"][0] // plan["block_rows"])) if block not in there]
+    row_bytes = int(np.prod(plan["shape"][1:], dtype=np.int64))
+    good = _done(cache.root() / left.name, leftovers.head_of(left, row_bytes), plan["block_rows"] * row_bytes)
+    found: dict[int, int] = {}
+    with (folder / cache.DONE).open("a", encoding="utf-8") as done:
+        for block, crc in leftovers.copied(left, list(good), listing, plan, folder / cache.PARTIAL, missing):
+            found[block] = crc
+            done.write(json.dumps([block, crc]) + "\n")
+    cache.remove(left.name)
+    return found
+
+
+def _give_up(key: str, listing: Listing, has_blocks: bool) -> None:
+    """Leave what is decoded, if anything is, for when the unreadable images are mended."""
+    folder = cache.root() / key
+    if has_blocks:
+        leftovers.keep(folder, listing)
+    else:
+        (folder / cache.PLAN).unlink()
+    cache.release(key)
+
+
 def _rows_in(block: int, rows: int, count: int) -> int:
     return min(rows, count - block * rows)
 
@@ -273,5 +309,5 @@ def _unreadable(listing: Listing, reasons: dict[int, str]) -> DataError:
 
 
 def _told(listing: Listing, unreadable: dict[int, str]) -> str:
-    told = in_short([f"{listing.names[row]}: {unreadable[row]}" for row in sorted(unreadable)])
-    return f"{len(unreadable):,} of {len(listing.names):,} images can't be read: {told}: mend or remove them"
+    each = one_a_line([f"{listing.names[row]}: {unreadable[row]}" for row in sorted(unreadable)])
+    return f"{len(unreadable):,} of {len(listing.names):,} images can't be read; mend or remove them:{each}"

@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from harness.cluster.heartbeat import Heartbeat
+from harness.data import picture_formats
 from harness.data.files.decode import Reference
 from harness.data.files.listing import FILES_AT_A_BEAT, SPLITS, Listing, in_short
 from harness.errors import DataError
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+_SUFFIXES = picture_formats.suffixes(picture_formats.DATA)
+_OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")
+"""What Windows puts into folders. That of other systems is hidden."""
 
 
 def listing(source: str) -> Listing:
-    """The images in the class folders, which may have folders inside; other files and hidden ones are passed over.
+    """The images in the class folders, which may have folders inside; hidden files are passed over, and
+    so are those of other kinds, which the listing tells of.
 
     Raises DataError where there is no such folder, or a class folder has no image.
     """
@@ -37,13 +41,17 @@ def listing(source: str) -> Listing:
             f"data.source: {source} has no class folders: put the images of each class into a folder named after it"
         )
     number = {name: index for index, name in enumerate(class_names)}
-    files, paths, labels, splits, empty = [], [], [], [], []
+    files, paths, labels, splits, empty, others = [], [], [], [], [], []
     heartbeat = Heartbeat()
     for split, top in enumerate(tops):
         for name in found[top]:
-            images = sorted(_images(top / name))
+            found_here = sorted(_files(top / name))
+            images = [path for path in found_here if path.lower().endswith(_SUFFIXES)]
+            others_here = [path for path in found_here if not path.lower().endswith(_SUFFIXES)]
+            others += others_here
             if not images:
-                empty.append(str((top / name).relative_to(root)))
+                but = f", but {_by_kind(others_here, top / name)}" if others_here else ""
+                empty.append(f"{(top / name).relative_to(root)}{but}")
             paths += images
             for path in images:
                 state = os.stat(path)
@@ -65,6 +73,7 @@ def listing(source: str) -> Listing:
         np.array(labels, np.int32),
         class_names,
         np.array(splits, np.int8) if in_splits else None,
+        _left_out(others, root),
     )
 
 
@@ -72,9 +81,33 @@ def _class_folders(top: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _images(folder: Path) -> Iterator[str]:
+def _left_out(others: list[str], root: Path) -> str:
+    if not others:
+        return ""
+    files = "1 file in the class folders is" if len(others) == 1 else f"{len(others):,} files in the class folders are"
+    return (
+        f"{files} left out, as only {', '.join(_SUFFIXES)} are read: {_by_kind(others, root)}; convert what is a "
+        "picture, to PNG for one"
+    )
+
+
+def _by_kind(others: list[str], root: Path) -> str:
+    """`2 .tif (cat/1.tif, …), 1 .txt (cat/notes.txt)`."""
+    kinds: dict[str, list[str]] = {}
+    for path in others:
+        kinds.setdefault(os.path.splitext(path)[1].lower() or "without an ending", []).append(path)
+    most_first = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    return in_short(
+        [
+            f"{len(paths):,} {kind} ({os.path.relpath(paths[0], root)}{', …' if len(paths) > 1 else ''})"
+            for kind, paths in most_first
+        ]
+    )
+
+
+def _files(folder: Path) -> Iterator[str]:
     for path, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if name.lower().endswith(_SUFFIXES) and not name.startswith("."):
+            if not name.startswith(".") and name.lower() not in _OF_THE_SYSTEM:
                 yield os.path.join(path, name)

@@ -32,6 +32,8 @@ class Listing:
     class_names: tuple[str, ...]
     splits: NDArray[np.int8] | None
     """(n,), numbers in SPLITS, where the files say which image is for what."""
+    left_out: str = ""
+    """Which files are passed over that may have been meant as images, in a sentence; empty where there are none."""
 
 
 def numbered(labels: Sequence[int | str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
@@ -45,6 +47,15 @@ def in_short(problems: Sequence[str]) -> str:
     """The first ten and how many more there are, in one line."""
     more = len(problems) - _MOST_NAMED
     return "; ".join(problems[:_MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+
+
+def one_a_line(problems: Sequence[str]) -> str:
+    """As `in_short`, each in a line of its own below what is said before; a single one behind it."""
+    if len(problems) == 1:
+        return f" {problems[0]}"
+    more = len(problems) - _MOST_NAMED
+    lines = [*problems[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])]
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def check(listing: Listing) -> None:

@@ -38,6 +38,8 @@ class ImageFiles:
     """Of train, validation and test; of validation none where the files name none."""
     sha256: str
     """Stands for pixels, labels and splits."""
+    left_out: str = ""
+    """As the listing has it."""
 
 
 def read(path: str, data: DataSection) -> Given:
@@ -58,6 +60,7 @@ def read(path: str, data: DataSection) -> Given:
         found.class_names,
         len(validation) or None,
         ([found.names[row] for row in rows], [found.names[row] for row in test]),
+        found.left_out,
     )
 
 
@@ -72,8 +75,8 @@ def load(data: DataSection, say: Callable[[str], None]) -> ImageFiles:
     problems = Problems(data.source)
     with problems.noted():
         check(listing)
-    height, width = (data.size, data.size) if isinstance(data.size, int) else data.size or (0, 0)
-    decoding = Decoding((height, width) if height else None, data.resize, data.channels, data.scale)
+    size = (data.size[0], data.size[1]) if data.size else None
+    decoding = Decoding(size, data.resize, data.channels, data.scale)
     with problems.noted():
         images, digest = decoded(listing, decoding, say)
     with problems.noted():
@@ -83,4 +86,6 @@ def load(data: DataSection, say: Callable[[str], None]) -> ImageFiles:
     for array in (listing.labels, *rows):
         parts.update(np.ascontiguousarray(array).tobytes())
     parts.update(repr(listing.class_names).encode())
-    return ImageFiles(images, listing.labels, listing.class_names, listing.names, rows, parts.hexdigest())
+    return ImageFiles(
+        images, listing.labels, listing.class_names, listing.names, rows, parts.hexdigest(), listing.left_out
+    )

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.cluster.heartbeat import Heartbeat
 from harness.data.files.listing import FILES_AT_A_BEAT, SPLITS, Listing, in_short, numbered
+from harness.data.problems import Problems
 from harness.errors import DataError
 
 _NEEDED = ("path", "label")
@@ -18,40 +19,51 @@ def listing(source: str) -> Listing:
     """The images of a CSV file with the columns path, label and, if wanted, split (train, validation, test); paths are
     relative to the file's own folder.
 
-    Raises DataError where it can't be read, lacks a column, a label or a split, or names files that aren't there.
+    Raises DataError where it can't be read, lacks a column, a label or a split, or names files that aren't there: all
+    rows that will not do in one list.
     """
     file = Path(source.removeprefix("csv:"))
-    rows = _rows(source, file)
-    lines = range(2, len(rows) + 2)
-    if unlabelled := [str(line) for line, row in zip(lines, rows, strict=True) if not row["label"]]:
-        where = f"lines {in_short(unlabelled)}" if len(unlabelled) > 1 else f"line {unlabelled[0]}"
-        raise DataError(f"data.source: {source}: no label in {where}: fill it in, or leave the row out")
+    lines, rows = _rows(source, file)
     with_split = "split" in rows[0]
-    if with_split and (wrong := [row["split"] for row in rows if row["split"] not in SPLITS]):
-        told = in_short([f"{value!r} ({count:,})" for value, count in Counter(wrong).items()])
-        raise DataError(f"data.source: {source}: the column split must hold {', '.join(SPLITS)}, not {told}")
-    paths = [os.path.join(file.parent, row["path"]) for row in rows]
-    files, missing, heartbeat = [], [], Heartbeat()
-    for number, (path, row) in enumerate(zip(paths, rows, strict=True), 1):
-        if number % FILES_AT_A_BEAT == 0:
+    unlabelled = [line for line, row in zip(lines, rows, strict=True) if not row["label"]]
+    unsplit = [(line, row) for line, row in zip(lines, rows, strict=True) if with_split and row["split"] not in SPLITS]
+    files: list[tuple[str, int, int]] = []
+    missing: list[str] = []
+    heartbeat, paths = Heartbeat(), [os.path.join(file.parent, row["path"]) for row in rows]
+    for line, row, path in zip(lines, rows, paths, strict=True):
+        if (len(files) + len(missing)) % FILES_AT_A_BEAT == 0:
             heartbeat.beat()
         try:
-            state = os.stat(path)
-        except OSError:
-            missing.append(row["path"] or "''")
+            state = os.stat(path if row["path"] else "")
+        except (OSError, ValueError):  # ValueError: a null character in it
+            missing.append(f"{row['path'] or 'none'} (line {line:,})")
             continue
         files.append((row["path"], state.st_size, state.st_mtime_ns))
+    problems = Problems(source)
+    if unlabelled:
+        problems.add(f"no label in {_lines(unlabelled)}: fill it in, or leave the row out")
+    if unsplit:
+        values = Counter(row["split"] for _, row in unsplit)
+        told = in_short([f"{value!r} ({count:,})" for value, count in values.items()])
+        where = _lines([line for line, _ in unsplit])
+        problems.add(f"the column split must hold {', '.join(SPLITS)}, not {told}: see {where}")
     if missing:
-        raise DataError(
-            f"data.source: {source}: {len(missing):,} of {len(rows):,} paths aren't there: {in_short(missing)}: they "
-            f"count from {file.parent}"
+        problems.add(
+            f"{len(missing):,} of {len(rows):,} paths aren't there: {in_short(missing)}: they count from {file.parent}"
         )
+    problems.refuse()
     labels, class_names = numbered(_as_numbers([row["label"] for row in rows]))
     splits = np.array([SPLITS.index(row["split"]) for row in rows], np.int8) if with_split else None
     return Listing(source, files, list(paths), paths, labels, class_names, splits)
 
 
-def _rows(source: str, file: Path) -> list[dict[str, str]]:
+def _lines(numbers: list[int]) -> str:
+    return f"line{'s' if len(numbers) > 1 else ''} {in_short(list(map(str, numbers)))}"
+
+
+def _rows(source: str, file: Path) -> tuple[list[int], list[dict[str, str]]]:
+    """The rows, and the line in which each ends."""
+    lines, rows = [], []
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             reader = csv.DictReader(text, restval="")
@@ -62,14 +74,16 @@ def _rows(source: str, file: Path) -> list[dict[str, str]]:
                     f"wanted), not {', '.join(columns) or 'nothing'}"
                 )
             reader.fieldnames = columns
-            rows = [{key: (row[key] or "").strip() for key in columns if key in (*_NEEDED, "split")} for row in reader]
+            for row in reader:
+                lines.append(reader.line_num)
+                rows.append({key: (row[key] or "").strip() for key in columns if key in (*_NEEDED, "split")})
     except OSError as error:
         raise DataError(f"data.source: {source} can't be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
         raise DataError(f"data.source: {source} is not a CSV file in UTF-8") from None
     if not rows:
         raise DataError(f"data.source: {source} names no images")
-    return rows
+    return lines, rows
 
 
 def _as_numbers(labels: list[str]) -> list[int | str]:

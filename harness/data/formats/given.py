@@ -29,3 +29,5 @@ class Given(NamedTuple):
     """The last so many training rows are a validation split of the source's own."""
     names: tuple[Sequence[str], Sequence[str]] | None = None
     """What the training and the test images are called, where they are files."""
+    left_out: str = ""
+    """What of the source may have been meant to be read and isn't, in a sentence."""

@@ -77,8 +77,8 @@ function filter() {
   const count = rows.filter((row) => !row.hidden).length;
   let text = `${count} of ${rows.length} images shown`;
   if (cell) {
-    const { label, predicted, count: total, rows: numbers } = cell.dataset;
-    text += ` (true class ${label}, predicted ${predicted}: ${total} in the test set)`;
+    const { called, count: total, rows: numbers } = cell.dataset;
+    text += ` (${called}: ${total} in the test set)`;
     if (!count) text += `. None of them has maps yet: to make some, run harness visualize again with --images ${numbers}`;
   }
   control("shown").textContent = text;

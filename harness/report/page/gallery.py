@@ -71,6 +71,7 @@ class ExampleRow:
     kind: str
     label: str
     predicted: int
+    predicted_called: str
     alt: str
     png: bytes
     outline: Outline
@@ -84,7 +85,8 @@ class Gallery:
     labels: Mapping[int, str]
     """The true classes among them, and what they are called."""
     kinds: Mapping[str, str]
-    asked: int | None
+    asked: str | None
+    """What the class is called that a user wants explained."""
     template: ClassVar[str] = "gallery.html.jinja"
 
 
@@ -103,7 +105,7 @@ def gallery(explained: Explained, answers: Mapping[str, Mapping[str, Verdict]], 
         examples=rows,
         labels={label: called(label, explained.class_names) for label in labels},
         kinds={kind: words for kind, (_, words) in KINDS.items() if any(row.kind == kind for row in rows)},
-        asked=asked,
+        asked=None if asked is None else called(asked, explained.class_names),
     )
 
 
@@ -167,6 +169,7 @@ def _row(explained: Explained, number: int, asked: int | None) -> ExampleRow:
         kind=example.kind,
         label="" if example.label is None else str(example.label),
         predicted=example.predicted,
+        predicted_called=called(example.predicted, explained.class_names),
         alt=f"{example.name}, {true}{predicted}",
         png=image_tile(example.image),
         outline=Outline.of(example.image),

@@ -180,6 +180,29 @@ def test_an_own_function_that_gives_no_images_is_refused(function: Any, told: st
 
 
 @pytest.mark.parametrize(
+    ("keywords", "told"),
+    [
+        ({"strenght": 2}, r"strenght: own:noise has no such argument; did you mean 'strength'\?"),
+        ({"colour": 2}, r"colour: own:noise has no such argument; known: strength"),
+        ({"random": 2}, r"random: own:noise has no such argument; known: strength"),
+    ],
+)
+def test_a_key_that_an_own_function_has_no_argument_for_is_refused(keywords: dict[str, Any], told: str) -> None:
+    def noise(images: tf.Tensor, random: Any, strength: float = 1.0) -> tf.Tensor:
+        return images + strength
+
+    def anything(images: tf.Tensor, random: Any, **keywords: Any) -> tf.Tensor:
+        return images
+
+    data = DataSection.model_validate({"augment": [{"name": "own:noise", **keywords}]})
+    with handed({"own:noise": noise}), pytest.raises(ConfigError, match=rf"^data\.augment\[0\]\.{told}"):
+        check(data, (28, 28, 1))
+    if "random" not in keywords:
+        with handed({"own:noise": anything}):
+            check(data, (28, 28, 1))
+
+
+@pytest.mark.parametrize(
     ("entry", "told"),
     [
         ({"name": "shift", "pixels": 28}, r"\[0\]\.pixels: 28 .* 27"),

@@ -55,13 +55,14 @@ def load_files() -> Load:
 
 @pytest.fixture
 def refusal(load_files: Load) -> Refusal:
-    """The one line with which a source is refused."""
+    """The line with which a source is refused, and below it the images that can't be read, where they are several."""
 
     def told(source: str, **keys: Any) -> str:
         with pytest.raises(DataError) as refused:
             load_files(source, **keys)
         message = str(refused.value)
-        assert "\n" not in message
+        _, *below = message.splitlines()
+        assert not below or ("images can't be read" in message and all(line.startswith("  ") for line in below))
         assert message.startswith("data.")
         return message
 

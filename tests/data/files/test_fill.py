@@ -94,6 +94,13 @@ def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load
         assert np.array_equal(found.images[row], decode(str(paths[row]), Decoding((SIZE, SIZE), "crop", 3)))
 
 
+def test_a_scale_that_no_file_needs_decodes_nothing_again(folder: Path, load_files: Load, cache_root: Path) -> None:
+    plain = load_files(f"folder:{folder}")
+    scaled = load_files(f"folder:{folder}", scale=(0, 65535))
+    assert entry(cache_root)
+    assert scaled.sha256 == plain.sha256
+
+
 def test_an_unreadable_image_is_told_after_a_kill_too(
     many: Path, tmp_path: Path, refusal: Refusal, cache_root: Path
 ) -> None:
@@ -101,6 +108,29 @@ def test_an_unreadable_image_is_told_after_a_kill_too(
     (tmp_path / "images" / "a" / "000.jpg").write_text("no picture")  # in the first block
     kill_in_the_middle(tmp_path / "images", cache_root, blocks=3)
     assert "a/000.jpg" in refusal(f"folder:{tmp_path / 'images'}", size=SIZE, channels=3)
+
+
+@pytest.mark.parametrize(("mended", "kept"), [(True, 6), (False, 5)])
+def test_what_was_decoded_beside_unreadable_images_is_kept(
+    folder: Path, load_files: Load, refusal: Refusal, cache_root: Path, mended: bool, kept: int
+) -> None:
+    """Of four blocks of three the second holds an unreadable image. Without that the later ones move up, and a block
+    is taken where all of its images were decoded, in whichever blocks."""
+    bad, content = folder / "cat" / "08.png", (folder / "cat" / "08.png").read_bytes()
+    bad.write_text("no picture")
+    for _ in range(2):
+        assert "cat/08.png" in refusal(f"folder:{folder}", size=600, channels=3)
+    save(folder / "cat" / "00.png", picture(99))  # another one since, in the first block
+    if mended:
+        bad.write_bytes(content)
+    else:
+        bad.unlink()
+    told: list[str] = []
+    found = load_files(f"folder:{folder}", told.append, size=600, channels=3)
+    assert f"going on with the images decoded before: {kept} of {len(found.images)}" in told
+    for row, path in enumerate(sorted(folder.glob("*/*.png"))):
+        assert np.array_equal(found.images[row], decode(str(path), Decoding((600, 600), "crop", 3))), row
+    assert sorted(path.name for path in entry(cache_root).iterdir()) == ["contents.json", "images.npy", "used"]
 
 
 def test_a_block_that_the_disk_has_lost_is_decoded_again(many: Path, load_files: Load, cache_root: Path) -> None:
@@ -118,7 +148,7 @@ def test_a_block_that_the_disk_has_lost_is_decoded_again(many: Path, load_files:
         file.write(bytes(1000))
     told: list[str] = []
     assert load_files(f"folder:{many}", told.append, size=SIZE, channels=3).sha256 == whole.sha256
-    assert "238 of 250" in told[0]
+    assert "216 of 250" in told[0]  # the last block is a short one
 
 
 def test_killed_between_images_and_contents_nothing_is_decoded_again(

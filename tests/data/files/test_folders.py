@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.config.data import DataSection
+from harness.data import sources
 from harness.data.files.load import ImageFiles
+from harness.data.quality import doubts
 from harness.errors import DataError
 from tests.data.files.conftest import Load, Refusal, picture, save
 
@@ -56,6 +59,25 @@ def test_folders_for_splits_are_taken_as_they_are(tmp_path: Path, load_files: Lo
     assert all(label == number % 2 for part in parts for number, label in part.items())
 
 
+def test_files_of_other_kinds_are_left_out_and_counted(folder: Path, load_files: Load, refusal: Refusal) -> None:
+    assert load_files(f"folder:{folder}").left_out == ""
+    for name in ("cat/.DS_Store", "cat/Thumbs.db", "cat/.hidden/a.tif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    assert load_files(f"folder:{folder}").left_out == ""
+    for name in ("cat/a.TIF", "cat/further/b.tif", "dog/c.tif", "dog/notes.txt", "dog/LICENSE"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    told = load_files(f"folder:{folder}").left_out
+    for words in ("5 files", "3 .tif (cat/a.TIF, …)", "1 .txt (dog/notes.txt)", "1 without an ending (dog/LICENSE)"):
+        assert words in told
+    data = sources.load(DataSection(source=f"folder:{folder}"))
+    assert told in doubts(data, data.splits(2), None)
+    (folder / "emu").mkdir()
+    (folder / "emu" / "1.heic").touch()
+    assert "emu, but 1 .heic (1.heic): fill or remove them" in refusal(f"folder:{folder}")
+
+
 def test_the_digest_changes_with_a_pixel_a_class_and_the_split(folder: Path, load_files: Load) -> None:
     source = f"folder:{folder}"
     first = load_files(source).sha256
@@ -94,17 +116,18 @@ def test_grey_files_make_one_channel(tmp_path: Path, load_files: Load) -> None:
     assert load_files(f"folder:{tmp_path / 'images'}").images.shape == (6, 8, 8, 1)
 
 
-def test_unreadable_images_are_told_all_at_once(folder: Path, refusal: Refusal, cache_root: Path) -> None:
+def test_unreadable_images_are_told_all_at_once(folder: Path, load_files: Load, cache_root: Path) -> None:
     for number in range(11):
         (folder / "dog" / f"bad{number:02}.jpg").write_text("no picture")
     whole = save(folder / "cat" / "cut.jpg", picture(52)).read_bytes()
     (folder / "cat" / "cut.jpg").write_bytes(whole[:-100])
-    message = refusal(f"folder:{folder}")
-    assert "12 of 24 images" in message
-    assert str(folder / "cat" / "cut.jpg") in message
-    assert str(folder / "dog" / "bad08.jpg") in message
-    assert "bad09" not in message
-    assert "and 2 more" in message
+    with pytest.raises(DataError) as refused:
+        load_files(f"folder:{folder}")
+    heading, cut, *bad, more = str(refused.value).splitlines()
+    assert f"{folder}: 12 of 24 images can't be read" in heading
+    assert cut.startswith(f"  {folder / 'cat' / 'cut.jpg'}: ")
+    assert [line.split(": ")[0].strip() for line in bad] == [str(folder / "dog" / f"bad{n:02}.jpg") for n in range(9)]
+    assert more == "  and 2 more"
     assert [path.name for path in cache_root.iterdir()] == ["locks"]  # nothing half-made is left
 
 
@@ -123,7 +146,12 @@ def test_sizes_colours_and_missing_classes_are_told_in_one_list(tmp_path: Path, 
         load_files(f"folder:{images}")
     heading, *problems = str(refused.value).splitlines()
     assert f"{images} has 4 problems" in heading
-    told = (["no training image", "cow"], ["8×20 (1)", "data.size"], ["1 grey"], ["can't be read", "2.png"])
+    told = (
+        ["no training image", "cow"],
+        ["8×20 (1)", "data.size"],
+        ["1 grey"],
+        ["1 of 5 images can't be read", "2.png"],
+    )
     for problem, words in zip(problems, told, strict=True):
         assert all(word in problem for word in words)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import DataError
 from tests.data.files.conftest import Load, Refusal, picture, save
 
 
@@ -71,7 +72,10 @@ def test_a_column_says_which_image_is_for_what(table: Path, load_files: Load) ->
             lambda text: text.replace("files/7", "no/7").replace("files/9", "no/9"),
             ["2 of 12 paths", "no/7.png", "no/9.png"],
         ),
-        (lambda text: text.replace("camera", "split"), ["split", "train, validation, test", "'x' (12)"]),
+        (
+            lambda text: text.replace("camera", "split"),
+            ["split", "train, validation, test", "'x' (12): see lines 2; 3"],
+        ),
     ],
     ids=["no label column", "no rows", "empty", "labels missing", "paths missing", "unknown split"],
 )
@@ -82,6 +86,20 @@ def test_a_table_that_will_not_do_is_refused(
     message = refusal(f"csv:{table}")
     for part in (str(table), *told):
         assert part in message
+
+
+def test_all_rows_that_will_not_do_are_told_in_one_list(table: Path, load_files: Load) -> None:
+    lines = table.read_text().replace("camera", "split").replace(",x", ",train").splitlines()
+    lines[3:3] = ["", '"files/0.png",", two\nlines",tests']  # lines 5 and 6 are one row
+    lines += ["files/1.png,,test", "no/7.png,5,test", ",5,test", "no/8.png,,"]
+    table.write_text("\n".join(lines))
+    with pytest.raises(DataError) as refused:
+        load_files(f"csv:{table}")
+    heading, labels, splits, paths = str(refused.value).splitlines()
+    assert f"csv:{table} has 3 problems" in heading
+    assert "no label in lines 17; 20: fill it in" in labels
+    assert "train, validation, test, not 'tests' (1); '' (1): see lines 6; 20" in splits
+    assert "3 of 17 paths aren't there: no/7.png (line 18); none (line 19); no/8.png (line 20)" in paths
 
 
 def test_what_is_no_table_is_refused(table: Path, refusal: Refusal) -> None:

@@ -104,6 +104,7 @@ def test_the_names_of_layers_classes_and_a_users_files_are_escaped() -> None:
         "",
         1,
         name,
+        name,
         b"",
         Outline("", 2, 2),
         [Target(1, name, "predicted", [])],
@@ -113,7 +114,7 @@ def test_the_names_of_layers_classes_and_a_users_files_are_escaped() -> None:
         [row],
         {1: name},
         {"own": name},
-        asked=None,
+        asked=name,
     )
     table = Table(name, [name], [Row([name])])
     pictures = [Picture(f"filters-{name}", name, name, name, b"png", table)]
