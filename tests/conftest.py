@@ -20,6 +20,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from playwright.sync_api import Browser, sync_playwright
 
 from harness.machine import gpus
+from tests.processes import forked
 
 # The tests' own process, and those it starts, use CPUs on every machine: TensorFlow settles its devices once a process.
 # Tests marked gpu give the cards to processes of their own. Which cards is kept in a variable of another name, so that
@@ -247,11 +248,8 @@ def killed(script: Path, config: Path, path: Path) -> tuple[str, Result]:
         "checkpoint.every=5 steps",
         "schedule.name=constant",
     ]
-    command: list[str | Path] = [script, "train", config, "--run-dir", path]
-    command += [word for setting in settings for word in ("--set", setting)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
+    sets = [word for setting in settings for word in ("--set", setting)]
+    with forked("train", config, "--run-dir", path, *sets) as process:
         validations = 0
         for line in process.stdout:
             validations += "  validation  " in line
@@ -260,8 +258,5 @@ def killed(script: Path, config: Path, path: Path) -> tuple[str, Result]:
         listed = subprocess.run([script, "runs", path.parent, "--json"], capture_output=True, text=True, check=True)
         resume: list[str | Path] = [script, "train", path / "config.yaml", "--resume", path]
         resumed = subprocess.run(resume, capture_output=True, text=True)
-    finally:
-        process.kill()
-        process.communicate()
     (row,) = json.loads(listed.stdout)
     return row["status"], Result(resumed.returncode, resumed.stdout, resumed.stderr)

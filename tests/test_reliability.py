@@ -5,7 +5,6 @@ import re
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from harness.data import order, sources
 from harness.machine.resources import free_ports
 from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
-from tests.processes import started, wait_for_step, workers
+from tests.processes import completed, forked, started, wait_for_step, workers
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +35,6 @@ SETTINGS = [
     "checkpoint={every: 25 steps, keep: 99}",
     "insight={methods: [], filters: false}",
 ]
-PROGRAM = "from harness.cli import main; main()"
 # Root may write everywhere; without this capability it is a user like any other.
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
@@ -47,13 +45,13 @@ def settings(*more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def train(small_config: Path) -> Callable[..., list[str]]:
-    """The command that trains into a directory, or goes on in it."""
+    """The arguments that train into a directory, or go on in it."""
 
-    def command(run: Path | str, *sets: str) -> list[str]:
-        python = [sys.executable, "-c", PROGRAM, "train", str(small_config)]
-        return [*python, *settings(*sets), "--run-dir", str(run), "--resume", "auto", "--no-report"]
+    def arguments(run: Path | str, *sets: str) -> list[str]:
+        start = ["train", str(small_config), *settings(*sets)]
+        return [*start, "--run-dir", str(run), "--resume", "auto", "--no-report"]
 
-    return command
+    return arguments
 
 
 @pytest.fixture(scope="module")
@@ -151,14 +149,11 @@ def test_one_of_two_workers_killed_the_other_ends_within_a_minute(
 
 def test_a_worker_that_never_shows_up_is_named(train: Callable[..., list[str]], tmp_path: Path) -> None:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    ended = subprocess.run(
-        train(tmp_path / "run", "cluster.start_timeout=3"),
-        env=os.environ | {"TF_CONFIG": tf_config(addresses, 0)},
-        capture_output=True,
-        text=True,
+    alone = completed(
+        *train(tmp_path / "run", "cluster.start_timeout=3"), env=os.environ | {"TF_CONFIG": tf_config(addresses, 0)}
     )
-    assert ended.returncode == 1
-    assert last_line(ended.stderr) == (
+    assert alone.returncode == 1
+    assert last_line(alone.stderr) == (
         f"error: worker 1 ({addresses[1]}) has not shown up: waited 3 s (cluster.start_timeout)"
     )
     assert not (tmp_path / "run").exists()
@@ -194,10 +189,14 @@ def test_a_full_disk_ends_all_workers_and_leaves_the_older_checkpoints(
 
 
 def test_a_run_directory_made_read_only_is_reported(
-    train: Callable[..., list[str]], finished: Callable[..., RunDir], undisturbed: RunDir, tmp_path: Path
+    train: Callable[..., list[str]],
+    finished: Callable[..., RunDir],
+    undisturbed: RunDir,
+    script: Path,
+    tmp_path: Path,
 ) -> None:
     run = tmp_path / "run"
-    with started([*AS_A_USER, *train(run)]) as process:
+    with started([*AS_A_USER, script, *train(run)]) as process:
         wait_for_step(process, run, 50)
         folders = [run, run / "checkpoints"]
         for folder in folders:
@@ -251,7 +250,7 @@ def test_a_loss_that_is_not_finite_is_gone_around(
     assert rows == sorted(set(rows))  # one clean curve
 
     interrupted = tmp_path / "interrupted"
-    with started(train(interrupted, *sets)) as process:
+    with forked(*train(interrupted, *sets)) as process:
         wait_for_step(process, interrupted, 300)
         process.kill()
     resumed = finished(interrupted, *sets)
@@ -278,18 +277,18 @@ def test_nan_on_one_of_two_workers_is_the_business_of_both(
 ) -> None:
     """Only the chief's replica has the first example of a step, and with it the NaN."""
     run = tmp_path / "run"
-    command = train(run, *with_black_images(111), f"train.on_nonfinite={on_nonfinite}")
-    with workers([command] * 2, [tmp_path] * 2) as processes:
-        ended = [process.communicate(timeout=120) for process in processes]
+    arguments = train(run, *with_black_images(111), f"train.on_nonfinite={on_nonfinite}")
+    with workers([arguments] * 2, [tmp_path] * 2) as processes:
+        outputs = [process.communicate(timeout=120) for process in processes]
         codes = [process.returncode for process in processes]
-    for _, error in ended:
+    for _, error in outputs:
         assert "not finite at step 112 (examples 2,775 to 2,799 of the stream" in error
     if on_nonfinite == "stop":
         assert codes == [1, 1]
         assert RunDir.open(run).read_summary()["status"] == "failed"
         assert all_finite(RunDir.open(run))
     else:
-        assert codes == [0, 0], ended
+        assert codes == [0, 0], outputs
         assert RunDir.open(run).read_summary()["skipped_steps"] == 12
 
 

@@ -6,8 +6,6 @@ import random
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -24,7 +22,7 @@ import harness
 from harness.config import load
 from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
-from tests.processes import started, wait_for_step
+from tests.processes import MAIN, Forked, completed, forked, wait_for_step
 
 pytestmark = pytest.mark.slow
 
@@ -45,15 +43,13 @@ replace = os.replace
 r.os.replace = lambda a, b: (
     os.kill(os.getpid(), signal.SIGKILL) if str(b).endswith(".safetensors") else replace(a, b)
 )
-from harness.cli import main
-main()
 """
 
 
 @pytest.fixture(scope="module")
-def command(script: Path, small_config: Path) -> list[str]:
-    """Trains the run of this module, in the directory that the arguments behind it name."""
-    return [str(script), "train", str(small_config), *(word for value in SETTINGS for word in ("--set", value))]
+def command(small_config: Path) -> list[str]:
+    """Trains the run of this module, in the directory that the arguments after it name."""
+    return ["train", str(small_config), *(word for value in SETTINGS for word in ("--set", value))]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +84,7 @@ def killed(command: list[str], folder: Path) -> Path:
     return path
 
 
-def wait_for(process: "subprocess.Popen[str]", split: str, times: int = 1) -> None:
+def wait_for(process: Forked, split: str, times: int = 1) -> None:
     """Read what the run prints up to the line of an evaluation on `split`, for the `times`-th time."""
     assert process.stdout
     for line in process.stdout:
@@ -100,7 +96,7 @@ def wait_for(process: "subprocess.Popen[str]", split: str, times: int = 1) -> No
 
 def kill(command: list[str], validations: int, delay: float) -> None:
     """Start, and kill `delay` seconds behind so many validations."""
-    with started(command) as process:
+    with forked(*command) as process:
         wait_for(process, "validation", validations)
         time.sleep(delay)
         process.kill()
@@ -109,19 +105,19 @@ def kill(command: list[str], validations: int, delay: float) -> None:
 
 def interrupted(command: list[str], number: signal.Signals, validations: int) -> tuple[int, str]:
     """Send a signal behind so many validations: the exit code, and what stands on standard error."""
-    with started(command) as process:
+    with forked(*command) as process:
         wait_for(process, "validation", validations)
         process.send_signal(number)
         _, error = process.communicate()
-        return process.returncode, error
+        return process.wait(), error
 
 
-def resume_command(error: str, script: str) -> list[str]:
-    """The command that a stopped run names on standard error."""
+def resume_command(error: str) -> list[str]:
+    """The arguments of the command that a stopped run names on standard error."""
     (line,) = [line for line in error.splitlines() if "resume with: " in line]
     program, *arguments = shlex.split(line.split("resume with: ")[1])
     assert program == "harness"
-    return [script, *arguments]
+    return arguments
 
 
 def flip_a_bit(path: Path) -> None:
@@ -190,11 +186,11 @@ def test_killed_at_five_random_moments_it_ends_as_if_nothing_had_happened(
     reached = [0]
     for number in range(5):
         if number == in_write:
-            ended = subprocess.run([sys.executable, "-c", KILLED_IN_WRITE, *command[1:], *behind], capture_output=True)
+            ended = completed(*command, *behind, program=KILLED_IN_WRITE + MAIN)
             assert ended.returncode == -signal.SIGKILL
             assert list((path / "checkpoints").glob(".step-*")), "nothing half-written was left, so it did not fire"
         else:
-            with started([*command, *behind]) as process:
+            with forked(*command, *behind) as process:
                 wait_for_step(process, path, reached[-1] + moments.randrange(13, 28))
                 time.sleep(moments.uniform(0, 0.05))
                 process.kill()
@@ -234,12 +230,12 @@ def test_stopped_by_signals_it_names_the_command_that_ends_it_the_same(
     assert error.strip() in (path / "log.txt").read_text()
     assert RunDir.open(path).read_summary()["status"] == "stopped"
 
-    code, error = interrupted(resume_command(error, command[0]), signal.SIGINT, 3)
+    code, error = interrupted(resume_command(error), signal.SIGINT, 3)
     assert code == 130, error
     assert "Traceback" not in error
     assert at_first_stop < steps(path / "checkpoints")[-1] < STEPS
 
-    assert call(*resume_command(error, command[0])[1:]).exit_code == 0
+    assert call(*resume_command(error)).exit_code == 0
     run = RunDir.open(path)
     assert run.read_summary()["status"] == "completed"
     assert run.read_summary()["weights_sha256"] == undisturbed.read_summary()["weights_sha256"]
@@ -292,7 +288,7 @@ def test_it_goes_on_with_another_number_of_replicas(
     shutil.copytree(killed, path)
     resumed_at = steps(path / "checkpoints")[-1]
     two = ["--set", "cluster.logical_cpus=2", "--set", "train.micro_batch=5"]
-    with started([*command, *two, "--resume", str(path)]) as process:
+    with forked(*command, *two, "--resume", path) as process:
         wait_for(process, "validation", 5)
     assert "2 replicas × 16, each in 4 micro-batches of 4" in (path / "log.txt").read_text()
     # Rounding differs from here on, and Adam makes more of it at each step: look at the first steps, which would be

@@ -1,7 +1,6 @@
 """Two real worker processes on this machine train what one process trains."""
 
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import harness
 from harness.config import load
 from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
-from tests.processes import workers
+from tests.processes import Forked, workers
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +28,8 @@ SETTINGS = [
 
 
 @pytest.fixture(scope="module")
-def command(script: Path, small_config: Path) -> list[str]:
-    return [str(script), "train", str(small_config), *(word for value in SETTINGS for word in ("--set", value))]
+def command(small_config: Path) -> list[str]:
+    return ["train", str(small_config), *(word for value in SETTINGS for word in ("--set", value))]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def alone(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDi
     return run
 
 
-def ended(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
+def ends(processes: list[Forked]) -> list[tuple[int | None, str]]:
     """Exit code and standard error of each."""
     errors = [process.communicate(timeout=300)[1] for process in processes]
     return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
@@ -58,7 +57,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def together(command: list[str], folders: list[Path]) -> RunDir:
     """The run of two workers."""
     with workers([[*command, "--run-dir", "run"]] * 2, folders) as processes:
-        for code, error in ended(processes):
+        for code, error in ends(processes):
             assert code == 0, error
     return RunDir.open(folders[0] / "run")
 
@@ -98,7 +97,7 @@ def test_a_signal_to_one_worker_stops_both_and_a_resume_needs_the_chiefs_disk_on
         assert chief.stdout
         next(line for line in chief.stdout if "  validation  " in line)
         other.send_signal(signal.SIGTERM)
-        (code, error), (other_code, other_error) = ended([chief, other])
+        (code, error), (other_code, other_error) = ends([chief, other])
     assert (code, other_code) == (143, 143), error + other_error
     run = RunDir.open(folders[0] / "run")
     assert run.read_summary()["status"] == "stopped"
@@ -109,6 +108,6 @@ def test_a_signal_to_one_worker_stops_both_and_a_resume_needs_the_chiefs_disk_on
     assert "nowhere" not in other_error  # it has no run directory to name
 
     with workers([either] * 2, folders) as processes:
-        assert [code for code, _ in ended(processes)] == [0, 0]
+        assert [code for code, _ in ends(processes)] == [0, 0]
     assert not list(folders[1].iterdir())
     assert run.read_summary()["weights_sha256"] == together.read_summary()["weights_sha256"]

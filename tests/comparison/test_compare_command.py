@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.conftest import Result
 from tests.pages import Images, check_fits, silent
+from tests.processes import completed
 
 Compared = tuple[subprocess.CompletedProcess[str], Path]
 
@@ -20,12 +21,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def compared(
-    script: Path, completed_run: tuple[Path, Result], averaged_run: Path, tmp_path_factory: pytest.TempPathFactory
+    completed_run: tuple[Path, Result], averaged_run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Compared:
     """The command's output, and the folder that it made; tests only read it."""
     here = tmp_path_factory.mktemp("compared")
-    command: list[str | Path] = [script, "compare", completed_run[0], averaged_run, "--images", "17,42"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=here)
+    done = completed("compare", completed_run[0], averaged_run, "--images", "17,42", cwd=here)
     assert done.returncode == 0, done.stderr
     return done, here / "compare-small-averaged"
 

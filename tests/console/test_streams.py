@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.runs.run_dir import RunDir
-from tests.processes import started
+from tests.processes import forked
 
 BEGIN = "import os, sys; from harness.console.streams import make_last; make_last(); "
 
@@ -69,10 +69,9 @@ def test_what_an_encoding_has_not_is_a_question_mark() -> None:
 
 
 @pytest.mark.slow
-def test_training_goes_on_when_nobody_reads_what_it_prints(script: Path, small_config: Path, tmp_path: Path) -> None:
-    command: list[str | Path] = [script, "train", small_config, "--run-dir", tmp_path / "run", "--only-training"]
-    with started([*command, "--set", "train.length=600 steps"]) as process:
-        assert process.stdout is not None
+def test_training_goes_on_when_nobody_reads_what_it_prints(small_config: Path, tmp_path: Path) -> None:
+    command = ["train", small_config, "--run-dir", tmp_path / "run", "--only-training"]
+    with forked(*command, "--set", "train.length=600 steps") as process:
         assert process.stderr is not None
         for line in process.stdout:
             if "  train  " in line:
@@ -87,12 +86,9 @@ def test_training_goes_on_when_nobody_reads_what_it_prints(script: Path, small_c
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seen", "step"), [("compiling the training step", 0), ("  train  ", 1)])
-def test_a_closed_terminal_stops_in_good_order(
-    script: Path, small_config: Path, tmp_path: Path, seen: str, step: int
-) -> None:
-    command: list[str | Path] = [script, "train", small_config, "--run-dir", tmp_path / "run"]
-    with started([*command, "--set", "train.length=9000 steps"]) as process:
-        assert process.stdout is not None
+def test_a_closed_terminal_stops_in_good_order(small_config: Path, tmp_path: Path, seen: str, step: int) -> None:
+    command = ["train", small_config, "--run-dir", tmp_path / "run", "--set", "train.length=9000 steps"]
+    with forked(*command) as process:
         for line in process.stdout:
             if seen in line:
                 break
@@ -107,10 +103,8 @@ def test_a_closed_terminal_stops_in_good_order(
 
 
 @pytest.mark.slow
-def test_a_signal_while_pictures_are_made_says_how_to_go_on(script: Path, small_config: Path, tmp_path: Path) -> None:
-    command: list[str | Path] = [script, "train", small_config, "--run-dir", tmp_path / "run"]
-    with started(command) as process:
-        assert process.stdout is not None
+def test_a_signal_while_pictures_are_made_says_how_to_go_on(small_config: Path, tmp_path: Path) -> None:
+    with forked("train", small_config, "--run-dir", tmp_path / "run") as process:
         for line in process.stdout:
             if line.startswith("model "):
                 break

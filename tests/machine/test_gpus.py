@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from harness.machine import gpus
 from tests.conftest import Result
+from tests.processes import completed
 
 needs_no_gpu = pytest.mark.skipif(bool(shutil.which("nvidia-smi")), reason="TensorFlow may use this machine's GPUs")
 SHORT = ["--set", "train.length=2 steps", "--set", "schedule.warmup=0 steps"]
@@ -28,10 +28,8 @@ class Machine:
         program.write_text(f"#!/bin/sh\necho asked >> {self.asked}\n{lines}")
         program.chmod(0o755)
 
-    def run(self, *command: object, **environment: str) -> Result:
-        ended = subprocess.run(
-            [str(word) for word in command], env=self.environment | environment, capture_output=True, text=True
-        )
+    def run(self, *arguments: object, **environment: str) -> Result:
+        ended = completed(*arguments, env=self.environment | environment)
         return Result(ended.returncode, ended.stdout, ended.stderr)
 
 
@@ -53,10 +51,8 @@ def assert_one_warning(result: Result) -> None:
 
 @needs_no_gpu
 @pytest.mark.slow
-def test_training_warns_and_the_log_has_it(machine: Machine, script: Path, small_config: Path, tmp_path: Path) -> None:
-    result = machine.run(
-        script, "train", small_config, *SHORT, "--run-dir", tmp_path / "run", "--quiet", "--only-training"
-    )
+def test_training_warns_and_the_log_has_it(machine: Machine, small_config: Path, tmp_path: Path) -> None:
+    result = machine.run("train", small_config, *SHORT, "--run-dir", tmp_path / "run", "--quiet", "--only-training")
     assert result.exit_code == 0
     assert_one_warning(result)
     assert result.stderr in (tmp_path / "run" / "log.txt").read_text()
@@ -66,7 +62,7 @@ def test_training_warns_and_the_log_has_it(machine: Machine, script: Path, small
 @needs_no_gpu
 @pytest.mark.slow
 def test_commands_that_compute_in_their_own_process_warn(
-    machine: Machine, script: Path, small_config: Path, completed_run: tuple[Path, Result], tmp_path: Path
+    machine: Machine, small_config: Path, completed_run: tuple[Path, Result], tmp_path: Path
 ) -> None:
     run, flat = shutil.copytree(completed_run[0], tmp_path / "run"), tmp_path / "flat.npz"
     np.savez(flat, images=np.zeros((2, 5), np.uint8), labels=np.zeros(2, int))
@@ -77,7 +73,7 @@ def test_commands_that_compute_in_their_own_process_warn(
         ["visualize", "--model", run / "model.keras", "--data", flat],
         ["compare", completed_run[0], run, "--out", tmp_path / "compare", "--set", "insight.images=1"],
     ):
-        result = machine.run(script, *command)
+        result = machine.run(*command)
         assert_one_warning(result)
         assert "Traceback" not in result.stderr
 
@@ -85,11 +81,11 @@ def test_commands_that_compute_in_their_own_process_warn(
 @needs_no_gpu
 @pytest.mark.slow
 def test_commands_that_start_processes_warn_once_for_all_of_them(
-    machine: Machine, script: Path, small_config: Path, tmp_path: Path
+    machine: Machine, small_config: Path, tmp_path: Path
 ) -> None:
     launched = ["--run-dir", tmp_path / "run", "--only-training"]
     cpus = ["--set", "cluster.logical_cpus=2"]
-    result = machine.run(script, "launch", "--workers", 2, "--", "train", small_config, *SHORT, *cpus, *launched)
+    result = machine.run("launch", "--workers", 2, "--", "train", small_config, *SHORT, *cpus, *launched)
     assert result.exit_code == 0, result
     assert_one_warning(result)
 
@@ -97,7 +93,7 @@ def test_commands_that_start_processes_warn_once_for_all_of_them(
 @needs_no_gpu
 @pytest.mark.slow
 def test_commands_that_measure_warn_before_they_start_anything(
-    machine: Machine, script: Path, small_config: Path, tmp_path: Path
+    machine: Machine, small_config: Path, tmp_path: Path
 ) -> None:
     missing = f"data.source={tmp_path}/missing.npz"  # so that they end at the first process
     for command in (
@@ -106,25 +102,23 @@ def test_commands_that_measure_warn_before_they_start_anything(
         ["scale", "run", "mnist_scaling_quick", "--executor", "slurm", "--dir", tmp_path / "experiment"],
         ["scale", "find-batch", small_config, "--memory", "1MiB"],
     ):
-        result = machine.run(script, *command)
+        result = machine.run(*command)
         assert result.exit_code != 0
         assert_one_warning(result)
 
 
 @needs_no_gpu
 @pytest.mark.parametrize("hidden", ["", "-1"])
-def test_gpus_that_the_user_has_hidden_are_not_asked_for(
-    machine: Machine, script: Path, small_config: Path, hidden: str
-) -> None:
-    result = machine.run(script, "train", small_config, "--dry-run", CUDA_VISIBLE_DEVICES=hidden)
+def test_gpus_that_the_user_has_hidden_are_not_asked_for(machine: Machine, small_config: Path, hidden: str) -> None:
+    result = machine.run("train", small_config, "--dry-run", CUDA_VISIBLE_DEVICES=hidden)
     assert (result.exit_code, result.stderr) == (0, "")
     assert machine.asked.read_text() == ""
 
 
 @needs_no_gpu
-def test_no_gpus_are_no_warning(script: Path, small_config: Path, tmp_path: Path) -> None:
+def test_no_gpus_are_no_warning(small_config: Path, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    result = Machine(tmp_path / "bin", cards=0).run(script, "train", small_config, "--dry-run")
+    result = Machine(tmp_path / "bin", cards=0).run("train", small_config, "--dry-run")
     assert (result.exit_code, result.stderr) == (0, "")
 
 

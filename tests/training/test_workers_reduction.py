@@ -1,7 +1,6 @@
 """What a training step of several worker processes sends between them, counted in the graph that it compiles."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -46,8 +45,7 @@ def test_a_step_of_two_workers_makes_one_collective_of_one_tensor(
     train = {"length": "4 steps", "global_batch": 16, "micro_batch": micro_batch, "clip_norm": 1.0, "ema": 0.9}
     train["noise_scale"] = noise_scale
     config = {"train": train, "schedule": {"name": "constant", "warmup": "0 steps"}}
-    command = [sys.executable, "-c", IN_A_WORKER, json.dumps(config)]
-    with workers([command] * 2, [tmp_path] * 2) as processes:
+    with workers([[json.dumps(config)]] * 2, [tmp_path] * 2, [IN_A_WORKER] * 2) as processes:
         for process in processes:
             output, errors = process.communicate(timeout=300)
             assert process.returncode == 0, errors
