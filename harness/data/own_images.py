@@ -88,7 +88,8 @@ def _read(
         raise DataError(f"{path} is not a picture that can be read: give one of {', '.join(_FORMATS)}") from None
     except Undeclared:
         raise DataError(
-            f"{path} has 16 bits a channel, and no data.scale says what of these is black and white: save it with 8"
+            f"{path} has 16 bits a channel, and no data.scale says which of its values are black and "
+            "white: save it with 8 bits"
         ) from None
     except Unreadable as error:
         raise DataError(f"{path} {error}") from None

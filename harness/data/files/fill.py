@@ -9,7 +9,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Container
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -280,9 +280,9 @@ def _copied(
         return {}
     missing = [block for block in range(-(-plan["shape"][0] // plan["block_rows"])) if block not in there]
     row_bytes = int(np.prod(plan["shape"][1:], dtype=np.int64))
-    good = _done(cache.root() / left.name, leftovers.head_of(left, row_bytes), plan["block_rows"] * row_bytes)
     found: dict[int, int] = {}
-    with (folder / cache.DONE).open("a", encoding="utf-8") as done:
+    with suppress(FileNotFoundError), (folder / cache.DONE).open("a", encoding="utf-8") as done:  # cleared meanwhile
+        good = _done(cache.root() / left.name, leftovers.head_of(left, row_bytes), plan["block_rows"] * row_bytes)
         for block, crc in leftovers.copied(left, list(good), listing, plan, folder / cache.PARTIAL, missing):
             found[block] = crc
             done.write(json.dumps([block, crc]) + "\n")
@@ -291,7 +291,7 @@ def _copied(
 
 
 def _give_up(key: str, listing: Listing, has_blocks: bool) -> None:
-    """Leave what is decoded, if anything is, for when the unreadable images are mended."""
+    """Leave what is decoded, if anything is, for when the unreadable images are fixed."""
     folder = cache.root() / key
     if has_blocks:
         leftovers.keep(folder, listing)
@@ -310,4 +310,4 @@ def _unreadable(listing: Listing, reasons: dict[int, str]) -> DataError:
 
 def _told(listing: Listing, unreadable: dict[int, str]) -> str:
     each = one_a_line([f"{listing.names[row]}: {unreadable[row]}" for row in sorted(unreadable)])
-    return f"{len(unreadable):,} of {len(listing.names):,} images can't be read; mend or remove them:{each}"
+    return f"{len(unreadable):,} of {len(listing.names):,} images can't be read; fix or remove them:{each}"

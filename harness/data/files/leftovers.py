@@ -1,4 +1,4 @@
-"""What was decoded before images turned out to be unreadable: for the next start, which finds them mended or gone.
+"""What was decoded before images turned out to be unreadable: for the next start, which finds them fixed or gone.
 
 Its files are then others, and so is its entry in the cache; the rows of files that are the same are copied into it.
 """
