@@ -80,6 +80,12 @@ def test_a_look_at_a_config_does_without_tensorflow(arguments: tuple[str, ...]) 
     assert loaded.isdisjoint({"tensorflow", "keras", "matplotlib"})
 
 
+def test_a_process_that_decodes_images_loads_no_more_than_that_takes() -> None:
+    loaded = loaded_by("import harness.data.files.worker")
+    assert {"numpy", "PIL"} <= loaded
+    assert (loaded & {*HEAVY}) == {"numpy"}
+
+
 @pytest.mark.parametrize(
     ("model", "data", "picture", "told"),
     [

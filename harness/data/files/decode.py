@@ -3,20 +3,22 @@
 import io
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from harness.config.data import Resize
 from harness.data import picture_formats
 from harness.data.files.records import image_in
 
+if TYPE_CHECKING:  # the config takes longer to import than all else that a process needs to decode
+    from harness.config.data import Resize
+
 _FORMATS = tuple(picture_formats.DATA)
 
-_ORIENTATION = 0x0112
-"""The EXIF tag; from 5 on the picture lies on its side."""
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5
+"""The EXIF tag, and from which of its values on the picture lies on its side."""
 
 Reference = str | tuple[str, int, int, str]
 """Where an image lies: a file's path, or a TFRecord file, offset and length of a record in it, and its feature."""
@@ -28,7 +30,7 @@ class Decoding:
 
     size: tuple[int, int] | None
     """Height and width; None for those of the file."""
-    resize: Resize
+    resize: "Resize"
     channels: int | None
     """1, 3 or 4; None for those of the file."""
     scale: tuple[float, float] | None = None
@@ -51,7 +53,7 @@ def shape_of(reference: Reference) -> tuple[int, int, int]:
     try:
         with _opened(reference) as image:
             width, height = image.size
-            if _is_on_its_side(image):
+            if image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE:
                 width, height = height, width
             return height, width, 1 if _is_grey(image) else 3
     except Exception as error:  # noqa: BLE001  Pillow's readers stumble over a damaged file in a dozen ways
@@ -77,29 +79,23 @@ def pixels_of(image: Any, decoding: Decoding) -> NDArray[np.uint8]:
     size is first reduced by the decoder itself, by 2, 4 or 8, which is several times as fast. An image of the right
     size keeps its pixels. Raises Unreadable, and whatever Pillow does over a damaged file.
     """
-    if decoding.size is not None and image.format in ("JPEG", "MPO"):
-        height, width = decoding.size
-        image.draft(None, (height, width) if _is_on_its_side(image) else (width, height))
     _check_depth(image, decoding.scale)
-    turned = _of_8_bits(_turned(image), decoding.scale)
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    if decoding.size is not None and image.format in ("JPEG", "MPO"):
+        height, width = decoding.size if orientation < _ON_ITS_SIDE else decoding.size[::-1]
+        if image.height >= 2 * height and image.width >= 2 * width:
+            image.draft(None, (width, height))
+    turned = _of_8_bits(image if orientation == 1 else ImageOps.exif_transpose(image), decoding.scale)
     channels = decoding.channels or (1 if _is_grey(turned) else 3)
     picture = turned.convert("RGBA") if channels == 4 else _with_channels(turned, channels)
     if decoding.size is not None:
         picture = _resized(picture, decoding.size, decoding.resize)
-    return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
+    return np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.height, picture.width, channels)
 
 
 def _opened(reference: Reference) -> Image.Image:
     file = reference if isinstance(reference, str) else io.BytesIO(image_in(*reference))
     return Image.open(file, formats=_FORMATS)
-
-
-def _turned(image: Image.Image) -> Image.Image:
-    return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
-
-
-def _is_on_its_side(image: Image.Image) -> bool:
-    return bool(image.getexif().get(_ORIENTATION, 1) >= 5)
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -108,10 +104,10 @@ def _is_grey(image: Image.Image) -> bool:
 
 def _check_depth(image: Any, scale: tuple[float, float] | None) -> None:
     """Pillow clips grey images of 16 bits to 255 and keeps the upper half of coloured ones; neither was asked for."""
-    if _is_deep(image) and scale is None:
-        raise Undeclared("has 16 bits a channel: declare its range, such as data.scale: [0, 65535]")
-    in_colour = any("16B" in str(tile[3]) for tile in image.tile) and not _is_deep(image)
-    if in_colour and scale != (0, 65535):
+    if _is_deep(image):
+        if scale is None:
+            raise Undeclared("has 16 bits a channel: declare its range, such as data.scale: [0, 65535]")
+    elif scale != (0, 65535) and any("16B" in str(tile[3]) for tile in image.tile):
         raise Undeclared("has 16 bits a channel in colour: declare that with data.scale: [0, 65535]")
 
 

@@ -25,12 +25,15 @@ def answers(jobs: Sequence[dict[str, Any]]) -> Generator[tuple[int, dict[str, An
         yield 0, answer_to(jobs[0])
         return
     count = min(len(os.sched_getaffinity(0)), len(jobs))
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # else NumPy starts a thread a processor in each of them
     with ExitStack() as stack:
         idle: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
         executor = stack.enter_context(ThreadPoolExecutor(max(1, count)))
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
         for _ in range(count):  # these are ended first, so that no thread waits for an answer
-            process = subprocess.Popen(_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                _WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
             stack.callback(_end, process)
             idle.put(process)
 

@@ -49,14 +49,14 @@ def _decoded(references: list[Reference], job: dict[str, Any]) -> dict[str, Any]
     settings = job["decoding"]
     size, scale = tuple(settings["size"]), settings["scale"] and tuple(settings["scale"])
     decoding = Decoding(size, settings["resize"], settings["channels"], scale)
-    images = np.zeros((len(references), *size, settings["channels"]), np.uint8)
+    images = np.empty((len(references), *size, settings["channels"]), np.uint8)
     unreadable = []
     for number, reference in enumerate(references):
         try:
             images[number] = decode(reference, decoding)
         except Unreadable as error:
             unreadable.append([number, str(error)])
-    data = images.tobytes()
+    data = images.reshape(-1).data
     try:
         with open(job["file"], "r+b") as file:  # written and not mapped, where a full disk would be a SIGBUS
             file.seek(job["offset"])
