@@ -206,12 +206,12 @@ def moments(
     ones = [1] * (inputs.ndim - 1)
     (channels,) = set(range(inputs.ndim)) - set(axes)
     by_row = tf.reshape(tf.cast(weights, inputs.dtype), [-1, *ones])
-    off = inputs - tf.reshape(
+    centred = inputs - tf.reshape(
         centre, [inputs.shape[channels] if axis == channels else 1 for axis in range(inputs.ndim)]
     )
     each = tf.cast(tf.size(inputs) / (tf.shape(inputs)[0] * inputs.shape[channels]), inputs.dtype)
     count = tf.reduce_sum(by_row) * each
-    sums = tf.concat([tf.reduce_sum(by_row * off, axes), tf.reduce_sum(by_row * off**2, axes), [count]], axis=0)
+    sums = tf.concat([tf.reduce_sum(by_row * centred, axes), tf.reduce_sum(by_row * centred**2, axes), [count]], axis=0)
     replica = tf.distribute.get_replica_context()
     if replica is not None and replica.num_replicas_in_sync > 1:
         sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)

@@ -1,4 +1,4 @@
-"""What a run's model outputs of image files."""
+"""What a run's model predicts for image files."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice

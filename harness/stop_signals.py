@@ -6,7 +6,7 @@ from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
 
-def heeded_signals() -> list[signal.Signals]:
+def handled_signals() -> list[signal.Signals]:
     """Those that ask for an end, but for what is ignored, as SIGHUP is under nohup."""
     asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return [number for number in asking if signal.getsignal(number) is not signal.SIG_IGN]
@@ -21,7 +21,7 @@ class Interrupted(KeyboardInterrupt):
 
 def raise_for_signals() -> None:
     """Have SIGTERM and SIGHUP raise Interrupted from now on, where Python has SIGINT raise KeyboardInterrupt."""
-    for number in heeded_signals():
+    for number in handled_signals():
         if number != signal.SIGINT:
             signal.signal(number, _interrupt)
 
@@ -49,8 +49,8 @@ class StopSignals:
         return self.all[-1] if self.all else 0
 
     def __enter__(self) -> Self:
-        heeded = heeded_signals() if threading.current_thread() is threading.main_thread() else []
-        self._previous = {number: signal.signal(number, self._receive) for number in heeded}
+        handled = handled_signals() if threading.current_thread() is threading.main_thread() else []
+        self._previous = {number: signal.signal(number, self._receive) for number in handled}
         return self
 
     def __exit__(

@@ -32,7 +32,7 @@ def meet(
         membership: the cluster and our place in it.
         config: flat `section.key` → value, of what all workers must have in common.
         timeout: seconds to wait for the others.
-        say: is told, where they take longer than a few seconds, who is awaited.
+        say: is given a line with who is awaited, where they take longer than a few seconds.
 
     Raises:
         WorkerMissing: naming those that have not shown up within `timeout`.

@@ -72,7 +72,7 @@ def connect(
         environment: where a cluster may be named.
         common: flat `section.key` → value, of what all workers must have alike.
         train: the config's section of that name, for how GPUs round and add; None for the defaults.
-        say: is told who is awaited, where that takes longer than a few seconds.
+        say: is given a line with who is awaited, where that takes longer than a few seconds.
 
     Raises DeviceError, listing what exists, where the devices are not there; WorkerMissing or ConfigError where
     another worker is not there or has another config.

@@ -160,8 +160,8 @@ def _table(rows: dict[str, Sequence[dict[str, Any]]]) -> Table:
     shown = []
     for split in SPLITS:
         for side, own in _of(rows, split).items():
-            apart = -(-len(own) // _MOST_TABLED) if split == "train" and own else 1
-            kept = own[::-1][::apart][::-1]
+            stride = -(-len(own) // _MOST_TABLED) if split == "train" and own else 1
+            kept = own[::-1][::stride][::-1]
             shown += [
                 Row([f"{row['step']:,}", split, side, f"{row['loss']:.4f}", f"{row['accuracy']:.4f}"]) for row in kept
             ]

@@ -49,18 +49,18 @@ def choose(
         a, b: (n, classes) what each says.
         named: rows that are asked for; all of them are shown.
     """
-    says_a, says_b = a.argmax(axis=1), b.argmax(axis=1)
-    right_a, right_b = says_a == labels, says_b == labels
+    predicted_a, predicted_b = a.argmax(axis=1), b.argmax(axis=1)
+    right_a, right_b = predicted_a == labels, predicted_b == labels
     every = np.arange(len(labels))
-    apart = np.abs(a[every, labels] - b[every, labels])
+    difference = np.abs(a[every, labels] - b[every, labels])
     sure = np.minimum(a.max(axis=1), b.max(axis=1))
     evenly = examples.correct(labels, np.where(right_a & right_b, labels, -1), len(labels), seed)
     found = {
         "named": np.array(list(dict.fromkeys(named)), np.intp),
-        "only_a": _first(right_a & ~right_b, apart),
-        "only_b": _first(right_b & ~right_a, apart),
-        "apart": _first(~right_a & ~right_b & (says_a != says_b), sure),
-        "alike": _first(~right_a & ~right_b & (says_a == says_b), sure),
+        "only_a": _first(right_a & ~right_b, difference),
+        "only_b": _first(right_b & ~right_a, difference),
+        "apart": _first(~right_a & ~right_b & (predicted_a != predicted_b), sure),
+        "alike": _first(~right_a & ~right_b & (predicted_a == predicted_b), sure),
         "both": evenly,
     }
     most = {"named": len(named), **dict.fromkeys(("alike", "both"), min(count, _FEW))}

@@ -44,9 +44,9 @@ class Outcomes:
         to each of the four counts. Agresti and Min 2005, "Simple improved confidence intervals for comparing matched
         proportions" (Statistics in Medicine 24, 729), there "Wald+2". Cut off at -1 and 1.
         """
-        count, apart = self.images + 2, self.only_a - self.only_b
-        half = _NORMAL_95 * sqrt(self.only_a + self.only_b + 1 - apart**2 / count) / count
-        return max(-1.0, apart / count - half), min(1.0, apart / count + half)
+        count, excess = self.images + 2, self.only_a - self.only_b
+        half = _NORMAL_95 * sqrt(self.only_a + self.only_b + 1 - excess**2 / count) / count
+        return max(-1.0, excess / count - half), min(1.0, excess / count + half)
 
     @property
     def p(self) -> float:

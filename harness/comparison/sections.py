@@ -75,10 +75,10 @@ def differences_section(
     rows += [Row([each.key, in_words(each.a), in_words(each.b)]) for each in (*config, *environment)]
     keys = {0: "The configs are identical.", 1: "One config key differs."}
     count = keys.get(len(config), f"{len(config)} config keys differ.")
-    apart = ", ".join(each.key for each in environment)
+    environment_keys = ", ".join(each.key for each in environment)
     return Section(
         "What differs",
-        [f"{count} Differences in versions, device, replicas, workers, commit and data: {apart or 'none'}."],
+        [f"{count} Differences in versions, device, replicas, workers, commit and data: {environment_keys or 'none'}."],
         [Table("What differs", ["", "A", "B"], rows)] if rows else [],
     )
 

@@ -63,10 +63,10 @@ def _located(path: Path) -> tuple[RunDir, Path | None]:
     checkpoint = run.checkpoints_dir.resolve() / path.name
     if not checkpoint.is_file():
         present = sorted(run.checkpoints_dir.glob("step-*.safetensors"), key=lambda file: (len(file.name), file.name))
-        there_are = (
+        present_text = (
             f"the run has {', '.join(file.name for file in present)}" if present else "the run has no checkpoints"
         )
-        raise RunError(f"{path} does not exist; {there_are}")
+        raise RunError(f"{path} does not exist; {present_text}")
     return run, checkpoint
 
 

@@ -56,9 +56,9 @@ def precision(name: str, how: str, label: str, loss: float, reference: float) ->
     if label == "float32":
         return Check(name, loss < _GUESS, f"loss {loss:.4f} (below {_GUESS:.4f}, a guess's)", how)
     tolerance = _TF32_TOLERANCE if label == TF32 else _PRECISION_TOLERANCE
-    away = abs(loss - reference) / abs(reference)
-    found = f"loss {loss:.4f}, {away:.2%} from float32's {reference:.4f} (at most {tolerance:.0%})"
-    return Check(name, math.isfinite(loss) and away <= tolerance, found, how)
+    difference = abs(loss - reference) / abs(reference)
+    found = f"loss {loss:.4f}, {difference:.2%} from float32's {reference:.4f} (at most {tolerance:.0%})"
+    return Check(name, math.isfinite(loss) and difference <= tolerance, found, how)
 
 
 def replicas(name: str, how: str, differences: Mapping[str, float]) -> Check:

@@ -20,7 +20,7 @@ from harness.models import cnn
 from harness.models.applications import is_application, of_pixels
 from harness.models.export import load
 from harness.models.logits import as_functional, ending, pixels_to_logits, takes
-from harness.models.preprocessing import behind, shape_after
+from harness.models.preprocessing import shape_after, with_input
 from harness.runs.run_dir import RunDir
 
 _MOST_NAMED = 8
@@ -67,7 +67,7 @@ def _build(config: Config, image_shape: tuple[int, int, int], classes: int, dtyp
         scales = section.input.normalize is None
         network = cnn.build(section.name, taken, classes, config.seed, dtype, scales=scales)
     with fresh_names():
-        model = behind(section.input, network, image_shape, "float64" if dtype == "float64" else "float32")
+        model = with_input(section.input, network, image_shape, "float64" if dtype == "float64" else "float32")
     _freeze(model, section.freeze)
     return model
 

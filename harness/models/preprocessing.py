@@ -45,7 +45,9 @@ def shape_after(section: InputSection, image_shape: tuple[int, int, int]) -> tup
     return height, width, channels
 
 
-def behind(section: InputSection, network: keras.Model, image_shape: tuple[int, int, int], dtype: str) -> keras.Model:
+def with_input(
+    section: InputSection, network: keras.Model, image_shape: tuple[int, int, int], dtype: str
+) -> keras.Model:
     """A model from raw pixels, (n, height, width, channels) from 0 to 255, to what a network says of them.
 
     Args:

@@ -66,8 +66,8 @@ def print_predictions(evaluated: EvaluatedModel, request: Request, terminal: Ter
     shape = evaluated.images.shape[1:]
     pictures = request.pictures(shape)
     images = evaluated.train.images if evaluated.train else evaluated.images
-    says = probabilities(evaluated.logits, outputs_of(evaluated.logits, pictures))
-    for path, picture, shares in zip(request.files, pictures, says, strict=True):
+    outputs = probabilities(evaluated.logits, outputs_of(evaluated.logits, pictures))
+    for path, picture, shares in zip(request.files, pictures, outputs, strict=True):
         best, *others = np.argsort(-shares, kind="stable")[:_CLASSES]
         then = ", ".join(f"{called(label, evaluated.class_names)} ({shares[label]:.3f})" for label in others)
         changes = ", ".join(own_images.changes(path, shape, request.resize))

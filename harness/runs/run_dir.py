@@ -111,8 +111,8 @@ class RunDir:
         the number of training rows, isn't known yet, epochs count as no shorter than anything in another unit.
         """
         own = self.read_config()
-        grown = _is_no_shorter(config, own, epoch_examples)
-        now = config.with_length(own.train.length) if grown else config
+        is_no_shorter = _is_no_shorter(config, own, epoch_examples)
+        now = config.with_length(own.train.length) if is_no_shorter else config
         if different := differences(own.identity(), now.identity()):
             changes = as_changes(different)
             if [each.key for each in different] == ["train.length"]:

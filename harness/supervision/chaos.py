@@ -108,7 +108,7 @@ class _Trial:
             "--quiet",
             "--only-training",
         ]
-        # A fault is to be told, not gone around, whatever the config says.
+        # A fault is to be reported, not worked around, whatever the config says.
         train += [word for each in ("train.on_nonfinite=stop", *assignments) for word in ("--set", each)]
         with self.output_file.open("w") as output:  # a pipe that nobody reads would fill up
             self.process = subprocess.Popen(

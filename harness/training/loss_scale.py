@@ -24,6 +24,6 @@ def after(held: list[tf.Tensor], finite: tf.Tensor, is_taken: tf.Tensor) -> list
     scale, steps = held
     counted = tf.where(finite, steps + 1, tf.zeros_like(steps))
     grows = counted >= _PATIENCE
-    grown = tf.where(grows, tf.minimum(scale * 2, _LARGEST), scale)
-    scaled = [tf.where(finite, grown, tf.maximum(scale / 2, 1.0)), tf.where(grows, tf.zeros_like(counted), counted)]
+    increased = tf.where(grows, tf.minimum(scale * 2, _LARGEST), scale)
+    scaled = [tf.where(finite, increased, tf.maximum(scale / 2, 1.0)), tf.where(grows, tf.zeros_like(counted), counted)]
     return [tf.where(is_taken, new, old) for new, old in zip(scaled, held, strict=True)]

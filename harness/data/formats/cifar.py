@@ -56,13 +56,13 @@ def read(name: str, path: str, source: str) -> Given:
     """cifar10 or cifar100 from the archive or folder `path`, or from Keras's cache. Raises DataError."""
     of = _SETS[name]
     cache = keras_cache()
-    there = [
+    places = [
         cache / f"{of.folder}-target",
         cache / f"{of.folder}-target_archive",
         cache / of.folder,
         cache / of.archive,
     ]
-    found = Path(path) if path else next((place for place in there if place.exists()), None)
+    found = Path(path) if path else next((place for place in places if place.exists()), None)
     if found is None:
         raise DataError(
             f"data.source: {source} is not on this machine, and nothing is downloaded: put {of.archive}, of "

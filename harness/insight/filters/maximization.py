@@ -116,5 +116,5 @@ def class_optimal_images(
         jitter = min(height, width) // _SIDES_PER_JITTER
     part = keras.Model(model.inputs[0], model.outputs[0])
     found = ascend(part, classes, shape, whole, seeds=seeds, seed=seed, steps=steps, jitter=jitter)
-    says = probabilities(model, model.predict_on_batch(found.images))
-    return OptimalImages(found.images, found.scores, says[np.arange(len(classes)), classes], found.of_starts)
+    outputs = probabilities(model, model.predict_on_batch(found.images))
+    return OptimalImages(found.images, found.scores, outputs[np.arange(len(classes)), classes], found.of_starts)

@@ -128,12 +128,12 @@ def _score_weighed(
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _ablation_weighed(logits: keras.Model, layer: str, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     outputs, features = infer(_with_features(logits, layer), images)
-    behind = keras.Model([logits.inputs[0], cam_layer(logits, layer).output], logits.outputs[0])
+    after_layer = keras.Model([logits.inputs[0], cam_layer(logits, layer).output], logits.outputs[0])
     logit, total = logit_of(labels)(outputs), tf.zeros(tf.shape(features)[:3])
     for index in tf.range(tf.shape(features)[3]):
         without = features * (1 - tf.one_hot(index, tf.shape(features)[3]))
-        fall = logit - logit_of(labels)(infer(behind, [images, without]))
-        total += fall[:, tf.newaxis, tf.newaxis] * tf.gather(features, index, axis=3)
+        drop = logit - logit_of(labels)(infer(after_layer, [images, without]))
+        total += drop[:, tf.newaxis, tf.newaxis] * tf.gather(features, index, axis=3)
     size = tf.abs(logit)[:, tf.newaxis, tf.newaxis]
     return tf.nn.relu(total / tf.where(size == 0, 1.0, size))
 

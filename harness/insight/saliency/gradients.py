@@ -74,7 +74,7 @@ def integrated_gradients(
     """
 
     def maps(images: tf.Tensor, labels: tf.Tensor) -> Maps:
-        classes = _says(logits, images).shape[1]
+        classes = _output(logits, images).shape[1]
         return _integrated(logits, images, tf.one_hot(labels, classes), baseline, steps)
 
     return in_chunks(logits, maps, images, labels)
@@ -93,13 +93,13 @@ def contrast(
     """
 
     def maps(images: tf.Tensor, labels: tf.Tensor) -> Maps:
-        says = _says(logits, images)
-        classes = says.shape[1]
+        outputs = _output(logits, images)
+        classes = outputs.shape[1]
         if classes < 2:
             raise UserError("the model has one logit: there is no other class to contrast it with")
         own = tf.one_hot(labels, classes)
-        rivals = tf.argmax(tf.where(own > 0, says.dtype.min, says), axis=1)
-        return _integrated(logits, images, own - tf.one_hot(rivals, classes), baseline, steps)
+        runners_up = tf.argmax(tf.where(own > 0, outputs.dtype.min, outputs), axis=1)
+        return _integrated(logits, images, own - tf.one_hot(runners_up, classes), baseline, steps)
 
     return in_chunks(logits, maps, images, labels)
 
@@ -166,7 +166,7 @@ def _noisy(
 
 
 @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-def _says(logits: Logits, images: tf.Tensor) -> tf.Tensor:
+def _output(logits: Logits, images: tf.Tensor) -> tf.Tensor:
     return infer(logits, images)
 
 

@@ -122,8 +122,8 @@ def _map(logits: keras.Model, images: tf.Tensor, labels: tf.Tensor, gamma: tf.Te
     values = {id(pixels): images} | _values(logits, outputs, images)
     bounds = _bounds(logits, steps, images)
 
-    says = values[id(logits.outputs[0])]
-    relevance = {id(logits.outputs[0]): says * tf.one_hot(labels, says.shape[1])}
+    result = values[id(logits.outputs[0])]
+    relevance = {id(logits.outputs[0]): result * tf.one_hot(labels, result.shape[1])}
     for step in reversed(steps):
         if id(step.output) not in relevance:
             continue
@@ -172,10 +172,10 @@ def _normalization(
     model: keras.Model, steps: list[keras.Operation], linear: keras.layers.Layer
 ) -> keras.layers.BatchNormalization | None:
     """The batch normalization of a layer's channels that alone gets what the layer gives."""
-    takers = [step for step in steps if any(tensor is linear.output for tensor in keras.tree.flatten(step.input))]
-    if linear.activation is not keras.activations.linear or len(takers) != 1 or linear.output is model.outputs[0]:
+    consumers = [step for step in steps if any(tensor is linear.output for tensor in keras.tree.flatten(step.input))]
+    if linear.activation is not keras.activations.linear or len(consumers) != 1 or linear.output is model.outputs[0]:
         return None
-    (only,) = takers
+    (only,) = consumers
     is_one = isinstance(only, layers.BatchNormalization) and only.axis in (-1, len(linear.output.shape) - 1)
     return only if is_one else None
 

@@ -38,12 +38,12 @@ def logits_under(logits: Logits, image: tf.Tensor, seen: NDArray[Any], shade: fl
         image: (height, width, channels), float32.
         seen: (masks, height, width), from 0 for pixels that `shade` stands for to 1 for those that are as they are.
     """
-    found = _says(logits, image, tf.constant(seen, tf.float32), tf.constant(shade, tf.float32))
+    found = _output(logits, image, tf.constant(seen, tf.float32), tf.constant(shade, tf.float32))
     return np.asarray(found, np.float32)
 
 
 @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-def _says(logits: Logits, image: tf.Tensor, seen: tf.Tensor, shade: tf.Tensor) -> tf.Tensor:
+def _output(logits: Logits, image: tf.Tensor, seen: tf.Tensor, shade: tf.Tensor) -> tf.Tensor:
     return infer(logits, shade + seen[..., tf.newaxis] * (image - shade))
 
 
@@ -64,8 +64,8 @@ def occlusion(logits: Logits, images: NDArray[Any], labels: NDArray[Any], *, sha
         result = []
         for image, label in zip(images, labels, strict=True):
             parts = portions(len(seen), image.shape)
-            says = np.concatenate([logits_under(logits, image, seen[part], shade)[:, label] for part in parts])
-            result.append(np.tensordot(says[0] - says[1:], covers, axes=1) / coverage)
+            outputs = np.concatenate([logits_under(logits, image, seen[part], shade)[:, label] for part in parts])
+            result.append(np.tensordot(outputs[0] - outputs[1:], covers, axes=1) / coverage)
         return np.stack(result)
 
     return in_chunks(logits, maps, images, labels)
@@ -106,8 +106,8 @@ def rise(logits: Logits, images: NDArray[Any], labels: NDArray[Any], *, masks: i
             seen = stretched(grids[part], shifts[part], *images.shape[1:3])
             coverage += seen.sum(axis=0)
             for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-                says = probabilities(logits, logits_under(logits, image, seen))[:, label]
-                total[index] += np.tensordot(says, seen, axes=1)
+                outputs = probabilities(logits, logits_under(logits, image, seen))[:, label]
+                total[index] += np.tensordot(outputs, seen, axes=1)
         return np.divide(total, coverage, out=np.zeros_like(total), where=coverage > 0)
 
     return in_chunks(logits, maps, images, labels)

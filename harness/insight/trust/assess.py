@@ -95,7 +95,7 @@ def assess(
     if not has_two_classes(logits):
         progress("another class")
     of_classes = _of_classes(logits, methods, *some, of_few)
-    sane = cascade(logits, methods, *some, seed=seed, progress=lambda layer: progress("sanity check"))
+    sanity = cascade(logits, methods, *some, seed=seed, progress=lambda layer: progress("sanity check"))
     progress("stability")
     drawing = {name for name in methods if METHODS[name].draws}
     stable = stability(logits, methods, *some, of_few, drawing=drawing, seed=seed)
@@ -106,7 +106,7 @@ def assess(
                 faithful[name],
                 against_controls(faithful[name], controls.of(name), together=together),
                 of_classes[name],
-                sane[name],
+                sanity[name],
                 stable[name],
             )
             for name in methods

@@ -172,10 +172,10 @@ def next_batch(batches: Sequence[int], b_crit: Estimate) -> int:
     candidates = [largest * factor for factor in factors]
     candidates += [smallest // factor for factor in factors if smallest % factor == 0]
     # Rounded so that of two that lift it alike the larger is taken, which costs fewer steps, and not the last bit's.
-    lifted = {batch: round(spread_of([*batches, batch], known), 9) for batch in candidates}
-    enough = [batch for batch in candidates if lifted[batch] >= IDENTIFIED]
-    nearest = sorted(enough, key=lambda batch: (max(batch / largest, smallest / batch), -lifted[batch]))
-    return (nearest or sorted(candidates, key=lambda batch: -lifted[batch]))[0]
+    spreads = {batch: round(spread_of([*batches, batch], known), 9) for batch in candidates}
+    enough = [batch for batch in candidates if spreads[batch] >= IDENTIFIED]
+    nearest = sorted(enough, key=lambda batch: (max(batch / largest, smallest / batch), -spreads[batch]))
+    return (nearest or sorted(candidates, key=lambda batch: -spreads[batch]))[0]
 
 
 def _informative(trials: Sequence[Trial]) -> list[Trial]:

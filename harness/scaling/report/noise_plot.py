@@ -15,12 +15,12 @@ from harness.page.wording import number
 from harness.scaling.fit.curve import Analysis
 from harness.scaling.report.estimates import cell
 from harness.scaling.report.plot import (
-    around,
     critical_batch,
     drawing,
     finished,
     labels,
     legend_below,
+    log_limits,
     number_axis,
 )
 from harness.scaling.tables.measurements import NoiseWindow
@@ -45,7 +45,7 @@ def noise_plot(analysis: Analysis, noise: Sequence[NoiseWindow], results: dict[s
     critical = [value for value in (analysis.fit.b_crit.value,) if analysis.fit.identified]
     # A short window's value may be anything: the few that are far out don't set the scale for all.
     most = np.quantile(known, [0.05, 0.95], method="nearest").tolist() if known else []
-    limits = around([*most, *critical] or [1.0], 2)
+    limits = log_limits([*most, *critical] or [1.0], 2)
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(shown)))
     for axes, kind in zip(panels, kinds, strict=True):
         number_axis(axes, "y", *limits)

@@ -124,7 +124,7 @@ def _logarithmic(axes: Axes, along: Along, ticks: Locator, low: float, high: flo
     axis.set_minor_formatter(NullFormatter())
 
 
-def around(values: Iterable[float], margin: float = 1.5) -> tuple[float, float]:
+def log_limits(values: Iterable[float], margin: float = 1.5) -> tuple[float, float]:
     """Limits of a logarithmic axis that holds these values, `margin` times beyond them."""
     values = list(values)
     return min(values) / margin, max(values) * margin
@@ -138,7 +138,7 @@ def beside(batch: float, index: int, count: int, pitch: float) -> float:
 def pitch(sizes: Iterable[float], most: int, widest: float) -> float:
     """From one of up to `most` trials to the next, at most `widest` of a logarithmic axis around these batches."""
     sizes = sorted(set(sizes))
-    low, high = around(sizes)
+    low, high = log_limits(sizes)
     nearest = min((math.log(b / a) for a, b in pairwise(sizes)), default=math.log(high / low))
     return min(0.75 * nearest / most, widest * math.log(high / low))
 

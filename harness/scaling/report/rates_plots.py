@@ -19,12 +19,12 @@ from harness.scaling.report.plot import (
     MUTED_LINE,
     UP,
     VERMILION,
-    around,
     beside,
     drawing,
     finished,
     labels,
     legend_below,
+    log_limits,
     measured_axis,
     number_axis,
     pitch,
@@ -42,8 +42,8 @@ def best_rate_plot(analysis: Analysis, trials: Sequence[Trial]) -> Picture:
     tried = sorted({(trial.global_batch, trial.learning_rate) for trial in trials})
     best = [(batch.global_batch, batch.learning_rate, batch.edge) for batch in analysis.batches if batch.learning_rate]
     sizes = [batch for batch, _ in tried]
-    measured_axis(axes, "x", sizes, *around(sizes))
-    number_axis(axes, "y", *around([rate for _, rate in tried], 2))
+    measured_axis(axes, "x", sizes, *log_limits(sizes))
+    number_axis(axes, "y", *log_limits([rate for _, rate in tried], 2))
     axes.plot(*zip(*tried, strict=True), "_", color="#9a9a9a", markersize=11, mew=1.4, label="tried")
     along = np.array(axes.get_xlim())
     for size, rate, _ in sorted(best, key=lambda batch: batch[2] is not None)[:1]:  # a bracketed one, if there is any
@@ -108,10 +108,10 @@ def trials_plot(analysis: Analysis, trials: Sequence[Trial]) -> Picture:
     for trial in sorted(trials, key=lambda trial: (trial.global_batch, trial.learning_rate, trial.seed)):
         cells[trial.global_batch, trial.learning_rate].append(trial)
     sizes = [batch for batch, _ in cells]
-    measured_axis(axes, "x", sizes, *around(sizes))
-    number_axis(axes, "y", *around([rate for _, rate in cells], 2))
+    measured_axis(axes, "x", sizes, *log_limits(sizes))
+    number_axis(axes, "y", *log_limits([rate for _, rate in cells], 2))
     between = pitch(sizes, max(map(len, cells.values())), 0.029)
-    low, high = around(sizes)
+    low, high = log_limits(sizes)
     marker = min(7.5, max(2.5, 0.8 * _POINTS * between / math.log(high / low)))
     places = {
         trial: (beside(size, index, len(own), between), rate)
@@ -134,7 +134,7 @@ def trials_plot(analysis: Analysis, trials: Sequence[Trial]) -> Picture:
     reached = [(*place, trial.steps * trial.global_batch) for trial, place in places.items() if trial.steps is not None]
     if reached:
         x, y, examples = zip(*reached, strict=True)
-        low, high = around(examples, 1.001)
+        low, high = log_limits(examples, 1.001)
         dots = axes.scatter(
             x, y, c=examples, norm=LogNorm(low, high), cmap="viridis", s=marker**2, zorder=3, label="reached"
         )

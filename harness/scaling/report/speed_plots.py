@@ -19,12 +19,12 @@ from harness.scaling.report.plot import (
     MUTED_LINE,
     OVER,
     UP,
-    around,
     beside,
     drawing,
     finished,
     labels,
     legend_below,
+    log_limits,
     measured_axis,
     number_axis,
     pitch,
@@ -46,8 +46,8 @@ def seconds_plot(throughput: Sequence[Throughput], results: dict[str, Any]) -> P
     crowded = {(row.global_batch, row.replicas) for row in throughput if row.replicas > row.cores}
     sizes = [row["global_batch"] for row in rows]
     top = max(row["high"] or row["value"] for row in rows)
-    measured_axis(axes, "x", sizes, *around(sizes))
-    number_axis(axes, "y", *around([top, *(row["low"] or row["value"] for row in rows)], 1.5))
+    measured_axis(axes, "x", sizes, *log_limits(sizes))
+    number_axis(axes, "y", *log_limits([top, *(row["low"] or row["value"] for row in rows)], 1.5))
     counts = sorted({row["replicas"] for row in rows})
     between = pitch(sizes, len(counts), 0.012)
     for index, count in enumerate(counts):
@@ -124,7 +124,7 @@ def throughput_plot(results: dict[str, Any]) -> Picture:
     rows: list[Row] = results["throughput"]
     ends = [row["images_per_second"][end] for row in rows for end in ("low", "high")]
     for axes in panels:
-        number_axis(axes, "y", *around(ends, 1.4))
+        number_axis(axes, "y", *log_limits(ends, 1.4))
     _scaling(panels[0], rows, "strong", "global_batch")
     _scaling(panels[1], rows, "weak", "replica_batch")
     panels[0].set_title("strong: same global batch", fontsize=9.5, color=INK, loc="left")
@@ -193,7 +193,7 @@ def _scaling(axes: Axes, rows: Sequence[Row], kind: str, batch: str) -> None:
             lines[row[batch]].append(row)
     sizes = sorted(size for size, line in lines.items() if len(line) > 1)
     counts = [row["replicas"] for row in rows]
-    measured_axis(axes, "x", counts, *around(counts, 1.1))
+    measured_axis(axes, "x", counts, *log_limits(counts, 1.1))
     if not sizes:
         axes.text(0.5, 0.5, "needs one replica and more\nat the same batch", transform=axes.transAxes, ha="center")
         return

@@ -19,7 +19,6 @@ from harness.scaling.report.plot import (
     OVER,
     UP,
     VERMILION,
-    around,
     beside,
     caveat,
     critical_batch,
@@ -28,6 +27,7 @@ from harness.scaling.report.plot import (
     fitted,
     labels,
     legend_below,
+    log_limits,
     measured_axis,
     number_axis,
     pitch,
@@ -75,8 +75,8 @@ def tradeoff_plot(analysis: Analysis) -> Picture:
     curve = fit.steps(all_sizes)
     x = [*curve, *ends.ravel()]
     y = [*curve * all_sizes, *(ends * sizes[:, None]).ravel()]
-    number_axis(axes, "x", *around([max(fit.s_min.value, min(x) / _BEYOND), *x]))
-    number_axis(axes, "y", *around([max(fit.e_min.value, min(y) / _BEYOND), *y]))
+    number_axis(axes, "x", *log_limits([max(fit.s_min.value, min(x) / _BEYOND), *x]))
+    number_axis(axes, "y", *log_limits([max(fit.e_min.value, min(y) / _BEYOND), *y]))
     along = np.geomspace(all_sizes.min() / 64, all_sizes.max() * 64, 500)
     hyperbola = "$(S/S_{min} - 1)(E/E_{min} - 1) = 1$" + ("" if fit.identified else ", not identified")
     axes.plot(fit.steps(along), fit.steps(along) * along, label=hyperbola, **style(fit))
@@ -151,7 +151,7 @@ def _to_target(analysis: Analysis, unit: str, weight: Callable[[float], float], 
     figure, (axes,) = drawing(title)
     sizes = np.array([batch.global_batch for batch in batches], float)
     critical = np.clip([fit.b_crit.low, fit.b_crit.high], sizes.min() / _BEYOND, sizes.max() * _BEYOND)
-    measured_axis(axes, "x", sizes, *around([*sizes, *critical]))
+    measured_axis(axes, "x", sizes, *log_limits([*sizes, *critical]))
     scale = np.array([[weight(size)] for size in sizes])
     along = np.geomspace(*axes.get_xlim(), 200)
     weights = np.array([weight(size) for size in along])
@@ -168,7 +168,7 @@ def _to_target(analysis: Analysis, unit: str, weight: Callable[[float], float], 
     for size, median in medians[:1]:
         perfect = median * size / along * weights
         axes.plot(along, perfect, label=f"perfect scaling from batch {number(size)}", **MUTED_LINE)
-    number_axis(axes, "y", *around(heights, 1.7))
+    number_axis(axes, "y", *log_limits(heights, 1.7))
     critical_batch(axes, fit)
     labels(axes, "global batch", f"{unit} to target")
     legend_below(figure)
