@@ -139,7 +139,7 @@ def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = war
 
         harness.evaluate(harness.RunDir.open("latest"), "validation")["accuracy"]
 
-    On the devices of this machine, whatever the run was trained on; `warn` is told where its data have changed since.
+    On the devices of this machine, whatever the run was trained on; `warn` is called where its data have changed since.
     Raises UserError where the split is empty, or the run's data can't be had.
     """
     config = run.read_config()

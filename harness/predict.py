@@ -45,7 +45,7 @@ def of_run(
         files: as `own_images.read` takes them, of any size and colour, brought to what the model takes as the run's
             `data.resize` has it.
         top: how many classes; all of them where there are fewer.
-        refuse: is told of a file that can't be read, which is then left out; None to raise that.
+        refuse: is given the error of a file that can't be read, which is then left out; None to raise that.
 
     Raises:
         DataError: a file can't be read.

@@ -68,7 +68,7 @@ def train(
     check_options(run_name, run_dir, resume, data_changed)
     checked = load(config, (*assignments, *named(run_name)))
     if is_chief(checked.cluster.strategy, os.environ):
-        find_run(checked, run_dir, resume)  # what is wrong here needs no TensorFlow to be told
+        find_run(checked, run_dir, resume)  # what is wrong here is found without TensorFlow
     use_devices()
     from harness import job, preparation
     from harness.console.terminal import Terminal

@@ -75,7 +75,7 @@ def compare(
         insight: how many images of each kind are shown, and by which methods; as the config of `run_a` says where it is
             None.
         rows: test images to show in any case.
-        terminal: is told what is being done; nobody where it is None.
+        terminal: shows what is being done; None for nowhere.
 
     Raises:
         RunError: one is no run, has no trained model or no such checkpoint, or both are the same.

@@ -45,7 +45,7 @@ def compiled_chunk(
 ) -> Chunk:
     """A chunk that trains from `first_step` of the data on, compiled.
 
-    Where an operation of the model has no deterministic kernel, or XLA can't compile one, `warn` is told and training
+    Where an operation of the model has no deterministic kernel, or XLA can't compile one, `warn` is called and training
     continues without, unless the config insists: then it is a ConfigError.
 
     Args:

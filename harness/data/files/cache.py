@@ -75,7 +75,7 @@ def disk_errors_in_one_line(size: int = 0) -> Iterator[None]:
 @contextmanager
 def being_made(key: str, wait: bool, say: Any = None) -> Iterator[bool]:
     """While entered, no other process makes or removes that entry; gives whether that is so, which without `wait`
-    it need not be. `say` is told where there is someone to wait for."""
+    it need not be. `say` is called where there is someone to wait for."""
     (root() / _LOCKS).mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(root() / _LOCKS / key)
     try:
@@ -141,7 +141,7 @@ def contents(key: str) -> dict[str, Any] | None:
 def sound(key: str) -> NDArray[np.uint8] | None:
     """The images of an entry, mapped into memory; None where it isn't finished, or is damaged.
 
-    That is told by the file's size and the CRC-32 of eight blocks, other ones each time.
+    It is seen from the file's size and the CRC-32 of eight blocks, other ones each time.
     """
     found = contents(key)
     if found is None:

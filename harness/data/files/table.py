@@ -44,9 +44,9 @@ def listing(source: str) -> Listing:
         problems.add(f"no label in {_lines(unlabelled)}: fill it in, or leave the row out")
     if unsplit:
         values = Counter(row["split"] for _, row in unsplit)
-        told = in_short([f"{value!r} ({count:,})" for value, count in values.items()])
+        found = in_short([f"{value!r} ({count:,})" for value, count in values.items()])
         where = _lines([line for line, _ in unsplit])
-        problems.add(f"the column split must hold {', '.join(SPLITS)}, not {told}: see {where}")
+        problems.add(f"the column split must hold {', '.join(SPLITS)}, not {found}: see {where}")
     if missing:
         problems.add(
             f"{len(missing):,} of {len(rows):,} paths aren't there: {in_short(missing)}: they count from {file.parent}"
