@@ -123,7 +123,7 @@ def test_a_resume_tells_of_an_export_that_is_of_the_model_before(here: Path, cap
     (run.path / "model.onnx").touch()
     assert "model.onnx" not in capfd.readouterr().err
     harness.train("mnist", resume=run.path, **given, **SMALL | {"train.length": "9 steps"})
-    assert "model.onnx is of the model before" in capfd.readouterr().err
+    assert "model.onnx is of the previous model" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("model", [3, keras.Sequential([keras.layers.Dense(3)]), "resnet", {"name": "cnn", "deep": 3}])
