@@ -70,52 +70,52 @@ def expected(run: RunDir, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return probabilities
 
 
-@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "TIFF"])
 def test_the_likeliest_classes_of_a_file_with_their_probabilities(
-    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path, form: str
-) -> None:
-    run = make_run(model_of())
-    Image.fromarray(picture()).save(tmp_path / "my.picture", form, lossless=True)
-    (found,) = told(call, run.path, tmp_path / "my.picture", "--top", 2)
-    probabilities = expected(run, picture())
-    best = np.argsort(-probabilities)[:2]
-    assert found["path"] == str(tmp_path / "my.picture")
-    assert [rank["class"] for rank in found["predictions"]] == best.tolist()
-    assert [rank["name"] for rank in found["predictions"]] == [None, None]
-    np.testing.assert_allclose([rank["probability"] for rank in found["predictions"]], probabilities[best], rtol=1e-5)
-
-
-def test_all_classes_where_there_are_fewer_than_asked_for(
     call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
 ) -> None:
     run = make_run(model_of())
-    Image.fromarray(picture()).save(tmp_path / "my.png")
-    (found,) = told(call, run.path, tmp_path / "my.png", "--top", 99)
-    assert sorted(rank["class"] for rank in found["predictions"]) == [0, 1, 2, 3, 4]
-    assert sum(rank["probability"] for rank in found["predictions"]) == pytest.approx(1)
+    paths = [tmp_path / f"my.{form}" for form in ("png", "webp", "bmp", "tiff")]
+    for number, path in enumerate(paths):
+        with path.open("wb") as file:
+            Image.fromarray(picture(number)).save(file, path.suffix[1:].upper(), lossless=True)
+        path.rename(path.with_suffix(".picture" + path.suffix[1:]))  # its content tells what it is
+    paths = [path.with_suffix(".picture" + path.suffix[1:]) for path in paths]
+    for number, found in enumerate(told(call, run.path, *paths, "--top", 2)):
+        probabilities = expected(run, picture(number))
+        best = np.argsort(-probabilities)[:2]
+        ranks = found["predictions"]
+        assert found["path"] == str(paths[number])
+        assert [rank["class"] for rank in ranks] == best.tolist()
+        assert [rank["name"] for rank in ranks] == [None, None]
+        np.testing.assert_allclose([rank["probability"] for rank in ranks], probabilities[best], rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("form", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("GIF", "P"), ("PNG", "RGBA"), ("PNG", "1")]
-)
+FORMS = [("JPEG", "RGB"), ("JPEG", "L"), ("GIF", "P"), ("PNG", "RGBA"), ("PNG", "1")]
+
+
 def test_any_size_colour_and_direction_is_brought_to_what_the_model_takes(
-    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path, form: str, mode: str
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
 ) -> None:
-    """Left half dark, right half bright, wider than high, lying on its side."""
+    """Left half dark, right half bright, wider than high, lying on its side; of fewer classes than asked for, all."""
     run = make_run(model_of())
     wide = np.zeros((64, 120, 3), np.uint8)
     wide[:, 60:] = 255
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90° clockwise
-    lying = Image.fromarray(np.rot90(wide).copy()).convert(mode)
-    lying.save(tmp_path / "my.img", form, **({} if form == "GIF" else {"exif": exif}))
-    (found,) = told(call, run.path, tmp_path / "my.img", "--top", 5)
-    upright = Image.fromarray(np.rot90(wide).copy() if form == "GIF" else wide)  # which has no EXIF data
-    upright.save(tmp_path / "upright.png")
-    probabilities = expected(run, *own_images.read([tmp_path / "upright.png"], SHAPE))
-    shares = {rank["class"]: rank["probability"] for rank in found["predictions"]}
-    tolerance = 0.05 if form == "JPEG" else 1e-6
-    np.testing.assert_allclose([shares[label] for label in range(5)], probabilities, atol=tolerance)
+    paths = [tmp_path / f"{form}-{mode}.img" for form, mode in FORMS]
+    for path, (form, mode) in zip(paths, FORMS, strict=True):
+        lying = Image.fromarray(np.rot90(wide).copy()).convert(mode)
+        lying.save(path, form, **({} if form == "GIF" else {"exif": exif}))
+    for found, (form, mode) in zip(told(call, run.path, *paths, "--top", 99), FORMS, strict=True):
+        upright = Image.fromarray(np.rot90(wide).copy() if form == "GIF" else wide)  # which has no EXIF data
+        upright.save(tmp_path / "upright.png")
+        probabilities = expected(run, *own_images.read([tmp_path / "upright.png"], SHAPE))
+        shares = {rank["class"]: rank["probability"] for rank in found["predictions"]}
+        assert len(found["predictions"]) == 5
+        assert sum(shares.values()) == pytest.approx(1)
+        tolerance = 0.05 if form == "JPEG" else 1e-6
+        actual = [shares[label] for label in range(5)]
+        np.testing.assert_allclose(actual, probabilities, atol=tolerance, err_msg=f"{form} {mode}")
 
 
 def test_folders_are_walked_and_a_table_names_the_classes(
@@ -196,22 +196,21 @@ def test_any_number_of_pictures_is_one_trace() -> None:
         assert of.ranks[0].label == picture(seed).mean(axis=(0, 1)).argmax()
 
 
-@pytest.mark.parametrize("last", [True, False])
 def test_a_file_that_cant_be_read_is_told_and_the_others_are_still_predicted(
-    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path, last: bool
+    call: Callable[..., Result], make_run: Callable[..., RunDir], tmp_path: Path
 ) -> None:
     run = make_run(model_of())
     for name in ("a.png", "c.png"):
         Image.fromarray(picture()).save(tmp_path / name)
     whole = (tmp_path / "a.png").read_bytes()
-    (tmp_path / ("d.png" if last else "b.png")).write_bytes(whole[: len(whole) // 2])
+    for name in ("b.png", "d.png"):  # one of them the last
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     (tmp_path / "aa.png").write_text("no picture")
     shown = call("predict", run.path, *sorted(tmp_path.glob("*.png")), "--json")
     assert shown.exit_code == 1
     assert [Path(found["path"]).name for found in json.loads(shown.stdout)] == ["a.png", "c.png"]
-    first, second = shown.stderr.splitlines()
-    assert "aa.png" in first
-    assert ("d.png" if last else "b.png") in second
+    for name, line in zip(("aa.png", "b.png", "d.png"), shown.stderr.splitlines(), strict=True):
+        assert name in line
     with pytest.raises(DataError):
         list(of_run(run, [tmp_path / "aa.png"]))
 
