@@ -18,6 +18,7 @@ import pytest
 
 from harness.runs.run_dir import RunDir
 from tests.data.files.conftest import picture, save
+from tests.processes import workers
 
 pytestmark = pytest.mark.slow
 
@@ -126,10 +127,12 @@ def test_train_resume_evaluate_visualize_compare_and_predict(
         assert {rank["name"] for rank in answer["predictions"]} == set(CLASSES)
 
 
-def test_launch(call: Callable[..., Any], config: Path, tmp_path: Path) -> None:
-    arguments = ["launch", "--workers", "2", "--", "train", config, "--run-dir", tmp_path / "run", "--only-training"]
-    ended = call(*arguments)
-    assert ended.exit_code == 0, ended.stderr
+def test_two_workers(config: Path, tmp_path: Path) -> None:
+    arguments = ["train", config, "--run-dir", tmp_path / "run", "--only-training"]
+    with workers([arguments] * 2, [tmp_path] * 2) as processes:
+        for process in processes:
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode == 0, errors
     summary = RunDir.open(tmp_path / "run").read_summary()
     assert (summary["steps"], summary["workers"]) == (8, 2)
 

@@ -25,6 +25,7 @@ def results(notebook: Any) -> list[Any]:
     return [output.data for cell in cells for output in cell.outputs if output.output_type == "execute_result"]
 
 
+@pytest.mark.slow
 def test_it_trains_shows_and_evaluates_twice_in_one_process(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     assert results(notebook) == []  # it is kept without what it shows

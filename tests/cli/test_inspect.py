@@ -12,7 +12,9 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from click.shell_completion import shell_complete
 
+from harness.cli import cli
 from harness.config import Config, load, resolve
 from harness.runs.run_dir import RunDir
 from tests.conftest import KilledRun, Result
@@ -87,11 +89,9 @@ def test_the_module_is_the_command() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_completion_script(script: Path, shell: str) -> None:
-    environment = {**os.environ, "_HARNESS_COMPLETE": f"{shell}_source"}
-    ended = subprocess.run([script], capture_output=True, text=True, env=environment)
-    assert ended.returncode == 0, ended.stderr
-    assert "_HARNESS_COMPLETE" in ended.stdout
+def test_shell_completion_script(capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    assert shell_complete(cli, {}, "harness", "_HARNESS_COMPLETE", f"{shell}_source") == 0
+    assert "_HARNESS_COMPLETE" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -112,21 +112,26 @@ def test_shell_completion_script(script: Path, shell: str) -> None:
         ("harness train my.yaml --resume a", "auto"),
     ],
 )
-def test_shell_completion_proposes(script: Path, words: str, proposed: str, tmp_path: Path) -> None:
+def test_shell_completion_proposes(
+    words: str, proposed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").mkdir()
     for file in ("my.yaml", "configs/other.yaml"):
         (tmp_path / file).touch()
     (tmp_path / "runs").mkdir()
     RunDir(tmp_path / "runs" / "mnist-1").lock()
     RunDir(tmp_path / "runs" / "mnist-1").begin(Config())
-    environment = {
-        **os.environ,
-        "_HARNESS_COMPLETE": "bash_complete",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split()) - 1),
-    }
-    ended = subprocess.run([script], capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert f"plain,{proposed}" in ended.stdout
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert shell_complete(cli, {}, "harness", "_HARNESS_COMPLETE", "bash_complete") == 0
+    assert f"plain,{proposed}" in capsys.readouterr().out
+
+
+def test_the_console_script_completes(script: Path) -> None:
+    shell = {"_HARNESS_COMPLETE": "bash_complete", "COMP_WORDS": "harness tr", "COMP_CWORD": "1"}
+    ended = subprocess.run([script], capture_output=True, text=True, env=os.environ | shell)
+    assert "plain,train" in ended.stdout
 
 
 class TestRuns:
