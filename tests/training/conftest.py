@@ -56,6 +56,17 @@ def small_training() -> Callable[..., Config]:
 
 
 @pytest.fixture(scope="session")
+def new_state(replicas: Callable[[int], Cluster], train_rows: Split) -> Callable[..., State]:
+    """New weights of the config's model or of `model` on so many replicas, and nothing compiled."""
+
+    def new(config: Config, count: int = 1, model: Callable[[], keras.Model] | None = None) -> State:
+        new_model = model or builder(config, (28, 28, 1), 10)
+        return State(config, replicas(count), Events.of(config, len(train_rows)), new_model)
+
+    return new
+
+
+@pytest.fixture(scope="session")
 def begin(replicas: Callable[[int], Cluster], train_rows: Split) -> Callable[..., tuple[State, Chunk]]:
     """New weights and the chunk that trains them: of the config's model or of `model`, on `rows`, from a step on."""
 

@@ -41,7 +41,7 @@ def network() -> keras.Model:
 def trained(begin: Begin, small_training: Callable[..., Config]) -> Callable[..., State]:
     @cache
     def train(count: int) -> State:
-        config = small_training(train={"length": "50 steps", "global_batch": 30, "ema": 0.9})
+        config = small_training(train={"length": "50 steps", "global_batch": 29, "ema": 0.9})
         state, chunk = begin(config, count, network)
         assert chunk(50).steps == 50
         return state
@@ -53,14 +53,15 @@ def relative(one: Any, other: Any) -> float:
     return float(np.linalg.norm(one - other) / np.linalg.norm(other))
 
 
-@pytest.mark.parametrize("count", [2, 4])  # 4 replicas of a batch of 30 have two rows of padding
-def test_50_steps_on_several_replicas_end_where_those_on_one_end(trained: Callable[..., State], count: int) -> None:
-    one, several = trained(1), trained(count)
+@pytest.mark.slow
+def test_50_steps_on_several_replicas_end_where_those_on_one_end(trained: Callable[..., State]) -> None:
+    one, several = trained(1), trained(2)  # with a row of padding
     for name, variable in several.variables().items():
         if tf.as_dtype(variable.dtype).is_floating:
             assert relative(variable.numpy(), one.variables()[name].numpy()) < 1e-10, name
 
 
+@pytest.mark.slow
 def test_moving_statistics_move_and_are_averaged(trained: Callable[..., State]) -> None:
     state = trained(2)
     assert state.average is not None
@@ -72,6 +73,7 @@ def test_moving_statistics_move_and_are_averaged(trained: Callable[..., State]) 
     )
 
 
+@pytest.mark.slow
 def test_they_count_for_the_digest_of_the_weights(trained: Callable[..., State]) -> None:
     model = trained(1).model
     before = weights_sha256(model)
@@ -96,9 +98,7 @@ def test_masks_do_not_depend_on_the_micro_batches(begin: Begin, small_training: 
         chunk(12)
         return state.model.get_layer("logits").kernel.numpy()
 
-    whole = kernel(1, None)
-    assert relative(kernel(1, 7), whole) < 1e-5
-    assert relative(kernel(2, 4), whole) < 1e-5
+    assert relative(kernel(2, 4), kernel(1, None)) < 1e-5
 
 
 def test_masks_differ_between_steps_examples_and_seeds(begin: Begin, small_training: Callable[..., Config]) -> None:
@@ -121,9 +121,9 @@ def test_masks_differ_between_steps_examples_and_seeds(begin: Begin, small_train
     assert 0.4 < first.mean() < 0.6  # 784 pixels: 0.5 ± 0.018
     assert 0.4 < (first == second).mean() < 0.6
     assert 0.4 < (first == left(1, 1)[0]).mean() < 0.6
-    assert np.array_equal(first, left(0, 1)[0])
 
 
+@pytest.mark.slow
 def test_one_program_of_many_steps_ends_where_single_steps_end(
     begin: Begin, small_training: Callable[..., Config]
 ) -> None:

@@ -58,11 +58,11 @@ def expected(trained: Any) -> tuple[Any, list[Any]]:
     return trained()  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [
-        {"count": 2, "micro_batch": 3},
-        {"count": 2, "placement": "device"},
+        {"count": 2, "micro_batch": 3, "placement": "device"},
         {"jit": "on"},
         {"jit": "on", "placement": "device", "micro_batch": 4},
     ],
@@ -176,6 +176,7 @@ def half_black(images: tf.Tensor, random: Any) -> tf.Tensor:
     return images * tf.cast(random(1)[:, :, None, None] < 0.5, tf.float32)
 
 
+@pytest.mark.slow
 def test_functions_handed_over_train_and_resume_to_the_bit(tmp_path: Path) -> None:
     augment = [lambda *given: half_black(*given), {"name": "flip"}, {"name": "mixup"}]
     whole = train(tmp_path / "whole", augment=augment, **{"train.length": "4 steps"})

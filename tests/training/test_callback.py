@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import harness
 from harness.errors import CallbackFailed, ConfigError
+from harness.training.own_callback import OwnCallback
 
 SETTINGS: dict[str, Any] = {"train.length": "12 steps", "evaluate.every": "6 steps", "train.global_batch": 16}
 
@@ -40,7 +41,9 @@ class Watch(harness.Callback):
         return {"norm": norm, "steps": np.int64(step), "note": f"after {step}", "picture": picture}
 
 
-def test_is_called_when_due_with_the_model_and_the_rows_so_far(trained: Callable[..., Any]) -> None:
+def test_is_called_when_due_with_the_model_and_the_rows_so_far_and_shown_in_tensorboard(
+    trained: Callable[..., Any],
+) -> None:
     watch = Watch()
     run = trained(watch)
     rows = run.read_metrics()
@@ -52,11 +55,7 @@ def test_is_called_when_due_with_the_model_and_the_rows_so_far(trained: Callable
         {"step": step, "split": "callback", "name": "Watch", "norm": norm, "steps": step, "note": f"after {step}"}
         for step, _, norm in watch.seen
     ]
-
-
-def test_numbers_texts_and_images_are_in_tensorboard(trained: Callable[..., Any]) -> None:
-    watch = Watch()
-    events = EventAccumulator(str(trained(watch).tensorboard_dir / "train"))
+    events = EventAccumulator(str(run.tensorboard_dir / "train"))
     events.Reload()
     tags = events.Tags()["tensors"]
     assert {"Watch/norm", "Watch/note", "Watch/picture"} <= set(tags)
@@ -147,10 +146,20 @@ def failing(step: int, state: Any, rows: Any) -> None:
     raise ValueError("no luck\ntoday")
 
 
+def test_what_fails_ends_the_run_and_names_it(trained: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(
+        CallbackFailed, match=r"failing failed at step 2: ValueError: no luck \(test_callback.py:"
+    ) as told:
+        trained({"name": failing, "every": "2 steps"}, **{"train.length": "2 steps"})
+    assert "\n" not in str(told.value)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert "CallbackFailed" in summary["failure"]
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (failing, r"callback failing failed at step 12: ValueError: no luck \(test_callback.py:"),
         (lambda step, state, rows: 3, "returned int"),
         (lambda step, state, rows: {"a": np.zeros((2, 2))}, "a is float64 of shape"),
         (lambda step, state, rows: {"a": None}, "a is object"),
@@ -159,20 +168,12 @@ def failing(step: int, state: Any, rows: Any) -> None:
         (lambda step, state, rows: {"a": np.zeros((0, 4), np.uint8)}, "a is uint8 of shape"),
     ],
 )
-def test_what_fails_ends_the_run_and_names_it(
-    trained: Callable[..., Any], tmp_path: Path, given: Any, told: str
-) -> None:
-    def twelfth(step: int, state: Any, rows: Any) -> Any:
-        return given(step, state, rows)
-
-    twelfth.every = "12 steps"  # type: ignore[attr-defined]
-    twelfth.__name__ = getattr(given, "__name__", "given")
+def test_what_cannot_be_a_row_is_refused(given: Any, told: str) -> None:
+    state: Any = None  # of no use to these
     with pytest.raises(CallbackFailed, match=told) as failure:
-        trained(twelfth)
+        OwnCallback("given", given)(12, state, [])
+    assert "callback given" in str(failure.value)
     assert "\n" not in str(failure.value)
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["status"] == "failed"
-    assert "CallbackFailed" in summary["failure"]
 
 
 class Odd(harness.Callback):

@@ -72,15 +72,16 @@ def test_round_trip(tmp_path: Path, warnings: Warnings) -> None:
     assert not warnings
 
 
-def test_a_state_comes_back_bit_for_bit(
-    tmp_path: Path,
-    warnings: Warnings,
-    begin: Callable[..., tuple[State, Chunk]],
-    small_training: Callable[..., Config],
-) -> None:
+@pytest.fixture(scope="module")
+def state(begin: Callable[..., tuple[State, Chunk]], small_training: Callable[..., Config]) -> State:
+    """After three steps of Adam, with averaged weights."""
     config = small_training(optimizer={"name": "adam", "learning_rate": 0.01}, train={"ema": 0.9})
     state, chunk = begin(config)
     chunk(3)
+    return state
+
+
+def test_a_state_comes_back_bit_for_bit(tmp_path: Path, warnings: Warnings, state: State) -> None:
     safe: list[int] = []
     Checkpoints(tmp_path / "checkpoints", CheckpointSection(), 0, header, safe.append)(3, state, [])
     assert safe == [3]
@@ -91,10 +92,7 @@ def test_a_state_comes_back_bit_for_bit(
         assert loaded.arrays[path].tobytes() == variable.numpy().tobytes(), path
 
 
-def test_by_the_clock_or_at_the_end_each_step_is_saved_once(
-    tmp_path: Path, begin: Callable[..., tuple[State, Chunk]], small_training: Callable[..., Config]
-) -> None:
-    state, _ = begin(small_training())
+def test_by_the_clock_or_at_the_end_each_step_is_saved_once(tmp_path: Path, state: State) -> None:
     safe: list[int] = []
     now = 1000.0
     section = CheckpointSection.model_validate({"every": "1.5 minutes"})
@@ -315,11 +313,7 @@ def test_weights_of_another_model_are_refused() -> None:
         assign_result(Checkpoint(7, arrays, {}), model)
 
 
-def test_moments_of_version_0_1_0_are_read_as_one_vector(
-    begin: Callable[..., tuple[State, Chunk]], small_training: Callable[..., Config]
-) -> None:
-    state, chunk = begin(small_training(optimizer={"name": "adam", "learning_rate": 0.001}))
-    chunk(2)
+def test_moments_of_version_0_1_0_are_read_as_one_vector(state: State) -> None:
     arrays = {path: variable.numpy() for path, variable in state.variables().items()}
     weights = state.model.trainable_variables
     old = {path: array for path, array in arrays.items() if "/weights_" not in path}

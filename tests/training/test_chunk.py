@@ -36,19 +36,18 @@ def trained(begin: Begin, small_training: SmallTraining) -> tuple[State, Chunk, 
     return state, chunk, history, averages
 
 
-def test_a_chunk_is_traced_once_for_any_number_of_steps(begin: Begin, small_training: SmallTraining) -> None:
-    state, chunk = begin(small_training())
-    assert [chunk(steps).steps for steps in (0, 1, 4, 2)] == [0, 1, 4, 2]
-    assert isinstance(chunk.steps, Stepwise)
-    assert chunk.steps.compiled.experimental_get_tracing_count() == 1
-    assert state.optimizer.iterations.numpy() == 7
-
-
-def test_steps_in_one_chunk_are_those_of_several(begin: Begin, small_training: SmallTraining) -> None:
+def test_any_number_of_steps_is_one_trace_and_steps_in_one_chunk_are_those_of_several(
+    begin: Begin, small_training: SmallTraining
+) -> None:
     config = small_training()
     (together, chunk), (apart, pieces) = begin(config), begin(config)
     whole = chunk(6)
+    assert pieces(0).steps == 0
     parts = [pieces(steps) for steps in (1, 3, 2)]
+    assert [part.steps for part in parts] == [1, 3, 2]
+    assert isinstance(pieces.steps, Stepwise)
+    assert pieces.steps.compiled.experimental_get_tracing_count() == 1
+    assert apart.optimizer.iterations.numpy() == 6
     for one, other in zip(weights(together.model), weights(apart.model), strict=True):
         np.testing.assert_array_equal(one, other)
     of_all, *of_parts = ({**vars(result), **result.metrics} for result in (whole, *parts))
@@ -93,12 +92,10 @@ def test_a_chunk_of_no_steps_changes_nothing(trained: Any) -> None:
         np.testing.assert_array_equal(variable.numpy(), before[path], err_msg=path)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_loss_that_is_not_finite_stops_before_its_update(
-    begin: Begin, small_training: SmallTraining, count: int
-) -> None:
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_before_its_update(begin: Begin, small_training: SmallTraining) -> None:
     config = small_training(optimizer={"learning_rate": 1e30}, train={"ema": 0.9})
-    (state, chunk), (reference, steps) = begin(config, count), begin(config, count)
+    (state, chunk), (reference, steps) = begin(config, 2), begin(config, 2)
     result = chunk(10)
     assert 0 < result.steps < 10
     for _ in range(result.steps):
@@ -121,11 +118,10 @@ def test_clipping_limits_what_a_step_moves(begin: Begin, small_training: SmallTr
     assert moved == pytest.approx(2.0 * 0.01, rel=1e-3)
 
 
-@pytest.mark.parametrize("micro_batch", [None, 3])
 def test_each_image_is_shifted_by_what_its_position_says(
-    begin: Begin, small_training: SmallTraining, train_rows: Split, micro_batch: int | None
+    begin: Begin, small_training: SmallTraining, train_rows: Split
 ) -> None:
-    config = small_training(data={"shift": 3}, train={"micro_batch": micro_batch})
+    config = small_training(data={"shift": 3}, train={"micro_batch": 3})
     state, chunk = begin(config)
     positions = tf.range(8, dtype=tf.int64)
     row = rows(positions, config.seed, len(train_rows)).numpy()
@@ -134,9 +130,3 @@ def test_each_image_is_shifted_by_what_its_position_says(
     logits = state.model(tf.cast(images, tf.float32))
     expected = tf.reduce_mean(cross_entropy(logits, tf.constant(train_rows.labels[row])))
     assert chunk(1).loss == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_losses_fall(begin: Begin, small_training: SmallTraining) -> None:
-    _, chunk = begin(small_training(optimizer={"name": "adam", "learning_rate": 0.003}, train={"global_batch": 50}))
-    falling = [chunk(10).loss for _ in range(4)]
-    assert falling[-1] < 0.8 * falling[0], falling

@@ -64,11 +64,11 @@ def small_cnn() -> keras.Model:
     return keras.Model(pixels, keras.layers.Dense(10, dtype="float32", name="logits")(x))
 
 
-@pytest.mark.parametrize(("count", "jit", "model"), [(1, "off", None), (2, "off", None), (1, "on", small_cnn)])
+@pytest.mark.parametrize(("count", "jit"), [(2, "off"), (1, "on")])
 def test_a_gradient_that_overflows_skips_its_step_and_halves_the_scale(
-    begin: Begin, half: Callable[..., Config], count: int, jit: str, model: Callable[[], keras.Model] | None
+    begin: Begin, half: Callable[..., Config], count: int, jit: str
 ) -> None:
-    state, chunk = begin(half(ema=0.9, jit=jit), count, model)
+    state, chunk = begin(half(ema=0.9, jit=jit), count, small_cnn)
     chunk(1)
     scale, steps = scale_of(state)
     assert (scale.numpy(), steps.numpy()) == (2.0**15, 1)

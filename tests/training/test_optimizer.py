@@ -11,7 +11,7 @@ from harness.cluster.strategy import Cluster
 from harness.config import Config
 from harness.config.optimizer import SGD, Adam, AdamW
 from harness.training import optimizer
-from harness.training.chunk import Chunk
+from harness.training.chunk import Chunk, ChunkResult
 from harness.training.state import State
 
 Begin = Callable[..., tuple[State, Chunk]]
@@ -32,10 +32,10 @@ def everything_on(small_training: Callable[..., Config]) -> Config:
 
 
 @pytest.fixture(scope="module")
-def on_two_replicas(begin: Begin, everything_on: Config) -> tuple[State, Chunk]:
-    state, chunk = begin(everything_on, 2)
-    chunk(3)
-    return state, chunk
+def after_3_steps(begin: Begin, everything_on: Config) -> dict[int, tuple[State, Chunk, ChunkResult]]:
+    """On one replica and on two."""
+    begun = {count: begin(everything_on, count) for count in (1, 2)}
+    return {count: (state, chunk, chunk(3)) for count, (state, chunk) in begun.items()}
 
 
 def reductions(graph: Any) -> list[tuple[int, int]]:
@@ -52,23 +52,20 @@ def reductions(graph: Any) -> list[tuple[int, int]]:
     return [(attr["N"].i, math.prod(d.size for d in attr["_output_shapes"].list.shape[0].dim)) for attr in sums]
 
 
-def test_a_step_makes_one_all_reduce(on_two_replicas: tuple[State, Chunk], graph_of: GraphOf) -> None:
-    _, chunk = on_two_replicas
+@pytest.mark.slow
+def test_a_step_makes_one_all_reduce(after_3_steps: Any, graph_of: GraphOf) -> None:
+    _, chunk, _ = after_3_steps[2]
     assert reductions(graph_of(chunk)) == [(2, IN_ONE_PACK + 1)]  # the sum of the metric
 
 
-@pytest.mark.parametrize("train", [{}, {"micro_batch": 1}])
 def test_it_is_one_over_four_replicas_too(
-    begin: Begin, small_training: Callable[..., Config], graph_of: GraphOf, train: dict[str, Any]
+    begin: Begin, small_training: Callable[..., Config], graph_of: GraphOf
 ) -> None:
-    _, chunk = begin(small_training(train=train), 4)
+    _, chunk = begin(small_training(), 4)
     assert reductions(graph_of(chunk)) == [(4, IN_ONE_PACK)]
 
 
-@pytest.mark.parametrize("micro_batch", [None, 1])
-@pytest.mark.parametrize(
-    ("section", "norms"), [(SGD(), 1), pytest.param(Adam(), 2, marks=pytest.mark.slow)], ids=["sgd", "adam"]
-)
+@pytest.mark.parametrize(("section", "norms", "micro_batch"), [(SGD(), 1, None), (Adam(), 2, 1)], ids=["sgd", "adam"])
 def test_gradient_norms_ride_in_the_one_all_reduce(
     begin: Begin,
     small_training: Callable[..., Config],
@@ -83,25 +80,15 @@ def test_gradient_norms_ride_in_the_one_all_reduce(
     assert reductions(graph_of(chunk)) == [(2, IN_ONE_PACK + norms)]
 
 
-def test_a_single_replica_makes_none(begin: Begin, everything_on: Config, graph_of: GraphOf) -> None:
-    _, chunk = begin(everything_on)
-    chunk(0)
+@pytest.mark.slow
+def test_a_single_replica_makes_none(after_3_steps: Any, graph_of: GraphOf) -> None:
+    _, chunk, _ = after_3_steps[1]
     assert reductions(graph_of(chunk)) == []
 
 
-@pytest.mark.parametrize(
-    "section",
-    [
-        SGD(learning_rate=0.05),
-        pytest.param(Adam(learning_rate=0.001), marks=pytest.mark.slow),
-        pytest.param(AdamW(learning_rate=0.001, weight_decay=0.1), marks=pytest.mark.slow),
-    ],
-    ids=lambda section: section.name,
-)
-def test_two_replicas_update_as_one_does(begin: Begin, everything_on: Config, section: Any) -> None:
-    config = everything_on.model_copy(update={"optimizer": section})
-    (one, chunk_of_one), (two, chunk_of_two) = begin(config, 1), begin(config, 2)
-    result_of_one, result_of_two = chunk_of_one(3), chunk_of_two(3)
+@pytest.mark.slow
+def test_two_replicas_update_as_one_does(after_3_steps: Any) -> None:
+    (one, _, result_of_one), (two, _, result_of_two) = (after_3_steps[count] for count in (1, 2))
     for expected, actual in zip(one.model.trainable_variables, two.model.trainable_variables, strict=True):
         np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=0, atol=1e-5)
     np.testing.assert_allclose(result_of_two.loss, result_of_one.loss, rtol=1e-5)

@@ -24,9 +24,10 @@ RULES: list[dict[str, Any]] = [
     {"name": "keras.optimizers:Nadam", "learning_rate": 0.01, "beta_1": 0.8},
 ]
 CASES = [
-    pytest.param(rule, id=rule["name"], marks=[pytest.mark.slow] if number > 1 else [])
+    pytest.param(rule, 2 if number else 4, id=rule["name"], marks=[pytest.mark.slow] if number > 1 else [])
     for number, rule in enumerate(RULES)
 ]
+"""On two replicas, but for the first one: what is different with more has nothing to do with the rule."""
 
 
 def network() -> keras.Model:
@@ -43,11 +44,11 @@ def arrays(state: State) -> dict[str, Any]:
     return {path: np.asarray(variable.numpy()) for path, variable in state.variables().items()}
 
 
-@pytest.mark.parametrize("rule", CASES)
-def test_a_rule_resumes_to_the_bit_and_ends_alike_on_1_2_and_4_replicas(
-    begin: Any, small_training: Callable[..., Config], tmp_path: Path, rule: dict[str, Any]
+@pytest.mark.parametrize(("rule", "count"), CASES)
+def test_a_rule_resumes_to_the_bit_and_ends_alike_on_several_replicas(
+    begin: Any, small_training: Callable[..., Config], tmp_path: Path, rule: dict[str, Any], count: int
 ) -> None:
-    config = small_training(train={"global_batch": 10}, optimizer=rule)  # 4 replicas have two rows of padding
+    config = small_training(train={"global_batch": 9}, optimizer=rule)  # replicas have a row of padding, or three
     state, chunk = begin(config, 1, network)
     start = arrays(state)
     chunk(STEPS // 2)
@@ -67,8 +68,7 @@ def test_a_rule_resumes_to_the_bit_and_ends_alike_on_1_2_and_4_replicas(
     for path, array in arrays(resumed).items():
         np.testing.assert_array_equal(array, end[path], err_msg=path)
 
-    for replicas in (2, 4):
-        several, chunk = begin(config, replicas, network)
-        chunk(STEPS)
-        for path, array in arrays(several).items():
-            assert np.linalg.norm(array - end[path]) <= 1e-10 * np.linalg.norm(end[path]), path
+    several, chunk = begin(config, count, network)
+    chunk(STEPS)
+    for path, array in arrays(several).items():
+        assert np.linalg.norm(array - end[path]) <= 1e-10 * np.linalg.norm(end[path]), path
