@@ -20,7 +20,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from playwright.sync_api import Browser, sync_playwright
 
 from harness.machine import gpus
-from tests.processes import forked
+from tests.processes import completed, forked
 
 # The tests' own process, and those it starts, use CPUs on every machine: TensorFlow settles its devices once a process.
 # Tests marked gpu give the cards to processes of their own. Which cards is kept in a variable of another name, so that
@@ -256,7 +256,6 @@ def killed(script: Path, config: Path, path: Path) -> tuple[str, Result]:
             if validations == 4:  # each but the newest has its checkpoint
                 break
         listed = subprocess.run([script, "runs", path.parent, "--json"], capture_output=True, text=True, check=True)
-        resume: list[str | Path] = [script, "train", path / "config.yaml", "--resume", path]
-        resumed = subprocess.run(resume, capture_output=True, text=True)
+        resumed = completed("train", path / "config.yaml", "--resume", path)
     (row,) = json.loads(listed.stdout)
     return row["status"], Result(resumed.returncode, resumed.stdout, resumed.stderr)

@@ -30,6 +30,8 @@ QUICK: dict[str, Any] = {
     "train.global_batch": 16,
     "model.width": 4,
     "insight.methods": ["gradient"],
+    "insight.images": 1,
+    "insight.filters": False,
 }
 
 
@@ -46,15 +48,15 @@ def after_50_steps() -> Callable[[int, str], dict[str, Any]]:
     network this narrow makes much of it, on one replica as on several (6e-3 of all weights was seen at 0.01).
     """
     mnist = sources.load("mnist")
-    rows = Split(mnist.x_train[:1000], mnist.y_train[:1000])
+    rows = Split(mnist.x_train[:300][:, ::2, ::2], mnist.y_train[:300])
 
     @cache
     def train(replicas: int, dtype: str) -> dict[str, Any]:
         gently = ["optimizer.learning_rate=0.001", "optimizer.momentum=0"]
         rate = ["optimizer.learning_rate=0.01"] if dtype == "float64" else gently
-        config = load("resnet.yaml", ["train.length=50 steps", "train.global_batch=30", "model.width=4", *rate])
+        config = load("resnet.yaml", ["train.length=50 steps", "train.global_batch=15", "model.width=4", *rate])
         cluster, events = connect(ClusterSection(logical_cpus=replicas)), Events.of(config, len(rows))
-        state = State(config, cluster, events, builder(config, (28, 28, 1), 10, dtype))
+        state = State(config, cluster, events, builder(config, (14, 14, 1), 10, dtype))
         assert compiled_chunk(config, cluster, state, rows, 0, pytest.fail)(50).steps == 50
         kept = [variable for variable in state.model.variables if tf.as_dtype(variable.dtype).is_floating]
         assert {variable.dtype for variable in kept} == {dtype}
@@ -71,11 +73,10 @@ def distance(one: dict[str, Any], other: dict[str, Any]) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
-@pytest.mark.parametrize("replicas", [2, 4])
-def test_the_resnet_ends_alike_on_any_number_of_replicas(
-    after_50_steps: Callable[[int, str], dict[str, Any]], dtype: str, tolerance: float, replicas: int
+def test_the_resnet_ends_alike_on_two_replicas(
+    after_50_steps: Callable[[int, str], dict[str, Any]], dtype: str, tolerance: float
 ) -> None:
-    one, several = after_50_steps(1, dtype), after_50_steps(replicas, dtype)
+    one, several = after_50_steps(1, dtype), after_50_steps(2, dtype)  # with a row of padding
     assert distance(several, one) <= tolerance
     if dtype == "float64":
         for name, values in several.items():
@@ -84,14 +85,15 @@ def test_the_resnet_ends_alike_on_any_number_of_replicas(
 
 @pytest.mark.slow
 def test_the_resnet_trains_resumes_to_the_bit_is_pictured_and_compared(
-    tmp_path: Path, call: Callable[..., Any]
+    tmp_path: Path, small_data: Path, call: Callable[..., Any]
 ) -> None:
-    whole = harness.train("resnet.yaml", tmp_path / "whole", quiet=True, **QUICK)
+    quick: dict[str, Any] = QUICK | {"data.source": str(small_data), "data.validation": 200}
+    whole = harness.train("resnet.yaml", tmp_path / "whole", quiet=True, **quick)
     assert whole is not None
     assert whole.report_file.exists()
     constant: dict[str, Any] = {"schedule.name": "constant", "schedule.warmup": "0 steps"}
-    end = harness.train("resnet.yaml", tmp_path / "end", quiet=True, only_training=True, **QUICK, **constant)
-    half = QUICK | constant | {"train.length": "3 steps"}
+    end = harness.train("resnet.yaml", tmp_path / "end", quiet=True, only_training=True, **quick, **constant)
+    half = quick | constant | {"train.length": "3 steps"}
     harness.train("resnet.yaml", tmp_path / "half", quiet=True, only_training=True, **half)
     assert end is not None
     told = call("resume", tmp_path / "half", "--length", "6 steps", "--no-report")
@@ -108,7 +110,7 @@ def test_the_callbacks_write_numbers_and_a_picture(tmp_path: Path) -> None:
         callback = importlib.import_module("callback")
     finally:
         sys.path.remove(str(EXAMPLES))
-    settings: dict[str, Any] = {"train.length": "2 steps", "train.global_batch": 16}
+    settings: dict[str, Any] = {"train.length": "2 steps", "train.global_batch": 16, "data.validation": 200}
     entries = [{"name": "callback:Norms", "every": "1 step"}, {"name": "callback:first_kernels", "every": "2 steps"}]
     assert callable(callback.Norms())
     assert callable(callback.first_kernels)
@@ -123,6 +125,7 @@ def test_the_loss_trains_and_is_measured(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "train.length": "6 steps",
         "train.global_batch": 16,
+        "data.validation": 200,
         "loss": {"name": "squared:squared", "scale": 2},
     }
     metrics = {"brier": {"name": "squared:squared"}}

@@ -53,6 +53,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_parts_of_a_module_train_are_pictured_evaluated_and_resumed(here: Path, call: Callable[..., Any]) -> None:
     config = here / "own.yaml"
     config.write_text("model: {name: own_parts_of_test:net, units: 5}\ndata: {source: own_parts_of_test:arrays}\n")
@@ -151,6 +152,7 @@ def test_what_is_no_data_is_refused(here: Path, data: Any, told: str) -> None:
     assert not (here / "run").exists()
 
 
+@pytest.mark.slow
 def test_loss_metric_and_optimizer_are_handed_over(here: Path) -> None:
     def squared(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum((logits - tf.one_hot(labels, logits.shape[-1])) ** 2, axis=1)

@@ -60,6 +60,7 @@ def test_the_resnet_9_is_that_of_cifar() -> None:
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 8
 
 
+@pytest.mark.slow
 def test_the_resnet_50_is_version_1_5(tmp_path: Path, call: Callable[..., Any]) -> None:
     """A dry run of the whole network, with its 1,000 classes, on generated images of 40×48."""
     labels: dict[str, Any] = {"y_train": np.arange(1000), "y_test": np.arange(4)}
@@ -77,6 +78,7 @@ def test_the_resnet_50_is_version_1_5(tmp_path: Path, call: Callable[..., Any]) 
     assert small.layers[-2].input.shape == (None, 7, 7, 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "changes"), [
     (FASHION, ["model.widths=[4, 4, 4]"]),
     ("cifar10.yaml", ["model.width=4"]),

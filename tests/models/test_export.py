@@ -53,6 +53,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, digits: Split) -> tuple[k
     return model, path
 
 
+@pytest.mark.slow
 def test_it_works_in_a_process_that_has_only_keras(
     exported: tuple[keras.Model, Path], digits: Split, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def test_the_export_takes_raw_pixels_and_holds_layers_of_keras_alone(tmp_path: P
     assert {type(operation).__module__.partition(".")[0] for operation in exported.operations} == {"keras"}
 
 
+@pytest.mark.slow
 def test_a_network_of_keras_takes_mnist_by_two_lines() -> None:
     section = {"size": [32, 32], "color": "rgb", "normalize": {"mean": [0.25], "std": [0.5]}}
     model = built(section, (28, 28, 1), "keras.applications:MobileNet")
@@ -183,6 +184,7 @@ def test_a_section_that_says_nothing_sensible_is_refused(section: dict[str, Any]
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_one_program_of_xla_and_two_replicas_end_alike() -> None:
     section = {"color": "grey", "size": [9, 9], "normalize": {"mean": [0.4], "std": [0.3]}}
     tree = {"model": {"name": "test:net", "input": section}, "train": {"length": "3 steps", "global_batch": 6},

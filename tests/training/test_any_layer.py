@@ -41,7 +41,7 @@ def network() -> keras.Model:
 def trained(begin: Begin, small_training: Callable[..., Config]) -> Callable[..., State]:
     @cache
     def train(count: int) -> State:
-        config = small_training(train={"length": "50 steps", "global_batch": 29, "ema": 0.9})
+        config = small_training(train={"length": "50 steps", "global_batch": 30, "ema": 0.9})
         state, chunk = begin(config, count, network)
         assert chunk(50).steps == 50
         return state
@@ -55,7 +55,7 @@ def relative(one: Any, other: Any) -> float:
 
 @pytest.mark.slow
 def test_50_steps_on_several_replicas_end_where_those_on_one_end(trained: Callable[..., State]) -> None:
-    one, several = trained(1), trained(2)  # with a row of padding
+    one, several = trained(1), trained(4)  # with two rows of padding
     for name, variable in several.variables().items():
         if tf.as_dtype(variable.dtype).is_floating:
             assert relative(variable.numpy(), one.variables()[name].numpy()) < 1e-10, name
@@ -63,7 +63,7 @@ def test_50_steps_on_several_replicas_end_where_those_on_one_end(trained: Callab
 
 @pytest.mark.slow
 def test_moving_statistics_move_and_are_averaged(trained: Callable[..., State]) -> None:
-    state = trained(2)
+    state = trained(4)
     assert state.average is not None
     live, average = (model.get_layer("norm_1").moving_mean.numpy() for model in (state.model, state.average))
     assert np.abs(live).min() > 1e-3
