@@ -24,6 +24,7 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_is_learnt(images: Path, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"data.source": f"folder:{images}", "data.size": 32, "train.length": "60 steps"}
     changes |= dict.fromkeys(("evaluate.every", "checkpoint.every"), "30 steps")
