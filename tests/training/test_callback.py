@@ -191,7 +191,7 @@ class Needy(harness.Callback):
         ({"name": "nowhere_of_test:x"}, "no module nowhere_of_test"),
         ({"name": "norms"}, "one of mlflow, wandb, package.module:name"),
         (Odd(), "says every = 'often'"),
-        ({"name": "datetime:date", "every": "1 epoch", "width": 3}, "can't be made"),
+        ({"name": "datetime:date", "every": "1 epoch", "width": 3}, "can't be created"),
         ({"name": "sys:path", "every": "1 epoch"}, "is list"),
         (3, "is int"),
     ],
