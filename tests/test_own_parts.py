@@ -89,6 +89,7 @@ def arrays() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_what_no_other_process_finds_trains_in_this_one(here: Path, call: Callable[..., Any]) -> None:
     given: dict[str, Any] = {"model": lambda shape, classes: lonely(shape, classes), "data": arrays()}
     run = harness.train("mnist", here / "run", quiet=True, **given, **SMALL)
