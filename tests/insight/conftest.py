@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -25,13 +28,18 @@ def labels() -> NDArray[np.int32]:
 
 
 @pytest.fixture(scope="session")
-def trained() -> keras.Model:
+def trained(made_once: Callable[..., Path]) -> keras.Model:
     """The default model after a hundred steps on real digits: nine in ten are right."""
     model = build("cnn", (28, 28, 1), 10, seed=0)
-    mnist = sources.load("mnist")
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.003), loss)
-    model.fit(mnist.x_train[:6400], mnist.y_train[:6400], batch_size=64, epochs=1, shuffle=False, verbose=0)
+
+    def make(folder: Path) -> None:
+        mnist = sources.load("mnist")
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(0.003), loss, jit_compile=False)  # XLA takes longer than the training
+        model.fit(mnist.x_train[:6400], mnist.y_train[:6400], batch_size=64, epochs=1, shuffle=False, verbose=0)
+        model.save_weights(folder / "model.weights.h5")
+
+    model.load_weights(made_once("trained", make) / "model.weights.h5")
     return keras.Model(model.inputs[0], model.outputs[0])
 
 

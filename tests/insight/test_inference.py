@@ -25,10 +25,11 @@ from harness.insight.trust.faithfulness import faithfulness
 Look = Callable[[keras.Model, NDArray[Any], NDArray[Any]], Any]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def restless() -> keras.Model:
     """Augments, drops and normalizes by the batch while it trains; its statistics are not those of the test's images.
     Two filters are alike, so that `duplicates` looks at images."""
+    keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
             keras.Input((12, 12, 1)),
@@ -102,6 +103,7 @@ def _flat(found: Any) -> list[Any]:
     return [found]
 
 
+@pytest.mark.slow
 def test_what_is_looked_at_is_what_the_model_predicts(
     restless: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> None:

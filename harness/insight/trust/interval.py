@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student  # type: ignore[import-untyped]
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 _FEWEST = 5
 """Images below which there is no interval: whether so few are skewed can't be seen, and a t interval relies on it."""
@@ -77,7 +77,7 @@ def mean_over_draws(values: NDArray[Any], bounds: tuple[float, float] | None = N
 def _interval(
     mean: float, variance: float, freedom: float, bounds: tuple[float, float] | None, together: int
 ) -> Interval:
-    reach = float(student.ppf(1 - _MISS / (2 * together), freedom)) * np.sqrt(variance)
+    reach = float(stdtrit(freedom, 1 - _MISS / (2 * together))) * np.sqrt(variance)
     if bounds is None:
         return Interval(float(mean), float(mean - reach), float(mean + reach))
     least, most = bounds

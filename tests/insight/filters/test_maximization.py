@@ -75,17 +75,17 @@ def test_the_score_is_what_the_model_says_of_the_returned_patch(
     assert found.patches.max() <= 255
 
 
-@pytest.mark.parametrize(("layer", "gain"), [("conv_1", 1), ("conv_2", 1.2), ("conv_3", 1.5)])
-def test_patches_excite_more_than_real_images_do(
-    cnn: keras.Model, digits: NDArray[np.uint8], layer: str, gain: float
-) -> None:
-    found = activation_maximization(cnn, layer)
-    real = strongest(cnn, digits)[layer].activations[:, 0]
-    assert (found.scores >= 0.99 * gain * real).all()
+@pytest.mark.slow
+def test_patches_excite_more_than_real_images_do(cnn: keras.Model, digits: NDArray[np.uint8]) -> None:
+    real = strongest(cnn, digits)
+    for layer, gain in {"conv_1": 1, "conv_2": 1.2, "conv_3": 1.5}.items():
+        some = range(0, cnn.get_layer(layer).filters, 4)
+        found = activation_maximization(cnn, layer, filters=some)
+        assert (found.scores >= 0.99 * gain * real[layer].activations[some, 0]).all()
 
 
 def test_more_starts_are_never_worse_and_of_each_filter_the_best_is_kept(cnn: keras.Model) -> None:
-    one, three = (activation_maximization(cnn, "conv_2", seeds=seeds, steps=8).scores for seeds in (1, 3))
+    one, three = (activation_maximization(cnn, "conv_2", filters=range(20), seeds=n, steps=8).scores for n in (1, 3))
     assert (three >= one).all()
     assert (three > one).any()
     assert (three == one).any()
@@ -101,8 +101,10 @@ def test_jitter_makes_a_patch_that_bears_being_shifted() -> None:
 
 def test_equal_seeds_give_equal_patches_and_the_model_is_left_alone(cnn: keras.Model) -> None:
     before = cnn.get_weights()
-    first, again, other = (activation_maximization(cnn, "conv_2", steps=5, seed=seed) for seed in (0, 0, 1))
-    assert first.patches.shape == (64, 8, 8, 1)
+    first, again, other = (
+        activation_maximization(cnn, "conv_2", filters=range(8), steps=5, seed=seed) for seed in (0, 0, 1)
+    )
+    assert first.patches.shape == (8, 8, 8, 1)
     np.testing.assert_array_equal(first.patches, again.patches)
     np.testing.assert_array_equal(first.scores, again.scores)
     assert not np.allclose(first.patches, other.patches)

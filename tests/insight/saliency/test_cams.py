@@ -136,8 +136,9 @@ def test_cells_stand_at_the_centres_of_their_receptive_fields(
 ) -> None:
     """Those of conv_3 see pixels 0 to 17, 4 to 21 and 8 to 25, so that 8.5, 12.5 and 16.5 are their centres; the third
     ones go no further, since the pooling of 2×2 drops them."""
+    images, labels = images[:2], labels[:2]
     cells = cam_cells(method.__name__, cnn, images, labels)
-    assert cells.shape == (6, 3, 3)
+    assert cells.shape == (2, 3, 3)
     assert not cells[:, 2].any()
     assert not cells[:, :, 2].any()
     share = np.zeros(28)  # of the second cell in each pixel's value; the first has the rest
@@ -190,6 +191,7 @@ def test_a_grid_says_what_a_page_tells_of_it(cnn: keras.Model) -> None:
 
 @pytest.mark.parametrize("method", CAMS)
 def test_another_layer_gives_another_map(method: Any, cnn: keras.Model, images: Images, labels: Labels) -> None:
+    images, labels = images[:2], labels[:2]
     last = method(cnn, images, labels)
     np.testing.assert_array_equal(method(cnn, images, labels, layer="conv_3"), last)
     assert not np.allclose(method(cnn, images, labels, layer="conv_2"), last)

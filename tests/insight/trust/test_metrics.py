@@ -19,6 +19,7 @@ def small() -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(3, name="logits")(hidden))
 
 
+@pytest.mark.slow
 def test_every_metric_of_every_method_is_measured_and_told_with_its_definition(small: keras.Model) -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1)).astype(np.uint8)
     labels = np.array([0, 1, 2, 0, 1, 2])

@@ -38,16 +38,19 @@ def cascades(trained: keras.Model, digits: np.ndarray, predicted: np.ndarray) ->
     return cascade(trained, methods, digits[:16], predicted[:16])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gradient", "gradcam"])
 def test_what_explains_the_model_depends_on_it(cascades: dict[str, Sanity], name: str) -> None:
     assert cascades[name].depends == "yes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["guided_backpropagation", "edges", "constant"])
 def test_what_redraws_the_image_does_not(cascades: dict[str, Sanity], name: str) -> None:
     assert cascades[name].depends == "no"
 
 
+@pytest.mark.slow
 def test_a_map_whose_other_cells_are_dead_in_every_network_depends_on_the_model(
     cascades: dict[str, Sanity], trained: keras.Model, digits: np.ndarray, predicted: np.ndarray
 ) -> None:
@@ -64,6 +67,7 @@ def test_a_map_whose_other_cells_are_dead_in_every_network_depends_on_the_model(
     assert found.depends != "no"
 
 
+@pytest.mark.slow
 def test_a_map_that_ignores_the_model_does_not_change_at_all(cascades: dict[str, Sanity]) -> None:
     for name in ("edges", "constant"):
         for kind in ("signed", "absolute", "foreground", "ssim", "own"):
@@ -71,6 +75,7 @@ def test_a_map_that_ignores_the_model_does_not_change_at_all(cascades: dict[str,
         assert cascades[name].kept.similarity == pytest.approx((1, 1, 1))
 
 
+@pytest.mark.slow
 def test_what_is_shared_stands_beside_the_nulls_of_the_data(cascades: dict[str, Sanity]) -> None:
     found = cascades["gradient"]
     assert found.kept.null == pytest.approx(0, abs=0.06)
@@ -80,6 +85,7 @@ def test_what_is_shared_stands_beside_the_nulls_of_the_data(cascades: dict[str, 
     assert 0.5 < found.between_images.mean < found.to_mean.mean < 1
 
 
+@pytest.mark.slow
 def test_an_answer_follows_the_interval_and_the_bound(cascades: dict[str, Sanity]) -> None:
     found = cascades["gradient"]
     middle = found.kept.similarity.mean
@@ -90,6 +96,7 @@ def test_an_answer_follows_the_interval_and_the_bound(cascades: dict[str, Sanity
     assert list(by_bound.values()) == ["can't tell", "no", "yes"]
 
 
+@pytest.mark.slow
 def test_a_map_of_the_image_whose_sign_alone_is_drawn_does_not_depend_on_the_model(cascades: dict[str, Sanity]) -> None:
     found = cascades["of some sign"]
     assert found.kept.goes == "yes"  # once, this was the answer
@@ -99,6 +106,7 @@ def test_a_map_of_the_image_whose_sign_alone_is_drawn_does_not_depend_on_the_mod
     assert not cascades["edges"].only_signs
 
 
+@pytest.mark.slow
 def test_a_map_with_signs_must_pass_with_and_without_them(cascades: dict[str, Sanity]) -> None:
     found = cascades["gradient_times_input"]
     assert found.kept_absolute is not None
@@ -113,6 +121,7 @@ def test_a_map_with_signs_must_pass_with_and_without_them(cascades: dict[str, Sa
     assert [of.decisive for of in by_bound.values()] == [where.similarity, where.of_both, where.of_both]
 
 
+@pytest.mark.slow
 def test_maps_without_signs_are_asked_once(cascades: dict[str, Sanity]) -> None:
     found = cascades["gradient"]
     assert found.kept_absolute is None
@@ -120,6 +129,7 @@ def test_maps_without_signs_are_asked_once(cascades: dict[str, Sanity]) -> None:
     assert found.own_absolute == found.own
 
 
+@pytest.mark.slow
 def test_the_black_background_gives_products_their_absolute_correlation(
     cascades: dict[str, Sanity],
 ) -> None:
@@ -141,17 +151,19 @@ def coloured_discs(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np
     return np.clip(images + draw.normal(0, 15, images.shape), 0, 255).astype(np.uint8), labels
 
 
+@pytest.mark.slow
 def test_maps_that_share_their_place_are_not_told_apart_from_the_model() -> None:
     """Coloured discs, all right: absolute gradients of any two images are alike, since all lie in the middle."""
     model = build("cnn", (28, 28, 3), 3, seed=0)
-    model.compile(keras.optimizers.Adam(0.003), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.003), loss, jit_compile=False)
     model.fit(*coloured_discs(1200, 1), batch_size=32, epochs=2, shuffle=False, verbose=0)
     logits = keras.Model(model.inputs[0], model.outputs[0])
     images, labels = coloured_discs(16, 2)
     assert (logits.predict_on_batch(images.astype(np.float32)).argmax(axis=1) == labels).all()
     methods: dict[str, Explain] = {
         "gradient": bound("gradient"),
-        "smoothgrad": partial(METHODS["smoothgrad"].explain, samples=10),
+        "smoothgrad": partial(METHODS["smoothgrad"].explain, samples=4),
         "edges": edges,
     }
     found = cascade(logits, methods, images, labels)
