@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
 from tests.conftest import Result
@@ -33,6 +34,7 @@ def squares(count: int) -> np.ndarray:
     return images.astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_images_of_224_by_224_are_explained_and_pictured(call: Callable[..., Result], tmp_path: Path) -> None:
     model().save(tmp_path / "large.keras")
     np.savez(tmp_path / "squares.npz", images=squares(6), labels=np.arange(6) % 3)

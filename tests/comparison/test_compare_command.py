@@ -71,22 +71,26 @@ def test_the_page_stands_on_its_own_and_every_image_is_described(compared: Compa
     assert "several seeds" in html
 
 
-def test_again_it_is_the_same_to_the_byte_and_replaces_the_first(
+def test_again_it_is_the_same_to_the_byte_and_replaces_the_first_and_the_runs_are_only_read(
     call: Callable[..., Result],
     compared: Compared,
     completed_run: tuple[Path, Result],
     averaged_run: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def contents() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for run in (completed_run[0], averaged_run) for path in run.rglob("*")}
+
     _, folder = compared
     monkeypatch.chdir(folder.parent)
-    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    first, runs = {path.name: path.read_bytes() for path in folder.iterdir()}, contents()
     assert call("compare", completed_run[0], averaged_run, "--images", "17,42").exit_code == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert contents() == runs
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+# A colour scheme changes colours and the width the layout: each once.
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 def test_the_page_fits_shows_its_images_and_is_silent(
     compared: Compared, browser: Browser, width: int, scheme: str
 ) -> None:
@@ -112,17 +116,6 @@ def test_two_checkpoints_of_one_run(
     assert found["curves"]["validation"] == {"first": None, "both": 1, "only_a": 0, "only_b": 1}
     assert "identical at the one common step" in done.stdout
     assert "steps trained" in (out / "compare.html").read_text()
-
-
-def test_the_runs_are_only_read(
-    call: Callable[..., Result], completed_run: tuple[Path, Result], averaged_run: Path, tmp_path: Path
-) -> None:
-    def contents() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for run in (completed_run[0], averaged_run) for path in run.rglob("*")}
-
-    before = contents()
-    assert call("compare", completed_run[0], averaged_run, "--out", tmp_path / "out").exit_code == 0
-    assert contents() == before
 
 
 def test_mistakes_are_one_line_and_leave_nothing(

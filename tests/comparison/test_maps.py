@@ -21,6 +21,7 @@ def evaluated() -> Callable[[int], EvaluatedModel]:
     return lambda seed: of_model(f"seed-{seed}", build("cnn", (28, 28, 1), 10, seed), FEW)
 
 
+@pytest.mark.slow
 def test_a_model_is_like_itself_and_less_like_another(evaluated: Callable[[int], EvaluatedModel]) -> None:
     # In conv_3 Grad-CAM has four values, which may all be zero in both.
     insight = InsightSection(methods=["gradient", "gradcam"], layer="conv_2")

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -9,7 +9,7 @@ import pytest
 from harness.config import resolve
 from harness.data import sources
 from harness.models.export import export
-from harness.report import visualize
+from harness.report import Request, visualize
 from harness.runs.run_dir import RunDir
 
 ROWS = [
@@ -38,6 +38,7 @@ def finished_run(
     count: int = 60,
     names: tuple[str, str] = ("conv_1", "conv_2"),
     first: type[keras.layers.Conv2D] = keras.layers.Conv2D,
+    methods: Sequence[str] = ("lrp", "occlusion", "gradient"),
 ) -> RunDir:
     """A finished run's directory, of an untrained small model on `count` real digits.
 
@@ -54,7 +55,8 @@ def finished_run(
     run.path.mkdir(parents=True)
     data = folder / "digits.npz"
     np.savez(data, x_train=images, y_train=labels, x_test=images, y_test=labels)
-    run.begin(resolve({"data": {"source": str(data), "validation": count // 6}, "insight": {"images": 6}}))
+    insight = {"images": 6, "methods": list(methods)}
+    run.begin(resolve({"data": {"source": str(data), "validation": count // 6}, "insight": insight}))
     run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     run.write_summary({"status": "completed", "steps": 8, "validation": None, "weights_sha256": "ab" * 32})
     export(model, run.model_file)
@@ -73,8 +75,20 @@ def unseen_run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    """A run that has been pictured; tests only read it."""
-    run = finished_run(tmp_path_factory.mktemp("pictured") / "runs")
-    visualize(run)
-    return run
+def asked() -> Request:
+    """What `run` shows beside what its config says."""
+    return Request(rows=(3,), label=2)
+
+
+@pytest.fixture(scope="session")
+def run(made_once: Callable[..., Path], asked: Request) -> RunDir:
+    """A run that has been pictured; tests only read it.
+
+    Its page has images of every kind, an unsigned and a signed method, and a class that was asked for.
+    """
+
+    def make(folder: Path) -> None:
+        run = finished_run(folder / "runs", count=150, methods=("gradient", "gradient_times_input"))
+        visualize(run, request=asked)
+
+    return RunDir(made_once("pictured", make) / "runs" / "small-run")

@@ -141,6 +141,7 @@ def test_feature_maps_are_drawn_down_to_their_least_value() -> None:
     np.testing.assert_allclose(colours([0.5, 0.0, 1.0] + 13 * [0.0])[:3], expected(0.5, 0.0, 1.0), atol=1)
 
 
+@pytest.mark.slow
 def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:
     keras.utils.set_random_seed(1)
     pixels = keras.Input((24, 20, 3))
@@ -158,6 +159,7 @@ def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:
     assert np.abs(drawn[..., 0] - drawn[..., 2]).max() > 100
 
 
+@pytest.mark.slow
 def test_of_many_classes_only_the_first_20_are_shown_and_the_page_says_so() -> None:
     keras.utils.set_random_seed(1)
     pixels = keras.Input((12, 12, 1))
@@ -210,6 +212,7 @@ def test_layers_that_come_after_the_time_are_left_out_and_named() -> None:
     assert found.overview_json()["out_of_time"] == list(found.out_of_time)
 
 
+@pytest.mark.slow
 def test_of_a_large_model_some_layers_and_filters_are_shown_by_their_own_numbers() -> None:
     evaluated = deep(13, filters=16)
     steps: list[str] = []

@@ -99,6 +99,7 @@ def test_lrp_takes_as_many_convolutions_as_are_planned(tmp_path: Path) -> None:
     assert passes(model, "lrp") == pytest.approx(convolutions / 5, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_look_takes_as_many_passes_as_are_planned() -> None:
     model, count = metered_model(), 6
     images, labels = images_of(8, 120), np.arange(120, dtype=np.int32) % 3

@@ -7,6 +7,7 @@ from harness.data.images import Rows, Stored
 from harness.report.prediction import unlike
 
 
+@pytest.mark.slow
 def test_digits_are_like_digits_and_their_negatives_are_not() -> None:
     mnist = sources.load("mnist")
     digits = mnist.x_test[:200]

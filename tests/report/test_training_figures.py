@@ -106,6 +106,7 @@ def test_a_smoothed_loss_is_not_drawn_over_one_that_is_not() -> None:
     assert others == {"validation", "test"}
 
 
+@pytest.mark.slow
 def test_each_metric_has_axes_of_its_own() -> None:
     """Of five panels; a row may have none, where the metric was added later, or none that is finite."""
     rows = [dict(row) for row in ROWS]

@@ -32,9 +32,9 @@ NAMES = {
     "saliency-correct",
     "saliency-mistakes",
     "saliency-unsure",
+    "saliency-named",
     "saliency-gradient",
-    "saliency-lrp",
-    "saliency-occlusion",
+    "saliency-gradient_times_input",
     "overview-classes",
     "overview-confusions",
     "overview-clusters",
@@ -89,24 +89,43 @@ def test_tensorboard_shows_the_same_images_at_the_last_step(run: RunDir) -> None
         assert (int(width), int(height)) == Image.open(io.BytesIO(png)).size
 
 
-def test_another_layer_is_named_and_the_next_look_gives_the_same_bytes_and_no_second_set_in_tensorboard(
-    run: RunDir, tmp_path: Path
+class Stopped(Terminal):
+    """As a user who stops it when the filters begin."""
+
+    def line(self, text: str) -> None:
+        if text == "images that excite the filters":
+            raise KeyboardInterrupt
+        super().line(text)
+
+
+def test_a_look_at_another_layer_that_is_stopped_leaves_a_page_of_its_maps_and_the_next_gives_the_same_bytes(
+    run: RunDir, asked: Request, tmp_path: Path
 ) -> None:
     copy = RunDir(tmp_path / run.path.name)
     shutil.copytree(run.path, copy.path)
-    asked = InsightSection(images=1, methods=["gradcam", "gradient"], layer="conv_1")
-    visualize(copy, insight=asked)
-    told = json.loads(copy.insight_file.read_text())
-    assert InsightSection.model_validate(told["insight"]) == asked
-    assert list(told["times"]["milliseconds"]) == ["lrp", "occlusion", "gradient", "gradcam conv_1"]
-    where = "Grad-CAM looks at the layer conv_1, 26×26 cells, of which the output depends on 24×24."
-    assert where in copy.report_file.read_text()
+    other = InsightSection(images=1, methods=["gradcam", "gradient"], layer="conv_1")
+    with pytest.raises(KeyboardInterrupt):
+        visualize(copy, Stopped(), other)
+    page, told = copy.report_file.read_text(), json.loads(copy.insight_file.read_text())
+    assert "page is written again with them" in page
+    of_run = {"saliency-named", "saliency-gradient_times_input"}
+    assert set(figures(copy)) == {
+        "saliency-gradcam",
+        *(name for name in NAMES - of_run if not name.startswith("filters-")),
+    }
+    assert told["filters"] == {}
+    assert told["filters_shown"] is None
+    assert list(told["methods"]) == ["gradcam", "gradient"]
+    assert InsightSection.model_validate(told["insight"]) == other
+    assert list(told["times"]["milliseconds"]) == ["gradient", "gradient_times_input", "gradcam conv_1"]
+    assert "Grad-CAM looks at the layer conv_1, 26×26 cells, of which the output depends on 24×24." in page
     assert "Grad-CAM looks at" not in run.report_file.read_text()
+
     copy.report_file.unlink()
-    visualize(copy)
+    visualize(copy, request=asked)
     assert copy.report_file.read_bytes() == run.report_file.read_bytes()
     assert figures(copy) == figures(run)
-    assert {len(shown) for shown in tensorboard_images(copy).values()} == {1}
+    assert {len(shown) for shown in tensorboard_images(copy).values()} == {1}, "no second set"
 
 
 @keras.saving.register_keras_serializable("test")
@@ -121,12 +140,18 @@ class Counted(keras.layers.Conv2D):  # type: ignore[misc]
         return super().call(inputs)
 
 
-def test_what_is_computed_again_and_again_is_compiled_once(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
-    run = make_run(tmp_path / "runs", first=Counted)
+@pytest.fixture(scope="module")
+def counted(make_run: Callable[..., RunDir], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run whose first convolution counts, and whose layers have names of figures; pictured once."""
+    run = make_run(tmp_path_factory.mktemp("counted") / "runs", names=("kernels", "classes"), first=Counted)
     Counted.traced.clear()
     Counted.eager.clear()
     visualize(run)
-    shown = len(json.loads(run.insight_file.read_text())["images"])
+    return run
+
+
+def test_what_is_computed_again_and_again_is_compiled_once(counted: RunDir) -> None:
+    shown = len(json.loads(counted.insight_file.read_text())["images"])
     assert shown < 24
     # The copy is held against the model, then predicts all images and fewer; occlusion and the gradient; deletion and
     # insertion; the strongest images; the ascents for the second convolution and for the classes, and their scores.
@@ -139,20 +164,17 @@ def test_what_is_computed_again_and_again_is_compiled_once(tmp_path: Path, make_
     assert Counted.eager.count(2) == 2
 
 
+def test_no_layer_has_a_name_that_overwrites_a_figure(counted: RunDir) -> None:
+    kernels, classes = (f"filters-{name}" for name in ("kernels", "classes"))
+    assert {kernels, f"{kernels}-2", classes, f"{classes}-2"} <= set(figures(counted))
+
+
 def test_colour_images_and_a_model_that_makes_no_mistake(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
     run = make_run(tmp_path / "runs", channels=3, mistaken=False)
-    visualize(run)
+    visualize(run, insight=InsightSection(images=6, methods=["gradient"], filters=False))
     assert "saliency-correct" in figures(run)
     assert "saliency-mistakes" not in figures(run)
     assert "No test image is misclassified" in run.report_file.read_text()
-
-
-def test_images_that_are_asked_for_have_figures_too(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
-    run = make_run(tmp_path / "runs")
-    asked = InsightSection(images=1, methods=["gradient"], filters=False)
-    visualize(run, insight=asked, request=Request(rows=(3,)))
-    assert {"saliency-named", "saliency-gradient"} <= set(figures(run))
-    assert "saliency/named" in tensorboard_images(run)
 
 
 def test_a_picture_of_ones_own_is_predicted_and_leaves_the_runs_page_alone(
@@ -182,21 +204,6 @@ def test_a_picture_of_ones_own_is_predicted_and_leaves_the_runs_page_alone(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_no_layer_has_a_name_that_overwrites_a_figure(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
-    run = make_run(tmp_path / "runs", names=("kernels", "classes"))
-    visualize(run, insight=InsightSection(images=1, methods=["gradient"]))
-    kernels, classes = (f"filters-{name}" for name in ("kernels", "classes"))
-    assert {kernels, f"{kernels}-2", classes, f"{classes}-2"} <= set(figures(run))
-
-
-def test_a_model_that_is_always_wrong(tmp_path: Path, make_run: Callable[..., RunDir]) -> None:
-    run = make_run(tmp_path / "runs", mistaken=True)
-    visualize(run, insight=InsightSection(images=6, methods=["gradient"], filters=False))
-    assert "saliency-correct" not in figures(run)
-    assert "saliency-mistakes" in figures(run)
-    assert "60 of the 60 test images are misclassified" in run.report_file.read_text()
-
-
 def test_a_run_without_a_model_is_refused_in_one_line(run: RunDir, tmp_path: Path) -> None:
     stopped = RunDir(tmp_path / "stopped")
     stopped.path.mkdir()
@@ -219,46 +226,32 @@ def test_a_damaged_model_is_refused_in_one_line(run: RunDir, tmp_path: Path) -> 
     assert "\n" not in str(error.value)
 
 
-class Stopped(Terminal):
-    """As a user who stops it when the filters begin."""
-
-    def line(self, text: str) -> None:
-        if text == "images that excite the filters":
-            raise KeyboardInterrupt
-        super().line(text)
-
-
-def test_a_look_that_is_stopped_at_the_filters_leaves_a_page_of_the_maps(run: RunDir, tmp_path: Path) -> None:
-    copy = RunDir(tmp_path / run.path.name)
-    shutil.copytree(run.path, copy.path)
-    with pytest.raises(KeyboardInterrupt):
-        visualize(copy, Stopped())
-    page, told = copy.report_file.read_text(), json.loads(copy.insight_file.read_text())
-    assert "page is written again with them" in page
-    assert set(figures(copy)) == {name for name in NAMES if not name.startswith("filters-")}
-    assert told["filters"] == {}
-    assert told["filters_shown"] is None
-    assert list(told["methods"]) == ["lrp", "occlusion", "gradient"]
+@pytest.fixture(scope="module")
+def always_wrong(make_run: Callable[..., RunDir], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run of a model that gets no image right, whose maps alone were looked at, with the published metrics."""
+    run = make_run(tmp_path_factory.mktemp("wrong") / "runs", mistaken=True)
+    visualize(run, insight=InsightSection(images=2, methods=["gradient"], filters=False, metrics=True))
+    return run
 
 
-def test_the_published_metrics_are_taken_where_they_are_asked_for(run: RunDir, tmp_path: Path) -> None:
+def test_a_model_that_is_always_wrong(always_wrong: RunDir) -> None:
+    assert "saliency-correct" not in figures(always_wrong)
+    assert "saliency-mistakes" in figures(always_wrong)
+    assert "60 of the 60 test images are misclassified" in always_wrong.report_file.read_text()
+
+
+def test_the_published_metrics_are_taken_where_they_are_asked_for(always_wrong: RunDir, run: RunDir) -> None:
     assert json.loads(run.insight_file.read_text())["metrics"] is None
-    copy = RunDir(tmp_path / run.path.name)
-    shutil.copytree(run.path, copy.path)
-    visualize(copy, insight=InsightSection(images=2, methods=["gradient"], filters=False, metrics=True))
-    metrics = json.loads(copy.insight_file.read_text())["metrics"]
+    metrics = json.loads(always_wrong.insight_file.read_text())["metrics"]
     assert set(metrics) == set(METRICS)
     for name, metric in metrics.items():
         assert metric["definition"] == METRICS[name].definition
         assert np.isfinite(metric["methods"]["gradient"]["mean"])
 
 
-def test_without_filters_only_the_maps_are_looked_at(run: RunDir, tmp_path: Path) -> None:
-    copy = RunDir(tmp_path / run.path.name)
-    shutil.copytree(run.path, copy.path)
-    visualize(copy, insight=InsightSection(images=1, methods=["gradient"], filters=False))
-    assert not [name for name in figures(copy) if name.startswith(("filters-", "features-"))]
-    assert "insight.filters is false" in copy.report_file.read_text()
-    told = json.loads(copy.insight_file.read_text())
+def test_without_filters_only_the_maps_are_looked_at(always_wrong: RunDir) -> None:
+    assert not [name for name in figures(always_wrong) if name.startswith(("filters-", "features-"))]
+    assert "insight.filters is false" in always_wrong.report_file.read_text()
+    told = json.loads(always_wrong.insight_file.read_text())
     assert told["filters"] == {}
     assert told["insight"]["filters"] is False

@@ -2,14 +2,13 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from harness.report import visualize
 from harness.runs.run_dir import RunDir
 from tests.pages import check_fits, silent
 
@@ -18,23 +17,11 @@ pytestmark = pytest.mark.slow
 NARROW_AND_WIDE: list[ViewportSize] = [{"width": 360, "height": 800}, {"width": 1280, "height": 900}]
 
 
-@pytest.fixture(scope="module")
-def searched(make_run: Callable[..., RunDir], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    """A run whose page has images of every kind, a signed and an unsigned method, and a class that was asked for."""
-    from harness.config.insight import InsightSection
-    from harness.report import Request
-
-    run = make_run(tmp_path_factory.mktemp("searched") / "runs", count=150)
-    insight = InsightSection(images=6, methods=["gradient", "integrated_gradients"])
-    visualize(run, insight=insight, request=Request(rows=(3,), label=2))
-    return run
-
-
 @pytest.fixture
-def page(searched: RunDir, browser: Browser) -> Iterator[Page]:
+def page(run: RunDir, browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
     page = context.new_page()
-    page.goto(searched.report_file.resolve().as_uri())
+    page.goto(run.report_file.resolve().as_uri())
     yield page
     context.close()
 
@@ -60,12 +47,12 @@ def unexplained(page: Page) -> dict[str, str]:
     return max(missing, key=lambda cell: int(cell["count"]))
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+# A colour scheme changes colours and the width the layout: each once.
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 def test_the_page_fits_shows_its_images_is_silent_and_accessible(
-    searched: RunDir, browser: Browser, width: int, scheme: str
+    run: RunDir, browser: Browser, width: int, scheme: str
 ) -> None:
-    with silent(searched.report_file, browser, width, scheme) as page:
+    with silent(run.report_file, browser, width, scheme) as page:
         check_fits(page, width, scheme)
         paper = Image.open(io.BytesIO(page.locator(".chart img").first.screenshot())).convert("L").getpixel((2, 2))
         assert isinstance(paper, int | float)
@@ -244,13 +231,14 @@ def test_a_scale_of_its_own_spends_all_colours_on_a_map_and_a_shared_one_does_no
     assert [pixels(page, index) for index in range(4)] == own
 
 
-@pytest.mark.parametrize("scale", ["image", "shared", "raw"])
-def test_a_signed_map_is_white_where_it_says_nothing(page: Page, scale: str) -> None:
+def test_a_signed_map_is_white_where_it_says_nothing(page: Page) -> None:
     index = page.locator("canvas.values").evaluate_all(
-        "all => all.findIndex(canvas => canvas.dataset.method === 'integrated_gradients')"
+        "all => all.findIndex(canvas => canvas.dataset.method === 'gradient_times_input')"
     )
-    page.locator("#scale").select_option(scale)
-    assert pixels(page, index)[:3] == [247, 247, 247]  # black pixels get nothing: the middle of the colours
+    for scale in ("image", "shared", "raw"):
+        page.locator("#scale").select_option(scale)
+        middle = [247, 247, 247]  # of the colours: black pixels get nothing
+        assert pixels(page, index)[:3] == middle, scale
 
 
 def test_the_opacity_slider_lets_the_image_through(page: Page) -> None:
@@ -332,11 +320,11 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
     maps = page.locator(".maps tbody tr").first.locator(".map").count()
     for _ in range(maps - 1):
         page.keyboard.press("ArrowRight")
-    assert page.evaluate(focused) == "0 integrated_gradients"
+    assert page.evaluate(focused) == "0 gradient_times_input"
     page.keyboard.press("Enter")
     assert page.locator("#deletion").is_visible()
     page.keyboard.press("Escape")
-    assert page.evaluate(focused) == "0 integrated_gradients"
+    assert page.evaluate(focused) == "0 gradient_times_input"
 
 
 def test_every_map_is_named_and_described_by_the_answers_about_its_method(page: Page) -> None:
