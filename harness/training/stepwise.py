@@ -12,6 +12,9 @@ from harness.training.source import Source, batch_of
 from harness.training.step import Step
 from harness.training.values import Progress, Values
 
+# There is no Python control flow to convert in a step, and looking for some takes longer than tracing it.
+_plain = tf.autograph.experimental.do_not_convert
+
 
 class Stepwise:
     """The loop is traced once, since the number of steps is a tensor. With `jit` XLA compiles two programs, from batch
@@ -44,7 +47,7 @@ class Stepwise:
         self, batches: Iterator[Any], data: Any, values: Values, steps: tf.Tensor, live: tf.Tensor
     ) -> tuple[Values, Progress, tf.Tensor]:
         run, micro_batches = self._strategy.run, self.source.plan.micro_batches
-        progress = run(self._step.started)
+        progress = run(_plain(self._step.started))
         record = tf.TensorArray(self._step.packing.dtype, size=steps, element_shape=[self._step.numbers_measured])
         for number in tf.range(steps):
             if micro_batches == 1:
@@ -55,7 +58,7 @@ class Stepwise:
                     # One after another: side by side, which nothing else forbids, they would need more memory.
                     tf.autograph.experimental.set_loop_options(parallel_iterations=1)
                     share, other = run(self._added, args=(share, values, other, data, next(batches)))
-            values, progress, measured = run(self._updated, args=(values, other, progress, share, live))
+            values, progress, measured = run(_plain(self._updated), args=(values, other, progress, share, live))
             record = record.write(number, self._strategy.experimental_local_results(measured)[0])
         return values, progress, record.stack()
 
@@ -74,5 +77,5 @@ class Stepwise:
 
 
 def _function(of: Callable[..., Any], jit: bool) -> Callable[..., Any]:
-    plain: Callable[..., Any] = tf.autograph.experimental.do_not_convert(of)
+    plain: Callable[..., Any] = _plain(of)
     return tf.function(plain, jit_compile=True) if jit else plain
