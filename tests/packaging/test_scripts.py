@@ -8,22 +8,40 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pip
 import pytest
+
+from tests.processes import started
 
 ROOT = Path(__file__).parents[2]
 SMALL_PACKAGE = """\
 [build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
+requires = []
+build-backend = "backend"
+backend-path = ["."]
 [project]
 name = "harness"
 version = "0"
-optional-dependencies = {test = [], cuda = []}
-[project.scripts]
-harness = "small:main"
-[tool.setuptools]
-py-modules = ["small"]
 """
+BACKEND = """\
+import os, zipfile
+
+INFO = {
+    "METADATA": "Metadata-Version: 2.1\\nName: harness\\nVersion: 0\\nProvides-Extra: test\\nProvides-Extra: cuda\\n",
+    "WHEEL": "Wheel-Version: 1.0\\nGenerator: small\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    "entry_points.txt": "[console_scripts]\\nharness = small:main\\n",
+    "RECORD": "",
+}
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = "harness-0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        wheel.writestr("small.pth", os.getcwd())
+        for file, text in INFO.items():
+            wheel.writestr("harness-0.dist-info/" + file, text)
+    return name
+"""
+"""Instead of setuptools, which pip would install for each build."""
 
 
 @pytest.fixture
@@ -33,6 +51,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "scripts", path / "scripts")
     shutil.copy(ROOT / "constraints.txt", path)
     (path / "pyproject.toml").write_text(SMALL_PACKAGE)
+    (path / "backend.py").write_text(BACKEND)
     (path / "small.py").write_text("import os, sys\ndef main():\n    print(os.getcwd(), *sys.argv[1:])\n")
     return path
 
@@ -60,86 +79,72 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int
 
 
 @pytest.mark.slow
-def test_first_call_installs_and_says_so_and_the_second_starts_at_once(
+def test_an_installation_is_repaired_made_once_kept_and_renewed(
     checkout: Path, tmp_path: Path, nvidia_smi: Callable[[int], None]
 ) -> None:
-    """The third installs what a git pull brought, and the CUDA libraries, since there is a card by then."""
+    """One after another, because each makes what the next begins with."""
     nvidia_smi(9)
-    installed = checkout / ".venv" / "installed"
+    script, project = checkout / "scripts" / "harness", checkout / "pyproject.toml"
+    installed, bin_pip = checkout / ".venv" / "installed", checkout / ".venv" / "bin" / "pip"
+
+    # Killed in the middle.
+    with started([script], cwd=tmp_path, start_new_session=True) as process:
+        assert process.stderr is not None
+        assert any("installing harness" in line for line in process.stderr)
+        os.killpg(process.pid, signal.SIGKILL)
+    bin_pip.unlink()
+
+    # Repaired, but the installation fails.
+    project.write_text(SMALL_PACKAGE.replace('"backend"', '"no_such_backend"'))
+    failed = call(script)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith("error: the installation failed")
+    assert bin_pip.exists()
+
+    # Tried again, by two at once: one makes it, and says so; the other waits.
+    project.write_text(SMALL_PACKAGE)
     link = tmp_path / "bin" / "nested" / "link"
     link.parent.mkdir(parents=True)
-    link.symlink_to(checkout / "scripts" / "harness")
-    first = call(link, "--flag", "a value")
-    assert first.stdout == f"{tmp_path} --flag a value\n", first.stderr
-    assert "installing harness and" in first.stderr
+    link.symlink_to(script)
+    with started([link, "--flag", "a value"], cwd=tmp_path) as one, started([script], cwd=tmp_path) as other:
+        both = [process.communicate(timeout=600) for process in (one, other)]
+    assert [output for output, _ in both] == [f"{tmp_path} --flag a value\n", f"{tmp_path}\n"], both
+    assert sum("installing harness and" in errors for _, errors in both) == 1
     assert installed.read_text().splitlines()[-1] == ""
-    second = call(checkout / "scripts" / "harness")
-    assert (second.stdout, second.stderr) == (f"{tmp_path}\n", "")
 
-    (checkout / "pyproject.toml").write_text(SMALL_PACKAGE + "# changed by a git pull\n")
+    # Kept: the next call starts at once.
+    again = call(script)
+    assert (again.stdout, again.stderr) == (f"{tmp_path}\n", "")
+
+    # A git pull brings something else, and there is a card by now, which needs the CUDA libraries.
+    project.write_text(SMALL_PACKAGE + "# changed by a git pull\n")
     nvidia_smi(0)
-    third = call(checkout / "scripts" / "harness")
-    assert third.returncode == 0
-    assert "installing harness with cuda and" in third.stderr
-    assert "making" not in third.stderr
+    renewed = call(script)
+    assert renewed.returncode == 0
+    assert "installing harness with cuda and" in renewed.stderr
+    assert "making" not in renewed.stderr
     assert installed.read_text().splitlines()[-1] == "cuda"
 
 
 @pytest.mark.slow
-def test_an_installation_killed_in_the_middle_is_repaired(checkout: Path, tmp_path: Path) -> None:
-    script = checkout / "scripts" / "harness"
-    process = subprocess.Popen([script], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "installing harness" in line:
-            break
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    (checkout / ".venv" / "bin" / "pip").unlink()
-    repaired = call(script)
-    assert (repaired.returncode, repaired.stdout) == (0, f"{tmp_path}\n"), repaired.stderr
-    assert (checkout / ".venv" / "bin" / "pip").exists()
-
-
-@pytest.mark.slow
-def test_a_failed_installation_is_one_line_and_the_next_call_tries_again(checkout: Path) -> None:
-    script = checkout / "scripts" / "harness"
-    (checkout / "pyproject.toml").write_text(SMALL_PACKAGE.replace("setuptools.build_meta", "no_such_backend"))
-    failed = call(script)
-    assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].startswith("error: the installation failed")
-    (checkout / "pyproject.toml").write_text(SMALL_PACKAGE)
-    assert call(script).returncode == 0
-
-
-@pytest.mark.slow
-def test_two_first_calls_at_once_both_succeed(checkout: Path, tmp_path: Path) -> None:
-    command = [checkout / "scripts" / "harness"]
-    both = [
-        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    ended = [process.communicate(timeout=600) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ended
-    assert sum("installing harness" in stderr for _, stderr in ended) == 1
-
-
-@pytest.mark.slow
-def test_an_environment_made_by_hand_is_used_and_not_deleted(checkout: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", checkout / ".venv"], check=True)
-    mine = checkout / ".venv" / "mine"
+def test_scripts_test_runs_every_check_and_names_those_that_failed_in_an_environment_made_by_hand(
+    checkout: Path, nvidia_smi: Callable[[int], None], tmp_path: Path
+) -> None:
+    nvidia_smi(9)
+    environment = checkout / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    shutil.copytree(Path(pip.__file__).parent, packages / "pip")
+    mine = environment / "mine"
     mine.touch()
-    ended = call(checkout / "scripts" / "harness")
-    assert (ended.returncode, ended.stdout) == (0, f"{tmp_path}\n"), ended.stderr
-    assert mine.exists()
-
-
-@pytest.mark.slow
-def test_scripts_test_runs_every_check_and_names_those_that_failed(checkout: Path) -> None:
     # The small package's test extra is empty, so that each check's command is missing.
-    ended = call(checkout / "scripts" / "test", PATH="/usr/bin:/bin", PYTHON=sys.executable)
+    ended = call(checkout / "scripts" / "test", PATH=f"{tmp_path / 'smi'}:/usr/bin:/bin")
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "failed: lint format types imports tests"
+    assert "making" not in ended.stderr
+    assert mine.exists(), "it is used, and not deleted"
+    harness = call(checkout / "scripts" / "harness")
+    assert (harness.stdout, harness.stderr) == (f"{tmp_path}\n", ""), "what was installed for the tests is enough"
 
 
 def test_without_a_suitable_python_it_says_what_is_needed(checkout: Path) -> None:
