@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+import harness
+from harness.config import load
+from harness.errors import DeviceError
+from harness.gpu_check import measuring
 from harness.gpu_check.check import check
 from harness.gpu_check.plan import Machine, Plan, Precision, Seconds, Setting, precisions
 from harness.gpu_check.report import Report
@@ -43,11 +47,25 @@ def tiny(config: Path, **changed: Any) -> Plan:
     return Plan(**{**planned, **changed})
 
 
+TINY_NET = """
+import keras
+def net(image_shape, classes):
+    pixels = keras.Input(image_shape)
+    scaled = keras.layers.Rescaling(1 / 255)(keras.layers.Flatten()(pixels))
+    return keras.Model(pixels, keras.layers.Dense(classes)(scaled))
+"""
+
+
 @pytest.fixture(scope="module")
 def checked(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path, list[str]]:
-    out = tmp_path_factory.mktemp("check") / "out"
+    folder = tmp_path_factory.mktemp("check")
+    (folder / "tiny_net.py").write_text(TINY_NET)
+    config = folder / "small.yaml"
+    config.write_text(small_config.read_text() + "model: {name: tiny_net:net}\n")
     said: list[str] = []
-    return check(tiny(small_config), out, said.append), out, said
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        return check(tiny(config), folder / "out", said.append), folder / "out", said
 
 
 @pytest.mark.slow
@@ -114,20 +132,20 @@ def test_an_interrupt_leaves_what_was_found_so_far(small_config: Path, tmp_path:
 
 @pytest.mark.slow
 def test_a_process_that_takes_too_long_is_a_finding(small_config: Path, tmp_path: Path) -> None:
-    seconds = Seconds(trainings=0.5, replicas=0.5, speed=0.5, scaling=0.5)
+    seconds = Seconds(trainings=0.2, replicas=0.2, speed=0.2, scaling=0.2)
     report = check(tiny(small_config, seconds=seconds), tmp_path / "out", lambda line: None)
     assert report.finished
     assert {each.passed for each in report.checks if each.name != "NCCL at work"} == {False}
-    assert all("0.5 s" in row["problem"] for row in (*report.one, *report.several))
+    assert all("0.2 s" in row["problem"] for row in (*report.one, *report.several))
     assert len(report.one) == 3
 
 
-@pytest.mark.slow
-def test_what_no_time_is_left_for_is_left_out_and_no_failure(small_config: Path, tmp_path: Path) -> None:
+def test_what_no_time_is_left_for_is_left_out_and_no_failure(
+    small_config: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     job = {"config": str(small_config), "settings": [[]], "seconds": 0, "repeats": 1, "chunk_seconds": 0.05}
-    command = [sys.executable, "-m", "harness.gpu_check.measuring", json.dumps(job)]
-    (line,) = subprocess.check_output(command, text=True).splitlines()
-    row = json.loads(line)
+    measuring.main(job)
+    row = json.loads(capfd.readouterr().out)
     assert (row["number"], row["measured"], row["left_out"]) == (0, None, True)
 
 
@@ -157,9 +175,12 @@ def a_card_for_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("a_card_for_the_driver")
-def test_a_card_that_tensorflow_cannot_use_fails_every_check_and_is_written_down(
-    call: Callable[..., Any], tmp_path: Path
+def test_where_tensorflow_cannot_be_imported_every_check_fails_and_is_written_down(
+    call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "tensorflow.py").write_text("raise ImportError('libcudart.so.12: no such file')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"), prepend=os.pathsep)
     out = tmp_path / "out"
     ended = call("gpu-check", "--quick", "--out", out)
     assert ended.exit_code == 1, ended
@@ -167,10 +188,28 @@ def test_a_card_that_tensorflow_cannot_use_fails_every_check_and_is_written_down
     assert found["finished"] is True
     assert found["quick"] is True
     assert not any(each["passed"] for each in found["checks"])
+    assert len(found["speed"]) == 3
     assert not any(row["images_per_second"] for row in found["speed"])
+    assert any("libcudart.so.12" in line for line in found["failed"])
     for line in found["failed"]:
         assert line in ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.usefixtures("a_card_for_the_driver")
+def test_a_card_that_tensorflow_cannot_use_is_not_replaced_by_the_processor(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Every process of a check asks for its cards in these words."""
+    settings = Machine("gpus", 1).replicas(1)
+    with pytest.raises(DeviceError):
+        harness.train(load("mnist", settings), tmp_path / "run", quiet=True, only_training=True)
+    job = {"config": "mnist", "settings": [settings], "seconds": 1e9, "repeats": 1, "chunk_seconds": 0.05}
+    measuring.main(job)
+    row = json.loads(capfd.readouterr().out)
+    assert row["measured"] is None
+    assert "GPU" in row["problem"]
+    assert row["left_out"] is False
 
 
 @pytest.mark.usefixtures("a_card_for_the_driver")
