@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from playwright.sync_api import Browser, sync_playwright
 
@@ -62,6 +61,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(scope="session", autouse=True)
 def _four_logical_cpus() -> None:
     """Room for real replicas; TensorFlow takes this only before its first operation."""
+    import tensorflow as tf  # not in the process of pytest-xdist that only hands out the tests
+
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
     assert len(tf.config.list_logical_devices("CPU")) == 4  # asking also makes it final

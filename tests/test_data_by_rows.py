@@ -1,8 +1,6 @@
 """Training on data that are not in memory: the same weights as from memory, on any devices and through a resume."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from harness.data import sources
 from harness.errors import DataError
 from harness.imports import handed
 from harness.training.evaluate import Evaluator
+from tests.processes import completed
 
 NAMES = ("ape", "bee", "cat")
 SETTINGS: dict[str, Any] = {
@@ -96,6 +95,7 @@ def weights(run_dir: Path, data: Any, **changes: Any) -> str:
     return str(run.read_summary()["weights_sha256"])
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_memory_also_through_a_resume_and_on_the_device(tmp_path: Path, mapped: str) -> None:
     in_memory = weights(tmp_path / "memory", arrays())
     half = weights(tmp_path / "mapped", mapped, **{"train.length": "2 steps"})
@@ -106,11 +106,13 @@ def test_weights_are_those_of_memory_also_through_a_resume_and_on_the_device(tmp
     assert resumed.read_summary()["weights_sha256"] == in_memory != half
 
 
+@pytest.mark.slow
 def test_replicas_read_the_same_rows(tmp_path: Path, mapped: str) -> None:
     two = {"cluster.logical_cpus": 2}
     assert weights(tmp_path / "memory", arrays(), **two) == weights(tmp_path / "mapped", mapped, **two)
 
 
+@pytest.mark.slow
 def test_a_run_on_mapped_images_is_told_pictured_and_evaluated(
     tmp_path: Path, mapped: str, call: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,15 +161,15 @@ harness.train("mnist", sys.argv[2], model=net, data=sys.argv[1], only_training=T
 """
 
 
+@pytest.mark.slow
 def test_images_larger_than_the_memory_that_a_process_may_have_train(tmp_path: Path) -> None:
     images = np.lib.format.open_memmap(tmp_path / "x_train.npy", "w+", np.uint8, (400_000, 50, 60, 1))
     images.flush()  # sparse: 1.2 GB, of which none is on the disk
     np.save(tmp_path / "y_train.npy", np.arange(400_000) % 3)
     np.save(tmp_path / "x_test.npy", images[:10])
     np.save(tmp_path / "y_test.npy", np.arange(10) % 3)
-    command: list[str | Path] = [sys.executable, "-c", IN_LITTLE_MEMORY, f"npy:{tmp_path}", tmp_path / "run"]
     environment = {**os.environ, "HARNESS_CACHE": str(tmp_path / "cache")}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    ended = completed(f"npy:{tmp_path}", tmp_path / "run", program=IN_LITTLE_MEMORY, env=environment)
     assert ended.returncode == 0, ended.stderr
     assert "399,000 train, 1,000 validation" in ended.stdout
 

@@ -1,21 +1,20 @@
 """What gradient accumulation is for: a large global batch in the memory of a small one, measured in real processes."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.runs.run_dir import RunDir
+from tests.processes import completed
 
 pytestmark = pytest.mark.slow
 
 
-def peak(script: Path, run_dir: Path, *settings: str) -> int:
+def peak(run_dir: Path, *settings: str) -> int:
     """The most bytes that a training process had in memory at once, according to its summary."""
     common = ["data.validation=0", "train.length=2 steps", "schedule.warmup=0 steps"]
     sets = [word for setting in (*common, *settings) for word in ("--set", setting)]
-    command: list[str | Path] = [script, "train", "mnist", "--only-training", "--run-dir", run_dir, *sets]
-    ended = subprocess.run(command, capture_output=True, text=True)
+    ended = completed("train", "mnist", "--only-training", "--run-dir", run_dir, *sets)
     assert ended.returncode == 0, ended.stderr
     summary = RunDir.open(run_dir).read_summary()
     assert summary["steps"] == 2
@@ -23,7 +22,7 @@ def peak(script: Path, run_dir: Path, *settings: str) -> int:
     return bytes_in_memory
 
 
-def test_a_large_batch_needs_the_memory_of_its_micro_batches(script: Path, tmp_path: Path) -> None:
-    small = peak(script, tmp_path / "small", "train.global_batch=256")
-    large = peak(script, tmp_path / "large", "train.global_batch=20000", "train.micro_batch=256")
+def test_a_large_batch_needs_the_memory_of_its_micro_batches(tmp_path: Path) -> None:
+    small = peak(tmp_path / "small", "train.global_batch=256")
+    large = peak(tmp_path / "large", "train.global_batch=10000", "train.micro_batch=256")
     assert large <= 1.2 * small

@@ -42,9 +42,10 @@ def outcomes(tmp_path: Path, cards: int) -> dict[str, str]:
     program.write_text("#!/bin/sh\n" + "echo 'GPU 0: Some GPU (UUID: a)'\n" * cards)
     program.chmod(0o755)
     tree = tmp_path / "tree"
-    tree.mkdir()
-    shutil.copy(Path(__file__).with_name("conftest.py"), tree)
-    (tree / "test_tree.py").write_text(TREE)
+    (tree / "tests").mkdir(parents=True)
+    for name in ("conftest.py", "processes.py"):
+        shutil.copy(Path(__file__).with_name(name), tree / "tests")
+    (tree / "tests" / "test_tree.py").write_text(TREE)
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_") and key != "CI"}
     environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "5", "EXPECTED": "5"}
     configuration = Path(__file__).parents[1] / "pyproject.toml"

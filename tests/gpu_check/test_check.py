@@ -30,9 +30,9 @@ def tiny(config: Path, **changed: Any) -> Plan:
         "machine": Machine("logical_cpus", 2),
         "precisions": (FLOAT32, UNKNOWN),
         "replicas": (2,),
-        "scaling": (2,),
+        "scaling": (),
         "batches": (16, 32),
-        "speed": (Setting(16, UNKNOWN, "off"), Setting(16, FLOAT32, "off"), Setting(32, FLOAT32, "off")),
+        "speed": (Setting(16, UNKNOWN, "off"), Setting(32, FLOAT32, "off")),
         "jit": "off",
         "weak_batch": 16,
         "strong_batch": 32,
@@ -85,12 +85,11 @@ def test_a_failure_is_told_and_keeps_nothing_else_from_being_measured(
     checked: tuple[Report, Path, list[str]],
 ) -> None:
     report, _, _ = checked
-    failed, *measured = report.one
+    failed, measured = report.one
     assert "float3" in failed["problem"]
     assert failed["images_per_second"] is None
-    assert [row["global_batch"] for row in measured] == [16, 32]
-    assert all(row["images_per_second"]["median"] > 0 and row["problem"] is None for row in measured)
-    assert [(row["replicas"], row["global_batch"]) for row in report.several] == [(2, 32)], "measured once for both"
+    assert (measured["global_batch"], measured["problem"]) == (32, None)
+    assert measured["images_per_second"]["median"] > 0
     assert [line.partition(":")[0] for line in report.failed()] == [
         "ten steps in float3",
         "speed on 1, float3, batch 16, XLA off",
@@ -103,17 +102,44 @@ def test_both_files_hold_what_was_found(checked: tuple[Report, Path, list[str]])
     found = json.loads((out / "gpu-check.json").read_text())
     assert found["finished"] is True
     assert found["failed"] == report.failed()
-    assert found["weak_scaling"][0]["efficiency"] == 1
-    assert [row["global_batch"] for row in found["weak_scaling"]] == [16, 32]
-    assert [row["global_batch"] for row in found["strong_scaling"]] == [32, 32]
-    one, two = (row["images_per_second"]["median"] for row in found["weak_scaling"])
-    assert found["weak_scaling"][1]["efficiency"] == pytest.approx(two / one / 2)
     text = (out / "gpu-check.md").read_text()
     for table in report.tables().values():
         assert f"## {table.title}" in text
         assert any(table.title in line for line in said)
 
 
+@pytest.mark.slow
+def test_several_devices_are_measured_and_have_their_efficiency(
+    small_config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = tiny(small_config, scaling=(2,))
+    settings = [Setting(16, FLOAT32, "off"), Setting(32, FLOAT32, "off"), Setting(32, FLOAT32, "off", 2)]
+    assignments = [setting.assignments(plan.machine) for setting in settings]
+    config = {"config": str(small_config), "seconds": 1e9, "repeats": 1, "chunk_seconds": 0.01}
+    measuring.main(config | {"settings": assignments[1:]})
+    one, two = (json.loads(line)["measured"] for line in capfd.readouterr().out.splitlines())
+    assert (one["replicas"], two["replicas"]) == (1, 2)
+    assert one["images_per_second"]["median"] > 0 < two["images_per_second"]["median"]
+
+    def row(setting: Setting, speed: float) -> dict[str, Any]:
+        numbers = {"step_seconds": {"median": 1.0}, "compile_seconds": 1.0, "peak_memory_bytes": 1}
+        found = {"replicas": setting.replicas, "global_batch": setting.global_batch, "precision": "float32"}
+        spread = {"median": speed, "min": speed, "max": speed}
+        return found | numbers | {"jit": "off", "images_per_second": spread, "problem": None, "left_out": False}
+
+    rows = [row(setting, speed) for setting, speed in zip(settings, (100.0, 150.0, 180.0), strict=True)]
+    report = Report(plan, one=rows[:2], several=rows[2:])
+    report.write(tmp_path)
+    found = json.loads((tmp_path / "gpu-check.json").read_text())
+    assert [each["global_batch"] for each in found["weak_scaling"]] == [16, 32]
+    assert [each["efficiency"] for each in found["weak_scaling"]] == pytest.approx([1, 180 / 100 / 2])
+    assert [each["global_batch"] for each in found["strong_scaling"]] == [32, 32]
+    assert [each["efficiency"] for each in found["strong_scaling"]] == pytest.approx([1, 180 / 150 / 2])
+    for title in ("Weak scaling", "Strong scaling"):
+        assert f"## {title}" in (tmp_path / "gpu-check.md").read_text()
+
+
+@pytest.mark.slow
 def test_an_interrupt_leaves_what_was_found_so_far(small_config: Path, tmp_path: Path) -> None:
     def say(line: str) -> None:
         if "ten-steps-float3 " in line:  # which ends first of all
@@ -133,11 +159,12 @@ def test_an_interrupt_leaves_what_was_found_so_far(small_config: Path, tmp_path:
 @pytest.mark.slow
 def test_a_process_that_takes_too_long_is_a_finding(small_config: Path, tmp_path: Path) -> None:
     seconds = Seconds(trainings=0.2, replicas=0.2, speed=0.2, scaling=0.2)
-    report = check(tiny(small_config, seconds=seconds), tmp_path / "out", lambda line: None)
+    report = check(tiny(small_config, scaling=(2,), seconds=seconds), tmp_path / "out", lambda line: None)
     assert report.finished
     assert {each.passed for each in report.checks if each.name != "NCCL at work"} == {False}
     assert all("0.2 s" in row["problem"] for row in (*report.one, *report.several))
-    assert len(report.one) == 3
+    assert len(report.one) == 2
+    assert [(row["replicas"], row["global_batch"]) for row in report.several] == [(2, 32)], "measured once for both"
 
 
 def test_what_no_time_is_left_for_is_left_out_and_no_failure(
