@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +26,20 @@ from harness.scaling.find_batch import memory
 from harness.scaling.find_batch.search import Try, fastest, largest
 from harness.scaling.find_batch.watched import Ended
 from harness.training.losses import cross_entropy
-from tests.processes import started
+from tests.processes import completed, started
 
 Call = Callable[..., Any]
 TRY = "harness.measuring.bench_requests"
 """In the command line of every try."""
 BENCH = [sys.executable, "-m", TRY]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _on_one_processor() -> Iterator[None]:
+    """A try measures for seconds, and would on every processor."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TF_NUM_INTRAOP_THREADS", "1")
+        yield
 
 
 @pytest.mark.parametrize("cap", [1, 5, 16, 17, 31, 1000, 55_000])
@@ -112,10 +120,10 @@ def test_a_wrong_config_is_one_line_before_any_try(arguments: list[str], words: 
     assert ended.stderr.count("\n") == 1
 
 
-def test_what_only_a_try_can_refuse_is_one_line_too(script: Path, small_config: Path) -> None:
-    command: list[str | Path] = [script, "scale", "find-batch", small_config, "--set", "data.shift=200"]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert (ended.returncode, ended.stdout) == (2, "")
+@pytest.mark.slow
+def test_what_only_a_try_can_refuse_is_one_line_too(small_config: Path, call: Call) -> None:
+    ended = call("scale", "find-batch", small_config, "--set", "data.shift=200")
+    assert (ended.exit_code, ended.stdout) == (2, "")
     assert ended.stderr.startswith("error: data.shift: 200")
     assert ended.stderr.count("\n") == 1
 
@@ -340,48 +348,34 @@ def test_where_memory_is_no_limit_the_training_rows_are(unlimited: dict[str, Any
 
 
 @pytest.mark.slow
-def test_one_process_makes_the_same_tries_as_one_each(unlimited: dict[str, Any], large_images: Path) -> None:
-    with started(one_process(large_images)) as process:
-        said, errors = process.communicate()
-    *progress, result = said.splitlines()
-    told = json.loads(result)
-    assert errors == ""
-    alike = ("replica_batch", "global_batch", "micro_batch", "fits", "reason")
-    assert [[each[key] for key in alike] for each in told["tries"]] == [
-        [each[key] for key in alike] for each in unlimited["tries"]
-    ]
-    assert all(each["images_per_second"]["median"] > 0 for each in told["tries"])
-    for key in ("device", "replicas", "training_rows", "ended_by", "accumulated"):
-        assert told[key] == unlimited[key]
-    assert told["largest"]["settings"] == unlimited["largest"]["settings"]
-    assert len(progress) == 1 + len(told["tries"])
-
-
-@pytest.mark.slow
-def test_where_the_process_of_all_tries_is_killed_the_batch_does_not_fit_and_the_next_is_tried(
-    large_images: Path,
+def test_one_process_makes_the_same_tries_as_one_each_and_another_goes_on_where_it_is_killed(
+    unlimited: dict[str, Any], large_images: Path
 ) -> None:
-    with started(one_process(large_images)) as process:
+    # A search on CPUs as on GPUs: it prints its progress, and what it found as the last line.
+    options = "assignments=['train.global_batch=16'], progress=lambda line: print(line, flush=True), one_process=True"
+    find = f"find({str(large_images)!r}, {options})"
+    program = f"import json; from harness.scaling.find_batch.search import find; print(json.dumps({find}))"
+    with started([sys.executable, "-c", program]) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         assert process.stdout is not None
         assert process.stdout.readline().startswith("devices")
-        (pid,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
-        os.kill(pid, signal.SIGKILL)
+        (pid,) = map(int, children.read_text().split())
+        first = process.stdout.readline()
+        assert children.read_text().split() == [str(pid)], "which made the first try, too"
+        os.kill(pid, signal.SIGKILL)  # during the second
         *progress, result = process.stdout.read().splitlines()
     told = json.loads(result)
+    assert ": fits, " in first
     assert "does not fit (killed by SIGKILL)" in progress[0]
-    assert [each["fits"] for each in told["tries"]] == [False, *[True] * (len(told["tries"]) - 1)]
-    assert told["largest"]["replica_batch"] == 15
+    assert [(each["replica_batch"], each["fits"]) for each in told["tries"]] == [(16, True), (32, False), (24, True)]
+    assert len(progress) == 2
+    alike = ("replica_batch", "global_batch", "micro_batch", "fits", "reason")
+    assert [told["tries"][0][key] for key in alike] == [unlimited["tries"][0][key] for key in alike]
+    for key in ("device", "replicas", "training_rows", "accumulated"):
+        assert told[key] == unlimited[key]
+    assert all(each["images_per_second"]["median"] > 0 for each in told["tries"] if each["fits"])
+    assert told["largest"]["settings"] == ["train.global_batch=48"]
     assert told["ended_by"] == "killed by SIGKILL"
-
-
-def one_process(config: Path) -> list[str]:
-    """A search on CPUs as on GPUs: it prints its progress, and what it found as the last line."""
-    find = f"find({str(config)!r}, progress=lambda line: print(line, flush=True), one_process=True)"
-    return [
-        sys.executable,
-        "-c",
-        f"import json; from harness.scaling.find_batch.search import find; print(json.dumps({find}))",
-    ]
 
 
 @pytest.mark.slow
@@ -394,7 +388,7 @@ def test_a_bad_try_is_one_line_and_what_a_try_held_is_free_again(small_config: P
         f"serve(map(json.dumps, {requests!r}), answers)\n"
         "print(answers.getvalue() + str(sum(isinstance(each, tf.Variable) for each in gc.get_objects())))"
     )
-    first, refused, second, alive = subprocess.check_output([sys.executable, "-c", program], text=True).splitlines()
+    first, refused, second, alive = completed(program=program).stdout.splitlines()
     assert json.loads(refused)["exit_code"] == 2
     assert json.loads(refused)["error"].startswith("data.shift: 200")
     assert all(json.loads(line)["result"]["images_per_second"]["median"] > 0 for line in (first, second))
@@ -418,13 +412,13 @@ def test_on_gpus_one_process_makes_all_tries(script: Path, small_config: Path, w
 
 @pytest.mark.slow
 def test_under_a_limit_the_largest_that_fits_is_found_and_the_configs_own_batch_accumulated(
-    unlimited: dict[str, Any], script: Path, large_images: Path, tmp_path: Path
+    unlimited: dict[str, Any], large_images: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     small, large = (each["peak_memory_bytes"] for each in unlimited["tries"])
     limit = (small + large) // 2
-    command: list[str | Path] = [script, "scale", "find-batch", large_images, "--memory", str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = call("scale", "find-batch", large_images, "--memory", limit)
+    assert (done.exit_code, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
 
     progress, _, table = done.stdout.partition("\n\n")
@@ -446,10 +440,9 @@ def test_under_a_limit_the_largest_that_fits_is_found_and_the_configs_own_batch_
 
 
 @pytest.mark.slow
-def test_less_memory_than_one_example_takes_is_one_line(script: Path, small_config: Path) -> None:
-    command: list[str | Path] = [script, "scale", "find-batch", small_config, "--memory", "100MiB"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
+def test_less_memory_than_one_example_takes_is_one_line(small_config: Path, call: Call) -> None:
+    done = call("scale", "find-batch", small_config, "--memory", "100MiB")
+    assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("error: a batch of 1 example takes ")
     assert done.stderr.endswith("and the limit is 100 MiB (--memory)\n")
 

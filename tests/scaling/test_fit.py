@@ -49,18 +49,18 @@ def fit() -> Fit:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("budget", [math.inf, 3e5])
-def test_what_the_trials_were_drawn_from_is_inside_the_interval_in_90_to_99_of_100_draws(budget: float) -> None:
+def test_what_the_trials_were_drawn_from_is_inside_the_interval_in_90_to_99_percent_of_draws(budget: float) -> None:
     inside = dict.fromkeys(("s_min", "e_min", "b_crit"), 0)
     censored = 0
-    for seed in range(100):
+    for seed in range(60):
         trials = draw(np.random.default_rng(seed), budget=budget)
         censored += sum(trial.steps_high is None for trial in trials)
         observations = Observations.of(trials)
         intervals = profile.intervals(observations, *profile.best_fit(observations))
         for name, truth in (("s_min", S_MIN), ("e_min", S_MIN * B_CRIT), ("b_crit", B_CRIT)):
             inside[name] += intervals[name][0] <= truth <= intervals[name][1]
-    assert all(90 <= count <= 99 for count in inside.values()), inside
-    assert (censored > 0.3 * 2700) == math.isfinite(budget)
+    assert all(54 <= count <= 59 for count in inside.values()), inside
+    assert (censored > 0.3 * 27 * 60) == math.isfinite(budget)
 
 
 def test_with_fine_intervals_the_fit_is_least_squares_on_logs_and_its_interval_students() -> None:
@@ -308,10 +308,10 @@ def test_what_cannot_be_fitted_says_what_is_missing() -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_trial_that_ended_before_its_first_evaluation_says_nothing() -> None:
+def test_a_trial_that_ended_before_its_first_evaluation_says_nothing(fit: Fit) -> None:
     trials = draw(np.random.default_rng(0))
     nothing = [Trial(8192, 0.1, seed, 0, None, "diverged") for seed in range(3)]
-    assert analyse([*trials, *nothing]).fit.b_crit == analyse(trials).fit.b_crit
+    assert analyse([*trials, *nothing]).fit.b_crit == fit.b_crit
 
 
 def test_numbers_in_sentences_have_three_digits() -> None:

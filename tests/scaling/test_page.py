@@ -46,6 +46,7 @@ def test_a_batch_that_was_not_measured_is_marked(whole: Any) -> None:
     assert headlines(results)[4:] == [("knee batch", "9,000", "not measured")]
 
 
+@pytest.mark.slow
 def test_the_page_has_every_plot_with_its_words_and_its_numbers(whole: Any) -> None:
     html = page("mnist", whole.results, list(whole.plots.values()))
     images = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)">', html)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def quick(script: Path, small_data: Path) -> list[Any]:
     """The shortest shipped experiment, on fewer rows."""
-    settings = (f"data={{source: {small_data}, validation: 200}}", "scale.target.at_least=0.7")
+    settings = (f"data={{source: {small_data}, validation: 200}}", "scale.target.at_least=0.6")
     return [script, "scale", "run", "mnist_scaling_quick", *(word for each in settings for word in ("--set", each))]
 
 
@@ -56,31 +56,30 @@ def running_in(folder: Path) -> list[Path]:
 
 
 def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(
-    quick: list[Any], tmp_path: Path
+    quick: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")  # the throughput is measured for seconds, on any processor
     folder = tmp_path / "experiment"
     command = [*quick, "--dir", folder]
     blocked = folder / "trials" / "b512-lr0.004-s0"  # of the grid, but not its best rate
 
-    def start() -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
-
-    process = start()
-    until(lambda: finished(folder) and len(list(folder.glob("trials/*/metrics.jsonl"))) > 1, process)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGINT
+    with started([*command, "--max-parallel", "2"], stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        assert any("2 trials at a time share one GPU" in line for line in process.stdout)
+        until(lambda: sum(1 for _ in folder.glob("trials/*/metrics.jsonl")) > 1, process)
+        until(lambda: len(running_in(folder / "trials")) == 2, process)
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+        assert process.wait(60) == 128 + signal.SIGINT
     assert said.splitlines()[-1] == "stopped; run the same command again to resume"
     assert not running_in(folder)
     before = finished(folder)
     blocked.write_text("in the way")
 
-    process = start()
-    until(lambda: len(finished(folder)) > len(before) + 1, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with started(command, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        until(lambda: len(finished(folder)) > len(before) and running_in(folder / "trials"), process)
+        os.killpg(process.pid, signal.SIGKILL)
     before |= finished(folder)
     time.sleep(1)
     assert not running_in(folder)
@@ -110,14 +109,3 @@ def test_an_experiment_survives_a_signal_a_kill_and_a_trial_that_can_not_begin(
     assert again.returncode == 0, again.stderr
     assert finished(folder) == after
     assert (folder / "report.html").read_text() == page
-
-
-def test_trials_that_share_a_gpu_are_told_and_run(quick: list[Any], tmp_path: Path) -> None:
-    folder = tmp_path / "experiment"
-    command = [*quick, "--dir", folder, "--max-parallel", "2"]
-    with started(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": "0"}) as process:
-        assert process.stdout is not None
-        assert any("2 trials at a time share one GPU" in line for line in process.stdout)
-        until(lambda: len(running_in(folder / "trials")) == 2, process)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 128 + signal.SIGINT
