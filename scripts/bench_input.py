@@ -238,7 +238,7 @@ def _measured(
 
     cold = speed(20)
     _read(files)
-    count = max(20, int(speed(200) * seconds / _BATCH))
+    count = max(20, int(speed(max(1, int(200 * seconds))) * seconds / _BATCH))
     warm = [speed(count) for _ in range(_STRETCHES)]
     memory = peak.highest() - before
     in_turn = None if against is None else _in_turn(stream, _stream(sources.load(against)), len(data.y_train), count)

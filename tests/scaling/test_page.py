@@ -2,6 +2,8 @@ import base64
 import re
 from typing import Any
 
+import pytest
+
 from harness.scaling.report.page import headlines, page
 
 
