@@ -18,10 +18,25 @@ from tests.processes import started
 pytestmark = pytest.mark.slow
 
 
+LINEAR = """
+import keras
+def linear(image_shape, classes):
+    pixels = keras.Input(image_shape)
+    scaled = keras.layers.Rescaling(1 / 255)(keras.layers.Flatten()(pixels))
+    return keras.Model(pixels, keras.layers.Dense(classes)(scaled))
+"""
+
+
 @pytest.fixture
-def quick(script: Path, small_data: Path) -> list[Any]:
-    """The shortest shipped experiment, on fewer rows."""
-    settings = (f"data={{source: {small_data}, validation: 200}}", "scale.target.at_least=0.6")
+def quick(script: Path, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The shortest shipped experiment, on fewer rows and with a model that is quickly traced."""
+    (tmp_path / "linear_model.py").write_text(LINEAR)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    settings = (
+        f"data={{source: {small_data}, validation: 200}}",
+        "model.name=linear_model:linear",
+        "scale.target.at_least=0.6",
+    )
     return [script, "scale", "run", "mnist_scaling_quick", *(word for each in settings for word in ("--set", each))]
 
 
