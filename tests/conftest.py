@@ -207,6 +207,28 @@ def small_config(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
+TINY = """
+import keras
+
+def net(image_shape, classes):
+    layers = [keras.Input(image_shape), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    return keras.Sequential([*layers, keras.layers.Dense(classes)])
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_model(made_once: Callable[..., Path]) -> Iterator[str]:
+    """The setting of a model of one layer, which is soon compiled: for where the model isn't the point.
+
+    The processes that a test starts find it too.
+    """
+    folder = str(made_once("tiny", lambda made: made.joinpath("tiny_of_tests.py").write_text(TINY)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, folder])
+        patch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
+        yield "model={name: tiny_of_tests:net}"
+
+
 @pytest.fixture(scope="session")
 def completed_run(
     script: Path, small_config: Path, made_once: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory

@@ -163,13 +163,6 @@ def workers(
         ]
 
 
-def wait_for_checkpoint(process: "Forked | subprocess.Popen[str]", run: Path, step: int) -> None:
-    """Until the checkpoint of that step is there; the process must not end before."""
-    while not (run / "checkpoints" / f"step-{step}.safetensors").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-
-
 def wait_for_step(process: "Forked | subprocess.Popen[str]", run: Path, step: int) -> None:
     """Until the metrics say that it has been reached; the process must not end before."""
     metrics = RunDir(run)

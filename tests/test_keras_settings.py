@@ -36,7 +36,6 @@ def test_neither_the_settings_file_nor_the_environment_is_followed(tmp_path: Pat
     assert seen.stdout.split() == ["tensorflow", "float32", "channels_last", "1e-07", "float32", "None", "True"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("text", ['{"floatx": "float128"}', "[1]", '{"floatx": []}'])
 def test_a_settings_file_that_keras_can_not_read_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "keras.json").write_text(text)

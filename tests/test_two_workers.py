@@ -54,12 +54,39 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def together(command: list[str], folders: list[Path]) -> RunDir:
-    """The run of two workers."""
-    with workers([[*command, "--run-dir", "run"]] * 2, folders) as processes:
+def stopped(command: list[str], folders: list[Path]) -> list[tuple[int | None, str]]:
+    """How the two workers of a run have ended of which the second got a signal."""
+    with workers([[*command, "--run-dir", "run"]] * 2, folders) as (chief, other):
+        assert chief.stdout
+        next(line for line in chief.stdout if "  validation  " in line)
+        other.send_signal(signal.SIGTERM)
+        return ends([chief, other])
+
+
+@pytest.fixture(scope="module")
+def stopped_at(stopped: list[tuple[int | None, str]], folders: list[Path]) -> int:
+    """The step of that."""
+    run = RunDir.open(folders[0] / "run")
+    assert run.read_summary()["status"] == "stopped"
+    return steps(run.checkpoints_dir)[-1]
+
+
+@pytest.fixture(scope="module")
+def together(command: list[str], folders: list[Path], stopped_at: int) -> RunDir:
+    """The same run, to its end: again by two workers, which need the chief's disk only."""
+    with workers([[*command, "--run-dir", "run", "--resume", "auto"]] * 2, folders) as processes:
         for code, error in ends(processes):
             assert code == 0, error
     return RunDir.open(folders[0] / "run")
+
+
+def test_a_signal_to_one_worker_stops_both(stopped: list[tuple[int | None, str]], stopped_at: int) -> None:
+    (code, error), (other_code, other_error) = stopped
+    assert (code, other_code) == (143, 143), error + other_error
+    assert 20 <= stopped_at < 50
+    assert f"stopped at step {stopped_at}" in error
+    assert f"stopped at step {stopped_at}" in other_error
+    assert "nowhere" not in other_error  # it has no run directory to name
 
 
 def weights(run: RunDir) -> dict[str, Any]:
@@ -67,6 +94,7 @@ def weights(run: RunDir) -> dict[str, Any]:
 
 
 def test_two_workers_train_what_one_process_trains(alone: RunDir, together: RunDir) -> None:
+    """Bit for bit what two that nobody stops train: tests/supervision/test_launch.py."""
     summary, expected = together.read_summary(), alone.read_summary()
     assert (summary["workers"], summary["replicas"], summary["steps"]) == (2, 2, 50)
     for split in ("validation", "test"):
@@ -84,30 +112,3 @@ def test_only_the_chief_writes(together: RunDir, folders: list[Path]) -> None:
     assert [entry.name for entry in folders[0].iterdir()] == ["run"]
     assert together.report_file.is_file()
     assert not list(folders[1].iterdir())
-
-
-def test_a_signal_to_one_worker_stops_both_and_a_resume_needs_the_chiefs_disk_only(
-    command: list[str], together: RunDir, tmp_path: Path
-) -> None:
-    folders = [tmp_path / "chief", tmp_path / "other"]
-    for folder in folders:
-        folder.mkdir()
-    either = [*command, "--run-dir", "run", "--resume", "auto", "--no-report"]
-    with workers([either] * 2, folders) as (chief, other):
-        assert chief.stdout
-        next(line for line in chief.stdout if "  validation  " in line)
-        other.send_signal(signal.SIGTERM)
-        (code, error), (other_code, other_error) = ends([chief, other])
-    assert (code, other_code) == (143, 143), error + other_error
-    run = RunDir.open(folders[0] / "run")
-    assert run.read_summary()["status"] == "stopped"
-    stopped_at = steps(run.checkpoints_dir)[-1]
-    assert 20 <= stopped_at < 50
-    assert f"stopped at step {stopped_at}" in error
-    assert f"stopped at step {stopped_at}" in other_error
-    assert "nowhere" not in other_error  # it has no run directory to name
-
-    with workers([either] * 2, folders) as processes:
-        assert [code for code, _ in ends(processes)] == [0, 0]
-    assert not list(folders[1].iterdir())
-    assert run.read_summary()["weights_sha256"] == together.read_summary()["weights_sha256"]

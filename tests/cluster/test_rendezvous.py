@@ -51,7 +51,7 @@ def test_workers_that_are_all_there_meet() -> None:
 
 
 def test_a_late_worker_is_waited_for() -> None:
-    assert met(addresses(2), dict.fromkeys(range(2), CONFIG), delays={0: 1.5}) == {0: "", 1: ""}
+    assert met(addresses(2), dict.fromkeys(range(2), CONFIG), delays={0: 0.7}) == {0: "", 1: ""}
 
 
 def test_the_address_is_free_again_for_tensorflow() -> None:
@@ -66,10 +66,10 @@ def test_a_worker_that_never_shows_up_is_named(missing: int) -> None:
     workers = addresses(3)
     present = {index: CONFIG for index in range(3) if index != missing}
     start = time.monotonic()
-    answers = met(workers, present, timeout=1.5)
+    answers = met(workers, present, timeout=1)
     assert time.monotonic() - start < 10
     for answer in answers.values():
-        expected = f"worker {missing} ({workers[missing]}) has not shown up: waited 1.5 s (cluster.start_timeout)"
+        expected = f"worker {missing} ({workers[missing]}) has not shown up: waited 1 s (cluster.start_timeout)"
         assert answer == f"WorkerMissing {expected}"
 
 
@@ -99,8 +99,8 @@ def test_a_worker_of_another_cluster_is_named_and_not_taken_for_ours() -> None:
     theirs = (ours[1], *addresses(1))  # one of them listens where our worker 1 should
     configs = {0: CONFIG}
     with ThreadPoolExecutor(1) as pool:
-        stray = pool.submit(meet, Membership(theirs, 0, "test"), CONFIG, 4)
-        answer = met(ours, configs, timeout=2)[0]
+        stray = pool.submit(meet, Membership(theirs, 0, "test"), CONFIG, 2.5)
+        answer = met(ours, configs, timeout=1)[0]
         assert isinstance(stray.exception(), WorkerMissing)
     assert f"worker 1 ({ours[1]}) has not shown up" in answer
     assert f"{ours[1]} is worker 0 of another cluster: {list(theirs)}" in answer
@@ -119,7 +119,7 @@ def test_what_is_no_worker_is_named(says: bytes) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        told = met(ours, {0: CONFIG}, timeout=1)[0]
+        told = met(ours, {0: CONFIG}, timeout=0.5)[0]
         thread.join()
     assert f"worker 1 ({ours[1]}) has not shown up; {ours[1]} does not speak as a worker of harness does" in told
 

@@ -69,9 +69,9 @@ def test_what_an_encoding_has_not_is_a_question_mark() -> None:
 
 
 @pytest.mark.slow
-def test_training_goes_on_when_nobody_reads_what_it_prints(small_config: Path, tmp_path: Path) -> None:
-    command = ["train", small_config, "--run-dir", tmp_path / "run", "--only-training"]
-    with forked(*command, "--set", "train.length=600 steps") as process:
+def test_training_goes_on_when_nobody_reads_what_it_prints(small_config: Path, tiny_model: str, tmp_path: Path) -> None:
+    command = ["train", small_config, "--run-dir", tmp_path / "run", "--only-training", "--set", tiny_model]
+    with forked(*command, "--set", "train.length=300 steps") as process:
         assert process.stderr is not None
         for line in process.stdout:
             if "  train  " in line:
@@ -81,14 +81,16 @@ def test_training_goes_on_when_nobody_reads_what_it_prints(small_config: Path, t
         assert process.wait(120) == 0
     run = RunDir.open(tmp_path / "run")
     assert run.read_summary()["status"] == "completed"
-    assert "step 600/600" in run.log_file.read_text()
+    assert "step 300/300" in run.log_file.read_text()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seen", "step"), [("compiling the training step", 0), ("  train  ", 1)])
-def test_a_closed_terminal_stops_in_good_order(small_config: Path, tmp_path: Path, seen: str, step: int) -> None:
-    command = ["train", small_config, "--run-dir", tmp_path / "run", "--set", "train.length=9000 steps"]
-    with forked(*command) as process:
+def test_a_closed_terminal_stops_in_good_order(
+    small_config: Path, tiny_model: str, tmp_path: Path, seen: str, step: int
+) -> None:
+    command = ["train", small_config, "--run-dir", tmp_path / "run", "--set", tiny_model]
+    with forked(*command, "--set", "train.length=9000 steps") as process:
         for line in process.stdout:
             if seen in line:
                 break
@@ -104,7 +106,7 @@ def test_a_closed_terminal_stops_in_good_order(small_config: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_signal_while_pictures_are_made_says_how_to_go_on(small_config: Path, tmp_path: Path) -> None:
-    with forked("train", small_config, "--run-dir", tmp_path / "run") as process:
+    with forked("train", small_config, "--run-dir", tmp_path / "run", "--set", "train.length=9 steps") as process:
         for line in process.stdout:
             if line.startswith("model "):
                 break

@@ -1,12 +1,18 @@
-"""TensorFlow's own lines are in the log and not on the terminal, and ours are on both: in real processes."""
+"""TensorFlow's own lines are in the log and not on the terminal, and ours are on both: in real processes. What it says
+while it is imported is of the first and the last two; the others are forked from a process that has imported it.
+"""
 
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from harness.config import dump, load
+from tests.processes import completed
 
 COMMAND = """
 import os, signal, sys
@@ -38,7 +44,6 @@ def speak(log):
     terminal.warning("ours")
     END
 
-sys.argv = ["harness", "speak", *sys.argv[1:]]
 main()
 """
 """A command in which everybody has something to say."""
@@ -46,19 +51,30 @@ THEIRS = ["C++ before", "C++ after", "TensorFlow's logger", "absl's logger", "tr
 REFUSE = "raise UserError('a mistake')"
 
 
-def speak(*arguments: Path, end: str = REFUSE, **options: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", COMMAND.replace("END", end), *arguments]
-    pipes: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.run(command, text=True, **pipes | options)  # type: ignore[call-overload, no-any-return]
+def speak_from_the_start(*arguments: Path, end: str = REFUSE, **variables: str) -> "subprocess.CompletedProcess[str]":
+    command: list[str | Path] = [sys.executable, "-c", COMMAND.replace("END", end), "speak", *arguments]
+    return subprocess.run(command, env=os.environ | variables, text=True, capture_output=True)
 
 
-def test_they_are_in_the_log_and_ours_are_on_standard_error(tmp_path: Path) -> None:
-    ended = speak(tmp_path / "log.txt")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", "warning: ours\nerror: a mistake\n")
+def speak(*arguments: Path, end: str = REFUSE, **options: Any) -> "subprocess.CompletedProcess[str]":
+    return completed("speak", *arguments, program=COMMAND.replace("END", end), **options)
+
+
+@pytest.mark.slow
+def test_they_are_in_the_log_and_ours_with_a_traceback_on_standard_error(tmp_path: Path) -> None:
+    ended = speak_from_the_start(tmp_path / "log.txt", end="raise RuntimeError('a bug')")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("warning: ours\nTraceback")
+    assert ended.stderr.endswith("RuntimeError: a bug\n")
     log = (tmp_path / "log.txt").read_text()
     places = [log.index(words) for words in [*THEIRS, "warning: ours"]]
     assert places == sorted(places)
     assert log.index("absl::InitializeLog") < places[0]  # what C++ said while TensorFlow was imported
+
+
+def test_beside_a_log_there_is_what_we_say(tmp_path: Path) -> None:
+    ended = speak(tmp_path / "log.txt")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", "warning: ours\nerror: a mistake\n")
 
 
 def test_without_a_log_they_are_nowhere() -> None:
@@ -67,15 +83,8 @@ def test_without_a_log_they_are_nowhere() -> None:
 
 
 def test_standard_error_may_be_standard_output(tmp_path: Path) -> None:
-    ended = speak(tmp_path / "log.txt", stderr=subprocess.STDOUT, end="print('last', flush=True); " + REFUSE)
+    ended = speak(tmp_path / "log.txt", merged=True, end="print('last', flush=True); " + REFUSE)
     assert ended.stdout == "warning: ours\nlast\nerror: a mistake\n"
-
-
-def test_a_traceback_is_on_standard_error(tmp_path: Path) -> None:
-    ended = speak(tmp_path / "log.txt", end="raise RuntimeError('a bug')")
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("warning: ours\nTraceback")
-    assert ended.stderr.endswith("RuntimeError: a bug\n")
 
 
 @pytest.mark.parametrize("end", ["os.abort()", "os.kill(os.getpid(), signal.SIGQUIT)"])
@@ -97,15 +106,18 @@ def test_who_asks_tensorflow_for_its_lines_sees_them(tmp_path: Path) -> None:
 def test_a_failing_import_shows_what_was_said_last(tmp_path: Path) -> None:
     broken = "import os\nos.write(2, b'no such instruction\\n')\nraise ImportError('TensorFlow is broken')\n"
     (tmp_path / "tensorflow.py").write_text(broken)
-    ended = speak(env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    ended = speak_from_the_start(PYTHONPATH=str(tmp_path))
     assert ended.returncode == 1
     assert ended.stderr.startswith("no such instruction\n")
     assert ended.stderr.endswith("ImportError: TensorFlow is broken\n")
 
 
+@pytest.mark.slow
 def test_a_python_process_that_trains_keeps_its_descriptors_and_its_own_lines(
     small_config: Path, tmp_path: Path
 ) -> None:
+    config = tmp_path / "short.yaml"
+    config.write_text(dump(load(small_config, ["train.length=9 steps"])))
     program = (
         "import os, sys, threading, time, harness\n"
         "def speak():\n"
@@ -113,7 +125,7 @@ def test_a_python_process_that_trains_keeps_its_descriptors_and_its_own_lines(
         "    os.write(2, b'while it is imported\\n')\n"
         "threading.Thread(target=speak).start()\n"
         "before = os.fstat(2), sys.stderr\n"
-        f"harness.train({str(small_config)!r}, {str(tmp_path / 'run')!r}, quiet=True, only_training=True)\n"
+        f"harness.train({str(config)!r}, {str(tmp_path / 'run')!r}, quiet=True, only_training=True)\n"
         "os.write(2, b'of the caller\\n')\n"
         "assert os.path.samestat(before[0], os.fstat(2)) and sys.stderr is before[1]\n"
     )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -18,33 +19,53 @@ from harness.config import load
 from harness.errors import DeviceError
 from harness.machine.resources import deal_gpus, share_gpus, share_logical_cpus
 from harness.runs.run_dir import RunDir
-from tests.processes import started, wait_for_checkpoint
+from harness.training.checkpoint import steps
+from tests.processes import started
 
 SETTINGS = [
     "data.shift=1",
-    "train={length: 400 steps, global_batch: 25}",  # 13 rows for one of two workers, 12 and a padding row for the other
+    "train={length: 120 steps, global_batch: 25}",  # 7 rows for each of four replicas, 4 for the last
     # No momentum: in float32 it makes what rounding does at a ReLU grow (tests/training/test_equivalence.py).
     "optimizer={name: sgd, learning_rate: 0.01, momentum: 0.0}",
     "schedule={name: constant, warmup: 0 steps}",
-    "evaluate={every: 50 steps}",
-    "checkpoint={every: 50 steps, keep: 99}",
+    "evaluate={every: 20 steps}",
+    "checkpoint={every: 20 steps, keep: 99}",
     "insight={methods: [], filters: false}",
+    "cluster.logical_cpus=4",  # two replicas for each of two workers
 ]
 
 
-def settings(*more: str) -> list[str]:
-    return [word for value in [*SETTINGS, *more] for word in ("--set", value)]
+@pytest.fixture(scope="module")
+def launch(script: Path, small_config: Path, tiny_model: str, unhurried: tuple[Path, str]) -> Callable[..., list[str]]:
+    """The command that launches two workers with these options on a training into that directory, which takes more than
+    a second."""
+    _, pauses = unhurried
+
+    def command(run: Path, *options: str, more: list[str], workers: int = 2) -> list[str]:
+        sets = [word for value in [*SETTINGS, tiny_model, pauses] for word in ("--set", value)]
+        start = [str(script), "launch", "--workers", str(workers), *options, "--", "train", str(small_config)]
+        return [*start, *sets, "--run-dir", str(run), *more]
+
+    return command
 
 
 @pytest.fixture(scope="module")
-def launch(script: Path, small_config: Path) -> Callable[..., list[str]]:
-    """The command that launches two workers with these options on a training into that directory."""
+def launched(launch: Callable[..., list[str]], unhurried: tuple[Path, str]) -> Callable[..., Any]:
+    """Such a command as a process, its errors with its output."""
 
-    def command(run: Path, *options: str, sets: list[str] | None = None, report: bool = False) -> list[str]:
-        start = [str(script), "launch", "--workers", "2", *options, "--", "train", str(small_config)]
-        return [*start, *settings(*(sets or [])), "--run-dir", str(run), *([] if report else ["--no-report"])]
+    def start(run: Path, *options: str, resume: bool = False) -> Any:
+        more = ["--no-report", *(["--resume", "auto"] if resume else [])]
+        return started(launch(run, *options, more=more), stderr=subprocess.STDOUT, cwd=unhurried[0])
 
-    return command
+    return start
+
+
+def wait_for_a_checkpoint(process: "subprocess.Popen[str]", run: Path) -> None:
+    """Until there is one more; the process must not end before."""
+    before = steps(run / "checkpoints")
+    while steps(run / "checkpoints") == before:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
 
 
 def workers_of(process: "subprocess.Popen[str]") -> list[int]:
@@ -60,38 +81,40 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def seconds_until_gone(pids: list[int]) -> float:
+    start = time.monotonic()
+    while not all(is_gone(pid) for pid in pids):
+        assert time.monotonic() - start < 60, pids
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
 def weights(run: RunDir, step: int) -> dict[str, Any]:
     arrays = safetensors.numpy.load_file(run.checkpoints_dir / f"step-{step}.safetensors")
     return {name: array for name, array in arrays.items() if name.startswith("model/")}
 
 
 @pytest.fixture(scope="module")
-def two_workers(launch: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, str]:
+def two_workers(
+    launch: Callable[..., list[str]], unhurried: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunDir, str]:
     """The run of two launched workers that nobody disturbs, and what was printed."""
     path = tmp_path_factory.mktemp("launched") / "run"
-    ended = subprocess.run(launch(path, report=True), capture_output=True, text=True)
+    ended = subprocess.run(launch(path, more=[]), capture_output=True, text=True, cwd=unhurried[0])
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""  # no alarm where all is well
     return RunDir.open(path), ended.stdout
-
-
-@pytest.fixture(scope="module")
-def one_process(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    """The first 50 steps, without workers: in this process."""
-    config = load(small_config, [*SETTINGS, "train.length=50 steps"])
-    run = harness.train(config, tmp_path_factory.mktemp("alone") / "run", quiet=True, only_training=True)
-    assert run is not None
-    return run
 
 
 @pytest.mark.slow
 def test_two_workers_end_with_equal_weights_and_only_the_chief_writes(two_workers: tuple[RunDir, str]) -> None:
     run, output = two_workers
     summary = run.read_summary()
-    assert (summary["status"], summary["workers"], summary["replicas"]) == ("completed", 2, 2)
-    assert f"[worker 1] done at step 400 with the weights of worker 0, SHA-256 {summary['weights_sha256']}\n" in output
-    assert re.search(r"^epoch .* step 400/400 .*test", output, re.MULTILINE)  # the chief's progress, as it is
-    assert "done at step 400" in (run.logs_dir / "worker-1.txt").read_text()
+    assert (summary["status"], summary["workers"], summary["replicas"]) == ("completed", 2, 4)
+    assert "worker 1 of 2 with 2 devices each" in output
+    assert f"[worker 1] done at step 120 with the weights of worker 0, SHA-256 {summary['weights_sha256']}\n" in output
+    assert re.search(r"^epoch .* step 120/120 .*test", output, re.MULTILINE)  # the chief's progress, as it is
+    assert "done at step 120" in (run.logs_dir / "worker-1.txt").read_text()
     assert "report" in (run.logs_dir / "worker-0.txt").read_text()
     for log in (run.log_file, run.logs_dir / "worker-1.txt"):  # and there alone
         assert "absl::InitializeLog" in log.read_text()
@@ -99,91 +122,61 @@ def test_two_workers_end_with_equal_weights_and_only_the_chief_writes(two_worker
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("logical_cpus", [None, 4])
 def test_launched_workers_train_what_one_process_trains(
-    two_workers: tuple[RunDir, str],
-    one_process: RunDir,
-    launch: Callable[..., list[str]],
-    tmp_path: Path,
-    logical_cpus: int | None,
+    two_workers: tuple[RunDir, str], small_config: Path, tiny_model: str, tmp_path: Path
 ) -> None:
-    """Also where each worker has two replicas of its own."""
-    run, _ = two_workers
-    if logical_cpus:
-        sets = [f"cluster.logical_cpus={logical_cpus}", "train.length=50 steps"]
-        ended = subprocess.run(launch(tmp_path / "run", sets=sets), capture_output=True, text=True)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert "worker 1 of 2 with 2 devices each" in ended.stdout
-        run = RunDir.open(tmp_path / "run")
-        assert run.read_summary()["replicas"] == 4
-    one, several = weights(one_process, 50), weights(run, 50)
+    """One replica on each worker: tests/test_two_workers.py, without a launcher."""
+    config = load(small_config, [*SETTINGS, tiny_model, "train.length=40 steps", "cluster.logical_cpus=null"])
+    alone = harness.train(config, tmp_path / "run", quiet=True, only_training=True)
+    assert alone is not None
+    one, several = weights(alone, 40), weights(two_workers[0], 40)
     assert one.keys() == several.keys()
+    assert len(one) == 2
     for name in one:
         assert np.linalg.norm(several[name] - one[name]) < 1e-5 * np.linalg.norm(one[name]), name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_worker_takes_the_others_with_it_within_5_seconds(
-    launch: Callable[..., list[str]], tmp_path: Path, victim: int
-) -> None:
-    run = tmp_path / "run"
-    with started(launch(run), stderr=subprocess.STDOUT) as process:
-        wait_for_checkpoint(process, run, 50)
-        pids = workers_of(process)
-        os.kill(pids[victim], signal.SIGKILL)
-        killed = time.monotonic()
-        while not all(is_gone(pid) for pid in pids):
-            time.sleep(0.02)
-        seconds = time.monotonic() - killed
+@pytest.fixture(scope="module")
+def killed_twice(launched: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run that lost first its chief and, after a restart, its other worker; and what was printed."""
+    run = tmp_path_factory.mktemp("killed") / "run"
+    with launched(run, "--max-restarts", "1") as process:
+        for victim in (0, 1):
+            wait_for_a_checkpoint(process, run)
+            pids = workers_of(process)
+            os.kill(pids[victim], signal.SIGKILL)
+            assert seconds_until_gone(pids) < 5
         output, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGKILL
-    assert f"launch: worker {victim} was killed by SIGKILL" in output
-    assert "Traceback" not in output
-    assert seconds < 5
+    return run, output
 
 
 @pytest.mark.slow
-def test_after_a_restart_the_run_ends_as_if_nothing_had_happened(
-    two_workers: tuple[RunDir, str], launch: Callable[..., list[str]], tmp_path: Path
+def test_a_killed_worker_takes_the_others_with_it_within_5_seconds_and_all_start_again(
+    killed_twice: tuple[Path, str],
 ) -> None:
-    run = tmp_path / "run"
-    with started(launch(run, "--max-restarts", "1"), stderr=subprocess.STDOUT) as process:
-        wait_for_checkpoint(process, run, 100)
-        os.kill(workers_of(process)[1], signal.SIGKILL)
-        output, _ = process.communicate()
-    assert process.returncode == 0, output
+    _, output = killed_twice
+    assert [f"launch: worker {victim} was killed by SIGKILL" in output for victim in (0, 1)] == [True, True]
     assert "launch: restart 1 of 1, from the newest checkpoint" in output
     assert "on the same devices: exact to the bit" in output
-    assert RunDir.open(run).read_summary()["weights_sha256"] == two_workers[0].read_summary()["weights_sha256"]
+    assert "Traceback" not in output
 
 
-@pytest.mark.slow
-def test_a_hanging_worker_is_found_and_its_stacks_are_logged(
-    two_workers: tuple[RunDir, str], launch: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    with started(launch(run, "--max-restarts", "1", "--hang-timeout", "6"), stderr=subprocess.STDOUT) as process:
-        wait_for_checkpoint(process, run, 100)
-        os.kill(workers_of(process)[1], signal.SIGSTOP)
-        output, _ = process.communicate()
-    assert process.returncode == 0, output
-    assert "launch: worker 1 made no progress for 6 s, and is stopped, as by SIGSTOP" in output
-    assert "Thread 0x" not in output
-    log = (run / "logs" / "worker-1.txt").read_text()
-    assert re.search(r'(Current thread|Thread) 0x[0-9a-f]+ \(most recent call first\):\n  File "', log)
-    assert "harness/job.py" in log
-    assert RunDir.open(run).read_summary()["weights_sha256"] == two_workers[0].read_summary()["weights_sha256"]
-
-
-@pytest.mark.slow
-def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(launch: Callable[..., list[str]], tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    with started(launch(run, "--max-restarts", "3"), stderr=subprocess.STDOUT) as process:
-        wait_for_checkpoint(process, run, 50)
+@pytest.fixture(scope="module")
+def stopped(launched: Callable[..., Any], killed_twice: tuple[Path, str]) -> tuple[Path, str]:
+    """The same run, on again and stopped by a signal; and what was printed then."""
+    run, _ = killed_twice
+    with launched(run, "--max-restarts", "3", resume=True) as process:
+        wait_for_a_checkpoint(process, run)
         process.terminate()
         output, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
+    return run, output
+
+
+@pytest.mark.slow
+def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(stopped: tuple[Path, str]) -> None:
+    run, output = stopped
     assert "launch:" not in output
     (chief,) = re.findall(r"^stopped at step (\d+); resume with", output, re.MULTILINE)
     (other,) = re.findall(r"^\[worker 1\] stopped at step (\d+)$", output, re.MULTILINE)
@@ -192,25 +185,42 @@ def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(launch: Callable[.
 
 
 @pytest.mark.slow
-def test_workers_do_not_outlive_a_launcher_that_was_killed(launch: Callable[..., list[str]], tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    with started(launch(run), stderr=subprocess.STDOUT) as process:
-        wait_for_checkpoint(process, run, 50)
-        pids = workers_of(process)
-        assert len(pids) == 2
-        process.kill()
-        process.wait()
-        end = time.monotonic() + 5
-        while not all(is_gone(pid) for pid in pids):
-            assert time.monotonic() < end, pids
-            time.sleep(0.02)
+def test_a_hanging_worker_is_found_its_stacks_are_logged_and_the_run_ends_as_if_nothing_had_happened(
+    two_workers: tuple[RunDir, str], launched: Callable[..., Any], stopped: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Neither the kills nor the signal before."""
+    run = shutil.copytree(stopped[0], tmp_path / "run")
+    with launched(run, "--max-restarts", "1", "--hang-timeout", "10", resume=True) as process:
+        wait_for_a_checkpoint(process, run)
+        os.kill(workers_of(process)[1], signal.SIGSTOP)
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "launch: worker 1 made no progress for 10 s, and is stopped, as by SIGSTOP" in output
+    assert "Thread 0x" not in output
+    log = (run / "logs" / "worker-1.txt").read_text()
+    assert re.search(r'(Current thread|Thread) 0x[0-9a-f]+ \(most recent call first\):\n  File "', log)
+    assert "harness/job.py" in log
+    assert RunDir.open(run).read_summary()["weights_sha256"] == two_workers[0].read_summary()["weights_sha256"]
 
 
 @pytest.mark.slow
-def test_a_mistake_is_not_tried_again_and_leaves_nothing(launch: Callable[..., list[str]], tmp_path: Path) -> None:
-    ended = subprocess.run(
-        launch(tmp_path / "run", "--max-restarts", "3", sets=["data.shift=28"]), capture_output=True, text=True
-    )
+def test_workers_do_not_outlive_a_launcher_that_was_killed(launched: Callable[..., Any], tmp_path: Path) -> None:
+    """Whatever they do; here, as TensorFlow is imported."""
+    with launched(tmp_path / "run") as process:
+        while len(pids := workers_of(process)) < 2:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        assert seconds_until_gone(pids) < 5
+
+
+@pytest.mark.slow
+def test_a_mistake_is_not_tried_again_and_leaves_nothing(
+    launch: Callable[..., list[str]], unhurried: tuple[Path, str], tmp_path: Path
+) -> None:
+    command = launch(tmp_path / "run", "--max-restarts", "3", more=["--set", "data.shift=28"], workers=1)
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=unhurried[0])
     assert ended.returncode == 2
     assert "error: data.shift: 28 moves images" in ended.stdout
     assert "restart" not in ended.stderr

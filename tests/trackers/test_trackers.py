@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.config import Config, resolve
+from harness.config import Config, load, resolve
 from harness.console.terminal import Terminal
 from harness.errors import CallbackFailed, Stopped, UserError
 from harness.runs.run_dir import RunDir
@@ -172,19 +172,23 @@ def failing_once(step: int, state: Any, rows: Any) -> None:
 failing_once.failed = False  # type: ignore[attr-defined]
 
 
-def test_a_run_that_failed_and_was_resumed_has_exactly_its_rows_in_both(small_config: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_that_failed_and_was_resumed_has_exactly_its_rows_in_both(
+    small_config: Path, tiny_model: str, tmp_path: Path
+) -> None:
+    config = load(small_config, [tiny_model])
     settings: dict[str, Any] = {"train.length": "12 steps", "train.global_batch": 16, "evaluate.every": "6 steps"}
     settings |= {"checkpoint.every": "4 steps", "metrics": {"top_2": {"name": "top_k", "k": 2}}}
     callbacks = [MLFLOW, WANDB, {"name": failing_once, "every": "1 step"}]
     with pytest.raises(CallbackFailed, match="as asked for"):
-        harness.train(small_config, tmp_path / "run", quiet=True, callbacks=callbacks, with_report=False, **settings)
+        harness.train(config, tmp_path / "run", quiet=True, callbacks=callbacks, with_report=False, **settings)
     run = harness.RunDir.open(tmp_path / "run")
     first = in_mlflow(run)
     assert first.info.status == "FAILED"
     assert max(row["step"] for row in run.read_metrics()) == 11
     assert max(step for _, step, _ in points(run)) == 8  # those after the checkpoint the resume will cut off
     assert [row["step"] for row in in_wandb(run)[0]][-1] == 8
-    harness.train(small_config, resume=run.path, quiet=True, callbacks=callbacks, with_report=False, **settings)
+    harness.train(config, resume=run.path, quiet=True, callbacks=callbacks, with_report=False, **settings)
 
     rows, found = run.read_metrics(), in_mlflow(run)
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
@@ -200,7 +204,7 @@ def test_a_run_that_failed_and_was_resumed_has_exactly_its_rows_in_both(small_co
     assert exit_code == 0
 
     run.trackers_file.unlink()
-    harness.train(small_config, resume=run.path, quiet=True, callbacks=[MLFLOW], with_report=False, **settings)
+    harness.train(config, resume=run.path, quiet=True, callbacks=[MLFLOW], with_report=False, **settings)
     assert run.read_metrics() == rows  # it was complete
     assert in_mlflow(run).info.run_id != found.info.run_id
     assert points(run) == points_of(rows)

@@ -1,0 +1,15 @@
+"""A training of a moment's work that takes a second: long enough to be disturbed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PAUSES = "import time\n\ndef pause(step, state, rows):\n    time.sleep(0.1)\n"
+
+
+@pytest.fixture(scope="session")
+def unhurried(made_once: Callable[..., Path]) -> tuple[Path, str]:
+    """The folder to start processes in, and the setting of a callback that waits every ten steps."""
+    folder = made_once("unhurried", lambda made: made.joinpath("pauses.py").write_text(PAUSES))
+    return folder, "callbacks=[{name: pauses:pause, every: 10 steps}]"
