@@ -154,6 +154,14 @@ def test_a_copy_that_says_something_else_is_refused() -> None:
     assert "can't be copied: the copy's outputs are off by up to " in refused(model)
 
 
+def test_within_a_strategy_of_four_replicas_it_is_the_same() -> None:
+    with tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(4)]).scope():
+        model = sequential()
+        logits = pixels_to_logits(model, SHAPE)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *SHAPE)).astype(np.float32)
+    np.testing.assert_allclose(probabilities(logits, logits(pixels)), says(model, pixels), rtol=1e-5, atol=1e-6)
+
+
 def test_a_model_of_logits_stays_one_and_half_precision_becomes_whole() -> None:
     image = keras.Input(SHAPE, dtype="float32")
     x = layers.Conv2D(4, 3, activation="relu", dtype="mixed_bfloat16")(image)
