@@ -153,13 +153,13 @@ def counted(make_run: Callable[..., RunDir], tmp_path_factory: pytest.TempPathFa
 def test_what_is_computed_again_and_again_is_compiled_once(counted: RunDir) -> None:
     shown = len(json.loads(counted.insight_file.read_text())["images"])
     assert shown < 24
-    # The copy is held against the model, then predicts all images and fewer; occlusion and the gradient; deletion and
-    # insertion; the strongest images; the ascents for the second convolution and for the classes, and their scores.
+    # The copy predicts all images and fewer; occlusion and the gradient; deletion and insertion; the strongest images;
+    # the ascents for the second convolution and for the classes, and their scores.
     parts = -(-shown * 29 // 128)
-    assert Counted.traced == [4, 60, 82, shown, -(-shown * 29 // parts), *[None] * 6]
-    # The copy held against the model, and feature maps: each of one shape, whoever asks for it. The last hidden layer
-    # of ten mistakes and of the training images. And two of noise, on which the second convolution's window is held
-    # against the whole image, one call each.
+    assert Counted.traced == [60, 82, shown, -(-shown * 29 // parts), *[None] * 6]
+    # The copy and the model that it is held against, and feature maps: each of one shape, whoever asks for it. The last
+    # hidden layer of ten mistakes and of the training images. And two of noise, on which the second convolution's
+    # window is held against the whole image, one call each.
     assert Counter(Counted.eager).keys() == {2, 4, 9, 10, 50}
     assert Counted.eager.count(2) == 2
 
