@@ -853,7 +853,11 @@ class TestVisualize:
 
     @pytest.mark.parametrize(
         ("shape", "words"),
-        [((5,), "which are not images"), ((28, 28, 2), "takes images of shape"), ((14, 28, 1), "takes images of shape")],
+        [
+            ((5,), "which are not images"),
+            ((28, 28, 2), "takes images of shape"),
+            ((14, 28, 1), "takes images of shape"),
+        ],
     )
     def test_a_model_that_takes_no_such_images(
         self, refused: Callable[..., str], small_data: Path, tmp_path: Path, shape: tuple[int, ...], words: str
