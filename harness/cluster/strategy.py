@@ -40,9 +40,12 @@ class Cluster:
     def distribute(self, batches: Callable[[tf.distribute.InputContext], tf.data.Dataset]) -> Any:
         """The data sets that `batches` makes for each worker, as one whose elements go to the replicas in turn.
 
-        They are copied ahead to GPUs only. Where everything lies in the host's memory that would cost copies, and the
-        end of an iterator would wait, for a minute per device at worst, for threads that TensorFlow 2.21 wakes late.
+        They are copied ahead to GPUs only. One replica on a CPU takes the data set as it is: the iterator that
+        TensorFlow 2.21 puts around it was seen to crash when it is dropped while it fills, and its end to wait, for a
+        minute at worst, for a thread that is woken late.
         """
+        if self.replicas == 1 and not is_on_gpus():
+            return batches(tf.distribute.InputContext())
         options = tf.distribute.InputOptions(experimental_fetch_to_device=is_on_gpus())
         return self.strategy.distribute_datasets_from_function(batches, options)
 

@@ -60,6 +60,16 @@ def test_replicas_lie_on_the_logical_cpus() -> None:
 
 
 @without_gpu
+def test_one_replica_takes_the_data_set_as_it_is() -> None:
+    """With TensorFlow's iterator around it this loop was seen to crash the process, in some seconds at most."""
+    made = tf.data.Dataset.counter().map(lambda number: number + 1).prefetch(2)
+    batches = connect(ClusterSection(), {}).distribute(lambda context: made)
+    assert batches is made
+    for _ in range(20):
+        assert next(iter(batches)) == 1
+
+
+@without_gpu
 def test_mirrored_needs_devices() -> None:
     told = refusal(strategy="mirrored")
     assert "cluster.strategy: mirrored needs GPUs or cluster.logical_cpus" in told
