@@ -171,10 +171,8 @@ def _stop(trial: _Trial, step: int) -> tuple[bool, str, bool]:
 
 def _nan(trial: _Trial, step: int) -> tuple[bool, str, bool]:
     callbacks = trial.config.model_dump(mode="json")["callbacks"]
-    poisoning = {
-        "name": f"{__name__}:{poison.__name__}",
-        "every": f"{step + 1} steps",
-    }  # when no checkpoint is due, as a rule
+    # After one step more no checkpoint is due, as a rule.
+    poisoning = {"name": f"{__name__}:{poison.__name__}", "every": f"{step + 1} steps"}
     exit_code, line = trial.start(f"callbacks={json.dumps([*callbacks, poisoning])}").wait()
     if any(path.stem == f"step-{step + 1}" for path in trial.checkpoints()):
         return False, "a checkpoint took the NaN: make checkpoint.every longer, or choose another --seed", False

@@ -45,17 +45,19 @@ def numbered(labels: Sequence[int | str]) -> tuple[NDArray[np.int32], tuple[str,
 
 def in_short(problems: Sequence[str]) -> str:
     """The first ten and how many more there are, in one line."""
-    more = len(problems) - _MOST_NAMED
-    return "; ".join(problems[:_MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+    return "; ".join(_first(problems))
 
 
 def one_a_line(problems: Sequence[str]) -> str:
     """As `in_short`, each in a line of its own below what is said before; a single one behind it."""
     if len(problems) == 1:
         return f" {problems[0]}"
+    return "".join(f"\n  {line}" for line in _first(problems))
+
+
+def _first(problems: Sequence[str]) -> list[str]:
     more = len(problems) - _MOST_NAMED
-    lines = [*problems[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])]
-    return "".join(f"\n  {line}" for line in lines)
+    return [*problems[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def check(listing: Listing) -> None:
