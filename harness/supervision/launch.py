@@ -193,21 +193,28 @@ class _Attempt:
         return None
 
     def _hung(self) -> list[_Worker]:
-        now, timeout = time.monotonic(), self._plan.hang_timeout
-        hung = []
-        for worker in self._alive():
-            allowance = self._plan.start_allowance if worker.last_beat is None else 0.0
-            if worker.watched and now - (worker.last_beat or worker.started) > timeout + allowance:
-                how = ", and is stopped, as by SIGSTOP" if _state(worker.process.pid) == "T" else ""
-                _say(f"worker {worker.index} made no progress for {timeout + allowance:g} s{how}")
-                hung.append(worker)
+        """Once one has made no progress for too long, all that have made none for half that time: in step as they are,
+        those that wait for the one that hangs may have been silent for a moment longer than it."""
+        now = time.monotonic()
+        silent = {worker.index: now - (worker.last_beat or worker.started) for worker in self._workers}
+        watched = [worker for worker in self._alive() if worker.watched]
+        if not any(silent[worker.index] > self._patience(worker) for worker in watched):
+            return []
+        hung = [worker for worker in watched if silent[worker.index] > self._patience(worker) / 2]
+        for worker in hung:
+            _say(f"worker {worker.index} made no progress for {silent[worker.index]:.0f} s")
         return hung
+
+    def _patience(self, worker: _Worker) -> float:
+        """Seconds without progress after which it counts as dead."""
+        return self._plan.hang_timeout + (self._plan.start_allowance if worker.last_beat is None else 0.0)
 
     def _kill(self, workers: Sequence[_Worker]) -> None:
         """Have each write its Python stacks to its log, and to nowhere else, then kill it."""
         self._shows_output = self._shows_output and not workers
         for worker in workers:
-            _say(f"killing worker {worker.index}; what it was doing is in {self._log(worker.index)}")
+            how = ", which is stopped, as by SIGSTOP" if _state(worker.process.pid) == "T" else ""
+            _say(f"killing worker {worker.index}{how}; what it was doing is in {self._log(worker.index)}")
             worker.process.send_signal(signal.SIGQUIT)  # the handler writes the stacks, then lets the worker die
             worker.process.send_signal(signal.SIGCONT)
         end = time.monotonic() + _STACKS_SECONDS

@@ -53,9 +53,9 @@ def launch(script: Path, small_config: Path, tiny_model: str, unhurried: tuple[P
 def launched(launch: Callable[..., list[str]], unhurried: tuple[Path, str]) -> Callable[..., Any]:
     """Such a command as a process, its errors with its output."""
 
-    def start(run: Path, *options: str, resume: bool = False) -> Any:
+    def start(run: Path, *options: str, resume: bool = False, env: dict[str, str] | None = None) -> Any:
         more = ["--no-report", *(["--resume", "auto"] if resume else [])]
-        return started(launch(run, *options, more=more), stderr=subprocess.STDOUT, cwd=unhurried[0])
+        return started(launch(run, *options, more=more), stderr=subprocess.STDOUT, cwd=unhurried[0], env=env)
 
     return start
 
@@ -185,21 +185,32 @@ def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(stopped: tuple[Pat
 
 
 @pytest.mark.slow
-def test_a_hanging_worker_is_found_its_stacks_are_logged_and_the_run_ends_as_if_nothing_had_happened(
+def test_hanging_and_stopped_workers_are_found_their_stacks_are_logged_and_the_run_ends_as_if_nothing_had_happened(
     two_workers: tuple[RunDir, str], launched: Callable[..., Any], stopped: tuple[Path, str], tmp_path: Path
 ) -> None:
     """Neither the kills nor the signal before."""
     run = shutil.copytree(stopped[0], tmp_path / "run")
-    with launched(run, "--max-restarts", "1", "--hang-timeout", "10", resume=True) as process:
+    (hang := tmp_path / "hang").touch()
+    env = os.environ | {"HANG": str(hang)}
+    with launched(run, "--max-restarts", "2", "--hang-timeout", "10", resume=True, env=env) as process:
+        while hang.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        hanging = workers_of(process)
+        while len(restarted := sorted(set(workers_of(process)) - set(hanging))) < 2:
+            time.sleep(0.01)
         wait_for_a_checkpoint(process, run)
-        os.kill(workers_of(process)[1], signal.SIGSTOP)
+        os.kill(restarted[1], signal.SIGSTOP)  # found by the launcher or, by its silence, by TensorFlow
         output, _ = process.communicate()
     assert process.returncode == 0, output
-    assert "launch: worker 1 made no progress for 10 s, and is stopped, as by SIGSTOP" in output
+    for worker in (0, 1):  # the one that waits for the other, too
+        assert re.search(rf"^launch: worker {worker} made no progress for \d+ s$", output, re.MULTILINE), output
+    assert "launch: killing worker 1, which is stopped, as by SIGSTOP" in output
     assert "Thread 0x" not in output
-    log = (run / "logs" / "worker-1.txt").read_text()
-    assert re.search(r'(Current thread|Thread) 0x[0-9a-f]+ \(most recent call first\):\n  File "', log)
-    assert "harness/job.py" in log
+    for worker, file in ((0, "pauses.py"), (1, "harness/job.py")):
+        log = (run / "logs" / f"worker-{worker}.txt").read_text()
+        assert re.search(r'(Current thread|Thread) 0x[0-9a-f]+ \(most recent call first\):\n  File "', log)
+        assert file in log
     assert RunDir.open(run).read_summary()["weights_sha256"] == two_workers[0].read_summary()["weights_sha256"]
 
 
