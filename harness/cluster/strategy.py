@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,16 +38,21 @@ class Cluster:
         return self.worker == 0
 
     def distribute(self, batches: Callable[[tf.distribute.InputContext], tf.data.Dataset]) -> Any:
-        """The data sets that `batches` makes for each worker, as one whose elements go to the replicas in turn.
+        """The data set that `batches` makes for this worker, from which `next` takes.
 
-        They are copied ahead to GPUs only. One replica on a CPU takes the data set as it is: the iterator that
-        TensorFlow 2.21 puts around it was seen to crash when it is dropped while it fills, and its end to wait, for a
-        minute at worst, for a thread that is woken late.
+        To GPUs its elements are copied ahead. On CPUs it is left as it is: the iterator that TensorFlow 2.21 puts
+        around a distributed one was seen to crash when it is dropped while it fills, and its end to wait, for a minute
+        at worst, for a thread that is woken late.
         """
-        if self.replicas == 1 and not is_on_gpus():
-            return batches(tf.distribute.InputContext())
-        options = tf.distribute.InputOptions(experimental_fetch_to_device=is_on_gpus())
-        return self.strategy.distribute_datasets_from_function(batches, options)
+        if is_on_gpus():
+            return self.strategy.distribute_datasets_from_function(batches)
+        return batches(tf.distribute.InputContext(self.workers, self.worker, self.replicas))
+
+    def next(self, batches: Iterator[Any]) -> Any:
+        """The next elements, one for each replica here in turn, as `strategy.run` deals them out."""
+        if is_on_gpus():
+            return next(batches)
+        return self.strategy.experimental_distribute_values_from_function(lambda _: next(batches))
 
     def on_each_replica(self, arrays: tuple[Any, ...]) -> Any:
         """The same arrays on the device of each replica here."""

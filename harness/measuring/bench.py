@@ -183,7 +183,7 @@ def _consumer(cluster: Cluster, source: Source) -> Callable[[int], None]:
     def consume(batches: Iterator[Any], count: tf.Tensor) -> tf.Tensor:
         total = tf.constant(0.0)
         for _ in tf.range(count):
-            total += tf.add_n(strategy.experimental_local_results(strategy.run(touch, args=(next(batches),))))
+            total += tf.add_n(strategy.experimental_local_results(strategy.run(touch, args=(cluster.next(batches),))))
         return total
 
     compiled = tf.function(consume)

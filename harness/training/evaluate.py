@@ -55,7 +55,7 @@ class Evaluator:
     def _summed(self, batches: Iterator[Any], count: tf.Tensor) -> tf.Tensor:
         totals = tf.zeros([2 + len(self._measures.metrics)], tf.float64)
         for _ in tf.range(count):
-            per_replica = self._cluster.strategy.run(_plain(self._batch_sums), args=next(batches))
+            per_replica = self._cluster.strategy.run(_plain(self._batch_sums), args=self._cluster.next(batches))
             totals += self._cluster.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
         return totals
 

@@ -22,7 +22,7 @@ class Stepwise:
 
     def __init__(self, cluster: Cluster, step: Step, source: Source, jit: bool, rehearse: bool) -> None:
         """`rehearse`: whether kernels may be missing, which shows only when a step is run."""
-        self._strategy = cluster.strategy
+        self._cluster = cluster
         self.source = source
         self._step = step
         self._gradients = _function(self._of_batch, jit)
@@ -46,20 +46,20 @@ class Stepwise:
     def _loop(
         self, batches: Iterator[Any], data: Any, values: Values, steps: tf.Tensor, live: tf.Tensor
     ) -> tuple[Values, Progress, tf.Tensor]:
-        run, micro_batches = self._strategy.run, self.source.plan.micro_batches
+        run, micro_batches = self._cluster.strategy.run, self.source.plan.micro_batches
         progress = run(_plain(self._step.started))
         record = tf.TensorArray(self._step.packing.dtype, size=steps, element_shape=[self._step.numbers_measured])
         for number in tf.range(steps):
             if micro_batches == 1:
-                share, other = run(self._gradients, args=(values, values.other, data, next(batches)))
+                share, other = run(self._gradients, args=(values, values.other, data, self._cluster.next(batches)))
             else:
                 share, other = run(self._step.zeros, args=(values,))
                 for _ in tf.range(micro_batches):
                     # One after another: side by side, which nothing else forbids, they would need more memory.
                     tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-                    share, other = run(self._added, args=(share, values, other, data, next(batches)))
+                    share, other = run(self._added, args=(share, values, other, data, self._cluster.next(batches)))
             values, progress, measured = run(_plain(self._updated), args=(values, other, progress, share, live))
-            record = record.write(number, self._strategy.experimental_local_results(measured)[0])
+            record = record.write(number, self._cluster.strategy.experimental_local_results(measured)[0])
         return values, progress, record.stack()
 
     def _of_batch(self, values: Values, other: Any, data: Any, element: Batch | Rows) -> tuple[tf.Tensor, Any]:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from harness.cluster.strategy import (
+    Cluster,
     check_all_reduce,
     communication,
     connect,
@@ -60,13 +61,31 @@ def test_replicas_lie_on_the_logical_cpus() -> None:
 
 
 @without_gpu
-def test_one_replica_takes_the_data_set_as_it_is() -> None:
-    """With TensorFlow's iterator around it this loop was seen to crash the process, in some seconds at most."""
-    made = tf.data.Dataset.counter().map(lambda number: number + 1).prefetch(2)
-    batches = connect(ClusterSection(), {}).distribute(lambda context: made)
-    assert batches is made
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_replicas_on_cpus_take_the_elements_of_a_plain_data_set_in_turn(replicas: int) -> None:
+    """With TensorFlow's iterator around it, dropping it while it fills was seen to crash the process within seconds."""
+    cluster = connect(ClusterSection(logical_cpus=replicas), {})
+    batches = cluster.distribute(lambda context: tf.data.Dataset.counter().map(lambda number: number + 1).prefetch(2))
+    assert isinstance(batches, tf.data.Dataset)
+    iterator = iter(batches)
+    for step in range(2):
+        following = cluster.strategy.experimental_local_results(cluster.next(iterator))
+        assert [int(value) for value in following] == [step * replicas + replica + 1 for replica in range(replicas)]
     for _ in range(20):
         assert next(iter(batches)) == 1
+
+
+@without_gpu
+def test_a_data_set_is_told_its_place_in_the_cluster() -> None:
+    contexts: list[Any] = []
+
+    def batches(context: Any) -> tf.data.Dataset:
+        contexts.append(context)
+        return tf.data.Dataset.counter()
+
+    Cluster(connect(ClusterSection(logical_cpus=2), {}).strategy, "", worker=1, workers=3).distribute(batches)
+    (context,) = contexts
+    assert (context.input_pipeline_id, context.num_input_pipelines, context.num_replicas_in_sync) == (1, 3, 2)
 
 
 @without_gpu

@@ -132,7 +132,7 @@ def test_replicas_see_the_same_examples_in_the_same_order(
     micro_batches = BatchPlan.of(setting.train, replicas).micro_batches
     assert (micro_batches > 1) == (micro_batch is not None)
     for _ in range(20):  # more than an epoch
-        of_step = [next(batches) for _ in range(micro_batches)]
+        of_step = [place.next(batches) for _ in range(micro_batches)]
         for replica, micro in itertools.product(range(replicas), range(micro_batches)):
             images, labels, weights, positions = (
                 place.strategy.experimental_local_results(part) for part in of_step[micro][:4]
