@@ -112,7 +112,7 @@ def _of_file(file: str, image_shape: tuple[int, int, int], classes: int, dtype: 
             f"train.precision: {dtype}, but a model from model.file is trained in float32: set it to float32"
         )
     with fresh_names():
-        model = pixels_to_logits(load(Path(file)), image_shape)
+        model = pixels_to_logits(load(Path(file)), image_shape, keep_single_logit=classes == 1)
     _check(model, f"model.file: {file} is a model", classes)
     return model
 

@@ -46,7 +46,11 @@ def is_independent(model: Callable[..., Any]) -> bool:
 
 
 def pixels_to_logits(
-    model: keras.Model, image_shape: tuple[int, int, int], low: float = 0.0, high: float = 255.0
+    model: keras.Model,
+    image_shape: tuple[int, int, int],
+    low: float = 0.0,
+    high: float = 255.0,
+    keep_single_logit: bool = False,
 ) -> keras.Model:
     """A copy of `model` without its last softmax or sigmoid, which takes pixels from 0 to 255.
 
@@ -54,13 +58,14 @@ def pixels_to_logits(
     and is shared. Unless the model computes in half precision, the copy is held against it on images of noise.
 
     Of a single logit z, or its sigmoid, two classes are made, with the logits -z/2 and z/2: their softmax is the
-    sigmoid, and what speaks for one class speaks against the other. Several sigmoids stay independent, as
-    `probabilities` knows.
+    sigmoid, and what speaks for one class speaks against the other; unless `keep_single_logit`. Several sigmoids stay
+    independent, as `probabilities` knows.
 
     Args:
         model: one image in and (n, classes) out: logits, or probabilities by a softmax or sigmoids at the end.
         image_shape: height, width, channels of the images.
         low, high: what the model takes for the pixels 0 and 255.
+        keep_single_logit: give one logit (n, 1) as it is.
 
     Raises:
         RunError: the model is no classifier of such images, a weight is not finite, or the copy says something else.
@@ -94,15 +99,14 @@ def pixels_to_logits(
 
     copy = cloned(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call)
     outputs = copy.outputs[0]
-    if outputs.shape[1] == 1:
+    if _is_whole(flat):  # half precision says something else anyway, and through a softmax anything
+        _compare(copy, model, lambda images: images * (high - low) / 255 + low, end)
+    if outputs.shape[1] == 1 and not keep_single_logit:
         halves = [keras.layers.Rescaling(half, name=name)(outputs) for half, name in _HALVES.items()]
         outputs = keras.layers.Concatenate(name="two_logits")(halves)
-    elif end == "sigmoid":
+    elif end == "sigmoid" and outputs.shape[1] > 1:
         outputs = IndependentLogits(name="independent_logits")(outputs)
-    logits = keras.Model(copy.inputs[0], outputs, name=model.name)
-    if _is_whole(flat):  # half precision says something else anyway, and through a softmax anything
-        _compare(logits, model, lambda images: images * (high - low) / 255 + low, end)
-    return logits
+    return keras.Model(copy.inputs[0], outputs, name=model.name)
 
 
 def takes(model: keras.Model, image_shape: tuple[int, ...]) -> bool:
@@ -167,24 +171,21 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
             raise RunError(f"the model {model.name} has weights that are not finite, in {weight.path}: train it anew")
 
 
-def _compare(logits: keras.Model, model: keras.Model, taken: Callable[[Any], Any], end: str | None) -> None:
-    """Hold the copy against the model; `taken` makes what the model takes of pixels."""
-    noise = np.random.default_rng(0).uniform(0, 255, (_TRIED, *logits.input_shape[1:])).astype(np.float32)
+def _compare(copy: keras.Model, model: keras.Model, taken: Callable[[Any], Any], end: str | None) -> None:
+    """Hold the copy, which lacks the `end`, against the model; `taken` makes what the model takes of pixels."""
+    noise = np.random.default_rng(0).uniform(0, 255, (_TRIED, *copy.input_shape[1:])).astype(np.float32)
     # Not by predict_on_batch: within the scope of a strategy that predicts the whole batch on each of the replicas.
     given = keras.tree.map_structure(lambda _: taken(noise), model.input)
     (answer,) = keras.tree.flatten(model(given, training=False))
     expected = keras.ops.convert_to_numpy(keras.ops.cast(answer, "float32"))
-    outputs = keras.ops.convert_to_numpy(logits(noise, training=False))
+    outputs = copy(noise, training=False)
     if end:
-        outputs = probabilities(logits, outputs)
-    elif expected.shape[1] == 1:
-        outputs = 2 * outputs
-    elif expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01):
+        outputs = (keras.ops.softmax if end == "softmax" else keras.ops.sigmoid)(outputs)
+    elif expected.shape[1] > 1 and expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01):
         raise RunError(
             f"the model {model.name} gives probabilities, but not by a softmax at its end: end it in one, or in logits"
         )
-    outputs = outputs[:, -expected.shape[1] :]  # of the two made of one, that which speaks for it
-    error = float(np.abs(outputs - expected).max())
+    error = float(np.abs(keras.ops.convert_to_numpy(outputs) - expected).max())
     if np.isfinite(expected).all() and not error <= _TOLERANCE * np.abs(expected).max():
         raise RunError(
             f"the model {model.name} can't be copied: the copy's outputs are off by up to {error:.3g}; "
