@@ -97,8 +97,8 @@ def pixels_to_logits(
         args, kwargs = keras.tree.map_structure(lambda value: scaled if value is pixels else value, (args, kwargs))
         return args[0] if ends_alone and layer.name == last.name else layer(*args, **kwargs)
 
-    copy = cloned(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call)
-    outputs = copy.outputs[0]
+    outputs = cloned(flat, input_tensors=[pixels], clone_function=copy_of, call_function=call).outputs[0]
+    copy = keras.Model(pixels, outputs, name=model.name)
     if _is_whole(flat):  # half precision says something else anyway, and through a softmax anything
         _compare(copy, model, lambda images: images * (high - low) / 255 + low, end)
     if outputs.shape[1] == 1 and not keep_single_logit:
@@ -106,7 +106,7 @@ def pixels_to_logits(
         outputs = keras.layers.Concatenate(name="two_logits")(halves)
     elif end == "sigmoid" and outputs.shape[1] > 1:
         outputs = IndependentLogits(name="independent_logits")(outputs)
-    return keras.Model(copy.inputs[0], outputs, name=model.name)
+    return keras.Model(pixels, outputs, name=model.name)
 
 
 def takes(model: keras.Model, image_shape: tuple[int, ...]) -> bool:
