@@ -1,8 +1,11 @@
 """Which flat keys of two configs differ, and how they are written."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,8 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
 
 def in_yaml(value: Any) -> str:
     """A JSON value in one line, as one would write it in a config: `[{name: flip}, {name: crop, padding: 4}]`."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {in_yaml(inner)}' for key, inner in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(in_yaml, value))}]"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text.removesuffix("\n").removesuffix("\n...")  # which ends a document that is a scalar
 
 
 def as_changes(found: Sequence[Difference]) -> str:

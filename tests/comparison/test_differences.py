@@ -1,8 +1,9 @@
 import pytest
+import yaml
 
 from harness.comparison.differences import config_differences, environment_differences, in_words
 from harness.config import load, resolve
-from harness.config.differences import Difference, as_changes, differences
+from harness.config.differences import Difference, as_changes, differences, in_yaml
 
 
 def test_keys_that_differ_in_the_config() -> None:
@@ -48,3 +49,12 @@ def test_what_they_ran_with_where_both_tell() -> None:
 )
 def test_values_in_words(value: object, words: str) -> None:
     assert in_words(value) == words
+
+
+@pytest.mark.parametrize(
+    "value", ["null", "5 epochs", "a: b", "own:net", 1e-05, True, None, [{"name": "crop", "padding": 4}]]
+)
+def test_what_is_written_of_a_value_is_read_as_that_value(value: object) -> None:
+    written = in_yaml(value)
+    assert "\n" not in written
+    assert yaml.safe_load(written) == value
