@@ -224,3 +224,20 @@ def test_an_application_downloads_nothing() -> None:
         builder(config, (32, 32, 3), 4)()
     with pytest.raises(ConfigError, match="at least 32x32"):
         builder(resolve({"model": {"name": "keras.applications:MobileNet"}}), (28, 28, 3), 4)()
+
+
+def test_an_application_takes_a_file_of_weights_by_its_path(tmp_path: Path) -> None:
+    saved = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, classes=4, classifier_activation=None)
+    saved.save_weights(tmp_path / "own.weights.h5")
+
+    def built_from(file: str, classes: int) -> keras.Model:
+        section = {"name": "keras.applications:MobileNet", "alpha": 0.25, "weights": str(tmp_path / file)}
+        return builder(resolve({"model": section}), (32, 32, 3), classes)()
+
+    for actual, expected in zip(built_from("own.weights.h5", 4).get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    for file, classes, told in (("none.weights.h5", 4, "no such file"), ("own.weights.h5", 5, "fails")):
+        with pytest.raises(ConfigError, match=rf"^model\.name: keras\.applications:MobileNet.*{told}") as refusal:
+            built_from(file, classes)
+        assert "\n" not in str(refusal.value)
+        assert "model.input" not in str(refusal.value)
