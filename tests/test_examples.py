@@ -72,11 +72,13 @@ def distance(one: dict[str, Any], other: dict[str, Any]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
-def test_the_resnet_ends_alike_on_two_replicas(
-    after_50_steps: Callable[[int, str], dict[str, Any]], dtype: str, tolerance: float
+@pytest.mark.parametrize(
+    ("dtype", "replicas", "tolerance"), [("float64", 2, 1e-10), ("float64", 4, 1e-10), ("float32", 2, 1e-4)]
+)
+def test_the_resnet_ends_alike_on_several_replicas(
+    after_50_steps: Callable[[int, str], dict[str, Any]], dtype: str, replicas: int, tolerance: float
 ) -> None:
-    one, several = after_50_steps(1, dtype), after_50_steps(2, dtype)  # with a row of padding
+    one, several = after_50_steps(1, dtype), after_50_steps(replicas, dtype)  # with a row of padding
     assert distance(several, one) <= tolerance
     if dtype == "float64":
         for name, values in several.items():

@@ -16,9 +16,10 @@ import keras
 import numpy as np
 import pytest
 
+from harness.data.files.cache import IMAGES
 from harness.runs.run_dir import RunDir
 from tests.data.files.conftest import picture, save
-from tests.processes import workers
+from tests.processes import MAIN, workers
 
 pytestmark = pytest.mark.slow
 
@@ -127,14 +128,16 @@ def test_train_resume_evaluate_visualize_compare_and_predict(
         assert {rank["name"] for rank in answer["predictions"]} == set(CLASSES)
 
 
-def test_two_workers(config: Path, tmp_path: Path) -> None:
+def test_two_workers_without_a_shared_cache(config: Path, tmp_path: Path) -> None:
     arguments = ["train", config, "--run-dir", tmp_path / "run", "--only-training"]
-    with workers([arguments] * 2, [tmp_path] * 2) as processes:
+    its_own = f"import os; os.environ['HARNESS_CACHE'] = '{tmp_path / 'its own'}'; {MAIN}"
+    with workers([arguments] * 2, [tmp_path] * 2, [MAIN, its_own]) as processes:
         for process in processes:
             _, errors = process.communicate(timeout=300)
             assert process.returncode == 0, errors
     summary = RunDir.open(tmp_path / "run").read_summary()
     assert (summary["steps"], summary["workers"]) == (8, 2)
+    assert list((tmp_path / "its own").glob(f"*/{IMAGES}"))
 
 
 def test_scale(call: Callable[..., Any], config: Path, tmp_path: Path) -> None:

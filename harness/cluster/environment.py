@@ -115,7 +115,10 @@ def _slurm(environment: Mapping[str, str]) -> Membership | None:
 
 
 def expand_nodes(nodelist: str) -> list[str]:
-    """Slurm's short form of a node list in full: `n[08-10,12],login` → n08, n09, n10, n12, login; the order is kept."""
+    """Slurm's short form of a node list in full: `n[08-10,12],login` → n08, n09, n10, n12, login; the order is kept.
+
+    Raises ValueError where it is no such list.
+    """
     nodes: list[str] = []
     names = re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", nodelist)
     for name in names:

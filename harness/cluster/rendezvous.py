@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cluster.environment import Membership
+from harness.config.differences import differences
 from harness.errors import ConfigError, DeviceError, WorkerMissing
 
 _SECONDS_BETWEEN_TRIES = 0.2
@@ -44,10 +45,8 @@ def meet(
     hellos = asyncio.run(_Meeting(membership, config).held(timeout, say))
     first = hellos[0]["config"]
     for index, hello in sorted(hellos.items()):
-        other = hello["config"]
-        different = [key for key in {**first, **other} if first.get(key) != other.get(key)]
-        if different:
-            changes = ", ".join(f"{key} ({other.get(key)}, not {first.get(key)})" for key in different)
+        if different := differences(first, hello["config"]):
+            changes = ", ".join(f"{each.key} ({each.b}, not {each.a})" for each in different)
             raise ConfigError(
                 f"worker {index} ({membership.workers[index]}) was started with another config than worker 0: {changes}"
             )

@@ -38,7 +38,7 @@ class Cluster:
         return self.worker == 0
 
     def distribute(self, batches: Callable[[tf.distribute.InputContext], tf.data.Dataset]) -> Any:
-        """The data set that `batches` makes for this worker, from which `next` takes.
+        """The data set that `batches` makes for this worker; of an iterator over it, `next` gives the elements.
 
         To GPUs its elements are copied ahead. On CPUs it is left as it is: the iterator that TensorFlow 2.21 puts
         around a distributed one was seen to crash when it is dropped while it fills, and its end to wait, for a minute

@@ -77,7 +77,9 @@ def keys() -> list[str]:
 
 
 def find(config: str | Path) -> Path:
-    """The path of a config file, or of the shipped config of that bare name."""
+    """The path of a config file, or of the shipped config of that bare name. Raises ConfigError where there is none."""
+    if config == "":
+        raise ConfigError("the name of the config is empty: name a YAML file, or a shipped one, such as mnist")
     path = Path(config)
     if os.path.isfile(path):  # unlike Path.is_file, it has an answer for a name that is too long
         if (kind := _DATA.get(path.suffix.lower())) is not None:

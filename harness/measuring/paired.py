@@ -119,7 +119,7 @@ def _keras_fit_command(config: Config) -> list[str]:
     if config.model.name not in NAMES:
         raise ConfigError(f"--against {KERAS_FIT} is for the models {' and '.join(NAMES)}, not for {config.model}")
     if config.model.input != InputSection():
-        raise ConfigError(f"--against {KERAS_FIT} knows no model.input: leave it out")
+        raise ConfigError(f"--against {KERAS_FIT} doesn't take model.input: leave it out")
     data = sources.load(config.data)
     return [
         *(*PYTHON, "-m", "harness.measuring.keras_fit"),

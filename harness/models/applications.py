@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -35,6 +36,8 @@ def of_pixels(
     weights = own["weights"]
     if weights is not None and not str(weights).endswith((".h5", ".keras", ".hdf5")):
         raise ValueError(f"weights={weights!r} would be downloaded: give null, or a file of weights by its path")
+    if weights is not None and not Path(weights).is_file():
+        raise ValueError(f"weights={weights!r}: there is no such file")
     inner = network(input_shape=image_shape, **own)
     pixels = keras.Input(image_shape, name="pixels")
     return keras.Model(pixels, inner(_preprocessed(pixels, network) if scales else pixels), name=inner.name)

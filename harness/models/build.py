@@ -86,7 +86,9 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
         except HarnessError:
             raise
         except Exception as error:
-            fix = ": model.input can give it images of another size and color" if is_application(path) else ""
+            fix = ""
+            if is_application(path) and config.model.arguments.get("weights") is None:
+                fix = ": model.input can give it images of another size and color"
             raise ConfigError(f"model.name: {path}{image_shape, classes} fails: {reason(error)}{fix}") from error
         wanted = f"it must return a keras.Model from images {image_shape} to logits ({classes},)"
         if not isinstance(model, keras.Model):

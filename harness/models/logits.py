@@ -122,7 +122,10 @@ def _is_whole(model: keras.Model) -> bool:
 
 
 def as_functional(model: keras.Model, image_shape: tuple[int, int, int]) -> keras.Model:
-    """The model; a Sequential one by its layers, a subclass of keras.Model as the one layer of a Functional model."""
+    """The model; a Sequential one by its layers, a subclass of keras.Model as the one layer of a Functional model.
+
+    Raises RunError where a subclass can't be called on images of `image_shape`, (height, width, channels).
+    """
     if is_graph(model):
         if isinstance(model, keras.Sequential):
             return keras.Model(model.inputs[0], model.outputs[0], name=model.name)

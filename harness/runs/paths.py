@@ -53,6 +53,7 @@ def check_out(out: Path, mark: str) -> None:
 
 
 def check_name(path: Path) -> None:
+    """Raise UserError where a path is not UTF-8, in which alone TensorFlow takes paths."""
     try:
         os.fsencode(os.path.realpath(path)).decode()
     except UnicodeDecodeError:
@@ -65,6 +66,7 @@ def _existing(path: Path) -> Path:
 
 
 def check_new(path: Path) -> None:
+    """Raise UserError where a run can't begin in that directory: one that holds something, or is none."""
     check_name(path)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is not a directory")

@@ -180,9 +180,11 @@ class RunDir:
         return shlex.join([command, "resume", path])
 
     def read_config(self) -> Config:
+        """What it trains by. Raises ConfigError where config.yaml can't be read."""
         return load(self.config_file)
 
     def read_summary(self) -> dict[str, Any]:
+        """What summary.json holds. Raises RunError where it can't be read."""
         try:
             summary = json.loads(self.summary_file.read_bytes())
         except (OSError, ValueError):

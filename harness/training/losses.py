@@ -68,7 +68,10 @@ def evaluation_loss_of(section: LossSection) -> PerExample:
 
 
 def bound(section: Any, shipped: dict[str, Callable[..., tf.Tensor]], key: str) -> PerExample:
-    """The function that a section names, with the arguments that it gives."""
+    """The function that a section names, with the arguments that it gives. `key` is the section's.
+
+    Raises ConfigError where it can't be imported, or is no function.
+    """
     function = shipped[section.name] if section.name in shipped else load_object(section.name, f"{key}.name")
     if not callable(function):
         raise ConfigError(f"{key}.name: {section.name} is {function!r}, which can't be called: name a function")

@@ -64,7 +64,7 @@ def test_what_is_not_understood_is_answered_with_the_form(text: str) -> None:
 
 @pytest.mark.parametrize("workers", ["host-a:2222", {"0": "host-a:2222"}, [1, 2], [""]])
 def test_workers_must_be_a_list_of_addresses(workers: Any) -> None:
-    refusal(environment({"worker": workers}))
+    assert f"worker is {workers!r}" in refusal(environment({"worker": workers}))
 
 
 @pytest.mark.parametrize("kind", ["ps", "chief", "evaluator"])

@@ -96,7 +96,7 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
 
 
 def test_a_folder_is_no_data_set(tmp_path: Path) -> None:
-    refusal(str(tmp_path))
+    assert f"write folder:{tmp_path}" in refusal(str(tmp_path))
 
 
 @pytest.mark.parametrize("missing", ["x_train", "y_train", "x_test", "y_test"])
@@ -120,7 +120,7 @@ def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "texts.npz", "w") as archive:
         for name in ("x_train", "y_train", "x_test", "y_test"):
             archive.writestr(f"{name}.npy", "text")
-    refusal(str(tmp_path / "texts.npz"))
+    assert "can't be read as an .npz file of arrays" in refusal(str(tmp_path / "texts.npz"))
 
 
 def test_a_truncated_file_is_refused(write: Write) -> None:

@@ -12,7 +12,9 @@ import pytest
 from harness.config import resolve
 from harness.errors import ConfigError, HarnessError
 from harness.imports import handed
+from harness.keras_internals import last_operation
 from harness.models.build import builder
+from harness.models.logits import ending
 
 SHAPE = (12, 14, 3)
 
@@ -207,16 +209,13 @@ def test_an_application_takes_raw_pixels_and_gives_logits(name: str, expected: d
     small = {"alpha": 0.25} if name == "MobileNet" else {}
     config = resolve({"model": {"name": f"keras.applications:{name}", **small}})
     model = builder(config, (32, 32, 3), 4)()
-    scaled = keras.Model(model.input, model.layers[-1].input if False else model.get_layer("scale").output)
+    scaled = keras.Model(model.input, model.get_layer("scale").output)
     for pixel, values in expected.items():
         np.testing.assert_allclose(scaled(np.full((1, 32, 32, 3), pixel, np.float32))[0, 0, 0], values, rtol=1e-4)
     red = scaled(np.array([255.0, 0, 0], np.float32) * np.ones((1, 32, 32, 3), np.float32))[0, 0, 0].numpy()
     assert int(red.argmax()) == (2 if name == "ResNet50" else 0)
     assert model.output_shape == (None, 4)
-    assert [layer.activation.__name__ for layer in model.layers[-1].layers[-1:] if hasattr(layer, "activation")] in (
-        [],
-        ["linear"],
-    )
+    assert ending(last_operation(model)) is None
 
 
 def test_an_application_downloads_nothing() -> None:
@@ -225,3 +224,20 @@ def test_an_application_downloads_nothing() -> None:
         builder(config, (32, 32, 3), 4)()
     with pytest.raises(ConfigError, match="at least 32x32"):
         builder(resolve({"model": {"name": "keras.applications:MobileNet"}}), (28, 28, 3), 4)()
+
+
+def test_an_application_takes_a_file_of_weights_by_its_path(tmp_path: Path) -> None:
+    saved = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, classes=4, classifier_activation=None)
+    saved.save_weights(tmp_path / "own.weights.h5")
+
+    def built_from(file: str, classes: int) -> keras.Model:
+        section = {"name": "keras.applications:MobileNet", "alpha": 0.25, "weights": str(tmp_path / file)}
+        return builder(resolve({"model": section}), (32, 32, 3), classes)()
+
+    for actual, expected in zip(built_from("own.weights.h5", 4).get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    for file, classes, told in (("none.weights.h5", 4, "no such file"), ("own.weights.h5", 5, "fails")):
+        with pytest.raises(ConfigError, match=rf"^model\.name: keras\.applications:MobileNet.*{told}") as refusal:
+            built_from(file, classes)
+        assert "\n" not in str(refusal.value)
+        assert "model.input" not in str(refusal.value)

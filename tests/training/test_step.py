@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -99,6 +101,15 @@ def test_shares_add_up_in_float64_too(train_rows: Split) -> None:
     np.testing.assert_allclose(first_sums + second_sums, whole_sums, rtol=1e-12)
 
 
+def summed_kernel_gradient(model: keras.Model, split: Split, plan: BatchPlan) -> NDArray[np.float32]:
+    """Of the model's first weight, over the micro-batches of all replicas that share the first 20 rows."""
+    rows, parts = plan.micro_rows, plan.micro_batches * plan.replicas
+    whole = batch(split, 20, rows * parts)
+    pieces = (Batch(*(tensor[part * rows : (part + 1) * rows] for tensor in whole)) for part in range(parts))
+    total: NDArray[np.float32] = np.sum([share(model, piece, 20)[0][0].numpy() for piece in pieces], axis=0)
+    return total
+
+
 @pytest.mark.parametrize("plan", [BatchPlan(20, 1), BatchPlan(20, 3), BatchPlan(20, 1, 7)], ids=str)
 def test_a_penalty_on_weights_counts_once(train_rows: Split, plan: BatchPlan) -> None:
     pixels = keras.Input((28, 28, 1))
@@ -106,13 +117,26 @@ def test_a_penalty_on_weights_counts_once(train_rows: Split, plan: BatchPlan) ->
     penalized = keras.Model(pixels, keras.layers.Dense(10, kernel_regularizer=keras.regularizers.L2(0.5))(flat))
     plain = keras.Model(pixels, keras.layers.Dense(10)(flat))
     plain.set_weights(penalized.get_weights())
-    rows, parts = plan.micro_rows, plan.micro_batches * plan.replicas
-    whole = batch(train_rows, 20, rows * parts)
-
-    def kernel_gradient(model: keras.Model) -> NDArray[np.float32]:
-        pieces = (Batch(*(tensor[part * rows : (part + 1) * rows] for tensor in whole)) for part in range(parts))
-        total: NDArray[np.float32] = np.sum([share(model, piece, 20)[0][0].numpy() for piece in pieces], axis=0)
-        return total
-
     penalty = 2 * 0.5 * penalized.get_weights()[0]
-    np.testing.assert_allclose(kernel_gradient(penalized) - kernel_gradient(plain), penalty, atol=1e-5)
+    with_it, without = (summed_kernel_gradient(model, train_rows, plan) for model in (penalized, plain))
+    np.testing.assert_allclose(with_it - without, penalty, atol=1e-5)
+
+
+class AddsSquares(keras.layers.Layer):  # type: ignore[misc]
+    """Adds the mean of the squares of what passes through it to the loss."""
+
+    def call(self, inputs: Any) -> Any:
+        self.add_loss(keras.ops.mean(keras.ops.square(inputs)))
+        return inputs
+
+
+@pytest.mark.parametrize("plan", [BatchPlan(20, 1), BatchPlan(20, 4), BatchPlan(20, 2, 5)], ids=str)
+def test_what_a_layer_adds_to_the_loss_counts_once(train_rows: Split, plan: BatchPlan) -> None:
+    pixels = keras.Input((28, 28, 1))
+    logits = keras.layers.Dense(10)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels)))
+    plain, adding = keras.Model(pixels, logits), keras.Model(pixels, AddsSquares()(logits))
+    assert plan.padded_rows * plan.replicas == 20  # the layer would see padding too
+    images = train_rows.images[:20].astype(np.float32)
+    expected = images.reshape(20, -1).T / 255 @ plain(images).numpy() * 2 / (20 * 10)
+    with_it, without = (summed_kernel_gradient(model, train_rows, plan) for model in (adding, plain))
+    np.testing.assert_allclose(with_it - without, expected, atol=1e-6)

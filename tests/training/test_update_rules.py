@@ -1,4 +1,4 @@
-"""Every update rule of the config: on several replicas as on one, and resumed to the bit."""
+"""Every update rule of the config: the same on several replicas and compiled by XLA, and resumed to the bit."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +11,12 @@ from keras.initializers import GlorotUniform
 
 from harness.config import Config
 from harness.training import checkpoint
+from harness.training.fused import Fused
 from harness.training.state import State
 
 STEPS = 6
 RULES: list[dict[str, Any]] = [
+    {"name": "adam", "learning_rate": 0.01},
     {"name": "sgd", "learning_rate": 0.1, "nesterov": True},
     {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1, "decay_biases": False},
     {"name": "lamb", "learning_rate": 0.01, "weight_decay": 0.1},
@@ -24,10 +26,9 @@ RULES: list[dict[str, Any]] = [
     {"name": "keras.optimizers:Nadam", "learning_rate": 0.01, "beta_1": 0.8},
 ]
 CASES = [
-    pytest.param(rule, 2 if number else 4, id=rule["name"], marks=[pytest.mark.slow] if number > 1 else [])
-    for number, rule in enumerate(RULES)
+    pytest.param(rule, id=rule["name"], marks=[] if rule["name"] in ("sgd", "adamw") else [pytest.mark.slow])
+    for rule in RULES
 ]
-"""On two replicas, but for the first one: what is different with more has nothing to do with the rule."""
 
 
 def network() -> keras.Model:
@@ -44,9 +45,9 @@ def arrays(state: State) -> dict[str, Any]:
     return {path: np.asarray(variable.numpy()) for path, variable in state.variables().items()}
 
 
-@pytest.mark.parametrize(("rule", "count"), CASES)
-def test_a_rule_resumes_to_the_bit_and_ends_alike_on_several_replicas(
-    begin: Any, small_training: Callable[..., Config], tmp_path: Path, rule: dict[str, Any], count: int
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_resumes_to_the_bit_and_ends_alike_on_several_replicas_and_as_a_program_of_xla(
+    begin: Any, small_training: Callable[..., Config], tmp_path: Path, rule: dict[str, Any]
 ) -> None:
     config = small_training(train={"global_batch": 9}, optimizer=rule)  # replicas have a row of padding, or three
     state, chunk = begin(config, 1, network)
@@ -68,7 +69,10 @@ def test_a_rule_resumes_to_the_bit_and_ends_alike_on_several_replicas(
     for path, array in arrays(resumed).items():
         np.testing.assert_array_equal(array, end[path], err_msg=path)
 
-    several, chunk = begin(config, count, network)
-    chunk(STEPS)
-    for path, array in arrays(several).items():
-        assert np.linalg.norm(array - end[path]) <= 1e-10 * np.linalg.norm(end[path]), path
+    for count, jit in ((2, "off"), (4, "off"), (1, "on")):
+        same = small_training(train={"global_batch": 9, "jit": jit}, optimizer=rule)
+        other, chunk = begin(same, count, network)
+        assert isinstance(chunk.steps, Fused) is (jit == "on")
+        chunk(STEPS)
+        for path, array in arrays(other).items():
+            assert np.linalg.norm(array - end[path]) <= 1e-10 * np.linalg.norm(end[path]), (count, jit, path)

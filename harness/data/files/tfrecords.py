@@ -49,6 +49,8 @@ def of_files(
 
     Args:
         class_names: of labels that are numbers from 0; else they are numbered as they sort.
+
+    Raises DataError for all files and records that can't be read, or lack a feature, in one list.
     """
     files, references, names, splits, problems = [], [], [], [], []
     labels: list[int | str] = []

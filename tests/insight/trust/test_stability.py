@@ -83,6 +83,7 @@ def test_each_image_has_noise_of_its_own(trained: keras.Model, digits: np.ndarra
         return np.zeros(images.shape[:3], np.float32)
 
     stability(trained, {"spy": spy}, images, labels, {"spy": np.zeros(images.shape[:3], np.float32)})
+    assert seen
     for copies in seen:
         assert len(np.unique(copies.reshape(6, -1), axis=0)) == 6
 
