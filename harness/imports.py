@@ -5,6 +5,7 @@ that lasts.
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -30,17 +31,11 @@ def load_object(path: str, key: str) -> Any:
     """
     if path in _handed.get():
         return _handed.get()[path]
-    module_name, colon, name = path.partition(":")
-    if not (module_name and colon and name):
-        raise ConfigError(f"{key}: {path!r} is not an import path: write package.module:name")
-    if module_name == "__main__" or "<" in name:
-        main = sys.modules["__main__"]
-        if module_name == "__main__" and "<" not in name and hasattr(main, name):
-            return getattr(main, name)
-        raise ConfigError(
-            f"{key}: {path} was defined in a script or notebook: move it to a module of its own, and name that, "
-            "or hand it to harness.train(…) again"
-        )
+    module_name, name = _split(path, key)
+    main = sys.modules["__main__"]
+    if module_name == "__main__" and "<" not in name and hasattr(main, name):
+        return getattr(main, name)
+    _check_is_importable(path, key)
     try:
         found: Any = _import(module_name)
     except UserError as error:
@@ -51,6 +46,18 @@ def load_object(path: str, key: str) -> Any:
         except AttributeError:
             raise ConfigError(f"{key}: the module {module_name} has no {name}") from None
     return found
+
+
+def check_elsewhere(paths: Mapping[str, str]) -> None:
+    """Raise ConfigError where another process, started here, plainly won't find one of these import paths, which are by
+    their keys of the config. Nothing is imported for it: that would bring TensorFlow in, or what it says of GPUs."""
+    for key, path in paths.items():
+        module_name, _ = _split(path, key)
+        _check_is_importable(path, key)
+        package = module_name.partition(".")[0]
+        _look_in_working_directory()
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(f"{key}: there is no module {package}, in {os.getcwd()} or installed")
 
 
 def path_of(value: Any) -> str:
@@ -102,13 +109,32 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {message}{place}"
 
 
+def _split(path: str, key: str) -> tuple[str, str]:
+    """The module's name and the object's."""
+    module_name, colon, name = path.partition(":")
+    if not (module_name and colon and name):
+        raise ConfigError(f"{key}: {path!r} is not an import path: write package.module:name")
+    return module_name, name
+
+
+def _check_is_importable(path: str, key: str) -> None:
+    if path.startswith("__main__:") or "<" in path:
+        raise ConfigError(
+            f"{key}: {path} was defined in a script or notebook: move it to a module of its own, and name that, "
+            "or hand it to harness.train(…) again"
+        )
+
+
 def _import(name: str) -> Any:
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.append(here)  # last: no file there may stand in for a library
+    _look_in_working_directory()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise UserError(f"there is no module {error.name}, in {here} or installed") from None
+        raise UserError(f"there is no module {error.name}, in {os.getcwd()} or installed") from None
     except Exception as error:  # noqa: BLE001  the user's own code, which may do anything
         raise UserError(f"{name} can't be imported: {reason(error)}") from None
+
+
+def _look_in_working_directory() -> None:
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # last: no file there may stand in for a library

@@ -1,11 +1,12 @@
 """Import paths of the user's own code."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.errors import ConfigError, UserError
-from harness.imports import handed, import_modules, is_importable, load_object, path_of
+from harness.imports import check_elsewhere, handed, import_modules, is_importable, load_object, path_of
 
 
 @pytest.fixture
@@ -46,6 +47,24 @@ def test_says_in_one_line_what_is_not_there(here: Path, path: str, told: str) ->
     assert str(refusal.value).startswith("model.name: ")
     assert told in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("nowhere_of_test.models:net", "no module nowhere_of_test"),
+        (":net", "package.module:name"),
+        ("__main__:Path", "a module of its own"),
+        ("own_models_of_test:<lambda>", "a module of its own"),
+    ],
+)
+def test_says_what_other_processes_would_not_find(here: Path, path: str, told: str) -> None:
+    check_elsewhere({"loss.name": "own_models_of_test:net", "model.name": "broken_models_of_test:net"})
+    assert "broken_models_of_test" not in sys.modules
+    with pytest.raises(ConfigError) as refusal:
+        check_elsewhere({"loss.name": "own_models_of_test:net", "model.name": path})
+    assert str(refusal.value).startswith("model.name: ")
+    assert told in str(refusal.value)
 
 
 def test_a_file_of_the_working_directory_does_not_stand_in_for_a_library(here: Path) -> None:

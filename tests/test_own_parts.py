@@ -107,6 +107,29 @@ def test_what_no_other_process_finds_trains_in_this_one(here: Path, call: Callab
         harness.train("mnist", resume=run.path, quiet=True, **(given | {"data": changed}), **longer)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("launch", "--workers", "2", "--", "train", "mnist"),
+        ("scale", "run", "mnist_scaling_quick"),
+        ("chaos", "mnist"),
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize(
+    ("path", "lacks"), [("__main__:net", "a module of its own"), ("misspelt_of_test:net", "no module misspelt_of_test")]
+)
+def test_commands_that_start_processes_say_first_what_an_object_lacks(
+    here: Path, call: Callable[..., Any], command: tuple[str, ...], path: str, lacks: str
+) -> None:
+    before = sorted(here.iterdir())
+    told = call(*command, "--set", f"model={{name: '{path}'}}")
+    assert (told.exit_code, told.stderr.count("\n")) == (2, 1)
+    assert "model.name: " in told.stderr
+    assert lacks in told.stderr
+    assert sorted(here.iterdir()) == before
+
+
 @pytest.mark.parametrize("begins", [True, False])
 def test_a_sequential_model_is_trained_and_exported(here: Path, begins: bool) -> None:
     def model(image_shape: tuple[int, int, int], classes: int) -> keras.Model:

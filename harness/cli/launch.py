@@ -41,6 +41,7 @@ def launch(
     """
     from harness.config import load
     from harness.errors import UserError
+    from harness.imports import check_elsewhere
     from harness.machine.resources import share_gpus, share_logical_cpus
     from harness.runs.paths import make_new
     from harness.runs.run_dir import RunDir, find_run
@@ -58,6 +59,7 @@ def launch(
     config = load(given["config"], (*given["assignments"], *named(given["run_name"])))
     section = config.cluster
     _check_for_several(section)
+    check_elsewhere(config.import_paths())
     at = find_run(config, given["run_dir"], given["resume"])
     is_new, has_new_logs = not at.path.exists(), not at.logs_dir.exists()
     logical_cpus = share_logical_cpus(workers, section.logical_cpus)

@@ -99,10 +99,12 @@ def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: i
     """
     from harness.config import load
     from harness.errors import ConfigError
+    from harness.imports import check_elsewhere
     from harness.runs.paths import make_new
     from harness.supervision.chaos import FAULTS, as_text, run
 
     checked = load(config, assignments)
+    check_elsewhere(checked.import_paths())
     chosen = list(FAULTS) if faults is None else faults.split(",")
     for fault in chosen:
         if fault not in FAULTS:

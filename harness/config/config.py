@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -16,7 +17,7 @@ from harness.config.callbacks import (
     TrackerSection,
 )
 from harness.config.cluster import ClusterSection
-from harness.config.data import OF_FILES, DataSection
+from harness.config.data import OF_FILES, DataSection, split_source
 from harness.config.duration import SHARE, Duration
 from harness.config.insight import InsightSection
 from harness.config.loss import CrossEntropy, LossSection
@@ -167,6 +168,13 @@ class Config(Section):
         """All of it as flat `section.key` → JSON value."""
         return _flatten(self.model_dump(mode="json"))
 
+    def import_paths(self) -> dict[str, str]:
+        """By key, the import paths that it names."""
+        tree = self.model_dump(mode="json", exclude={"name"})
+        paths = dict(_import_paths(tree, ""))
+        kind, source = split_source(self.data.source)
+        return paths if kind or ":" not in source or "/" in source else {"data.source": source, **paths}
+
     def common(self) -> dict[str, Any]:
         """What all workers of a run must have alike, flat; which of its GPUs each uses is its own business."""
         return _flatten(
@@ -186,6 +194,18 @@ class Config(Section):
 def _as_of_old(value: Any) -> Any:
     """Version 0.1.0 wrote `1 epochs`, and its checkpoints hold the hash of that."""
     return re.sub(r"^1 (epoch|step|example)$", r"1 \1s", value) if isinstance(value, str) else value
+
+
+def _import_paths(tree: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(tree, list):
+        for number, inner in enumerate(tree):
+            yield from _import_paths(inner, f"{key}.{number}")
+    elif isinstance(tree, dict):
+        if isinstance(name := tree.get("name"), str) and ":" in name:  # its arguments are nothing of ours
+            yield f"{key}.name", name
+            return
+        for inner in tree:
+            yield from _import_paths(tree[inner], f"{key}.{inner}" if key else inner)
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -223,3 +223,20 @@ class TestLoad:
     def test_windows_line_ends_are_no_matter(self, tmp_path: Path) -> None:
         (tmp_path / "crlf.yaml").write_bytes(FULL.replace("\n", "\r\n").encode())
         assert load(tmp_path / "crlf.yaml") == from_text(FULL)
+
+
+def test_a_config_knows_the_import_paths_in_it() -> None:
+    tree = {
+        "data": {"source": "own.data:arrays", "augment": [{"name": "flip"}, {"name": "own:augment", "name_of": "a:b"}]},
+        "model": {"name": "own.models:net", "inner": {"name": "not:ours"}},
+        "metrics": {"mine": {"name": "own:metric"}},
+        "callbacks": [{"name": "own:callback", "every": "1 epoch"}],
+    }
+    assert resolve(tree).import_paths() == {
+        "data.source": "own.data:arrays",
+        "data.augment.1.name": "own:augment",
+        "model.name": "own.models:net",
+        "metrics.mine.name": "own:metric",
+        "callbacks.0.name": "own:callback",
+    }
+    assert resolve({"data": {"source": "folder:photos"}}).import_paths() == {}

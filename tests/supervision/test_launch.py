@@ -198,6 +198,7 @@ def test_hanging_and_stopped_workers_are_found_their_stacks_are_logged_and_the_r
             time.sleep(0.01)
         hanging = workers_of(process)
         while len(restarted := sorted(set(workers_of(process)) - set(hanging))) < 2:
+            assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         wait_for_a_checkpoint(process, run)
         os.kill(restarted[1], signal.SIGSTOP)  # found by the launcher or, by its silence, by TensorFlow
