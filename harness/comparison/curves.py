@@ -12,6 +12,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from harness.page.picture import INK, Picture, png
 from harness.page.table import Row, Table
+from harness.report.training_figures import is_logarithmic
 
 SPLITS = ("train", "validation")
 VALUES = ("loss", "accuracy")
@@ -137,9 +138,10 @@ def _draw(axes: Axes, rows: dict[str, Sequence[dict[str, Any]]], split: str, val
     for side, own in _of(rows, split).items():
         steps = [row["step"] for row in own]
         axes.plot(steps, [row[value] for row in own], label=side, marker=marked[side], markersize=5, **_STYLES[side])
-    logarithmic = value == "loss" and any(_of(rows, split).values())
+    losses = [row["loss"] for own in _of(rows, split).values() for row in own]
+    logarithmic = value == "loss" and is_logarithmic(losses)
     if logarithmic:
-        axes.set_yscale("log")
+        axes.set_yscale("log", nonpositive="mask")
         axes.yaxis.set_major_formatter(_PlainNumbers())
         axes.yaxis.set_minor_formatter(_PlainNumbers(minor_thresholds=(1.5, 0.5)))
     title = f"{value.capitalize()} in {'training' if split == 'train' else split}"

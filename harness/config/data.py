@@ -162,6 +162,9 @@ class DataSection(Section):
         of_records = key in ("image_feature", "label_feature")
         is_used = kind == "tfrecord" if of_records else kind in _FILES
         if not is_used and source and value != cls.model_fields[key].default:
+            if not kind and os.path.exists(source) and not source.lower().endswith(".npz"):
+                meant = "folder" if os.path.isdir(source) else "csv" if source.lower().endswith(".csv") else "tfrecord"
+                raise ValueError(f"is for image files: if {source} holds or names some, write {meant}:{source}")
             files = "TFRecord files (tfrecord)" if of_records else f"image files ({', '.join(_FILES)})"
             raise ValueError(f"is for {files}, and data.source is {source}: {_FIXES.get(key, 'leave it out')}")
         return value

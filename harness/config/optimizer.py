@@ -142,7 +142,7 @@ OptimizerSection = Annotated[
     | Annotated[LARS, Tag("lars")]
     | Annotated[Muon, Tag("muon")]
     | Annotated[ImportedOptimizer, Tag(OWN)],
-    Discriminator(tag_of),
+    Discriminator(lambda section: tag_of(section, "adam")),
 ]
 
 

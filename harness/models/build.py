@@ -13,13 +13,13 @@ import numpy as np
 
 from harness.config import Config
 from harness.config.loss import logits_for
-from harness.errors import ConfigError, HarnessError
+from harness.errors import ConfigError, HarnessError, RunError
 from harness.imports import load_object, reason
 from harness.keras_internals import fresh_names, graph_layers, last_operation
 from harness.models import cnn
 from harness.models.applications import is_application, of_pixels
 from harness.models.export import load
-from harness.models.logits import as_functional, ending, pixels_to_logits, takes
+from harness.models.logits import WrongShape, as_functional, ending, pixels_to_logits, takes
 from harness.models.preprocessing import shape_after, with_input
 from harness.runs.run_dir import RunDir
 
@@ -113,17 +113,24 @@ def _of_file(file: str, image_shape: tuple[int, int, int], classes: int, dtype: 
         raise ConfigError(
             f"train.precision: {dtype}, but a model from model.file is trained in float32: set it to float32"
         )
-    with fresh_names():
-        model = pixels_to_logits(load(Path(file)), image_shape, keep_single_logit=classes == 1)
-    _check(model, f"model.file: {file} is a model", classes)
+    try:
+        with fresh_names():
+            model = pixels_to_logits(load(Path(file)), image_shape, keep_single_logit=classes == 1)
+    except WrongShape as error:
+        raise ConfigError(f"model.file: {error}; model.input.size and model.input.color can bring them to it") from None
+    except RunError as error:
+        raise ConfigError(f"model.file: {error}") from None
+    fix = "; load it in a function of your own, and give it another last layer"
+    _check(model, f"model.file: {file} is a model", classes, fix)
     return model
 
 
-def _check(model: keras.Model, what: str, classes: int) -> None:
-    """Raise ConfigError, which begins with `what`, where a model can't be trained on so many classes."""
+def _check(model: keras.Model, what: str, classes: int, fix: str = "") -> None:
+    """Raise ConfigError, which begins with `what`, where a model can't be trained on so many classes; `fix` is what to
+    do where it has outputs for others."""
     given = [tuple(tensor.shape[1:]) for tensor in model.outputs]
     if given != [(classes,)]:
-        raise ConfigError(f"{what} with outputs {', '.join(map(str, given))}: it must give logits ({classes},)")
+        raise ConfigError(f"{what} with outputs {', '.join(map(str, given))}: it must give logits ({classes},){fix}")
     if any(isinstance(layer, keras.layers.Lambda) for layer in graph_layers(model)):
         raise ConfigError(
             f"{what} with a Lambda layer, with which no exported model can be loaded: write a layer of your own"

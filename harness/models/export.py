@@ -26,6 +26,8 @@ def export(logits_model: keras.Model, path: Path, is_binary: bool = False) -> No
 
 def load(path: Path) -> keras.Model:
     """The model at `path`, in safe mode and not compiled. Raises RunError where it can't be loaded."""
+    if not path.exists():
+        raise RunError(f"there is no model {path}")
     try:
         model = keras.saving.load_model(path, compile=False)  # a loss of the user's own can't be loaded, nor is needed
     except Exception as error:  # noqa: BLE001  zipfile and Keras stumble over a damaged file in a dozen ways

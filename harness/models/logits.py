@@ -25,6 +25,10 @@ _TOLERANCE = 1e-3
 """Of the largest output."""
 
 
+class WrongShape(RunError):
+    """A model that takes images of another shape."""
+
+
 class IndependentLogits(keras.layers.Identity):  # type: ignore[misc]
     """Ends a model whose classes don't exclude each other: the probability of each is the sigmoid of its logit."""
 
@@ -162,7 +166,7 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
             "it must take (height, width, channels)"
         )
     if not takes(model, image_shape):
-        raise RunError(f"the model {model.name} takes images of shape {taken}, not {image_shape}")
+        raise WrongShape(f"the model {model.name} takes images of shape {taken}, not {image_shape}")
     if len(given) != 1 or given[0] is None:
         raise RunError(f"the model {model.name} gives outputs of shape {given}: it must give (classes,)")
     if given[0] == 1 and ending(last_operation(model)) == "softmax":

@@ -105,15 +105,31 @@ def _draw(axes: Axes, title: str, value: str, splits: dict[str, list[dict[str, A
                 zorder=3,
                 **_STYLES[split],
             )
-    if value == "loss" and any((row["loss"] or 0) > 0 for rows in splits.values() for row in rows):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    losses = [row["loss"] or 0 for rows in splits.values() for row in rows]
+    if value == "loss" and is_logarithmic(losses):
+        axes.set_yscale("log", nonpositive="mask")
+        axes.yaxis.set_major_locator(LogLocator(subs=_subs(losses)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(_plain)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     if len(splits) > 1 and any(splits.values()):
         axes.legend(frameon=False, fontsize=9)
+
+
+def is_logarithmic(losses: Sequence[float]) -> bool:
+    """Whether losses are drawn on a logarithmic axis: a loss of one's own may be negative, and 0 is left out there."""
+    return any(loss > 0 for loss in losses) and not any(loss < 0 for loss in losses)
+
+
+def _subs(losses: Sequence[float]) -> tuple[int, ...]:
+    """The multiples of powers of ten that the axis names: fewer where it spans more of these, so that they don't touch.
+
+    A network that knows its few images by heart goes from 1 to 0.0000001.
+    """
+    positive = [loss for loss in losses if loss > 0]
+    decades = math.log10(max(positive) / min(positive))
+    return (1, 2, 3, 5, 7) if decades < 2 else (1, 3) if decades < 4 else (1,)
 
 
 def _table(rows: list[dict[str, Any]], metrics: Sequence[str]) -> Table:

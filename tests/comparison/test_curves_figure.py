@@ -34,3 +34,10 @@ def test_the_picture_depends_on_its_rows_alone() -> None:
 def test_runs_without_rows_are_drawn_without_a_word() -> None:
     assert curves_picture({"A": [], "B": []}).png.startswith(b"\x89PNG")
     assert curves_picture({"A": [], "B": rows(3, 0.0)}).png.startswith(b"\x89PNG")
+
+
+def test_losses_that_no_logarithm_can_show_are_drawn_without_a_warning() -> None:
+    """Of 0, where the network knows its images by heart; and below 0, where the loss is the user's own."""
+    for low in (0.0, -2.0):
+        flat = [{"step": step, "split": "train", "loss": low, "accuracy": 1.0} for step in (1, 2)]
+        assert curves_picture({"A": flat, "B": flat}).png.startswith(b"\x89PNG")

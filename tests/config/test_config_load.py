@@ -8,6 +8,8 @@ import pytest
 
 from harness.config import Config, dump, load, resolve
 from harness.config.load import parse
+from harness.config.loss import Focal
+from harness.config.optimizer import SGD, Adam
 from harness.errors import ConfigError
 
 FULL = """\
@@ -137,6 +139,18 @@ def test_whole_numbers_will_do_where_a_fraction_is_meant() -> None:
 def test_a_key_that_stands_twice_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(ConfigError, match=r"a\.yaml:2: .*the key '(name|length)' stands twice"):
         from_text(text)
+
+
+def test_a_section_without_a_name_is_of_the_default_one() -> None:
+    """So that a rate can be set where a file says nothing of its optimizer."""
+    assert resolve({}, ["optimizer.learning_rate=0.1"]).optimizer == Adam(learning_rate=0.1)
+    adam = {"optimizer": {"learning_rate": 0.7}, "loss": {"label_smoothing": 0.1}}
+    assert resolve(deepcopy(adam)).optimizer == Adam(learning_rate=0.7)
+    assert resolve(deepcopy(adam), ["optimizer.name=adam"]).optimizer == Adam(learning_rate=0.7)
+    other = resolve(deepcopy(adam), ["optimizer.name=sgd", "loss.name=focal"])
+    assert (other.optimizer, other.loss) == (SGD(), Focal(name="focal"))
+    with pytest.raises(ConfigError, match=r"optimizer\.momentum: unknown key for adam; .*optimizer\.name=sgd"):
+        resolve({}, ["optimizer.momentum=0.9"])
 
 
 class TestSet:

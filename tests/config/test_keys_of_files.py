@@ -1,5 +1,7 @@
 """Keys that say what to make of image files are refused where there are none."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.config import resolve
@@ -24,6 +26,14 @@ def test_are_refused_with_other_sources(assignments: list[str], told: str) -> No
     with pytest.raises(ConfigError, match=told) as refused:
         resolve({}, assignments)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("photos", "folder:"), ("photos.csv", "csv:")])
+def test_a_path_that_lacks_its_kind_is_told_which(tmp_path: Path, name: str, meant: str) -> None:
+    path = tmp_path / name
+    path.touch() if path.suffix else path.mkdir()
+    with pytest.raises(ConfigError, match=rf"data\.size: .*write {meant}{path}, got 64"):
+        resolve({}, [f"data.source={path}", "data.size=64"])
 
 
 @pytest.mark.parametrize(

@@ -193,11 +193,11 @@ def test_one_logit_of_a_file_is_gone_on_from_with_a_binary_loss(activation: str,
 
 
 def test_a_file_that_does_not_fit_is_refused(file: Path, tmp_path: Path) -> None:
-    assert "none.keras" in refused({"file": str(tmp_path / "none.keras")})
+    assert refused({"file": str(tmp_path / "none.keras")}) == f"model.file: there is no model {tmp_path}/none.keras"
     assert "set it to float32" in refused({"file": str(file)}, dtype="bfloat16")
-    with pytest.raises(ConfigError, match=r"outputs \(5,\)"):
+    with pytest.raises(ConfigError, match=r"outputs \(5,\): it must give logits \(3,\); .* function of your own"):
         builder(resolve({"model": {"file": str(file)}}), SHAPE, 3)()
-    with pytest.raises(HarnessError, match="takes images of shape"):
+    with pytest.raises(ConfigError, match=r"model\.file: .*takes images of shape .*model\.input\.size"):
         builder(resolve({"model": {"file": str(file)}}), (28, 28, 1), 5)()
 
 

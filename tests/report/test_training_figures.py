@@ -1,4 +1,5 @@
 import io
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,29 @@ def test_axes_begin_where_the_data_do_and_have_plain_numbers(smoothing: float) -
         numbers = [text.replace(",", "") for text in shown if text]
         assert len(numbers) > 3
         assert all(text.replace(".", "", 1).isdigit() for text in numbers), numbers
+
+
+@pytest.mark.parametrize("losses", [[1.1, 0.9], [1.1, 0.02], [1.1, 1e-3, 1e-7, 0.0, 0.0], [0.0, 0.0], [0.5, -2.0]])
+def test_a_loss_of_any_size_has_an_axis_that_can_be_read(losses: list[float]) -> None:
+    """One that falls to 0, where the network knows its few images by heart; and one of the user's own below 0."""
+    rows = [
+        {"step": step, "split": "train", "loss": loss, "accuracy": 1.0, "learning_rate": 0.1}
+        for step, loss in enumerate(losses)
+    ]
+    figure = curves_figure([*rows, {"step": len(rows), "split": "test", "loss": 195.0, "accuracy": 0.3}], 0.0)
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    labels = [
+        label.get_window_extent()
+        for label, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)
+        if low <= at <= high and label.get_text()
+    ]
+    assert len(labels) > 1
+    assert all(below.y1 <= above.y0 for below, above in pairwise(labels))
+    curve = axes.lines[0].get_window_extent()
+    assert curve.y0 >= axes.get_window_extent().y0 - 1
+    assert axes.get_window_extent().height > figure.bbox.height / 2
 
 
 def test_the_matrix_has_the_hue_of_the_one_on_the_page() -> None:
