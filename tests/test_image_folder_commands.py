@@ -137,9 +137,7 @@ def test_two_workers(config: Path, tmp_path: Path) -> None:
     assert (summary["steps"], summary["workers"]) == (8, 2)
 
 
-def test_scale(
-    call: Callable[..., Any], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scale(call: Callable[..., Any], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")  # the throughput is measured for seconds, on any processor
     experiment = tmp_path / "experiment.yaml"
     experiment.write_text(
