@@ -39,7 +39,7 @@ sys.argv = ["harness", *arguments]
 def _imported() -> ForkServerContext:
     """Forks from a process that has imported what the commands that compute import, and done nothing else.
 
-    Such a command spends three seconds of its processor on that, more than a small training takes.
+    Such a command spends two seconds of its processor on that, more than a small training takes.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tensorflow", "matplotlib.pyplot", "harness.job", "harness.report.visualization"])

@@ -15,6 +15,7 @@ import pytest
 
 from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
+from tests.processes import workers
 from tests.slurm_cluster import Slurm, slurm_cluster, until
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,8 @@ WHO = "import os; from harness.cluster.environment import detect; m = detect(os.
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+def slurm(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """Jobs find the tiny model: they have the environment of the tests."""
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as running:
         yield running
 
@@ -69,10 +71,13 @@ class Job:
         return self.run.read_summary()
 
 
+def arguments(config: Path) -> list[str | Path]:
+    return [config, *(word for value in SETTINGS for word in ("--set", value)), "--no-report"]
+
+
 def submit(slurm: Slurm, config: Path, folder: Path) -> Job:
-    settings = [word for value in SETTINGS for word in ("--set", value)]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    sbatch = ["sbatch", "--parsable", SCRIPT, config, *settings, "--no-report"]
+    sbatch = ["sbatch", "--parsable", SCRIPT, *arguments(config)]
     return Job(slurm, folder, slurm.call(*sbatch, cwd=folder, PATH=path).strip())
 
 
@@ -88,9 +93,12 @@ def test_the_tasks_of_a_step_are_the_workers(slurm: Slurm) -> None:
 def test_a_job_requeued_by_slurm_and_at_its_time_limit_ends_as_one_that_was_not(
     slurm: Slurm, small_config: Path, tmp_path: Path
 ) -> None:
-    uninterrupted = submit(slurm, small_config, tmp_path)
-    expected = uninterrupted.summary()
-    assert (expected["workers"], expected["steps"]) == (2, 300)
+    uninterrupted = ["train", *arguments(small_config), "--run-dir", tmp_path / "uninterrupted"]
+    with workers([uninterrupted] * 2, [tmp_path] * 2) as processes:
+        for process in processes:
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode == 0, errors
+    expected = RunDir.open(tmp_path / "uninterrupted").read_summary()
 
     job = submit(slurm, small_config, tmp_path)
     job.wait_for_step(20)
@@ -102,7 +110,9 @@ def test_a_job_requeued_by_slurm_and_at_its_time_limit_ends_as_one_that_was_not(
     second_stop = job.wait_until_stopped(2)
     assert 20 <= first_stop < second_stop < 300
 
-    assert job.summary()["weights_sha256"] == expected["weights_sha256"]
+    summary = job.summary()
+    assert (summary["workers"], summary["steps"]) == (expected["workers"], expected["steps"]) == (2, 300)
+    assert summary["weights_sha256"] == expected["weights_sha256"]
     assert slurm.job(job.number)["Restarts"] == "2"
 
 
@@ -133,7 +143,8 @@ def experiment(slurm: Slurm, folder: Path, *options: str) -> "subprocess.Popen[s
     command: list[str | Path] = [script, "scale", "run", folder / "small.yaml", "--dir", folder / "x"]
     return subprocess.Popen(
         [*command, "--executor", "slurm", *options],
-        env=slurm.environment,
+        # Two nodes, one machine; and its speed is measured for seconds, on any number of processors.
+        env={**slurm.environment, "TF_NUM_INTRAOP_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -141,10 +152,10 @@ def experiment(slurm: Slurm, folder: Path, *options: str) -> "subprocess.Popen[s
 
 
 def test_an_experiment_is_array_jobs_that_are_cancelled_with_it_and_go_on_with_it(
-    slurm: Slurm, small_data: Path, tmp_path: Path
+    slurm: Slurm, small_data: Path, tiny_model: str, tmp_path: Path
 ) -> None:
     (tmp_path / "small.yaml").write_text(EXPERIMENT.format(data=small_data))
-    process = experiment(slurm, tmp_path)
+    process = experiment(slurm, tmp_path, "--set", tiny_model)
     until(lambda: list(tmp_path.glob("x/trials/*/metrics.jsonl")), 120, lambda: str(process.poll()))
     queued = slurm.call("squeue", "--noheader", "--array", "--format=%i").split()
     assert len({number.partition("_")[0] for number in queued}) == 1, "one array"
@@ -154,7 +165,7 @@ def test_an_experiment_is_array_jobs_that_are_cancelled_with_it_and_go_on_with_i
     assert (process.returncode, said) == (128 + signal.SIGINT, "stopped; run the same command again to resume\n")
     assert slurm.call("squeue", "--noheader") == ""
 
-    process = experiment(slurm, tmp_path)
+    process = experiment(slurm, tmp_path, "--set", tiny_model)
     output, said = process.communicate(timeout=400)
     assert process.returncode == 0, output + said
     result = json.loads((tmp_path / "x" / "scaling.json").read_text())

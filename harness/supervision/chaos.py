@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 from harness.runs.run_dir import RunDir
 from harness.supervision.launch import PROGRAM, PYTHON, die_with_parent
 
-_HANG_TIMEOUT = 30
+_LONGEST_HANG_TIMEOUT = 30.0
 """Seconds, from a worker's first progress on; well above a chunk, an evaluation and what these may have to compile,
 below the patience of a user."""
 
@@ -59,7 +59,10 @@ def run(
     config_file.write_text(dump(config))
     progress("undisturbed")
     undisturbed = _Trial(config_file, config, RunDir(folder / "undisturbed"))
+    begin = time.monotonic()
     exit_code, error = undisturbed.start().wait()
+    # No part of a run takes twice as long as a whole one: where that is short, a hang is known sooner.
+    hang_timeout = min(2 * (time.monotonic() - begin), _LONGEST_HANG_TIMEOUT)
     if exit_code:
         raise HarnessError(f"the undisturbed run failed with exit code {exit_code}: {error}")
     summary = undisturbed.run.read_summary()
@@ -69,7 +72,7 @@ def run(
         moment = random.Random(f"{seed} {fault}").uniform(0.3, 0.9)
         step = step_at(moment, reported, summary["steps"])
         progress(f"{fault}, from step {step:,} on")
-        trial = _Trial(config_file, config, RunDir(folder / fault))
+        trial = _Trial(config_file, config, RunDir(folder / fault), hang_timeout)
         fired, outcome, as_expected = FAULTS[fault](trial, step)
         exit_code, error = trial.start().wait()
         if exit_code:
@@ -92,10 +95,13 @@ def step_at(moment: float, reported: Sequence[int], steps: int) -> int:
 class _Trial:
     """A run, and the process that trains it at the moment."""
 
-    def __init__(self, config_file: Path, config: Config, run: RunDir) -> None:
+    def __init__(
+        self, config_file: Path, config: Config, run: RunDir, hang_timeout: float = _LONGEST_HANG_TIMEOUT
+    ) -> None:
         self.config_file = config_file
         self.config = config
         self.run = run
+        self.hang_timeout = hang_timeout
         self.output_file = run.path.with_suffix(".txt")
 
     def start(self, *assignments: str, launch: Sequence[str] = ()) -> "_Trial":
@@ -159,7 +165,7 @@ def _term(trial: _Trial, step: int) -> tuple[bool, str, bool]:
 
 
 def _stop(trial: _Trial, step: int) -> tuple[bool, str, bool]:
-    launch = ["launch", "--workers", "1", "--max-restarts", "1", "--hang-timeout", str(_HANG_TIMEOUT), "--"]
+    launch = ["launch", "--workers", "1", "--max-restarts", "1", "--hang-timeout", f"{trial.hang_timeout:.1f}", "--"]
     fired = trial.start(launch=launch).reached(step)
     if fired:
         for worker in _children(trial.process.pid):

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 import harness
+from tests.processes import completed
 
 HEAVY = [
     "tensorflow",
@@ -54,6 +55,15 @@ def test_a_look_at_a_config_does_without_tensorflow() -> None:
     loaded = loaded_by("".join(command(*arguments) for arguments in asked))
     assert "yaml" in loaded
     assert loaded.isdisjoint({"tensorflow", "keras", "matplotlib"})
+
+
+def test_garbage_collections_leave_out_what_is_imported_with_tensorflow_but_in_no_process_that_had_it() -> None:
+    program = (
+        "import gc; from harness.cli.startup import import_tensorflow; import_tensorflow()\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > len(gc.get_objects()))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["True", "True"]
+    assert completed(program=program).stdout.split() == ["True", "False"]
 
 
 def test_a_process_that_decodes_images_loads_no_more_than_that_takes() -> None:
