@@ -13,6 +13,7 @@ from harness.cluster.collective import from_chief
 from harness.cluster.heartbeat import Heartbeat
 from harness.cluster.strategy import Cluster
 from harness.console.terminal import Terminal
+from harness.data import augment
 from harness.errors import (
     HarnessError,
     NonFiniteLoss,
@@ -40,6 +41,8 @@ from harness.training.tensorboard import summary_text
 from harness.training.trainer import Evaluation, Trainer
 
 _MOST_RESTORES = 3
+_IMAGES_TRIED = 64
+"""Training images on which augmentation of the user's own is tried."""
 
 Until = Literal["trained", "exported", "pictured"]
 """How far the main job goes."""
@@ -90,6 +93,7 @@ class MainJob:
             closing: closes what lasts longer than an attempt.
         """
         setup, cluster, config = self._setup, self._cluster, self._setup.config
+        augment.check_pixels(config.data, config.seed, setup.train.images[:_IMAGES_TRIED])
         state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
         if config.insight.layer is not None:
             cam_layer(state.model, config.insight.layer)

@@ -177,7 +177,7 @@ def _likeness_table(explained: ExplainedImages) -> Table:
         start += len(group.rows)
         for name, pair in explained.pairs.items():
             own = mean_over_images(pair.own[these], CORRELATION, together=len(explained.pairs))
-            interval = f" ({own.low:.2f} to {own.high:.2f})" if np.isfinite(own.low) else ""
+            interval = f" ({own.low:z.2f} to {own.high:z.2f})" if np.isfinite(own.low) else ""
             means = [_two_digits(values[these].mean()) for values in (pair.likeness, pair.across)]
             own_mean = f"{_two_digits(own.mean)}{interval}"
             rows.append(Row([GROUPS[kind], str(len(group.rows)), METHODS[name].title, *means, own_mean]))
@@ -193,7 +193,7 @@ def _likeness_table(explained: ExplainedImages) -> Table:
 
 
 def _two_digits(value: float) -> str:
-    return f"{value:.2f}" if np.isfinite(value) else "not known"
+    return f"{value:z.2f}" if np.isfinite(value) else "not known"
 
 
 def _rounded(value: float) -> float | None:

@@ -115,7 +115,7 @@ def _of_file(file: str, image_shape: tuple[int, int, int], classes: int, dtype: 
         )
     try:
         with fresh_names():
-            model = pixels_to_logits(load(Path(file)), image_shape, keep_single_logit=classes == 1)
+            model = pixels_to_logits(load(Path(file)), image_shape, keep_single_logit=classes != 2)
     except WrongShape as error:
         raise ConfigError(f"model.file: {error}; model.input.size and model.input.color can bring them to it") from None
     except RunError as error:

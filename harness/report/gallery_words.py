@@ -45,9 +45,7 @@ _COUNTED: Mapping[str, Callable[[int], str]] = {
     "named": lambda count: f"{count} you asked for",
     "correct": lambda count: f"{count} classified correctly",
     "mistakes": lambda count: "the most confident mistake" if count == 1 else f"the {count} most confident mistakes",
-    "unsure": lambda count: (
-        "the image it was least certain of" if count == 1 else f"the {count} images it was least certain of"
-    ),
+    "unsure": lambda count: f"the {'one' if count == 1 else count} of the others it was least certain of",
 }
 
 

@@ -188,7 +188,7 @@ def test_one_logit_of_a_file_is_gone_on_from_with_a_binary_loss(activation: str,
     model = builder(config, SHAPE, 2)()
     images = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.float32)
     np.testing.assert_allclose(keras.activations.get(activation)(model(images)), saved(images), rtol=1e-5)
-    with pytest.raises(ConfigError, match=r"outputs \(2,\): it must give logits \(5,\)"):
+    with pytest.raises(ConfigError, match=r"outputs \(1,\): it must give logits \(5,\)"):
         builder(resolve({"model": {"file": str(tmp_path / "own.keras")}}), SHAPE, 5)()
 
 

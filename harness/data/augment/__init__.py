@@ -18,7 +18,7 @@ So a batch, its micro-batches and its shares on several replicas are augmented a
 the images are, and XLA can compile them: no dynamic shapes, no scatter.
 """
 
-from harness.data.augment.chain import Augmentation, augmented, check
+from harness.data.augment.chain import Augmentation, augmented, check, check_pixels
 from harness.data.augment.colour import brightness, contrast, saturation
 from harness.data.augment.erasing import cutout, random_erasing
 from harness.data.augment.geometric import crop, flip, random_resized_crop, rotation, scale, shear, shift
@@ -30,6 +30,7 @@ __all__ = [
     "augmented",
     "brightness",
     "check",
+    "check_pixels",
     "contrast",
     "crop",
     "cutmix",

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from harness.config.augment import AugmentSection, Crop, Cutout, OwnAugmentation, Saturation, Shift
 from harness.config.data import DataSection
@@ -128,6 +130,26 @@ def check(data: DataSection, image_shape: tuple[int, int, int]) -> None:
             )
         if isinstance(entry, OwnAugmentation):
             _check_own(entry, key, image_shape)
+
+
+def check_pixels(data: DataSection, seed: int, images: NDArray[np.uint8]) -> None:
+    """Raise ConfigError where a function of the user's own makes plainly no pixels of training images (n, height,
+    width, channels): what is not finite, or lies between 0 and 1, would be black as a pixel. Unlike `check` it
+    computes, so the devices have to be chosen."""
+    positions = tf.range(len(images), dtype=tf.int64)
+    for number, entry in enumerate(data.augment):
+        if isinstance(entry, OwnAugmentation):
+            key = f"data.augment[{number}]"
+            given = _function(entry, f"{key}.name")(images, Random(seed, _FIRST_STREAM, positions)).numpy()
+            if not np.isfinite(given).all():
+                raise ConfigError(
+                    f"{key}: {entry.name} gives values that are not finite: it must give pixels from 0 to 255"
+                )
+            if given.max() <= 1 < images.max():
+                raise ConfigError(
+                    f"{key}: {entry.name} gives values from {given.min():.3g} to {given.max():.3g} for images of up to "
+                    f"{images.max()}: it must give pixels from 0 to 255"
+                )
 
 
 def _function(entry: AugmentSection, key: str) -> Callable[..., Any]:

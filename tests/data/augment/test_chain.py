@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from harness.config.data import DataSection
-from harness.data.augment import Augmentation, augmented, check
+from harness.data.augment import Augmentation, augmented, check, check_pixels
 from harness.data.pipeline import Batch
 from harness.data.sources import Split
 from harness.errors import ConfigError
@@ -177,6 +177,24 @@ def test_an_own_function_that_gives_no_images_is_refused(function: Any, told: st
     data = DataSection.model_validate({"augment": [{"name": "flip"}, {"name": "own:function"}]})
     with handed({"own:function": function}), pytest.raises(ConfigError, match=rf"data\.augment\[1\].*{told}"):
         check(data, (28, 28, 1))
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (lambda images, random: images / 0, "not finite"),
+        (lambda images, random: tf.where(random(1)[:, None, None] < 0.1, images * float("nan"), images), "not finite"),
+        (lambda images, random: images / 255, "from 0 to 1 for images of up to 255"),
+    ],
+)
+def test_an_own_function_that_gives_no_pixels_is_refused(function: Any, told: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), dtype=np.uint8)
+    data = DataSection.model_validate({"augment": [{"name": "own:fine"}, {"name": "own:function"}]})
+    with handed({"own:fine": lambda images, random: 255 - images, "own:function": function}):
+        check(data, (28, 28, 1))
+        with pytest.raises(ConfigError, match=rf"^data\.augment\[1\]: own:function .*{told}"):
+            check_pixels(data, 0, images)
+        check_pixels(DataSection.model_validate({"augment": [{"name": "own:fine"}]}), 0, images)
 
 
 @pytest.mark.parametrize(
