@@ -27,6 +27,6 @@ def data(config: str, assignments: tuple[str, ...], out: Path | None) -> None:
     check_out(folder, "data.json")
     use_devices()
     from harness.console.terminal import Terminal
-    from harness.data_sheet.sheet import look
+    from harness.data_sheet.sheet import write_sheet
 
-    look(checked, folder, Terminal())
+    write_sheet(checked, folder, Terminal())

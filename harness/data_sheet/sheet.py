@@ -33,7 +33,7 @@ _AUGMENTED = 8
 """Images that are shown augmented, each at so many positions less one."""
 
 
-def look(config: Config, folder: Path, terminal: Terminal) -> None:
+def write_sheet(config: Config, folder: Path, terminal: Terminal) -> None:
     """Print the data's numbers and what is doubtful in them, and write both to `folder`, with contact sheets.
 
     Raises UserError for whatever training would refuse, in its words, before anything is written.

@@ -1,4 +1,4 @@
-"""Decoded images on disk: where they lie, who uses them, whether they are sound.
+"""Decoded images on disk: where they lie, who uses them, whether they are whole.
 
 $HARNESS_CACHE, else $XDG_CACHE_HOME/harness, else ~/.cache/harness, holds a folder for each set of files and decoding:
 
@@ -73,7 +73,7 @@ def disk_errors_in_one_line(size: int = 0) -> Iterator[None]:
 
 
 @contextmanager
-def being_made(key: str, wait: bool, say: Any = None) -> Iterator[bool]:
+def exclusive(key: str, wait: bool, say: Any = None) -> Iterator[bool]:
     """While entered, no other process makes or removes that entry; gives whether that is so, which without `wait`
     it need not be. `say` is called where there is someone to wait for."""
     (root() / _LOCKS).mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def contents(key: str) -> dict[str, Any] | None:
     return found
 
 
-def sound(key: str) -> NDArray[np.uint8] | None:
+def verified(key: str) -> NDArray[np.uint8] | None:
     """The images of an entry, mapped into memory; None where it isn't finished, or is damaged.
 
     It is seen from the file's size and the CRC-32 of eight blocks, other ones each time.
@@ -201,7 +201,7 @@ def _entry(folder: Path) -> Entry | None:
 
 
 def _is_used(folder: Path) -> bool:
-    with being_made(folder.name, wait=False) as alone, _opened_to_lock(folder) as used:
+    with exclusive(folder.name, wait=False) as alone, _opened_to_lock(folder) as used:
         return not (alone and _locked_alone(used))
 
 
@@ -220,7 +220,7 @@ def _locked_alone(used: IO[bytes]) -> bool:
 def remove(name: str) -> bool:
     """Remove an entry, whole or not; False, and nothing done, where a process uses or makes it."""
     folder = root() / name
-    with being_made(name, wait=False) as alone:
+    with exclusive(name, wait=False) as alone:
         try:
             with _opened_to_lock(folder) as used:
                 if not (alone and _locked_alone(used)):
@@ -236,7 +236,7 @@ def remove(name: str) -> bool:
 def _sweep() -> None:
     """Remove what was being removed when a process was killed."""
     for left in root().glob(f"*{_REMOVED}*"):
-        with being_made(left.name.partition(_REMOVED)[0], wait=False) as alone:
+        with exclusive(left.name.partition(_REMOVED)[0], wait=False) as alone:
             if alone and left.exists():
                 shutil.rmtree(left)
 

@@ -58,12 +58,12 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
     with cache.disk_errors_in_one_line():
         while True:
             cache.hold(key)
-            images = cache.sound(key)
+            images = cache.verified(key)
             if images is not None:
                 return images, _digest(cache.contents(key) or {})
-            with cache.being_made(key, wait=True, say=say):
+            with cache.exclusive(key, wait=True, say=say):
                 cache.hold(key)
-                if cache.contents(key) is not None and cache.sound(key) is None:
+                if cache.contents(key) is not None and cache.verified(key) is None:
                     say(f"the decoded images of {listing.source} are damaged in the cache: decoding them again")
                     for name in (cache.PLAN, cache.CONTENTS, cache.IMAGES):  # in this order, if it is killed here
                         (cache.root() / key / name).unlink(missing_ok=True)
@@ -219,7 +219,7 @@ def _shape(listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> 
             f"colour ({example[3]}, …): set data.channels: 3 to take all in colour, or 1 in grey"
         )
     if unreadable and problems.found:
-        problems.add(_told(listing, unreadable))
+        problems.add(_unreadable_message(listing, unreadable))
     problems.refuse()
     height, width = decoding.size or next(iter(sizes))
     return height, width, decoding.channels or next(iter(channels))
@@ -303,9 +303,9 @@ def _rows_in(block: int, rows: int, count: int) -> int:
 
 
 def _unreadable(listing: Listing, reasons: dict[int, str]) -> DataError:
-    return DataError(f"data.source: {listing.source}: {_told(listing, reasons)}")
+    return DataError(f"data.source: {listing.source}: {_unreadable_message(listing, reasons)}")
 
 
-def _told(listing: Listing, unreadable: dict[int, str]) -> str:
+def _unreadable_message(listing: Listing, unreadable: dict[int, str]) -> str:
     each = one_a_line([f"{listing.names[row]}: {unreadable[row]}" for row in sorted(unreadable)])
     return f"{len(unreadable):,} of {len(listing.names):,} images can't be read; fix or remove them:{each}"

@@ -63,12 +63,12 @@ class Kept(NamedTuple):
         return (1 + self.null) / 2
 
     @property
-    def goes(self) -> Answer:
-        """Whether most of it goes with the weights."""
+    def depends(self) -> Answer:
+        """Whether most of it depends on the weights."""
         return is_below(self.similarity, self.bound)
 
     @property
-    def goes_for_sure(self) -> Answer:
+    def depends_jointly(self) -> Answer:
         """The same by `of_both`."""
         return is_below(self.of_both, self.bound)
 
@@ -117,19 +117,19 @@ class Sanity:
         the cascade is taken, and not its end: a map that stays while the logits and the layers below them are random
         does not tell what the model decides by, even if it changes once the first filters are random too.
         """
-        return all_hold([kept.goes for kept in self._asked], [kept.goes_for_sure for kept in self._asked])
+        return all_hold([kept.depends for kept in self._asked], [kept.depends_jointly for kept in self._asked])
 
     @property
     def decisive(self) -> Interval:
         """The similarity that the answer turns on, the map's or its absolute values', by the interval it is taken
         from."""
-        kept = max(self._asked, key=lambda kept: (kept.goes_for_sure == "no", kept.similarity.high - kept.bound))
+        kept = max(self._asked, key=lambda kept: (kept.depends_jointly == "no", kept.similarity.high - kept.bound))
         return kept.similarity if self.depends == "yes" else kept.of_both
 
     @property
     def only_signs(self) -> bool:
         """Whether it is only by the signs that the map depends on the weights."""
-        return self.depends == "no" and self.kept.goes == "yes"
+        return self.depends == "no" and self.kept.depends == "yes"
 
     @property
     def _asked(self) -> list[Kept]:

@@ -214,7 +214,7 @@ def test_one_decodes_and_the_others_wait(folder: Path, load_files: Load, cache_r
     told: list[str] = []
     digests: list[str] = []
     waiting = threading.Thread(target=lambda: digests.append(load_files(f"folder:{folder}", told.append).sha256))
-    with cache.being_made(key, wait=True):
+    with cache.exclusive(key, wait=True):
         waiting.start()
         while not told:
             time.sleep(0.01)

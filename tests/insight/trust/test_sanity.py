@@ -99,7 +99,7 @@ def test_an_answer_follows_the_interval_and_the_bound(cascades: dict[str, Sanity
 @pytest.mark.slow
 def test_a_map_of_the_image_whose_sign_alone_is_drawn_does_not_depend_on_the_model(cascades: dict[str, Sanity]) -> None:
     found = cascades["of some sign"]
-    assert found.kept.goes == "yes"  # once, this was the answer
+    assert found.kept.depends == "yes"  # once, this was the answer
     assert found.depends == "no"
     assert found.only_signs
     assert found.decisive == pytest.approx((1, 1, 1))
@@ -110,7 +110,7 @@ def test_a_map_of_the_image_whose_sign_alone_is_drawn_does_not_depend_on_the_mod
 def test_a_map_with_signs_must_pass_with_and_without_them(cascades: dict[str, Sanity]) -> None:
     found = cascades["gradient_times_input"]
     assert found.kept_absolute is not None
-    assert found.kept.goes == "yes"
+    assert found.kept.depends == "yes"
     where = found.kept_absolute
     assert where.of_both.low < where.similarity.low < where.similarity.high < where.of_both.high
     by_bound = {
