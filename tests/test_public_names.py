@@ -62,7 +62,7 @@ def test_what_compare_is_handed_is_checked_before_anything_is_written(tmp_path: 
 def test_the_augmentations_are_those_that_a_config_names_and_can_be_called() -> None:
     sections = Config.model_json_schema()["$defs"].values()
     named = {section["properties"].get("name", {}).get("const") for section in sections}
-    assert set(harness.augment.__all__) - {"Augmentation", "augmented", "check"} <= named
+    assert set(harness.augment.__all__) - {"Augmentation", "augmented", "check", "check_pixels"} <= named
     images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4, 1)
     flipped = harness.augment.flip(images, Random(0, 2, np.arange(2)), probability=1)
     np.testing.assert_array_equal(flipped, images[:, :, ::-1])
