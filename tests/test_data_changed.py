@@ -102,6 +102,7 @@ def test_data_that_do_not_fit_the_checkpoint_are_refused_before_anything_is_writ
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_compare_says_that_two_runs_were_trained_on_different_data(
     call: Call, run: RunDir, data: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ def short(small_data: Path, tmp_path: Path) -> tuple[object, ...]:
     return ("train", tmp_path / "short.yaml", "--run-dir", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_no_report_then_one_without_maps(
     call: Callable[..., Result], short: tuple[object, ...], tmp_path: Path
 ) -> None:

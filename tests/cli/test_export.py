@@ -115,7 +115,10 @@ def test_the_test_images_are_evenly_spread(tmp_path: Path) -> None:
     assert read[-100:] == np.linspace(0, 299, 100).astype(int).tolist()
 
 
-@pytest.mark.parametrize(("form", "named"), [("savedmodel", True), ("tflite", False), ("onnx", False)])
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [("savedmodel", True), pytest.param("tflite", False, marks=pytest.mark.slow), ("onnx", False)],
+)
 def test_another_program_gets_the_same_probabilities_as_in_evaluation(
     call: Callable[..., Any], run_of: Callable[..., Path], tmp_path: Path, pixels: np.ndarray, form: str, named: bool
 ) -> None:

@@ -9,6 +9,7 @@ from harness.runs.run_dir import RunDir
 from tests.conftest import Result
 
 
+@pytest.mark.slow
 def test_launched_workers_train_in_the_directory_of_that_name_and_leave_out_what_was_asked(
     call: Callable[..., Result], small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

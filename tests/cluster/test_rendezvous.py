@@ -73,6 +73,7 @@ def test_a_worker_that_never_shows_up_is_named(missing: int) -> None:
         assert answer == f"WorkerMissing {expected}"
 
 
+@pytest.mark.slow
 def test_after_five_seconds_it_is_said_who_is_awaited_and_which_variable_names_them() -> None:
     workers = addresses(5)
     said: list[str] = []

@@ -201,6 +201,7 @@ def deep(layers: int, filters: int = 12, side: int = 16) -> EvaluatedModel:
     return subject_of(model, images, np.arange(120, dtype=np.int32) % 2)
 
 
+@pytest.mark.slow
 def test_layers_that_come_after_the_time_are_left_out_and_named() -> None:
     evaluated = deep(3, filters=2)
     found = study(evaluated, plan(evaluated, 10), seed=0, seconds=0.3, progress=lambda what: time.sleep(0.4))

@@ -38,6 +38,7 @@ def trials(*steps: int, rate: float = 0.1, seeds: int = 2) -> list[Trial]:
     ]
 
 
+@pytest.mark.slow
 def test_an_experiment_has_eight_plots_and_a_table_of_trials_alone_those_that_need_no_more(whole: Any) -> None:
     assert tuple(whole.plots) == NAMES
     assert [plot.name for plot in pictures(whole.analysis, whole.trials, [], [], {"seconds_to_target": []})] == [
@@ -95,6 +96,7 @@ def test_steps_tell_the_median_its_range_the_fit_and_the_naive_minimum(make: Cal
         assert "naive minimum over all trials (biased low)" in words(plots[unit])
 
 
+@pytest.mark.slow
 def test_missed_and_diverged_trials_are_drawn_each_in_its_own_way(make: Callable[..., Any]) -> None:
     reached = trials(1001, 101, 11, seeds=3)
     missed, diverged = Trial(100, 0.1, 3, 50, None, "missed"), Trial(100, 0.1, 4, 7, None, "diverged")
@@ -185,6 +187,7 @@ def test_windows_not_yet_known_are_gaps_in_the_noise_scale(whole: Any) -> None:
     assert "preconditioned (Adam)" in words(plot)
 
 
+@pytest.mark.slow
 def test_noise_scales_of_which_nothing_is_known_and_none_preconditioned(make: Callable[..., Any], whole: Any) -> None:
     nothing = [
         type(window)(

@@ -187,6 +187,7 @@ def test_functions_handed_over_train_and_resume_to_the_bit(tmp_path: Path) -> No
     assert [entry.name for entry in whole.read_config().data.augment[1:]] == ["flip", "mixup"]
 
 
+@pytest.mark.slow
 def test_evaluation_sees_the_images_as_they_are(tmp_path: Path) -> None:
     """At a rate at which no weight moves, training on other pixels leaves the validation as it was."""
     entry = {"name": "brightness", "strength": 1.0}

@@ -193,7 +193,8 @@ def test_the_mean_of_preconditioned_draws_is_what_every_example_gives(
     assert_estimates_agree(norms, of_each * factors, "_preconditioned")
 
 
-@pytest.mark.parametrize(("count", "micro_batch"), [(1, None), pytest.param(2, 3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "micro_batch"), [(1, None), (2, 3)])
 def test_measuring_leaves_the_weights_alone(
     replicas: Replicas, small_training: SmallTraining, pool: Split, count: int, micro_batch: int | None
 ) -> None:

@@ -26,8 +26,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "keras.optimizers:Nadam", "learning_rate": 0.01, "beta_1": 0.8},
 ]
 CASES = [
-    pytest.param(rule, id=rule["name"], marks=[] if rule["name"] in ("sgd", "adamw") else [pytest.mark.slow])
-    for rule in RULES
+    pytest.param(rule, id=rule["name"], marks=[] if rule["name"] == "sgd" else [pytest.mark.slow]) for rule in RULES
 ]
 
 
