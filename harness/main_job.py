@@ -41,8 +41,6 @@ from harness.training.tensorboard import summary_text
 from harness.training.trainer import Evaluation, Trainer
 
 _MOST_RESTORES = 3
-_IMAGES_TRIED = 64
-"""Training images on which augmentation of the user's own is tried."""
 
 Until = Literal["trained", "exported", "pictured"]
 """How far the main job goes."""
@@ -65,6 +63,7 @@ class MainJob:
 
     def run(self, may_resume: bool) -> None:
         """Attempt after attempt, until one is through. Raises NonFiniteLoss, Stopped and what else ends a training."""
+        augment.check_pixels(self._setup.config.data, self._setup.config.seed, self._setup.train.images)
         with ExitStack() as closing:
             self._attempts(may_resume, closing)
 
@@ -93,7 +92,6 @@ class MainJob:
             closing: closes what lasts longer than an attempt.
         """
         setup, cluster, config = self._setup, self._cluster, self._setup.config
-        augment.check_pixels(config.data, config.seed, setup.train.images[:_IMAGES_TRIED])
         state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
         if config.insight.layer is not None:
             cam_layer(state.model, config.insight.layer)

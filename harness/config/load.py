@@ -188,7 +188,7 @@ def _forget_keys_of_another_name(tree: dict[str, Any], key: list[str], value: An
     section: Any = tree
     for part in key[:-1]:
         section = section.get(part) if isinstance(section, dict) else None
-    unnamed = None if key[-1] == "file" else value
+    unnamed = None if key[-1] == "file" else value  # what a section without this key is taken for
     if len(key) == 2 and len(sections) > 1:
         unnamed = getattr(config.model_fields[key[0]].default, "name", value)
     if isinstance(section, dict) and section.get(key[-1], unnamed) != value:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from harness.config.augment import AugmentSection, Crop, Cutout, OwnAugmentation, Saturation, Shift
 from harness.config.data import DataSection
@@ -17,6 +16,7 @@ from harness.data.augment.erasing import cutout, random_erasing
 from harness.data.augment.geometric import crop, flip, random_resized_crop, rotation, scale, shear, shift
 from harness.data.augment.mixing import cutmix, mixup
 from harness.data.augment.policies import rand_augment, trivial_augment
+from harness.data.images import Images
 from harness.data.pipeline import Batch
 from harness.data.random import Random
 from harness.errors import ConfigError
@@ -41,6 +41,8 @@ _SHIPPED: dict[str, Callable[..., tf.Tensor]] = {
 }
 _MIXING: dict[str, Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {"mixup": mixup, "cutmix": cutmix}
 
+_IMAGES_TRIED = 64
+"""Training images on which a function of the user's own is tried."""
 _FIRST_STREAM = 2
 _PARTNERS_STREAM = 500
 """Behind these, one for each entry of the list: of an example's own image, and of the one that it is mixed with."""
@@ -132,24 +134,26 @@ def check(data: DataSection, image_shape: tuple[int, int, int]) -> None:
             _check_own(entry, key, image_shape)
 
 
-def check_pixels(data: DataSection, seed: int, images: NDArray[np.uint8]) -> None:
-    """Raise ConfigError where a function of the user's own makes plainly no pixels of training images (n, height,
-    width, channels): what is not finite, or lies between 0 and 1, would be black as a pixel. Unlike `check` it
-    computes, so the devices have to be chosen."""
-    positions = tf.range(len(images), dtype=tf.int64)
-    for number, entry in enumerate(data.augment):
-        if isinstance(entry, OwnAugmentation):
-            key = f"data.augment[{number}]"
-            given = _function(entry, f"{key}.name")(images, Random(seed, _FIRST_STREAM, positions)).numpy()
-            if not np.isfinite(given).all():
-                raise ConfigError(
-                    f"{key}: {entry.name} gives values that are not finite: it must give pixels from 0 to 255"
-                )
-            if given.max() <= 1 < images.max():
-                raise ConfigError(
-                    f"{key}: {entry.name} gives values from {given.min():.3g} to {given.max():.3g} for images of up to "
-                    f"{images.max()}: it must give pixels from 0 to 255"
-                )
+def check_pixels(data: DataSection, seed: int, images: Images) -> None:
+    """Raise ConfigError where a function of the user's own makes plainly no pixels of the first of these training
+    images (n, height, width, channels) uint8: what is not finite, or lies between 0 and 1, would be black as a pixel.
+    Unlike `check` it computes, so the devices have to be chosen; without such a function nothing is read."""
+    own = {f"data.augment[{n}]": entry for n, entry in enumerate(data.augment) if isinstance(entry, OwnAugmentation)}
+    if not own:
+        return
+    tried = images[:_IMAGES_TRIED]
+    positions = tf.range(len(tried), dtype=tf.int64)
+    for key, entry in own.items():
+        given = _function(entry, f"{key}.name")(tried, Random(seed, _FIRST_STREAM, positions)).numpy()
+        if not np.isfinite(given).all():
+            raise ConfigError(
+                f"{key}: {entry.name} gives values that are not finite: it must give pixels from 0 to 255"
+            )
+        if given.max() <= 1 < tried.max():
+            raise ConfigError(
+                f"{key}: {entry.name} gives values from {given.min():.3g} to {given.max():.3g} for images of up to "
+                f"{tried.max()}: it must give pixels from 0 to 255"
+            )
 
 
 def _function(entry: AugmentSection, key: str) -> Callable[..., Any]:
