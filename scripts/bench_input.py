@@ -9,8 +9,9 @@ asked to drop the files from its page cache; "warm", once they have been read. T
 what a process writes to (heap, stacks, private mappings) and not the pages of a mapped file, which the system takes
 back when it needs them. "Memory" is the peak of the anonymous pages, less those before the data were loaded.
 
-What is mapped is compared with the same images in memory in one process, in turn, after each image was read once: the
-ratio of the medians of 15 stretches, on the clock and in processor time, which means something on a busy machine too.
+What is mapped is compared with the same images in memory, and many rows with few, in one process, in turn, after each
+image was read once: the ratio of the medians of 15 stretches, on the clock and in processor time, which means something
+on a busy machine too.
 
 Image files are decoded by their first load, into the cache on disk; "cold" and "warm" are of that.
 """
@@ -113,16 +114,19 @@ def _sources(folder: Path) -> None:
 
 def _rows(folder: Path, most: int) -> None:
     print("\nfrom few rows to many, 8 by 8 pixels")
-    speeds: dict[str, list[float]] = {"memory": [], "mapped": []}
+    sources: dict[str, list[str]] = {"memory": [], "mapped": []}
     for count in (most // 100, most // 10, most):
         made = _make(folder / f"rows-{count}", count, (8, 8, 1))
         np.savez(made / "all.npz", **{path.stem: np.load(path) for path in sorted(made.glob("*.npy"))})
-        for name, source in (("memory", f"{made}/all.npz"), ("mapped", f"npy:{made}")):
-            found = _child(source=source)
-            _print(name, found)
-            speeds[name].append(statistics.median(found["warm"]))
-    for name, of in speeds.items():
-        print(f"{name}: the most rows against the fewest: {of[-1] / of[0]:.2f}")
+        sources["memory"].append(f"{made}/all.npz")
+        sources["mapped"].append(f"npy:{made}")
+    for name, (few, more, many) in sources.items():
+        for source in (few, more):
+            _print(name, _child(source=source))
+        found = _child(source=many, against=few)
+        _print(name, found)
+        wall, cpu = (1 / times for times in found["in_turn"])
+        print(f"{name}: the most rows against the fewest: {wall:.2f}, in processor time {cpu:.2f}")
 
 
 def _larger_than_memory(folder: Path, size: int, limit: int) -> None:
@@ -198,7 +202,7 @@ def _measured(
         limit: bytes that may be written to.
         seconds: how long a stretch lasts.
         save: an .npz file to write the images to.
-        against: another source of the same images, to be streamed in turn with it.
+        against: another source, of no more images, to be streamed in turn with it.
     """
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
