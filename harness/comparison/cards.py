@@ -66,6 +66,8 @@ class Card:
 
 @dataclass(frozen=True)
 class CardGroup:
+    """The cards of one group of images, under its title."""
+
     title: str
     shown: str
     """How many of how many."""
@@ -74,6 +76,8 @@ class CardGroup:
 
 @dataclass(frozen=True)
 class Cards:
+    """All cards by group, and the table of how alike the maps are."""
+
     groups: Sequence[CardGroup]
     likeness: Table
     template: ClassVar[str] = "cards.html.jinja"

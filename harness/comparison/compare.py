@@ -36,6 +36,8 @@ _COLUMNS, _INDENT = 100, 11
 
 @dataclass(frozen=True)
 class Comparison:
+    """What is found of two sides; as a string, the lines that the terminal gets."""
+
     a: EvaluatedSide
     b: EvaluatedSide
     outcomes: Outcomes

@@ -14,6 +14,8 @@ _QUANTITIES: dict[str, tuple[str, str, float]] = {
 
 @dataclass(frozen=True)
 class Quantity:
+    """One thing that was measured of both."""
+
     title: str
     a: float | None
     b: float | None

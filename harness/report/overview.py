@@ -80,6 +80,8 @@ class MistakeNeighbours:
 
 @dataclass(frozen=True)
 class Overview:
+    """What one method's maps have in common: by class, by confusion, and by cluster of alike ones."""
+
     method: str
     classes: dict[int, Mean]
     """Of correct images, by class."""

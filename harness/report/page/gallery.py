@@ -39,6 +39,8 @@ SHORT = {"depends_on_weights": "weights", "faithful": "faithful", "stable": "sta
 
 @dataclass(frozen=True)
 class MethodColumn:
+    """A method: a column of the gallery."""
+
     name: str
     title: str
     note: str
@@ -64,6 +66,8 @@ class Target:
 
 @dataclass(frozen=True)
 class ExampleRow:
+    """An image that is explained, and what the page says of it: a row of the gallery."""
+
     name: str
     classes: str
     probability: str
@@ -80,6 +84,8 @@ class ExampleRow:
 
 @dataclass(frozen=True)
 class Gallery:
+    """All rows and columns, and what they can be filtered by."""
+
     methods: Sequence[MethodColumn]
     examples: Sequence[ExampleRow]
     labels: Mapping[int, str]
