@@ -42,9 +42,12 @@ class Comparison:
     b: EvaluatedSide
     outcomes: Outcomes
     curves: dict[str, CurveComparison]
+    """By split."""
     config: list[Difference]
     environment: list[Difference]
+    """Of versions, devices, data and the like, by the keys of summary.json."""
     speed: dict[str, Quantity]
+    """By the key of summary.json."""
     explained: ExplainedImages
     doubt: str | None
     """What else than the recipe may make the two differ, in a sentence."""

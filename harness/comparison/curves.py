@@ -46,6 +46,7 @@ class CurveComparison:
     """How many rows both have."""
     only_a: int
     only_b: int
+    """How many rows the other one lacks."""
 
     @property
     def words(self) -> str:

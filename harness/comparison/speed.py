@@ -21,6 +21,7 @@ class Quantity:
     b: float | None
     """In the unit of summary.json; None where it isn't known."""
     form: str
+    """A format specification, for the value in `unit`."""
     unit: float
     """In which it is shown."""
 

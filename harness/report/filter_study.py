@@ -64,6 +64,7 @@ class ClassExample:
     """The test image of a class with the highest logit of it."""
 
     row: int
+    """Of the test images."""
     logit: float
     probability: float
 

@@ -70,13 +70,19 @@ class ExampleRow:
 
     name: str
     classes: str
+    """The true one, where it is known, and the predicted one."""
     probability: str
+    """Of the predicted class."""
     group: str
+    """Why it is shown, in words."""
     kind: str
+    """The same, as a key of KINDS."""
     label: str
+    """The true class's number; empty where it isn't known."""
     predicted: int
     predicted_called: str
     alt: str
+    """What is in `png`, in words."""
     png: bytes
     outline: Outline
     targets: Sequence[Target]
