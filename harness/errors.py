@@ -22,27 +22,31 @@ HarnessError                  1
 
 
 class HarnessError(Exception):
+    """Whatever ends a command in one line; `exit_code` is what the program then ends with."""
+
     exit_code = 1
 
 
 class UserError(HarnessError):
+    """A mistake that the user can fix: what is wrong, the value, the limit and the fix."""
+
     exit_code = 2
 
 
 class ConfigError(UserError):
-    pass
+    """A config, or an assignment to one of its keys, that is wrong."""
 
 
 class DataError(UserError):
-    pass
+    """Data that are missing, damaged, or not what the config says."""
 
 
 class DeviceError(UserError):
-    pass
+    """Devices or workers that are not there, or can't be used as asked."""
 
 
 class RunError(UserError):
-    pass
+    """A run directory that is missing, taken, in use, or of another config."""
 
 
 class NonFiniteLoss(HarnessError):
@@ -55,23 +59,23 @@ class NonFiniteLoss(HarnessError):
 
 
 class OutOfMemory(HarnessError):
-    pass
+    """The memory of a GPU or of the machine is too small for what was asked."""
 
 
 class WriteFailed(HarnessError):
-    pass
+    """A disk that is full, or a directory that can't be written to."""
 
 
 class CallbackFailed(HarnessError):
-    pass
+    """A callback of the user's own raised something."""
 
 
 class WorkerMissing(HarnessError):
-    pass
+    """A worker that did not show up within `cluster.start_timeout`."""
 
 
 class WorkerLost(HarnessError):
-    pass
+    """A worker that died, or failed and has reported it itself."""
 
 
 class Stopped(HarnessError):

@@ -3,8 +3,6 @@
 Checked against Keras 3.15.1 and TensorFlow 2.21.0; each has a test, which is where a newer version shows first.
 """
 
-import functools
-import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,74 +55,27 @@ def pure(rule: type[_Rule]) -> type[_Rule]:
 
 
 @contextmanager
-def strided_max_pooling() -> Iterator[None]:
-    """While entered, what this thread traces has `strided_max_pool` in place of each of Keras's max poolings.
+def max_pooling_by(pool: Callable[..., tf.Tensor]) -> Iterator[None]:
+    """While entered, what this thread traces has `pool` in place of Keras's max pooling where all sides are known.
 
     By thread, as the replicas of a strategy are traced in one each, and take turns in the middle of a layer.
+
+    Args:
+        pool: takes what keras.ops.max_pool does.
     """
     nn.max_pool = _max_pool
-    before, _thread.is_strided = _is_strided(), True
+    before, _thread.pool = getattr(_thread, "pool", None), pool
     try:
         yield
     finally:
-        _thread.is_strided = before
+        _thread.pool = before
 
 
-def _max_pool(*args: Any, **kwargs: Any) -> tf.Tensor:
-    return (strided_max_pool if _is_strided() else _KERAS_MAX_POOL)(*args, **kwargs)
-
-
-def _is_strided() -> bool:
-    return getattr(_thread, "is_strided", False)
-
-
-def strided_max_pool(
-    inputs: tf.Tensor,
-    pool_size: int | Sequence[int],
-    strides: int | Sequence[int] | None = None,
-    padding: str = "valid",
-    data_format: str | None = None,
-) -> tf.Tensor:
-    """Max pooling as the maximum of strided slices, one for each place in the window.
-
-    Values are Keras's to the bit; so are gradients wherever a window has one maximum; of several the first gets all.
-    The gradient is made of selects and pads, which are deterministic under XLA; "GPU MaxPool gradient ops do not yet
-    have a deterministic XLA implementation".
-
-    Args:
-        inputs: (n, side, …, channels), or (n, channels, side, …); sides of unknown length are left to Keras's own.
-        pool_size, strides, padding, data_format: as keras.ops.max_pool takes them.
-    """
-    axes = range(1, inputs.ndim - 1)
-    if (data_format or keras.config.image_data_format()) == "channels_first":
-        axes = range(2, inputs.ndim)
-    if any(inputs.shape[axis] is None for axis in axes):
-        return _KERAS_MAX_POOL(inputs, pool_size, strides, padding, data_format)
-    windows = _each(pool_size, len(axes))
-    steps = _each(pool_size if strides is None else strides, len(axes))
-    paddings, outputs = [[0, 0] for _ in inputs.shape], []
-    for axis, window, step in zip(axes, windows, steps, strict=True):
-        side = inputs.shape[axis]
-        if padding.lower() == "same":
-            outputs.append(-(-side // step))
-            missing = max(0, (outputs[-1] - 1) * step + window - side)
-            paddings[axis] = [missing // 2, missing - missing // 2]
-        else:
-            outputs.append((side - window) // step + 1)
-    if any(map(any, paddings)):
-        inputs = tf.pad(inputs, paddings, constant_values=tf.constant(float("-inf"), inputs.dtype))
-
-    def part(offsets: tuple[int, ...]) -> tf.Tensor:
-        cut = [slice(None)] * inputs.ndim
-        for axis, offset, output, step in zip(axes, offsets, outputs, steps, strict=True):
-            cut[axis] = slice(offset, offset + (output - 1) * step + 1, step)
-        return inputs[tuple(cut)]
-
-    return functools.reduce(tf.maximum, map(part, itertools.product(*map(range, windows))))
-
-
-def _each(value: int | Sequence[int], count: int) -> tuple[int, ...]:
-    return (value,) * count if isinstance(value, int) else tuple(value)
+def _max_pool(inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
+    pool = getattr(_thread, "pool", None)
+    if pool is None or None in inputs.shape[1:]:
+        return _KERAS_MAX_POOL(inputs, *args, **kwargs)
+    return pool(inputs, *args, **kwargs)
 
 
 class _OneBatch:

@@ -30,6 +30,8 @@ class Rank(NamedTuple):
 
 
 class Prediction(NamedTuple):
+    """What the model says of one image file."""
+
     path: Path
     ranks: tuple[Rank, ...]
     """The likeliest classes, the first of them first."""

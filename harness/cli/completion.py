@@ -36,7 +36,7 @@ def complete_resume(context: click.Context, option: click.Parameter, begun: str)
 
 def complete_key(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
     """Every key that --set can replace."""
-    from harness.config.load import keys
+    from harness.config.keys import keys
 
     return [CompletionItem(f"{key}=") for key in keys() if key.startswith(begun)]
 

@@ -14,6 +14,8 @@ from harness.config.train import TrainSection
 
 @dataclass(frozen=True)
 class BatchPlan:
+    """How a global batch is shared among replicas, and a replica's share among micro-batches of equal size."""
+
     global_batch: int
     replicas: int
     micro_batch: int | None = None

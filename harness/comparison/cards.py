@@ -26,6 +26,7 @@ class ExplainedImages:
     b: EvaluatedSide
     groups: Mapping[str, Group]
     pairs: Mapping[str, MapPair]
+    """By method."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Tile:
     """A small picture."""
 
     side: str
+    """"A" or "B"; empty for the image itself."""
     alt: str
+    """What is in it, in words."""
     png: bytes
 
 
@@ -44,6 +47,7 @@ class MapTiles:
     method: str
     signed: bool
     likeness: str
+    """In words, for under the maps."""
     a: Tile
     b: Tile
 
@@ -66,6 +70,8 @@ class Card:
 
 @dataclass(frozen=True)
 class CardGroup:
+    """The cards of one group of images, under its title."""
+
     title: str
     shown: str
     """How many of how many."""
@@ -74,6 +80,8 @@ class CardGroup:
 
 @dataclass(frozen=True)
 class Cards:
+    """All cards by group, and the table of how alike the maps are."""
+
     groups: Sequence[CardGroup]
     likeness: Table
     template: ClassVar[str] = "cards.html.jinja"

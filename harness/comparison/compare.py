@@ -36,13 +36,18 @@ _COLUMNS, _INDENT = 100, 11
 
 @dataclass(frozen=True)
 class Comparison:
+    """What is found of two sides; as a string, the lines that the terminal gets."""
+
     a: EvaluatedSide
     b: EvaluatedSide
     outcomes: Outcomes
     curves: dict[str, CurveComparison]
+    """By split."""
     config: list[Difference]
     environment: list[Difference]
+    """Of versions, devices, data and the like, by the keys of summary.json."""
     speed: dict[str, Quantity]
+    """By the key of summary.json."""
     explained: ExplainedImages
     doubt: str | None
     """What else than the recipe may make the two differ, in a sentence."""

@@ -28,6 +28,8 @@ _MOST_TABLED = 20
 
 @dataclass(frozen=True)
 class FirstDifference:
+    """The first step that both curves have and at which they differ."""
+
     step: int
     a: dict[str, float]
     b: dict[str, float]
@@ -36,12 +38,15 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class CurveComparison:
+    """How far the curves of A and B agree in one split."""
+
     first: FirstDifference | None
     """None where the curves are equal wherever both have a value, or nowhere both have one."""
     both: int
     """How many rows both have."""
     only_a: int
     only_b: int
+    """How many rows the other one lacks."""
 
     @property
     def words(self) -> str:

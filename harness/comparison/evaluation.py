@@ -12,6 +12,8 @@ from harness.training.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class EvaluatedSide:
+    """A side and its model's answers to all test images."""
+
     side: Side
     model: EvaluatedModel
     summary: dict[str, Any]

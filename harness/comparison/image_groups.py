@@ -24,6 +24,8 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Group:
+    """Images of one of the GROUPS: those that are shown, and how many there are."""
+
     rows: Rows
     """Of the test set."""
     of: int

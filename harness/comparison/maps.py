@@ -17,6 +17,8 @@ from harness.report.explanation import methods_for
 
 @dataclass(frozen=True)
 class MapPair:
+    """The maps of A and B by one method, of the same n images and classes."""
+
     a: Maps
     b: Maps
     """(n, height, width)"""

@@ -80,4 +80,5 @@ def outcomes(labels: NDArray[Any], predicted_a: NDArray[Any], predicted_b: NDArr
 
 
 def p_in_words(p: float) -> str:
+    """A p-value as it stands behind `p`: `< 0.001` or `= 0.042`."""
     return "< 0.001" if p < 0.001 else f"= {p:.2g}"

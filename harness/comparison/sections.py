@@ -23,6 +23,7 @@ _INTERVAL = (
 
 
 def outcomes_section(found: Outcomes) -> Section:
+    """Who is right how often, and whether the difference in accuracy is more than chance."""
     low, high = found.interval
     counts = Table(
         "Correct and wrong predictions",
@@ -55,6 +56,13 @@ def outcomes_section(found: Outcomes) -> Section:
 def curves_section(
     compared: Mapping[str, CurveComparison], rows: dict[str, Sequence[dict[str, Any]]], one_run: bool
 ) -> Section:
+    """From which step on the curves differ, and a picture of them.
+
+    Args:
+        compared: by split.
+        rows: of metrics.jsonl, by "A" and "B".
+        one_run: whether both sides are of the same run.
+    """
     firsts = [f"{split.capitalize()}: {compared[split].words}." for split in SPLITS]
     return Section(
         "Curves",
@@ -71,6 +79,7 @@ def curves_section(
 def differences_section(
     steps: tuple[int, int], config: Sequence[Difference], environment: Sequence[Difference]
 ) -> Section:
+    """The keys in which the configs and environments differ; `steps` are those A and B were trained for."""
     rows = [] if steps[0] == steps[1] else [Row(["steps trained", *(f"{count:,}" for count in steps)])]
     rows += [Row([each.key, in_words(each.a), in_words(each.b)]) for each in (*config, *environment)]
     keys = {0: "The configs are identical.", 1: "One config key differs."}
@@ -84,5 +93,6 @@ def differences_section(
 
 
 def speed_section(found: Mapping[str, Quantity], a: Mapping[str, Any], b: Mapping[str, Any]) -> Section:
+    """Throughput, times and memory of both; `a` and `b` are the summaries, as in summary.json."""
     rows = [Row([quantity.title, *quantity.words]) for quantity in found.values()]
     return Section("Speed", [caution(a, b)], [Table("Speed", ["", "A", "B", "B / A"], rows)])

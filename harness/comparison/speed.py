@@ -14,11 +14,14 @@ _QUANTITIES: dict[str, tuple[str, str, float]] = {
 
 @dataclass(frozen=True)
 class Quantity:
+    """One thing that was measured of both."""
+
     title: str
     a: float | None
     b: float | None
     """In the unit of summary.json; None where it isn't known."""
     form: str
+    """A format specification, for the value in `unit`."""
     unit: float
     """In which it is shown."""
 

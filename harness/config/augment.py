@@ -22,6 +22,8 @@ Shares = Annotated[
 
 
 class Shift(Section):
+    """For objects that may lie anywhere: `{name: shift, pixels: 2}`."""
+
     name: Literal["shift"]
     """Move the image, with zeros coming in."""
     pixels: int = Field(ge=1)
@@ -29,6 +31,8 @@ class Shift(Section):
 
 
 class Flip(Section):
+    """For classes that a mirror image doesn't change: `{name: flip}`."""
+
     name: Literal["flip"]
     """Turn left into right, or top into bottom."""
     direction: Literal["horizontal", "vertical"] = "horizontal"
@@ -38,6 +42,8 @@ class Flip(Section):
 
 
 class Crop(Section):
+    """Shifts by cutting out of a padded image: `{name: crop, padding: 4}`."""
+
     name: Literal["crop"]
     """Pad each side, and cut out an image of the old size at a place drawn at random."""
     padding: int = Field(default=4, ge=1)
@@ -47,6 +53,8 @@ class Crop(Section):
 
 
 class RandomResizedCrop(Section):
+    """For objects of any size and place, of which a part may be seen: `{name: random_resized_crop}`."""
+
     name: Literal["random_resized_crop"]
     """Cut out a part of a random size, shape and place, and enlarge it to the image's size (Szegedy et al. 2015, arXiv
     1409.4842, §6)."""
@@ -57,6 +65,8 @@ class RandomResizedCrop(Section):
 
 
 class Rotation(Section):
+    """For objects that may be tilted: `{name: rotation, degrees: 15}`."""
+
     name: Literal["rotation"]
     """Turn the image about its middle, with zeros coming in."""
     degrees: float = Field(gt=0, le=180)
@@ -64,6 +74,8 @@ class Rotation(Section):
 
 
 class Scale(Section):
+    """For objects that may be near or far: `{name: scale}`."""
+
     name: Literal["scale"]
     """Enlarge or shrink the image about its middle, with zeros coming in."""
     factor: Range = Field(default=[0.8, 1.25])
@@ -71,6 +83,8 @@ class Scale(Section):
 
 
 class Shear(Section):
+    """For objects that may be slanted, such as handwriting: `{name: shear, degrees: 10}`."""
+
     name: Literal["shear"]
     """Move each row sideways in proportion to its distance from the middle, with zeros coming in."""
     degrees: float = Field(gt=0, lt=90)
@@ -78,6 +92,8 @@ class Shear(Section):
 
 
 class Brightness(Section):
+    """For pictures taken in more light or less: `{name: brightness, strength: 0.4}`."""
+
     name: Literal["brightness"]
     """Multiply the pixels by a factor."""
     strength: float = Field(gt=0, le=1)
@@ -85,6 +101,8 @@ class Brightness(Section):
 
 
 class Contrast(Section):
+    """For pictures with more contrast or less: `{name: contrast, strength: 0.4}`."""
+
     name: Literal["contrast"]
     """Multiply the pixels' distances from the image's mean grey by a factor."""
     strength: float = Field(gt=0, le=1)
@@ -92,6 +110,8 @@ class Contrast(Section):
 
 
 class Saturation(Section):
+    """For pictures with stronger colours or weaker: `{name: saturation, strength: 0.4}`."""
+
     name: Literal["saturation"]
     """Multiply the pixels' distances from their own grey by a factor; for images of three channels."""
     strength: float = Field(gt=0, le=1)
@@ -99,6 +119,8 @@ class Saturation(Section):
 
 
 class Cutout(Section):
+    """For objects of which a part may be hidden: `{name: cutout, size: 8}`."""
+
     name: Literal["cutout"]
     """Blacken a square whose middle is anywhere in the image (DeVries, Taylor 2017, arXiv 1708.04552)."""
     size: int = Field(ge=1)
@@ -106,6 +128,8 @@ class Cutout(Section):
 
 
 class RandomErasing(Section):
+    """For objects of which a part may be hidden, large or small: `{name: random_erasing}`."""
+
     name: Literal["random_erasing"]
     """Fill a rectangle inside of the image with noise (Zhong et al. 2017, arXiv 1708.04896, algorithm 1)."""
     probability: Probability = 0.5
@@ -117,6 +141,8 @@ class RandomErasing(Section):
 
 
 class MixUp(Section):
+    """Training on blends of two examples: `{name: mixup}`."""
+
     name: Literal["mixup"]
     """Blend the image and its label with those of another example (Zhang et al. 2018, arXiv 1710.09412)."""
     alpha: float = Field(default=0.2, gt=0)
@@ -126,6 +152,8 @@ class MixUp(Section):
 
 
 class CutMix(Section):
+    """Training on images with a part of another example's in them: `{name: cutmix}`."""
+
     name: Literal["cutmix"]
     """Paste a rectangle of another example's image, and take as much of its label (Yun et al. 2019, arXiv
     1905.04899)."""
@@ -137,6 +165,8 @@ class CutMix(Section):
 
 
 class RandAugment(Section):
+    """Many kinds of change with two numbers to tune: `{name: rand_augment}`."""
+
     name: Literal["rand_augment"]
     """A few operations, one after the other, each drawn from 14 (Cubuk et al. 2020, arXiv 1909.13719)."""
     operations: int = Field(default=2, ge=1, le=8)
@@ -146,6 +176,8 @@ class RandAugment(Section):
 
 
 class TrivialAugment(Section):
+    """Many kinds of change with nothing to tune: `{name: trivial_augment}`."""
+
     name: Literal["trivial_augment"]
     """One operation drawn from 14, of a strength drawn too: the paper's "wide" (Müller, Hutter 2021, arXiv
     2103.10158)."""

@@ -11,6 +11,8 @@ from harness.config.target import Ranked
 
 
 class EvaluateSection(Section):
+    """Evaluation on the validation rows while the model is trained, and on the test rows at the end."""
+
     every: TrainingInterval = Duration.parse("1 epoch")
     """How often the validation rows are evaluated; also at the end."""
     batch: int = Field(default=250, ge=1, le=2**24)
@@ -18,6 +20,8 @@ class EvaluateSection(Section):
 
 
 class CheckpointSection(Section):
+    """The checkpoints, from which a run is resumed."""
+
     every: Interval = Duration.parse("1 epoch")
     """How often the state is saved; also at the end."""
     keep: int = Field(default=3, ge=1)
@@ -27,6 +31,8 @@ class CheckpointSection(Section):
 
 
 class TensorBoardSection(Section):
+    """What TensorBoard gets beside the curves."""
+
     histograms: TrainingInterval | None = None
     """How often histograms of the weights are written; null for never."""
     images: int = Field(default=16, ge=0)
@@ -40,6 +46,8 @@ def _is_path(name: str) -> str:
 
 
 class CallbackSection(OwnObject):
+    """A callback of the user's own: see docs/extending.md."""
+
     name: Annotated[str, AfterValidator(_is_path)]
     """The import path of a subclass of harness.Callback, with its arguments as further keys, or of a function (step,
     state, rows)."""
@@ -48,6 +56,8 @@ class CallbackSection(OwnObject):
 
 
 class MLflowSection(Section):
+    """A copy of what the run measures in MLflow; it needs the extra `mlflow`."""
+
     name: Literal["mlflow"]
     """metrics.jsonl in MLflow."""
     experiment: str = Field(default="harness", min_length=1)
@@ -58,6 +68,8 @@ class MLflowSection(Section):
 
 
 class WandBSection(Section):
+    """A copy of what the run measures in Weights & Biases; it needs the extra `wandb`."""
+
     name: Literal["wandb"]
     """metrics.jsonl in Weights & Biases."""
     project: str = Field(default="harness", min_length=1)

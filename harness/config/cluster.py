@@ -8,6 +8,8 @@ from harness.config.section import Section
 
 
 class ClusterSection(Section):
+    """The devices that a run is trained on, and how they exchange gradients."""
+
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = "auto"
     """`auto`: multi_worker where the environment names a cluster, else mirrored over several GPUs, else single."""
     gpus: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None

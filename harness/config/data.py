@@ -110,6 +110,8 @@ Resize: TypeAlias = Literal["crop", "stretch", "pad"]
 
 
 class DataSection(Section):
+    """The images and their labels: where they come from, how they are split, and how training images are augmented."""
+
     source: Annotated[str, BeforeValidator(_check_is_text), AfterValidator(_absolute)] = "mnist"
     """A data set's name (mnist, fashion_mnist, cifar10, cifar100), the path of an .npz file with x_train, y_train,
     x_test and y_test, a kind and a path (folder:PATH, csv:FILE, tfrecord:GLOB, tfds:NAME, idx:FOLDER,

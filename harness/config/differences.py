@@ -10,6 +10,8 @@ import yaml
 
 @dataclass(frozen=True)
 class Difference:
+    """A key whose values in A and B differ."""
+
     key: str
     a: Any
     b: Any

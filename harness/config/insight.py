@@ -26,6 +26,9 @@ Method = Literal[
 
 
 class InsightSection(Section):
+    """What is found out about the trained model: saliency maps, their checks, and what its filters and classes respond
+    to."""
+
     images: int = Field(default=20, ge=1, le=200)
     """How many test images of each kind are explained: correct ones, evenly over the classes; the most confident
     mistakes; the least sure."""

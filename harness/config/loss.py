@@ -10,6 +10,8 @@ ClassWeights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2
 
 
 class CrossEntropy(Section):
+    """The default: the loss of a model with a logit for each class."""
+
     name: Literal["cross_entropy"] = "cross_entropy"
     """Softmax cross-entropy."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -19,6 +21,8 @@ class CrossEntropy(Section):
 
 
 class Focal(Section):
+    """A loss for data with many easy examples and few hard ones."""
+
     name: Literal["focal"]
     """Focal loss (Lin et al. 2017, arXiv 1708.02002): cross-entropy times (1 - p)^gamma, p being the label's
     probability."""
@@ -29,6 +33,8 @@ class Focal(Section):
 
 
 class Binary(Section):
+    """A loss for two classes, where the model has one logit: of class 1."""
+
     name: Literal["binary"]
     """Sigmoid cross-entropy of one logit, for two classes."""
 

@@ -15,6 +15,8 @@ _TAKEN = {
 
 
 class TopK(Section):
+    """For many classes, some of them hard to tell apart: `{name: top_k, k: 5}`."""
+
     name: Literal["top_k"]
     """Whether the label is among the classes with the largest logits."""
     k: int = Field(default=5, ge=1)
@@ -22,11 +24,15 @@ class TopK(Section):
 
 
 class NegativeLogLikelihood(Section):
+    """How well the probabilities fit, as a number that runs with different losses have in common."""
+
     name: Literal["negative_log_likelihood"]
     """Minus the logarithm of the label's probability, whatever the loss is."""
 
 
 class Brier(Section):
+    """How well the probabilities fit, from 0 for sure and right to 2 for sure and wrong."""
+
     name: Literal["brier"]
     """Squared distance of the probabilities from the label's one-hot vector (Brier 1950, Monthly Weather Review 78)."""
 

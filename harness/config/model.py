@@ -21,6 +21,8 @@ def _known(name: str) -> str:
 
 
 class NormalizeSection(Section):
+    """How pixels are shifted and scaled, channel by channel: the last step of `model.input`."""
+
     mean: list[Annotated[float, Field(ge=0, le=1)]] = Field(default=[0.0], min_length=1)
     """Taken off each pixel, which is from 0 to 1: one number, or one a channel."""
     std: list[Annotated[float, Field(gt=0, le=1)]] = Field(default=[1.0], min_length=1)
@@ -41,6 +43,8 @@ class InputSection(Section):
 
 
 class ModelSection(OpenSection):
+    """The model: one that ships, a function of the user's own, or a saved model that is trained further."""
+
     name: Annotated[str, AfterValidator(_known)] | None = "cnn"
     """`cnn` has 60,554 parameters on MNIST; `cnn_two_pools`, without the last pooling, 93,322. Or the import path of a
     function (image_shape, classes, **arguments) → keras.Model, from pixels to logits, with its arguments as further

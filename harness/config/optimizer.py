@@ -27,6 +27,8 @@ _DONE_ELSEWHERE = {
 
 
 class Adam(Section):
+    """The default: the step of each weight is scaled by the size of its recent gradients."""
+
     name: Literal["adam"] = "adam"
     """Adam (Kingma, Ba 2015, arXiv 1412.6980)."""
     learning_rate: LearningRate = 0.003
@@ -34,6 +36,8 @@ class Adam(Section):
 
 
 class AdamW(Section):
+    """Adam, with weights drawn towards zero apart from the gradient."""
+
     name: Literal["adamw"] = "adamw"
     """Adam with decoupled weight decay (Loshchilov, Hutter 2019, arXiv 1711.05101)."""
     learning_rate: LearningRate = 0.003
@@ -44,6 +48,8 @@ class AdamW(Section):
 
 
 class SGD(Section):
+    """Steps along the gradient, at one learning rate for all weights."""
+
     name: Literal["sgd"] = "sgd"
     """Stochastic gradient descent with momentum."""
     learning_rate: LearningRate = 0.1
@@ -61,6 +67,8 @@ class SGD(Section):
 
 
 class LAMB(Section):
+    """For large batches: Adam's update scaled to the norm of each weight."""
+
     name: Literal["lamb"] = "lamb"
     """LAMB (You et al. 2020, arXiv 1904.00962, algorithm 2): with r Adam's update and λ the weight decay,
     w ← w - γ · |w| / |r + λw| · (r + λw)."""
@@ -72,6 +80,8 @@ class LAMB(Section):
 
 
 class Lion(Section):
+    """Steps of the same size for all weights, and half of Adam's state."""
+
     name: Literal["lion"] = "lion"
     """Lion (Chen et al. 2023, arXiv 2302.06675, algorithm 2): the sign of a momentum."""
     learning_rate: LearningRate = 0.0003
@@ -82,6 +92,8 @@ class Lion(Section):
 
 
 class LARS(Section):
+    """For large batches: SGD's update scaled to the norm of each weight."""
+
     name: Literal["lars"] = "lars"
     """LARS (You, Gitman, Ginsburg 2017, arXiv 1708.03888, algorithm 1): with trust coefficient η and weight decay λ,
     v ← μv + γ · η|w| / (|g| + λ|w|) · (g + λw), w ← w - v; for biases and scales the ratio is 1."""
@@ -98,6 +110,8 @@ class LARS(Section):
 
 
 class Muon(Section):
+    """Orthogonal updates for all kernels but the last; AdamW for it and for all else."""
+
     name: Literal["muon"] = "muon"
     """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) as scaled by Liu et al. 2025, arXiv
     2502.16982, eq. 4: m ← μm + g, w ← w - γ (0.2 √max(rows, columns) · O + λw), where O is g + μm made orthogonal. A
@@ -147,6 +161,8 @@ OptimizerSection = Annotated[
 
 
 class ScheduleSection(Section):
+    """The course of the learning rate: warm-up, then constant or falling."""
+
     name: Literal["constant", "linear", "cosine"] = "linear"
     """What the learning rate does after warm-up: stay, or fall to zero at the end of training."""
     warmup: TrainingShare = Duration.parse("20 %", ("%",))

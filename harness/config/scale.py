@@ -46,6 +46,8 @@ _Factor = Annotated[float, Field(gt=0)]
 
 
 class LearningRates(Section):
+    """The grid of learning rates from which the best one is selected at each batch size."""
+
     base: float = Field(gt=0)
     """The rate that is about right at `base_batch`."""
     base_batch: int = Field(ge=1)
@@ -63,6 +65,8 @@ class LearningRates(Section):
 
 
 class Seeds(Section):
+    """Rates are selected on some seeds and measured on others, so that no luck of the selection is reported."""
+
     select: int = Field(default=1, ge=1)
     """On so many seeds the rate of a batch is chosen."""
     report: int = Field(default=5, ge=1)
@@ -70,6 +74,8 @@ class Seeds(Section):
 
 
 class ScaleSection(Section):
+    """What a batch-size scaling experiment varies, and what a trial is to reach within which budget."""
+
     global_batches: Annotated[_Distinct[_Count], BeforeValidator(_expanded)]
     """The batch sizes, as a list or as {from: 16, to: 4096, factor: 2}."""
     learning_rate: LearningRates

@@ -15,6 +15,8 @@ def _on_or_off(value: Any) -> Any:
 
 
 class TrainSection(Section):
+    """The training: how long, in what batches, in what arithmetic, and what to do if it diverges."""
+
     length: TrainingInterval = Duration.parse("5 epochs")
     """How long to train; the last step is the first one at or past it."""
     target: Target | None = None

@@ -13,6 +13,8 @@ _FEW_CLASSES, _MOST_UNUSED = 1000, 10
 
 
 class Labels(NamedTuple):
+    """Labels as numbers from 0, and what they are called."""
+
     train: NDArray[np.int32]
     """(n,), from 0."""
     test: NDArray[np.int32]

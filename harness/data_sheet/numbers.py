@@ -11,6 +11,8 @@ from harness.data.sources import DataSet, Split
 
 @dataclass(frozen=True)
 class Numbers:
+    """How many rows there are of each class, and the mean and standard deviation of the training images' pixels."""
+
     rows: tuple[int, int, int]
     """Of train, validation and test."""
     counts: NDArray[np.intp]

@@ -60,6 +60,7 @@ def write_sheet(config: Config, folder: Path, terminal: Terminal) -> None:
 
 
 def as_lines(numbers: Numbers, class_names: Sequence[str]) -> list[str]:
+    """The numbers as lines for a terminal: the images, their pixels, and a table of the classes."""
     height, width, channels = numbers.image_shape
     table = [["class", *SPLITS]]
     table += [[f"{label:,}", *map(_thousands, counts)] for label, counts in enumerate(numbers.counts.tolist())]

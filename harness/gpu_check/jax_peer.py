@@ -27,6 +27,10 @@ SHAPES = {
 
 
 def main(job: dict[str, Any]) -> None:
+    """Print a line of JSON about JAX, and one for each precision and batch.
+
+    Where the job wants a GPU and there is none, the first is all; none is begun after `job["seconds"]`.
+    """
     start = time.perf_counter()
     on_gpu = jax.default_backend() in ("gpu", "cuda")
     print(json.dumps({"peer": "JAX", "version": jax.__version__, "on_gpu": on_gpu}), flush=True)
@@ -46,6 +50,7 @@ def main(job: dict[str, Any]) -> None:
 
 
 def parameters(key: Any) -> dict[str, Any]:
+    """By layer its kernel, Glorot uniform, and its bias, zeros."""
     glorot = jax.nn.initializers.glorot_uniform()
     keys = jax.random.split(key, len(SHAPES))
     kernels = {name: glorot(own, shape) for own, (name, shape) in zip(keys, SHAPES.items(), strict=True)}

@@ -20,6 +20,7 @@ from harness.measuring.keras_fit import process_seconds
 
 
 def main(job: dict[str, Any]) -> None:
+    """Measure one of `job["settings"]` after the other, and print a line of JSON for each."""
     for number, assignments in enumerate(job["settings"]):
         if process_seconds() > job["seconds"]:
             row = {"measured": None, "problem": "no time was left", "left_out": True}

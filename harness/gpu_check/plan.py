@@ -95,13 +95,18 @@ class Plan:
     strong_batch: int = 4096
     """The global batch where it does not; one of the batches above."""
     peers: bool = True
+    """Whether PyTorch and JAX are measured too."""
     quick: bool = False
     config: str = "mnist"
+    """What is trained and measured."""
     steps: int = 400
     """Of the runs whose weights have to be equal; there is a checkpoint each quarter."""
     at_once: int = 5
+    """Trainings at a time."""
     repeats: int = 3
+    """Windows of each measurement."""
     chunk_seconds: float = 0.25
+    """About how long each of these lasts."""
     seconds: Seconds = field(default_factory=Seconds)
 
 

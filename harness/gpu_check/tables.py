@@ -45,12 +45,14 @@ def as_markdown(table: Table) -> str:
 
 
 def of_checks(checks: Sequence[dict[str, Any]]) -> Table:
+    """A row a check: whether it passed, what had to hold, and what was found."""
     rows = [[MARKS[check["passed"]], check["name"], check["found"]] for check in checks]
     how = "by the commands in gpu-check.json, a process each, several at a time on one card"
     return Table("Checks", how, ["", "what has to hold", "found"], rows)
 
 
 def of_speed(rows: Sequence[dict[str, Any]], how: str) -> Table:
+    """A row a precision, `train.jit` and batch; `how` says how it was measured."""
     columns = ["precision", "XLA", "batch", "images/s (range)", "ms a step", "compile, s", "peak, MiB"]
     return Table("Speed on one device", how, columns, [_speed_cells(row) for row in rows])
 
@@ -92,6 +94,7 @@ def of_peers(rows: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]], jit
 
 
 def of_scaling(title: str, how: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """A row a number of devices; `how` says how it was measured."""
     lines = [
         [
             str(row["replicas"]),

@@ -20,6 +20,10 @@ ROWS = 55_000
 
 
 def main(job: dict[str, Any]) -> None:
+    """Print a line of JSON about PyTorch, and one for each precision and batch.
+
+    Where the job wants a GPU and there is none, the first is all; none is begun after `job["seconds"]`.
+    """
     start = time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(json.dumps({"peer": "PyTorch", "version": torch.__version__, "on_gpu": device.type == "cuda"}), flush=True)

@@ -37,6 +37,7 @@ def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
 
 
 def has_convolutions(model: keras.Model) -> bool:
+    """Whether the model has a Conv2D layer of its own, not inside another model."""
     return bool(_convolutions(model))
 
 

@@ -10,6 +10,8 @@ from harness.insight.inference import batches, infer
 
 
 class Neighbours(NamedTuple):
+    """For each of n images those nearest to it."""
+
     rows: NDArray[np.intp]
     """(n, count) which images, the most alike first; of equals the one with the smaller number."""
     similarity: NDArray[np.float32]

@@ -32,10 +32,12 @@ def install_extra(extra: str) -> str:
 
 
 def install_cuda() -> str:
+    """The command for TensorFlow with what it needs on NVIDIA GPUs."""
     return install_extra("cuda")
 
 
 def install_slurm() -> str:
+    """The command for what `--executor slurm` needs."""
     return install_extra("slurm")
 
 

@@ -18,6 +18,7 @@ _WARM_UP_BATCHES = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what the command line says, and print the result as JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m harness.measuring.keras_fit", description="Measure keras.Model.fit."
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 
 def is_application(path: str) -> bool:
+    """Whether an import path leads into keras.applications."""
     return path.startswith("keras.applications")
 
 

@@ -56,6 +56,8 @@ class Headline(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
+    """One HTML page, with all of its styles, scripts and pictures in it."""
+
     title: str
     sections: Sequence[Section]
     """In the order of the page."""

@@ -15,6 +15,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Row:
+    """One row of a table."""
+
     cells: Sequence[str | Verdict]
     """The first one heads the row."""
     control: bool = False
@@ -23,6 +25,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
+    """Rows under headings, a heading a column, with a title and notes."""
+
     title: str
     headings: Sequence[str]
     rows: Sequence[Row]

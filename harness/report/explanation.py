@@ -74,6 +74,8 @@ class Empty(NamedTuple):
 
 @dataclass(frozen=True)
 class Explained:
+    """The images that are explained, and their maps by each method."""
+
     examples: tuple[Example, ...]
     maps: Mapping[str, tuple[Mapping[int, NDArray[np.float32]], ...]]
     """By method, then example, then class: (height, width)."""

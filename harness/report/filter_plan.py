@@ -27,6 +27,8 @@ _TRACING = 4e8
 
 @dataclass(frozen=True)
 class FilterPlan:
+    """What is analysed of a model's filters and classes, and of how many."""
+
     images: NDArray[np.intp]
     """Which of the test images the filters are shown."""
     layers: Mapping[str, range]

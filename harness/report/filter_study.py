@@ -26,6 +26,8 @@ from harness.report.filter_plan import FilterPlan
 
 @dataclass(frozen=True)
 class LayerStudy:
+    """What is found about one layer's filters."""
+
     name: str
     shown: range
     """The numbers of the filters that have a patch: all, or every second, third and so on."""
@@ -62,12 +64,15 @@ class ClassExample:
     """The test image of a class with the highest logit of it."""
 
     row: int
+    """Of the test images."""
     logit: float
     probability: float
 
 
 @dataclass(frozen=True)
 class ClassStudy:
+    """What is found about the classes: an image made for each, and the best of the test images."""
+
     optimal: OptimalImages
     """Of the classes 0, 1, …"""
     examples: Sequence[ClassExample | None]
@@ -76,6 +81,8 @@ class ClassStudy:
 
 @dataclass(frozen=True)
 class FilterStudy:
+    """What is found about a model's filters and classes."""
+
     first: str
     """The name of the first convolutional layer."""
     kernels: NDArray[np.float32]

@@ -107,6 +107,8 @@ class Study:
 
 @dataclass(frozen=True)
 class MapStudy(Study):
+    """With maps of the images that were chosen or asked for."""
+
     request: Request
     explained: Explained
 
@@ -122,6 +124,8 @@ class MapStudy(Study):
 
 @dataclass(frozen=True)
 class CheckedMapStudy(MapStudy):
+    """With maps, how far each method can be trusted, and an overview of one method's maps."""
+
     trust: Trust
     overview: Overview
     metrics: Mapping[str, Mapping[str, Interval]] | None

@@ -55,8 +55,10 @@ class Confusion:
     true: int
     predicted: int
     rows: NDArray[np.intp]
+    """Which test images they are."""
     for_predicted: Mean
     for_true: Mean
+    """The mean maps of these images, for either class."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Cluster:
     """Mistakes whose maps, for the predicted class, are alike."""
 
     rows: NDArray[np.intp]
+    """Which test images they are."""
     mean: Mean
     pairs: tuple[tuple[tuple[int, int], int], ...]
     """((true, predicted), how many), the most frequent first."""
@@ -80,6 +83,8 @@ class MistakeNeighbours:
 
 @dataclass(frozen=True)
 class Overview:
+    """What one method's maps have in common: by class, by confusion, and by cluster of alike ones."""
+
     method: str
     classes: dict[int, Mean]
     """Of correct images, by class."""

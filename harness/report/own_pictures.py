@@ -29,6 +29,8 @@ _NOT_ASKED = "not asked: "
 
 @dataclass(frozen=True)
 class OwnPictureStudy(MapStudy):
+    """With maps of the user's own pictures, and what the run's page says of the methods."""
+
     deletion: Mapping[str, Curves]
     """Over black, by method."""
     checked: Mapping[str, Mapping[str, Any]]

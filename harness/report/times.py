@@ -30,6 +30,7 @@ def time_key(evaluated: EvaluatedModel, name: str, layer: str | None) -> str:
 
 
 def times_json(evaluated: EvaluatedModel, times: Mapping[str, float]) -> dict[str, Any]:
+    """What `known_times` reads back: the milliseconds, and which model they are of."""
     return {"model": _digest(evaluated), "milliseconds": dict(times)}
 
 

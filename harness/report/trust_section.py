@@ -160,6 +160,7 @@ def trust_section(trust: Trust, milliseconds: Mapping[str, float], left_out: Map
 
 
 def with_interval(value: Interval) -> str:
+    """`0.31 (0.25 to 0.37)`, without an interval where none is known."""
     if not np.isfinite(value.mean):
         return "not known"
     return f"{value.mean:z.2f}" + (f" ({value.low:z.2f} to {value.high:z.2f})" if np.isfinite(value.low) else "")

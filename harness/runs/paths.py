@@ -25,6 +25,7 @@ def make_new(name: str, parent: Path = RUNS) -> Path:
 
 
 def free_path(name: str, parent: Path = RUNS) -> Path:
+    """As `make_new`, but the path is only chosen: until it is made, another process may take it."""
     first = parent / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = first, 2
     while path.exists():

@@ -26,6 +26,7 @@ _MOST_NAMED = 5
 
 
 def is_run(path: Path) -> bool:
+    """Whether a run lies there: a directory with a config and a summary."""
     return os.path.isfile(path / "config.yaml") and os.path.isfile(path / "summary.json")
 
 

@@ -121,4 +121,5 @@ def catch_up(config: Config, run: RunDir, terminal: Terminal) -> None:
 
 
 def tracker_of(section: TrackerSection) -> Tracker:
+    """The tracker that an entry of `callbacks` asks for; nothing is connected yet."""
     return MLflow(section) if isinstance(section, MLflowSection) else WandB(section)

@@ -111,6 +111,7 @@ class MLflow(Tracker):
 
 
 def points_of(row: Row) -> Iterator[tuple[str, float]]:
+    """The row's numbers by the keys that they have in MLflow."""
     return ((_mlflow_key(key), float(value)) for key, value in named_values(row) if isinstance(value, int | float))
 
 

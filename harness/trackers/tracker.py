@@ -56,5 +56,6 @@ def read_kept(run: RunDir, name: str) -> dict[str, Any]:
 
 
 def keep(run: RunDir, name: str, **kept: Any) -> None:
+    """Write down what `read_kept` gives back for this tracker; what other trackers have kept stays."""
     others = {other: found for other in ("mlflow", "wandb") if other != name and (found := read_kept(run, other))}
     write_atomically(run.trackers_file, json.dumps(others | {name: kept}, indent=2).encode() + b"\n")

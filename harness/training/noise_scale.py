@@ -40,15 +40,19 @@ class Window:
     measured: int
     """How many steps in it were measured."""
     grad_sq: float
+    """|G|², on average over the steps."""
     trace: float
+    """tr Σ, likewise."""
     b_simple: float | None
     low: float | None
     high: float | None
+    """B_simple in examples, and its 95 % interval."""
     grad_sq_preconditioned: float | None
     trace_preconditioned: float | None
     b_preconditioned: float | None
     preconditioned_low: float | None
     preconditioned_high: float | None
+    """The same five of the gradient as Adam scales it."""
 
 
 class Smoothed:

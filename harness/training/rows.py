@@ -27,6 +27,7 @@ def evaluation_text(result: Row) -> str:
 
 
 def without_images(row: Row) -> Row:
+    """The row without its arrays, for what takes only numbers and text."""
     return {name: value for name, value in row.items() if not isinstance(value, np.ndarray)}
 
 

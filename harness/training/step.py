@@ -19,12 +19,13 @@ import tensorflow as tf
 from harness.config.train import TrainSection
 from harness.data.pipeline import Batch
 from harness.data.random import bits
-from harness.keras_internals import as_one_batch, strided_max_pooling
+from harness.keras_internals import as_one_batch, max_pooling_by
 from harness.training import loss_scale
 from harness.training.gradient_norms import GradientNorms
 from harness.training.metrics import Measures
 from harness.training.optimizer import UpdateRule, clip
 from harness.training.packing import Packing
+from harness.training.pooling import strided_max_pool
 from harness.training.values import Progress, Values, floats
 
 _FIRST_STREAM, _STREAMS_A_LAYER = 1000, 1000
@@ -181,7 +182,7 @@ class Step:
     def _share(self, values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         given = (self.packing.unpack(values.weights), values.other, batch, self.train.global_batch)
         scale = values.loss_scale[0] if values.loss_scale else None
-        with strided_max_pooling() if self.jit else nullcontext():
+        with max_pooling_by(strided_max_pool) if self.jit else nullcontext():
             grads, sums, other = gradients(self.model, *given, self.measures, scale, self.seed)
         return tf.concat([self.packing.pack(grads), tf.cast(sums, self.packing.dtype)], axis=0), other
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.config import Config, dump, load, resolve
-from harness.config.load import parse
 from harness.config.loss import Focal
 from harness.config.optimizer import SGD, Adam
+from harness.config.yaml_text import parse
 from harness.errors import ConfigError
 
 FULL = """\
@@ -126,19 +126,8 @@ def test_a_config_can_not_be_changed_afterwards() -> None:
         Config().seed = 1
 
 
-@pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.e-3", "+1.0e-3", ".1e-2", "0.001"])
-def test_numbers_with_an_exponent_are_numbers_with_or_without_a_point(text: str) -> None:
-    assert from_text(f"optimizer: {{name: adam, learning_rate: {text}}}").optimizer.learning_rate == 0.001
-
-
 def test_whole_numbers_will_do_where_a_fraction_is_meant() -> None:
     assert from_text("train: {clip_norm: 1}").train.clip_norm == 1.0
-
-
-@pytest.mark.parametrize("text", ["name: a\nname: b", "train: {length: 1 epochs,\n  length: 2 epochs}"])
-def test_a_key_that_stands_twice_is_refused_with_its_line(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"a\.yaml:2: .*the key '(name|length)' stands twice"):
-        from_text(text)
 
 
 def test_a_section_without_a_name_is_of_the_default_one() -> None:

@@ -15,7 +15,7 @@ from harness.config.load import load_as
 from harness.config.scale import Experiment
 from harness.errors import NonFiniteLoss, RunError
 from harness.runs.run_dir import RunDir
-from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, result_of, stopped_at
+from harness.scaling.experiment.experiment_dir import ExperimentDir, coarse, failure_of, stopped_at, trial_of
 from harness.scaling.experiment.plan import Setting
 from harness.scaling.tables.trials import Trial
 from tests.conftest import Result
@@ -47,20 +47,20 @@ def trial(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
 def test_a_trial_that_reached_the_target_did_so_between_its_last_miss_and_its_hit(trial: Callable[..., RunDir]) -> None:
     run = trial("train.target={at_least: 0.7}", "train.length=200 steps")
     steps = [row["step"] for row in run.read_metrics() if row["split"] == "validation"]
-    result = result_of(run, classes=10)
+    result = trial_of(run, classes=10)
     assert result is not None
     assert (result.status, result.steps_low, result.steps_high) == ("reached", steps[-2], steps[-1])
     assert (result.global_batch, result.learning_rate, result.seed) == (32, 0.003, 0)
 
 
 def test_a_target_reached_at_the_first_evaluation_was_last_missed_at_the_start(trial: Callable[..., RunDir]) -> None:
-    result = result_of(trial("train.target={at_least: 0.01}"), classes=10)
+    result = trial_of(trial("train.target={at_least: 0.01}"), classes=10)
     assert result is not None
     assert (result.steps_low, result.steps_high) == (0, 5)
 
 
 def test_a_trial_that_ends_below_the_target_is_missed(trial: Callable[..., RunDir]) -> None:
-    result = result_of(trial("train.target={at_least: 0.999}"), classes=10)
+    result = trial_of(trial("train.target={at_least: 0.999}"), classes=10)
     assert result is not None
     assert (result.status, result.steps_low, result.steps_high) == ("missed", 20, None)
 
@@ -69,7 +69,7 @@ def test_a_trial_that_ends_below_the_target_is_missed(trial: Callable[..., RunDi
 def test_a_trial_that_ends_no_better_than_guessing_has_diverged_if_it_was_better(trial: Callable[..., RunDir]) -> None:
     def after(rate: str, model: Any) -> tuple[list[float], Trial | None]:
         run = trial("train.target={at_least: 0.999}", f"optimizer={{name: sgd, learning_rate: {rate}}}", model=model)
-        return [row["loss"] for row in run.read_metrics() if row["split"] == "validation"], result_of(run, classes=10)
+        return [row["loss"] for row in run.read_metrics() if row["split"] == "validation"], trial_of(run, classes=10)
 
     losses, lost = after("3.0", None)
     assert losses[-1] > 2.28
@@ -89,15 +89,15 @@ def test_a_loss_that_is_not_finite_has_diverged_and_another_failure_is_no_result
     with pytest.raises(NonFiniteLoss):
         harness.train(config, tmp_path / "run", quiet=True, only_training=True)
     run = RunDir(tmp_path / "run")
-    result = result_of(run, classes=10)
+    result = trial_of(run, classes=10)
     assert result is not None
     assert (result.status, result.steps_low, result.steps_high) == ("diverged", 0, None), "it was never evaluated"
 
     run.update_summary(failure="OutOfMemory: 7 GiB are not enough")
-    assert result_of(run, classes=10) is None
+    assert trial_of(run, classes=10) is None
     assert failure_of(run, tmp_path / "output.txt") == "OutOfMemory: 7 GiB are not enough"
     run.update_summary(status="running")
-    assert result_of(run, classes=10) is None
+    assert trial_of(run, classes=10) is None
 
 
 def test_of_a_trial_that_never_began_the_last_line_is_told(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_missed_trials_are_unfinished_once_the_budget_is_larger(trial: Callable[..., RunDir], tmp_path: Path) -> None:
     def unfinished(*settings: str) -> list[int]:
         scale = load_as(Experiment, "mnist_scaling_quick", settings).scale
-        return sorted(setting.seed for setting in folder.unfinished(folder.results(classes=10), scale))
+        return sorted(setting.seed for setting in folder.unfinished(folder.trials(classes=10), scale))
 
     folder = ExperimentDir(tmp_path)
     folder.trials_dir.mkdir()
@@ -168,9 +168,9 @@ def test_a_trial_whose_files_are_damaged_is_not_done(trial: Callable[..., RunDir
         ("config", "config.yaml", "train: 3"),
     ):
         run = RunDir(shutil.copytree(whole.path, folder.trials_dir / name))
-        assert len(folder.results(classes=10)) == 1
+        assert len(folder.trials(classes=10)) == 1
         (run.path / file).write_text(text)
-        assert folder.results(classes=10) == []
+        assert folder.trials(classes=10) == []
         assert stopped_at(run) is None
         if name != "evaluations":
             assert failure_of(run, tmp_path / "output.txt").endswith(f"delete {run.path} to run it again")

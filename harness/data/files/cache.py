@@ -166,6 +166,7 @@ class Entry:
     name: str
     source: str
     rows: int
+    """Images in it."""
     bytes: int
     created: float
     """Seconds since the epoch, as `last_used`."""

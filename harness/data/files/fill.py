@@ -19,21 +19,18 @@ from numpy.typing import NDArray
 
 from harness.cluster.heartbeat import Heartbeat
 from harness.data.files import cache, leftovers
+from harness.data.files.cache_key import key_of
 from harness.data.files.decode import Decoding
 from harness.data.files.listing import Listing, in_short, one_a_line
 from harness.data.files.pool import answers
 from harness.data.files.progress import Progress
-from harness.data.images import evenly
 from harness.data.problems import Problems
 from harness.errors import DataError, WriteFailed
 from harness.runs.paths import write_atomically
 
-_VERSION = 1
-"""Of what decoding gives: raised where the same files and settings give other pixels than before."""
 _BLOCK_ROWS, _BLOCK_BYTES = 256, 4 * 2**20
 _JOB_ROWS = 512
 """Headers read in one job."""
-_SAMPLED_FILES, _SAMPLED_BYTES, _SAMPLED_AT_A_BEAT = 1000, 4096, 100
 _BLOCKS_AT_A_SYNC = 256
 """Up to 1 GiB: written to the disk now and then, so that the last write takes no longer than a sign of life may."""
 _FIX = "set data.size, such as data.size: {0}, and data.resize if not a crop"
@@ -50,9 +47,9 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
         WriteFailed: the cache can't be written, or its disk is full.
         HarnessError: a process that decodes has died.
     """
-    key = _key(listing, decoding)
+    key = key_of(listing, decoding)
     if decoding.scale is not None:
-        unscaled = _key(listing, replace(decoding, scale=None))
+        unscaled = key_of(listing, replace(decoding, scale=None))
         if cache.contents(unscaled) is not None:  # which proves that no file has 16 bits: the scale is for none
             key = unscaled
     with cache.disk_errors_in_one_line():
@@ -73,31 +70,6 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
                     finally:
                         if not any((cache.root() / key / name).exists() for name in (cache.PLAN, cache.CONTENTS)):
                             shutil.rmtree(cache.root() / key, ignore_errors=True)  # nothing to go on with
-
-
-def _key(listing: Listing, decoding: Decoding) -> str:
-    """By all files' paths, sizes and times, and by a sample of their content: copies may have the times of others."""
-    digest = hashlib.sha256(json.dumps([_VERSION, decoding.as_dict(), listing.files]).encode())
-    paths = list(dict.fromkeys(each if isinstance(each, str) else each[0] for each in listing.references))
-    for path in paths:
-        digest.update(os.fsencode(os.path.abspath(path)) + b"\0")
-    heartbeat = Heartbeat()
-    for number, at in enumerate(evenly(len(paths), _SAMPLED_FILES).tolist()):
-        digest.update(_ends_crc(paths[at]).to_bytes(4, "big"))
-        if number % _SAMPLED_AT_A_BEAT == 0:
-            heartbeat.beat()
-    return digest.hexdigest()[:16]
-
-
-def _ends_crc(path: str) -> int:
-    """CRC-32 of a file's first and last bytes; 0 where it can't be read, which decoding it will tell."""
-    try:
-        with open(path, "rb") as file:
-            crc = zlib.crc32(file.read(_SAMPLED_BYTES))
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _SAMPLED_BYTES))
-            return zlib.crc32(file.read(_SAMPLED_BYTES), crc)
-    except OSError:
-        return 0
 
 
 def _digest(contents: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ class Leftover(NamedTuple):
 
     name: str
     rows: NDArray[np.uint64]
+    """As in ROWS."""
 
 
 def keep(folder: Path, listing: Listing) -> None:

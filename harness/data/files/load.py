@@ -27,6 +27,8 @@ _LISTINGS: dict[str, Callable[[DataSection], Listing]] = {
 
 @dataclass(frozen=True)
 class ImageFiles:
+    """n images of a source, all decoded, and which of them are for which split."""
+
     images: NDArray[np.uint8]
     """(n, height, width, channels), mapped into memory; of all splits."""
     labels: NDArray[np.int32]

@@ -17,6 +17,7 @@ from harness.data.files.decode import Decoding, Reference, Unreadable, decode, s
 
 
 def main() -> None:
+    """Answer the jobs on standard input, line by line, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the process that started us ends us
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:

@@ -30,6 +30,8 @@ _Run = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class Ascended(NamedTuple):
+    """For each unit the image that its best start came to."""
+
     images: NDArray[np.float32]
     """(units, height, width, channels) pixels from 0 to 255, of the window."""
     scores: NDArray[np.float32]

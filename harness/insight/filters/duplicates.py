@@ -16,6 +16,8 @@ variance: all but 4 % of it."""
 
 
 class Duplicates(NamedTuple):
+    """Two filters of one layer that do the same."""
+
     first: int
     second: int
     """Filter numbers, the larger one second."""

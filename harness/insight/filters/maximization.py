@@ -27,6 +27,8 @@ _SIDES_PER_JITTER = 8
 
 @dataclass(frozen=True)
 class OptimalPatches:
+    """For each filter the patch that excites it most, of those that were found."""
+
     patches: NDArray[np.float32]
     """(filters, height, width, channels) pixels, 0 to 255; height and width of the middle unit's receptive field."""
     scores: NDArray[np.float32]
@@ -40,6 +42,8 @@ class OptimalPatches:
 
 @dataclass(frozen=True)
 class OptimalImages:
+    """For each class the image with the highest logit, of those that were found."""
+
     images: NDArray[np.float32]
     """(classes, height, width, channels) pixels, 0 to 255."""
     logits: NDArray[np.float32]

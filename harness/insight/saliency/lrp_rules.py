@@ -50,6 +50,15 @@ class Linear:
 
 
 def epsilon_rule(linear: Linear, inputs: tf.Tensor, relevance: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:
+    """LRP-ε: R_j = Σ_k a_j w_jk / (z_k + ε sign(z_k)) R_k. Here ε is a share of the root mean square of an image's z.
+
+    Args:
+        inputs: a, (n, …).
+        relevance: R_k, of the shape of the layer's outputs z.
+
+    Returns:
+        R_j, of the inputs' shape.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         outputs = linear.of(inputs, linear.kernel) + linear.bias

@@ -34,6 +34,8 @@ _MOST_HELD = 2 * MOST_EXPLAINED_AGAIN
 
 @dataclass(frozen=True)
 class MethodTrust:
+    """What each check says of one method."""
+
     faithfulness: Faithfulness
     beyond: BeyondControls
     class_sensitivity: ClassSensitivity | NotAsked
@@ -43,6 +45,8 @@ class MethodTrust:
 
 @dataclass(frozen=True)
 class Trust:
+    """The checks of all methods."""
+
     methods: Mapping[str, MethodTrust]
     controls: Mapping[str, Faithfulness]
     """Of maps that know nothing of the model: pixels in random order ("random"), "edges", "brightness" and "centre"."""

@@ -31,6 +31,8 @@ class Controls:
 
 
 class AgainstBest(NamedTuple):
+    """How much better a method is than the best of its controls, over one baseline."""
+
     best: str
     """The control with the best mean area over these images."""
     gain: Interval

@@ -91,6 +91,7 @@ def deletion_to_black(
 
 
 def area(curves: Curves) -> Interval:
+    """The mean area under the curves over the images, with its interval."""
     return mean_over_images(curves.areas, PROBABILITY)
 
 

@@ -19,6 +19,8 @@ from harness.insight.trust.smprt import smprt
 
 @dataclass(frozen=True)
 class Metric:
+    """What a metric is, and how to read its values."""
+
     definition: str
     better: Literal["lower", "higher"]
     bounds: tuple[float, float]

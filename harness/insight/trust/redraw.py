@@ -23,6 +23,7 @@ def layers_with_weights(model: keras.Model) -> list[keras.layers.Layer]:
 
 @contextmanager
 def weights_restored(model: keras.Model) -> Iterator[None]:
+    """While entered, the weights may be drawn anew; those from before are put back at the end."""
     # Replaced in place, so that what is compiled for the model stays so.
     weights = model.get_weights()
     try:

@@ -32,6 +32,8 @@ class Removal(NamedTuple):
 
 
 class Road(NamedTuple):
+    """What is left of the predictions as pixels are removed, from either end of a map's order."""
+
     most_first: Removal
     """The most important pixels removed: lower is better."""
     least_first: Removal

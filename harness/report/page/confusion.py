@@ -16,6 +16,8 @@ _ROWS_NAMED = 8
 
 @dataclass(frozen=True)
 class Cell:
+    """The images of the class `label` that the model takes for `predicted`, which may be the same one."""
+
     label: int
     predicted: int
     called: tuple[str, str]
@@ -29,6 +31,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Confusion:
+    """The matrix of a few classes, or the most frequent mistakes among many."""
+
     title: str
     note: str
     grid: Sequence[Sequence[Cell | None]]

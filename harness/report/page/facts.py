@@ -13,6 +13,8 @@ from harness.training import noise_scale
 
 @dataclass(frozen=True)
 class Head:
+    """The title of a page, and what stands under it."""
+
     title: str
     """Model, data set and accuracy."""
     facts: Sequence[tuple[str, str]]
@@ -49,6 +51,8 @@ def head_of_model(name: str, data: str, parameters: int, accuracy: float) -> Hea
 
 @dataclass(frozen=True)
 class Facts:
+    """What there is to know of a run, as a list."""
+
     facts: Sequence[tuple[str, str]]
     """(what, value)"""
     template: ClassVar[str] = "facts.html.jinja"

@@ -39,6 +39,8 @@ SHORT = {"depends_on_weights": "weights", "faithful": "faithful", "stable": "sta
 
 @dataclass(frozen=True)
 class MethodColumn:
+    """A method: a column of the gallery."""
+
     name: str
     title: str
     note: str
@@ -64,15 +66,23 @@ class Target:
 
 @dataclass(frozen=True)
 class ExampleRow:
+    """An image that is explained, and what the page says of it: a row of the gallery."""
+
     name: str
     classes: str
+    """The true one, where it is known, and the predicted one."""
     probability: str
+    """Of the predicted class."""
     group: str
+    """Why it is shown, in words."""
     kind: str
+    """The same, as a key of KINDS."""
     label: str
+    """The true class's number; empty where it isn't known."""
     predicted: int
     predicted_called: str
     alt: str
+    """What is in `png`, in words."""
     png: bytes
     outline: Outline
     targets: Sequence[Target]
@@ -80,6 +90,8 @@ class ExampleRow:
 
 @dataclass(frozen=True)
 class Gallery:
+    """All rows and columns, and what they can be filtered by."""
+
     methods: Sequence[MethodColumn]
     examples: Sequence[ExampleRow]
     labels: Mapping[int, str]

@@ -90,12 +90,12 @@ class ExperimentDir:
     def output_of(self, setting: Setting) -> Path:
         return self.trials_dir / f"{setting.name}.txt"
 
-    def results(self, classes: int) -> list[Trial]:
-        """Of every trial that has come to its end; one whose files are damaged has not."""
+    def trials(self, classes: int) -> list[Trial]:
+        """Every trial that has come to its end; one whose files are damaged has not."""
         found = []
         for run in self._runs():
             with suppress(UserError):
-                found.append(result_of(run, classes))
+                found.append(trial_of(run, classes))
         return sorted(filter(None, found), key=Setting.of)
 
     def _runs(self) -> list[RunDir]:
@@ -110,7 +110,7 @@ class ExperimentDir:
         return {setting for setting in missed if _may_resume(self.run_of(setting), scale)}
 
 
-def result_of(run: RunDir, classes: int) -> Trial | None:
+def trial_of(run: RunDir, classes: int) -> Trial | None:
     """What a trial has come to; None where it is not at its end, or failed by more than its learning rate.
 
     Diverged is one whose loss was not finite, or ends no better than that of guessing among `classes` after it was

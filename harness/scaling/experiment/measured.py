@@ -27,11 +27,11 @@ _NOISE_WINDOWS = 8
 
 def throughput_tasks(experiment: Experiment, folder: ExperimentDir) -> list[Task]:
     """The processes that measure what is not measured yet."""
-    measured = {(row.global_batch, row.replicas) for row in results(experiment, folder)}
+    measured = {(row.global_batch, row.replicas) for row in throughputs(experiment, folder)}
     return [_task(experiment, folder, *pair) for pair in _pairs(experiment) if pair not in measured]
 
 
-def results(experiment: Experiment, folder: ExperimentDir) -> list[Throughput]:
+def throughputs(experiment: Experiment, folder: ExperimentDir) -> list[Throughput]:
     """What has been measured of that which the experiment asks for."""
     rows = []
     for batch, replicas in _pairs(experiment):
@@ -59,7 +59,7 @@ def outcome_of(task: Task) -> str:
 
 def write_throughputs(experiment: Experiment, folder: ExperimentDir) -> None:
     """Write throughput.csv, unless nothing could be measured."""
-    if rows := results(experiment, folder):
+    if rows := throughputs(experiment, folder):
         write_throughput(folder.throughput_file, rows)
 
 

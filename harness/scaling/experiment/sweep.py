@@ -117,7 +117,7 @@ class Sweep:
 
     def _run_trials(self) -> list[Trial]:
         running: dict[str, tuple[Setting, float]] = {}
-        done = self._results()
+        done = self._trials()
         if done:
             on = len(self._unfinished(done))
             going_on = f", {on} of which missed the target and resume with the larger budget" if on else ""
@@ -130,7 +130,7 @@ class Sweep:
                 running |= {setting.name: (setting, time.monotonic()) for setting in wanted[:room]}
                 progress.show(done, [setting for setting, _ in running.values()], self.failed)
                 ended = [running.pop(task.name) for task in self._next_ended(self._executor)]
-                done = self._results()
+                done = self._trials()
                 for setting, start in ended:
                     self._note_failure(setting, done)
                     progress.print_trial(setting, done, self.failed, time.monotonic() - start)
@@ -167,8 +167,8 @@ class Sweep:
         setting, why = next(iter(self.failed.items()))
         return f"{setting.name}: {why}"
 
-    def _results(self) -> list[Trial]:
-        return self._folder.results(self._classes)
+    def _trials(self) -> list[Trial]:
+        return self._folder.trials(self._classes)
 
     def _write(self, done: Sequence[Trial]) -> None:
         comments = [f"target: {self._experiment.scale.target}"]

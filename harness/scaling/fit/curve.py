@@ -77,6 +77,8 @@ class Fit:
 
 @dataclass(frozen=True)
 class Analysis:
+    """The fit, the batches that it is of, and in sentences what weakens it."""
+
     batches: list[BatchResult]
     fit: Fit
     warnings: list[str]

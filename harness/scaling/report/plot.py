@@ -93,6 +93,7 @@ def legend_below(figure: Figure, columns: int = 2) -> None:
 
 
 def labels(axes: Axes, x: str, y: str) -> None:
+    """Name both axes."""
     axes.set_xlabel(x, fontsize=9.5, color=INK)
     axes.set_ylabel(y, fontsize=9.5, color=INK)
 

@@ -93,6 +93,7 @@ def whole(least: int) -> Parser:
 
 
 def positive(text: str) -> float:
+    """A finite number above 0."""
     value = _finite(text)
     if value <= 0:
         raise ValueError("must be above 0")
@@ -100,6 +101,7 @@ def positive(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
+    """A finite number from 0 on."""
     value = _finite(text)
     if value < 0:
         raise ValueError("must be at least 0")
@@ -112,6 +114,8 @@ def optional(parser: Parser) -> Parser:
 
 
 def one_of(names: Sequence[str]) -> Parser:
+    """One of these names as it is."""
+
     def parse(text: str) -> str:
         if text not in names:
             raise ValueError(f"must be one of {', '.join(names)}")

@@ -167,21 +167,6 @@ def test_killed_between_images_and_contents_nothing_is_decoded_again(
     assert sorted(path.name for path in made.iterdir()) == ["contents.json", "images.npy", "used"]
 
 
-def test_other_images_of_the_same_names_sizes_and_times_are_others(tmp_path: Path, load_files: Load) -> None:
-    """In another folder, and in the same one."""
-    for number in range(10):
-        for where in ("one", "two"):
-            path = save(tmp_path / where / "ab"[number % 2] / f"{number}.bmp", picture(number + 9 * (where == "two")))
-            os.utime(path, (10**9, 10**9))
-    shutil.copytree(tmp_path / "one", tmp_path / "same")
-    found = {where: load_files(f"folder:{tmp_path / where}").images.copy() for where in ("one", "two", "same")}
-    assert np.array_equal(found["one"], found["same"])
-    assert not np.array_equal(found["one"], found["two"])
-    for path in (tmp_path / "two").rglob("*.bmp"):
-        shutil.copy2(path, tmp_path / "same" / path.relative_to(tmp_path / "two"))
-    assert np.array_equal(load_files(f"folder:{tmp_path / 'same'}").images, found["two"])
-
-
 @pytest.mark.parametrize("damage", ["a flipped byte", "cut off", "no json"])
 def test_a_damaged_one_is_made_again_and_that_is_said(
     folder: Path, load_files: Load, cache_root: Path, damage: str
