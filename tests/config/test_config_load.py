@@ -248,9 +248,9 @@ def test_a_config_knows_the_import_paths_in_it() -> None:
     }
     assert resolve(tree).import_paths() == {
         "data.source": "own.data:arrays",
-        "data.augment.1.name": "own:augment",
+        "data.augment[1].name": "own:augment",
         "model.name": "own.models:net",
         "metrics.mine.name": "own:metric",
-        "callbacks.0.name": "own:callback",
+        "callbacks[0].name": "own:callback",
     }
     assert resolve({"data": {"source": "folder:photos"}}).import_paths() == {}
