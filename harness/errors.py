@@ -13,7 +13,7 @@ HarnessError                  1
 │   └── RunError                   a run directory that is missing, taken, in use, or of another config
 ├── NonFiniteLoss             1    training diverged; the update was not applied
 ├── OutOfMemory               1
-├── WriteFailed               1    a disk that is full, or a run directory that has become read-only
+├── WriteFailed               1    a disk that fills up, or a folder that becomes read-only, in the middle of work
 ├── CallbackFailed            1    a callback of the user's own raised something
 ├── WorkerMissing             1    a worker that never showed up
 ├── WorkerLost                1    a worker that died, or failed, and has reported it itself

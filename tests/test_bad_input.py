@@ -620,6 +620,21 @@ class TestData:
         assert f"schedule.warmup: {warmup}" in said
         assert "train.length, 30 steps" in said
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("train", "mnist"),
+            ("chaos", "mnist"),
+            ("scale", "run", "mnist_scaling_quick"),
+            ("launch", "--workers", "2", "--", "train", "mnist"),
+        ],
+    )
+    def test_an_augmentation_that_is_nowhere_by_every_command(
+        self, refused: Callable[..., str], command: tuple[str, ...]
+    ) -> None:
+        said = refused(*command, "--set", "data.augment=[{name: flip}, {name: 'nowhere_of_test:spin'}]")
+        assert "data.augment[1].name: there is no module nowhere_of_test" in said
+
 
 class TestDevices:
     def test_more_gpus_than_exist(self, refused: Callable[..., str], small_config: Path) -> None:

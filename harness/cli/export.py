@@ -26,6 +26,7 @@ def export(run: Path, form: str, output: Path | None) -> None:
     those of model.keras.
     """
     from harness.machine.requirements import check_extra
+    from harness.runs.paths import check_writable
     from harness.runs.run_dir import RunDir
 
     opened = RunDir.open(run).with_model()
@@ -34,6 +35,7 @@ def export(run: Path, form: str, output: Path | None) -> None:
         raise UserError(f"{path} already exists: remove it, or name another path with --output")
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent}: make it, or name another path with --output")
+    check_writable(path, "name another path with --output")
     if form != "savedmodel":
         check_extra(form, f"--to {form}")
     use_devices()

@@ -28,7 +28,8 @@ from harness.runs.run_names import SORTED_BY
 def runs(folder: Path, by: str, as_json: bool) -> None:
     """List the runs in DIR (runs, if none is given), and what differs from each one's shipped config or the defaults.
 
-    Other commands take a run by its path, or if it lies in runs by its name, a beginning of it, or latest.
+    Other commands take a run by its path, or if it lies in runs by its name, a beginning of it, or latest. In a pipe a
+    tab stands between columns.
     """
     from harness.runs.run_list import find_runs, print_table
 

@@ -199,7 +199,7 @@ def _as_of_old(value: Any) -> Any:
 def _import_paths(tree: Any, key: str) -> Iterator[tuple[str, str]]:
     if isinstance(tree, list):
         for number, inner in enumerate(tree):
-            yield from _import_paths(inner, f"{key}.{number}")
+            yield from _import_paths(inner, f"{key}[{number}]")
     elif isinstance(tree, dict):
         if isinstance(name := tree.get("name"), str) and ":" in name:  # its arguments are nothing of ours
             yield f"{key}.name", name

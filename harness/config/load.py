@@ -1,5 +1,6 @@
 """A YAML file, or a shipped config's name, and `--set` assignments → a checked Config; every mistake is one line."""
 
+import copy
 import os
 import shlex
 from collections.abc import Iterable
@@ -37,15 +38,24 @@ def load_as(kind: type[Kind], config: str | Path, assignments: Iterable[str] = (
         text = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{config} can't be read: {error.strerror}") from None
-    return _checked(kind, parse(text, str(config)), assignments, str(config))
+    tree, assigned = parse(text, str(config)), list(assignments)
+    written = copy.deepcopy(tree)
+    try:
+        return _checked(kind, tree, assigned)
+    except ValidationError as error:
+        mistake = in_one_line(error, kind)
+        raise ConfigError(_with_its_place(mistake, assigned, str(config), _mistake(kind, written))) from None
 
 
 def resolve(tree: dict[str, Any], assignments: Iterable[str] = (), source: str = "config") -> Config:
     """Check a config given as nested dicts, after applying `key=value` assignments. Raises ConfigError."""
-    return _checked(Config, tree, assignments, source)
+    try:
+        return _checked(Config, tree, assignments)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {in_one_line(error, Config)}") from None
 
 
-def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str], source: str) -> Kind:
+def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str]) -> Kind:
     assigned = [(assignment, *parse_assignment(assignment)) for assignment in assignments]
     for _, key, value in assigned:
         _forget_keys_of_another_name(tree, key, value, kind)
@@ -54,10 +64,32 @@ def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str],
         _assign(tree, assignment, key, value)
     if name != tree.get("name"):
         tree["based_on"] = tree.get("based_on") or name
+    return kind.model_validate(tree)
+
+
+def _with_its_place(mistake: str, assignments: list[str], source: str, of_source: str | None) -> str:
+    """Where a mistake was made, and what it is: in an assignment, or where none made it in the source, whose mistake
+    without assignments is `of_source`."""
+    at = mistake.partition(": ")[0]
+    keys = [assignment.partition("=")[0] for assignment in assignments]
+    if any(_lies_in(at, key) for key in keys):
+        return f"--set {mistake}"
+    inside = [f"--set {key}" for key in keys if _lies_in(key, at)]
+    if inside and of_source != mistake:
+        return f"{' '.join(inside)}: {mistake}"
+    return f"{source}: {mistake}"
+
+
+def _lies_in(key: str, section: str) -> bool:
+    return key == section or key.startswith((f"{section}.", f"{section}["))
+
+
+def _mistake(kind: type[Config], tree: dict[str, Any]) -> str | None:
     try:
-        return kind.model_validate(tree)
+        kind.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {in_one_line(error, kind)}") from None
+        return in_one_line(error, kind)
+    return None
 
 
 def dump(config: Config) -> str:

@@ -14,7 +14,7 @@ from harness.data import own_files, sources
 from harness.data.images import Stored
 from harness.data.npz import opened
 from harness.data.sources import DataSet, Split, check_rows
-from harness.errors import DataError, RunError
+from harness.errors import DataError
 from harness.models.build import trained
 from harness.models.export import load
 from harness.models.logits import pixels_to_logits, probabilities
@@ -90,8 +90,6 @@ def of_files(model_file: Path, data_file: Path, rows: Sequence[int] = ()) -> Eva
         RunError: the file is not a Keras model that loads in safe mode, or the model does not classify images.
         DataError: the arrays are missing, or do not fit each other or the model, or one of `rows` isn't there.
     """
-    if not model_file.is_file():
-        raise RunError(f"{model_file}: there is no such file")
     images, labels = _read(data_file)
     check_rows(rows, len(images))
     low, high = (0.0, 255.0) if images.dtype == np.uint8 else _range(data_file, images)

@@ -47,10 +47,15 @@ def check_out(out: Path, mark: str) -> None:
         raise UserError(f"{out} is a run directory: name another folder with --out")
     if out.exists() and any(out.iterdir()) and not (out / mark).exists():
         raise UserError(f"{out} holds other files: name an empty folder with --out, or one that this command has made")
+    check_writable(out, "name another folder with --out")
+
+
+def check_writable(path: Path, fix: str) -> None:
+    """Raise UserError, which ends with the fix, where nothing can be made at `path`. Nothing is left there."""
     try:
-        tempfile.TemporaryDirectory(dir=_existing(out), prefix=".harness-").cleanup()
+        tempfile.TemporaryDirectory(dir=_existing(path), prefix=".harness-").cleanup()
     except OSError as error:
-        raise UserError(f"can't write {out}: {error.strerror}: name another folder with --out") from None
+        raise UserError(f"can't write {path}: {error.strerror}: {fix}") from None
 
 
 def check_name(path: Path) -> None:

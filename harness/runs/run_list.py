@@ -21,7 +21,6 @@ from harness.errors import ConfigError, RunError
 from harness.runs.run_dir import RunDir
 from harness.runs.run_names import RUNS, SORTED_BY, runs_in
 
-_WIDE = 10_000  # what goes into a pipe or a file is not cut
 _ROOM = 120
 """Columns of a terminal from which speed and changes have columns of their own; below, changes stand under the run."""
 _HEADINGS = ["run", "status", "accuracy", "images/s", "age", "config", "seed", "data"]
@@ -50,19 +49,24 @@ def find_runs(folder: Path, by: str = "age") -> list[dict[str, Any]]:
 
 
 def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
-    """Print `rows` of `find_runs`, each under the name by which other commands know it from here."""
-    shown = sys.stdout.isatty()
-    console = Console(markup=False, emoji=False, force_terminal=shown, width=None if shown else _WIDE)
+    """Print `rows` of `find_runs`, each under the name by which other commands know it from here.
+
+    Into a pipe or a file go lines with a tab between the columns, which programs can take apart.
+    """
     if not rows:
-        console.print(f"no runs in {folder}")
+        print(f"no runs in {folder}")
         return
     named = folder.resolve() == RUNS.resolve()
     names = [row["name"] if named else row["path"] for row in rows]
     cells = [_cells(name, row) for name, row in zip(names, rows, strict=True)]
     changes = [[f"{key}={in_yaml(value)}" for key, value in (row["changed"] or {}).items()] for row in rows]
+    headings, whole = [*_HEADINGS, "changed"], [[*of, " ".join(each)] for of, each in zip(cells, changes, strict=True)]
+    if not sys.stdout.isatty():
+        print("\n".join(map("\t".join, [headings, *whole])))
+        return
+    console = Console(markup=False, emoji=False, force_terminal=True)
     if console.width >= _ROOM:
-        whole = [[*of, " ".join(changed)] for of, changed in zip(cells, changes, strict=True)]
-        console.print(_table([*_HEADINGS, "changed"], whole, []))
+        console.print(_table(headings, whole, []))
         return
     headings, *cells = [of[:_SPEED] + of[_SPEED + 1 :] for of in (_HEADINGS, *cells)]
     widths = _widths([headings, *cells], console.width)

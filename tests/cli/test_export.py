@@ -196,15 +196,19 @@ def test_what_differs_or_cant_be_converted_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_path_that_is_taken_or_has_no_folder_is_refused(call: Callable[..., Any], run: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_taken_or_can_not_be_written_is_refused(
+    call: Callable[..., Any], run: Path, tmp_path: Path
+) -> None:
     (tmp_path / "mine").write_text("kept")
     for path, told in (
         (tmp_path / "mine", f"{tmp_path / 'mine'} already exists"),
         (tmp_path / "none" / "mine", f"no folder {tmp_path / 'none'}"),
+        (Path("/proc/mine"), "can't write /proc/mine: No such file or directory"),
     ):
         refused = call("export", run, "--to", "onnx", "--output", path)
         assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
         assert told in refused.stderr
+        assert "--output" in refused.stderr
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("mine", "kept")]
 
 

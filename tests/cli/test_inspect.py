@@ -151,11 +151,11 @@ class TestRuns:
         assert rows[0]["path"] == str(tmp_path / "runs" / "done")
         assert 0 <= rows[1]["age_seconds"] < 60
 
-        heading, first, second = call("runs", tmp_path / "runs").stdout.splitlines()
+        heading, first, second = [line.split("\t") for line in call("runs", tmp_path / "runs").stdout.splitlines()]
         columns = ["run", "status", "accuracy", "images/s", "age", "config", "seed", "data", "changed"]
-        assert heading.split() == columns
-        assert first.split()[:4] == [str(tmp_path / "runs" / "done"), "completed", "0.9912", "7,123"]
-        assert second.split()[:4] == [str(tmp_path / "runs" / "diverged"), "failed", "-", "-"]
+        assert heading == columns
+        assert first[:4] == [str(tmp_path / "runs" / "done"), "completed", "0.9912", "7,123"]
+        assert second[:4] == [str(tmp_path / "runs" / "diverged"), "failed", "-", "-"]
 
     def test_one_begun_before_the_clock_was_set_back_is_not_of_the_future(
         self, call: Call, make_run: MakeRun, tmp_path: Path
@@ -166,10 +166,15 @@ class TestRuns:
         (row,) = json.loads(call("runs", tmp_path / "runs", "--json").stdout)
         assert row["age_seconds"] == 0
 
-    def test_a_long_name_is_shown_whole_in_a_pipe(self, call: Call, make_run: MakeRun, tmp_path: Path) -> None:
-        name = "a-name-as-long-as-they-get-when-a-sweep-makes-them-" + "x" * 49
-        make_run(name, status="completed")
-        assert name in call("runs", tmp_path / "runs").stdout
+    def test_in_a_pipe_names_are_whole_and_a_long_one_widens_no_other_line(
+        self, call: Call, make_run: MakeRun, tmp_path: Path
+    ) -> None:
+        names = ["a", "a-name-as-long-as-they-get-when-a-sweep-makes-them-" + "x" * 49]
+        for name in names:
+            make_run(name, status="completed")
+        _, *lines = call("runs", tmp_path / "runs").stdout.splitlines()
+        assert sorted(line.split("\t")[0] for line in lines) == [str(tmp_path / "runs" / name) for name in names]
+        assert not any("  " in line for line in lines)
 
     def test_says_what_each_was_trained_with(self, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
@@ -194,10 +199,10 @@ class TestRuns:
         }
         assert [rows["as-shipped"][key] for key in ("config", "seed", "data")] == ["mnist", 7, "mnist"]
         lines = call("runs").stdout.splitlines()
-        (augmented,) = [line for line in lines if line.startswith("augmented ")]
-        assert augmented.rstrip().endswith("data.augment=[{name: flip}, {name: crop, padding: 2}]")
-        (shown,) = [line for line in lines if line.startswith("changed ")]
-        assert shown.rstrip().endswith("mnist   0     mnist  train.length=2 epochs evaluate.batch=7")
+        (augmented,) = [line for line in lines if line.startswith("augmented\t")]
+        assert augmented.endswith("\tdata.augment=[{name: flip}, {name: crop, padding: 2}]")
+        (shown,) = [line for line in lines if line.startswith("changed\t")]
+        assert shown.endswith("\tmnist\t0\tmnist\ttrain.length=2 epochs evaluate.batch=7")
 
     def test_at_80_columns_what_was_changed_stands_below(self, script: Path, tmp_path: Path) -> None:
         run = RunDir(tmp_path / "runs" / "mnist-20261129-145501")

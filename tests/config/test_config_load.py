@@ -228,6 +228,33 @@ class TestLoad:
         assert load(tmp_path / "crlf.yaml") == from_text(FULL)
 
 
+@pytest.mark.parametrize(
+    ("text", "assignments", "place"),
+    [
+        ("seed: -1", ["train.global_batch=8"], "a.yaml: seed:"),
+        ("seed: 1", ["seed=-1"], "--set seed:"),
+        ("train: {global_batch: 8}", ["train={global_batch: 0}"], "--set train.global_batch:"),
+        ("name: x", ["data.augment=[{name: flip}, {name: spin}]"], "--set data.augment[1]:"),
+        ("name: x", ["train.target={metric: validation.none, at_least: 1}"], "--set train.target.metric:"),
+        ("optimizer: {name: adma}", ["optimizer.learning_rate=0.1"], "a.yaml: optimizer:"),
+        ("optimizer: {name: adam}", ["optimizer.name=adma", "seed=3"], "--set optimizer.name: optimizer:"),
+        (
+            "name: x",
+            ["train.noise_scale=9 steps", "train.global_batch=1"],
+            "--set train.noise_scale --set train.global_batch: train:",
+        ),
+    ],
+)
+def test_a_mistake_is_placed_where_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, assignments: list[str], place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load("a.yaml", assignments)
+    assert str(refused.value).startswith(f"{place} ")
+
+
 def test_a_config_knows_the_import_paths_in_it() -> None:
     tree = {
         "data": {"source": "own.data:arrays", "augment": [{"name": "flip"}, {"name": "own:augment", "name_of": "a:b"}]},
@@ -237,9 +264,9 @@ def test_a_config_knows_the_import_paths_in_it() -> None:
     }
     assert resolve(tree).import_paths() == {
         "data.source": "own.data:arrays",
-        "data.augment.1.name": "own:augment",
+        "data.augment[1].name": "own:augment",
         "model.name": "own.models:net",
         "metrics.mine.name": "own:metric",
-        "callbacks.0.name": "own:callback",
+        "callbacks[0].name": "own:callback",
     }
     assert resolve({"data": {"source": "folder:photos"}}).import_paths() == {}

@@ -136,6 +136,11 @@ def test_an_npz_file_without_the_arrays_or_with_objects_is_refused(model_file: P
         of_files(model_file, data(tmp_path, images=np.array([{"a": 1}] * 20)))
 
 
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no model .*/nowhere\.keras"):
+        of_files(tmp_path / "nowhere.keras", data(tmp_path))
+
+
 def test_unsafe_content_is_not_loaded(tmp_path: Path) -> None:
     unsafe = keras.Sequential([keras.Input((12, 10, 3)), keras.layers.Lambda(lambda x: x + 1), *layers()])
     unsafe.save(tmp_path / "unsafe.keras")

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.cluster.heartbeat import Heartbeat
-from harness.errors import UserError, WriteFailed
+from harness.errors import HarnessError, UserError
 
 IMAGES, CONTENTS, USED = "images.npy", "contents.json", "used"
 PARTIAL, PLAN, DONE = "images.partial", "plan.json", "done.jsonl"
@@ -55,8 +55,13 @@ def root() -> Path:
 
 
 @contextmanager
-def disk_errors_in_one_line(size: int = 0) -> Iterator[None]:
-    """Turn what a disk does to us into WriteFailed, with the fix."""
+def disk_errors_in_one_line(kind: type[HarnessError] = UserError, size: int = 0) -> Iterator[None]:
+    """Turn what a disk does to us into one line with the fix.
+
+    Args:
+        kind: UserError before anything is decoded, WriteFailed in the middle, as for a run's directory.
+        size: bytes that there is to be room for.
+    """
     try:
         yield
     except OSError as error:
@@ -65,8 +70,8 @@ def disk_errors_in_one_line(size: int = 0) -> Iterator[None]:
         if error.errno in _FULL:
             free = next(shutil.disk_usage(at).free for at in (root(), *root().parents) if at.is_dir())
             needed = f"{size:,} bytes are needed and {free:,} are free" if size else error.strerror
-            raise WriteFailed(f"the cache of decoded images, {place}: {needed}: {fix}") from None
-        raise WriteFailed(
+            raise kind(f"the cache of decoded images, {place}: {needed}: {fix}") from None
+        raise kind(
             f"the cache of decoded images can't be written to {place}: {error.strerror or error}: set HARNESS_CACHE to "
             "a folder that can be written to"
         ) from None

@@ -44,7 +44,8 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
 
     Raises:
         DataError: images can't be read, or differ in size or colour where the decoding doesn't say what to make of it.
-        WriteFailed: the cache can't be written, or its disk is full.
+        UserError: the cache can't be written, or there is no room for the images; nothing was decoded.
+        WriteFailed: it can't be written any more; what was decoded stays for the next start.
         HarnessError: a process that decodes has died.
     """
     key = key_of(listing, decoding)
@@ -79,14 +80,29 @@ def _digest(contents: dict[str, Any]) -> str:
 def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> None:
     folder = cache.root() / key
     plan = _plan(folder, listing, decoding, say)
-    count, height, width, channels = plan["shape"]
-    rows = plan["block_rows"]
-    row_bytes = height * width * channels
     partial = folder / cache.PARTIAL
     if (folder / cache.DONE).exists() and not partial.exists() and (folder / cache.IMAGES).exists():
         (folder / cache.IMAGES).replace(partial)  # killed when all that was missing was what is written of them
     left = leftovers.find(key, listing, plan)
     head = _reserved(partial, plan["shape"])
+    with cache.disk_errors_in_one_line(WriteFailed):
+        _fill_reserved(key, listing, decoding, plan, head, left, say)
+
+
+def _fill_reserved(
+    key: str,
+    listing: Listing,
+    decoding: Decoding,
+    plan: dict[str, Any],
+    head: int,
+    left: leftovers.Leftover | None,
+    say: Callable[[str], None],
+) -> None:
+    folder = cache.root() / key
+    partial = folder / cache.PARTIAL
+    count, height, width, channels = plan["shape"]
+    rows = plan["block_rows"]
+    row_bytes = height * width * channels
     crcs = _done(folder, head, rows * row_bytes)
     crcs |= _copied(left, folder, listing, plan, crcs)
     blocks = [block for block in range(-(-count // rows)) if block not in crcs]
@@ -201,7 +217,7 @@ def _reserved(partial: Path, shape: list[int]) -> int:
     """Make the file of an array of that shape, unless it is there, with all the room that it takes on the disk: bytes
     of its header."""
     size = int(np.prod(shape, dtype=np.int64))
-    with cache.disk_errors_in_one_line(size):
+    with cache.disk_errors_in_one_line(size=size):
         if not partial.exists():
             beside, plan = partial.with_suffix(".new"), partial.parent / cache.PLAN
             # Looked at first, as reserving takes all that there is before it fails.

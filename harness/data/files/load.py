@@ -45,7 +45,7 @@ class ImageFiles:
 
 
 def read(path: str, data: DataSection) -> Given:
-    """What the section's source gives, the images read by row number. Raises DataError, WriteFailed and HarnessError.
+    """What the section's source gives, the images read by row number. Raises UserError and HarnessError.
 
     How far decoding is, where there is something to decode, is printed on standard error.
     """
@@ -70,7 +70,8 @@ def load(data: DataSection, say: Callable[[str], None]) -> ImageFiles:
     """The images of the section's source, decoded into the cache. `say` is given a line about what is
     being done, if anything is.
 
-    Raises DataError where images can't be read or don't go together, WriteFailed where the cache can't be written.
+    Raises DataError where images can't be read or don't go together, UserError where the cache can't be written or has
+    no room, WriteFailed where that comes in the middle.
     """
     kind, _ = split_source(data.source)
     listing = _LISTINGS[kind](data)

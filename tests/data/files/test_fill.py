@@ -18,7 +18,7 @@ import pytest
 
 from harness.data.files import cache, folders, table
 from harness.data.files.decode import Decoding, decode
-from harness.errors import WriteFailed
+from harness.errors import UserError, WriteFailed
 from tests.data.files.conftest import Load, Refusal, picture, save
 
 SIZE = 200
@@ -74,6 +74,17 @@ def kill_in_the_middle(images: Path, cache_root: Path, blocks: int) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def interrupted(made: Path, blocks: int) -> None:
+    """Set a finished entry back to where it was when so many of its blocks were done."""
+    contents = json.loads((made / "contents.json").read_text())
+    crcs = contents.pop("crcs")[:blocks]
+    (made / "plan.json").write_text(json.dumps(contents))
+    (made / "done.jsonl").write_text("".join(f"[{block}, {crc}]\n" for block, crc in enumerate(crcs)))
+    shutil.copy(made / "images.npy", made / "images.partial")  # the other is mapped
+    for name in ("contents.json", "images.npy"):
+        (made / name).unlink()
 
 
 def test_goes_on_after_a_kill_with_what_was_decoded(many: Path, load_files: Load, cache_root: Path) -> None:
@@ -137,12 +148,7 @@ def test_a_block_that_the_disk_has_lost_is_decoded_again(many: Path, load_files:
     """After a power cut the list of blocks may know more than the file holds."""
     whole = load_files(f"folder:{many}", size=SIZE, channels=3)
     folder = entry(cache_root)
-    contents = json.loads((folder / "contents.json").read_text())
-    (folder / "plan.json").write_text(json.dumps({key: contents[key] for key in contents if key != "crcs"}))
-    (folder / "done.jsonl").write_text("".join(f"[{block}, {crc}]\n" for block, crc in enumerate(contents["crcs"])))
-    shutil.copy(folder / "images.npy", folder / "images.partial")  # the other is mapped
-    for name in ("contents.json", "images.npy"):
-        (folder / name).unlink()
+    interrupted(folder, blocks=8)
     with (folder / "images.partial").open("r+b") as file:
         file.seek(128 + 5 * 34 * SIZE * SIZE * 3)
         file.write(bytes(1000))
@@ -156,11 +162,8 @@ def test_killed_between_images_and_contents_nothing_is_decoded_again(
 ) -> None:
     whole = load_files(f"folder:{folder}")
     made = entry(cache_root)
-    contents = json.loads((made / "contents.json").read_text())
-    crcs = contents.pop("crcs")
-    (made / "plan.json").write_text(json.dumps(contents))
-    (made / "done.jsonl").write_text("".join(f"[{block}, {crc}]\n" for block, crc in enumerate(crcs)))
-    (made / "contents.json").unlink()
+    interrupted(made, blocks=1)
+    (made / "images.partial").rename(made / "images.npy")
     told: list[str] = []
     assert load_files(f"folder:{folder}", told.append).sha256 == whole.sha256
     assert told == ["resuming with the images decoded before: 12 of 12"]
@@ -221,7 +224,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(folder: Path, load_files: Load, cache_root: Path) -> None:
-    with files_of_at_most(2000), pytest.raises(WriteFailed) as failed:
+    with files_of_at_most(2000), pytest.raises(UserError) as failed:
         load_files(f"folder:{folder}")  # 12 of 8×8×3
     for told in (str(cache_root), "2,304 bytes are needed", "free", "HARNESS_CACHE"):
         assert told in str(failed.value)
@@ -233,7 +236,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(folder: Path, load_f
 def test_what_no_disk_holds_takes_no_room_before_it_is_refused(folder: Path, load_files: Load) -> None:
     """Reserving would take all of the disk first, which others need."""
     before = shutil.disk_usage(folder).free
-    with pytest.raises(WriteFailed) as failed:
+    with pytest.raises(UserError) as failed:
         load_files(f"folder:{folder}", size=2**20)
     free = re.search(r"needed and ([\d,]+) are free", str(failed.value))
     assert free
@@ -244,8 +247,22 @@ def test_a_place_that_can_not_be_written_to_is_told(
     folder: Path, load_files: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(folder / "cat" / "00.png"))
-    with pytest.raises(WriteFailed, match=r"00\.png.*HARNESS_CACHE"):
+    with pytest.raises(UserError, match=r"00\.png.*HARNESS_CACHE"):
         load_files(f"folder:{folder}")
+
+
+@pytest.mark.parametrize("blocks", [3, 8])
+def test_a_disk_that_is_full_in_the_middle_is_no_mistake_and_costs_nothing(
+    many: Path, load_files: Load, cache_root: Path, blocks: int
+) -> None:
+    """While images are written by another process, or all of them are there and only their checksums are not."""
+    whole = load_files(f"folder:{many}", size=SIZE, channels=3).sha256
+    interrupted(entry(cache_root), blocks)
+    with files_of_at_most(200), pytest.raises(WriteFailed, match="HARNESS_CACHE"):
+        load_files(f"folder:{many}", size=SIZE, channels=3)
+    told: list[str] = []
+    assert load_files(f"folder:{many}", told.append, size=SIZE, channels=3).sha256 == whole
+    assert told[0] == f"resuming with the images decoded before: {min(34 * blocks, 250)} of 250"
 
 
 def test_without_a_place_of_its_own_it_lies_where_caches_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
