@@ -81,10 +81,7 @@ def test_idx_files_of_16_bits_and_of_colour(idx_folder: Path) -> None:
     ("harm", "told"),
     [
         (lambda path: path.unlink(), "has no file train-images-idx"),
-        (
-            lambda path: path.write_bytes(path.read_bytes()[:900]),
-            "is damaged: 51,200 bytes must follow its header, found 884",
-        ),
+        (lambda path: path.write_bytes(path.read_bytes()[:900]), "51,200 bytes must follow its header, found 884"),
         (lambda path: path.write_bytes(b"\x89PNG, really"), "is not an IDX file"),
         (lambda path: path.write_bytes(b""), "is not an IDX file"),
         (lambda path: path.with_name("b-train-images-idx3-ubyte").write_bytes(b""), "several data sets, b-train"),

@@ -68,7 +68,7 @@ def test_steps_are_the_middle_of_their_interval() -> None:
         (HEADER + "16,0.1,0,95,100,missed\n", ":2: missed, but steps_high is 100: leave it empty"),
         (
             HEADER + "16,0.1,0,95,100,reached\n# a comment\n16,0.10,0,90,95,reached\n",
-            ":4 has the same global_batch, learning_rate, seed as line 2: keep one",
+            ":4 has the same global_batch, learning_rate, seed as line 2",
         ),
         (HEADER + '16,0.1,0,95,100,"reached\n', " is not a CSV table: "),
         (HEADER + "16,0.1,0,95,100,\0\n", " is not a text file: give a CSV table"),
