@@ -494,7 +494,7 @@ class TestData:
         (tmp_path / "folder.npz").mkdir()
         assert "folder.npz is a folder" in refused("train", "mnist", "--set", "data.source=folder.npz")
         said = refused("train", "mnist", "--set", "data.source=no/where.npz")
-        assert "no/where.npz can't be read: No such file or directory" in said
+        assert "no/where.npz can't be read: No such file" in said
         said = refused("train", "mnist", "--set", "data.source=/proc/self/mem")
         assert "/proc/self/mem can't be read: Input/output error" in said
 
@@ -510,7 +510,8 @@ class TestData:
             for name, content in kept.items():
                 file.writestr(name, header.getvalue() if name == "x_train.npy" else content)
         said = refused("train", "mnist", "--set", "data.source=a.npz")
-        assert "a.npz doesn't fit in the memory of this machine: Unable to allocate 32.0 PiB" in said
+        assert "a.npz doesn't fit in the memory" in said
+        assert "32.0 PiB" in said
 
     @pytest.mark.parametrize("name", ["A.NPZ", "a.Npz", "plain"])
     def test_a_path_is_one_whatever_its_ending(self, tmp_path: Path, name: str, arrays: dict[str, Any]) -> None:
@@ -524,7 +525,8 @@ class TestData:
     ) -> None:
         labels = {name: arrays[name].astype(np.int32) * 777 for name in ("y_train", "y_test")}
         said = refused_with(**labels)
-        assert "labels go up to 6,993, which makes 6,994 classes, and only 10 of these occur: number them" in said
+        for fact in ("labels go up to 6,993", "6,994 classes", "only 10 of these occur"):
+            assert fact in said
 
     def test_one_array_instead_of_four(
         self, refused: Callable[..., str], tmp_path: Path, arrays: dict[str, Any]
@@ -826,7 +828,7 @@ class TestVisualize:
             (["RUN", "--out", "x"], "--out goes with --model"),
             (["RUN", "--class", "3"], "--class needs --images or --input"),
             (["RUN", "--invert"], "--invert is for pictures given with --input"),
-            (["RUN", "--images", "a"], "'a' is not a list of image numbers, such as 17,42"),
+            (["RUN", "--images", "a"], "'a' is not a list of image numbers"),
             (["RUN", "--images", ""], "'' is not a list of image numbers"),
             (["RUN", "--images", "500"], "there are 500 test images, 0 to 499"),
             (["RUN", "--images", "-1"], "there are 500 test images, 0 to 499"),

@@ -57,8 +57,8 @@ def test_a_resume_on_other_data_is_refused_or_accepted_on_request(
     assert refused.exit_code == 2
     assert refused.stdout == ""
     (line,) = refused.stderr.splitlines()
-    assert f"the content of {tmp_path}/data.npz has changed since this run trained on it" in line
-    assert "--data-changed" in line
+    for fact in (f"{tmp_path}/data.npz has changed", "--data-changed"):
+        assert fact in line
     assert run.read_summary()["data_sha256"] == own
 
     accepted = call(*resume, "--data-changed")
@@ -113,7 +113,8 @@ def test_compare_says_that_two_runs_were_trained_on_different_data(
     page = ("--out", tmp_path / "page", "--set", "insight.methods=[gradient]", "--set", "insight.images=1")
     compared = call("compare", tmp_path / "a", tmp_path / "b", *page)
     (line,) = compared.stderr.splitlines()
-    assert line.startswith("warning: A and B were trained on different data")
+    assert line.startswith("warning: A and B ")
+    assert "different data" in line
     assert line.removeprefix("warning: ") in (tmp_path / "page" / "compare.html").read_text()
 
     checkpoint = tmp_path / "a" / "checkpoints" / "step-2.safetensors"

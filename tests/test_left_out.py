@@ -30,8 +30,9 @@ def test_no_report_then_one_without_maps(
     run = RunDir(tmp_path / "run")
     trained = call(*short, "--no-report", "--set", "train.micro_batch=99")
     assert trained.exit_code == 0, trained.stderr
-    assert "train.micro_batch: 99 is more than the 16 examples of a global batch" in trained.stderr
-    assert "steps     4 = 0.4 epochs of 10.0 steps; warm-up 1, then linear\n" in trained.stdout
+    assert "train.micro_batch: 99 is more than the 16 examples" in trained.stderr
+    for fact in ("4 = 0.4 epochs of 10.0 steps", "warm-up 1, then linear"):
+        assert fact in trained.stdout
     assert run.model_file.exists()
     assert run.read_summary()["test"]["examples"] == 200
     assert not run.report_file.exists()
@@ -58,7 +59,7 @@ def test_no_report_then_one_without_maps(
     np.savez(tmp_path / "data.npz", **{**arrays, "y_test": (arrays["y_test"] + 1) % 10})
     changed = call("evaluate", run.path)
     assert changed.exit_code == 0
-    assert "data.npz has changed since this run trained on it" in changed.stderr
+    assert "data.npz has changed" in changed.stderr
 
 
 @pytest.mark.slow
@@ -80,7 +81,6 @@ def test_another_model_of_the_same_name_does_not_lose_its_pictures(
     assert first.exit_code == 0, first.stderr
     second = call("visualize", "--model", "b/my.keras", *bare)
     assert second.exit_code == 2
-    assert (
-        f"my-insight belongs to another model, {tmp_path}/a/my.keras: give another folder with --out" in second.stderr
-    )
+    for fact in (f"my-insight belongs to another model, {tmp_path}/a/my.keras", "--out"):
+        assert fact in second.stderr
     assert call("visualize", "--model", "a/my.keras", *bare).exit_code == 0

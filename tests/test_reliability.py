@@ -154,9 +154,8 @@ def test_a_worker_that_never_shows_up_is_named(train: Callable[..., list[str]], 
         *train(tmp_path / "run", "cluster.start_timeout=1"), env=os.environ | {"TF_CONFIG": tf_config(addresses, 0)}
     )
     assert alone.returncode == 1
-    assert last_line(alone.stderr) == (
-        f"error: worker 1 ({addresses[1]}) has not shown up: waited 1 s (cluster.start_timeout)"
-    )
+    for fact in (f"error: worker 1 ({addresses[1]}) has not shown up", "1 s (cluster.start_timeout)"):
+        assert fact in last_line(alone.stderr)
     assert not (tmp_path / "run").exists()
 
 
@@ -165,7 +164,8 @@ def test_a_worker_with_another_config_is_named(train: Callable[..., list[str]], 
         for process in processes:
             _, error = process.communicate(timeout=60)
             assert process.returncode == 2
-            assert "was started with another config than worker 0: seed (1, not 0)" in last_line(error)
+            for fact in ("another config than worker 0", "seed (1, not 0)"):
+                assert fact in last_line(error)
     assert not list(tmp_path.iterdir())
 
 
@@ -181,7 +181,7 @@ def test_a_full_disk_ends_all_workers_and_leaves_the_older_checkpoints(
         resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (limit, limit))
         errors = [process.communicate(timeout=60)[1] for process in processes]
         assert [process.returncode for process in processes] == [1, 1]
-    assert re.match(r"error: can't write .*File too large; once that is fixed, resume with: ", last_line(errors[0]))
+    assert re.match("error: can't write .*File too large.*; .*resume with: ", last_line(errors[0]))
     assert "another worker has failed" in last_line(errors[1])
     opened = RunDir.open(run)
     assert opened.read_summary()["status"] == "failed"
@@ -206,7 +206,7 @@ def test_a_run_directory_made_read_only_is_reported(
     for folder in folders:
         folder.chmod(0o755)
     assert process.returncode == 1
-    assert re.match(r"error: can't write .*Permission denied; once that is fixed, resume with: ", last_line(error))
+    assert re.match("error: can't write .*Permission denied.*; .*resume with: ", last_line(error))
     assert sha(finished(run)) == sha(undisturbed)
 
 
@@ -216,10 +216,7 @@ def test_a_diverging_loss_stops_before_its_update(train_here: Callable[..., Any]
     sets = ["optimizer={name: adam, learning_rate: 1000000.0}", *schedule]
     ended = train_here(run, *sets)
     assert ended.exit_code == 1
-    assert re.match(
-        r"error: loss or gradient is not finite at step [\d,]+ \(examples [\d,]+ to [\d,]+ of the stream, .*",
-        last_line(ended.stderr),
-    )
+    assert re.match(r"error: .*not finite at step [\d,]+ \(examples [\d,]+ to [\d,]+", last_line(ended.stderr))
     opened = RunDir.open(run)
     assert opened.read_summary()["status"] == "failed"
     if steps(opened.checkpoints_dir):
@@ -246,8 +243,8 @@ def test_a_loss_that_is_not_finite_is_gone_around(
     sets = [*with_black_images(111), "train.on_nonfinite=restore"]
     ended = train_here(run, *sets)
     assert ended.exit_code == 0, ended.stderr
-    assert "not finite at step 112 (examples 2,775 to 2,799 of the stream" in ended.stderr
-    assert "(1 of 3 times)" in ended.stderr
+    for fact in ("not finite at step 112", "(examples 2,775 to 2,799 ", "(1 of 3 times)"):
+        assert fact in ended.stderr
     opened = RunDir.open(run)
     summary = opened.read_summary()
     assert (summary["status"], summary["steps"], summary["skipped_steps"], summary["restores"]) == (
@@ -263,7 +260,7 @@ def test_a_loss_that_is_not_finite_is_gone_around(
     with pytest.raises(CallbackFailed, match="as asked for"):
         finished(tmp_path / "interrupted", *sets, callback)
     resumed = finished(tmp_path / "interrupted", *sets, callback)
-    assert resumed.log_file.read_text().count("at step 125, on the same devices: exact to the bit") == 1
+    assert len(re.findall("at step 125, .*exact to the bit", resumed.log_file.read_text())) == 1
     assert sha(resumed) == summary["weights_sha256"]  # the checkpoint knows what was skipped
     assert resumed.read_summary()["skipped_steps"] == 12
 
@@ -278,9 +275,10 @@ def test_it_goes_back_three_times_at_most_and_nan_on_one_of_two_workers_is_the_b
         errors = [process.communicate(timeout=300)[1] for process in processes]
         assert [process.returncode for process in processes] == [1, 1], errors
     for error in errors:
-        assert "not finite at step 31 (examples 750 to 774 of the stream" in error
+        for fact in ("not finite at step 31", "(examples 750 to 774 "):
+            assert fact in error
         assert [f"({number} of 3 times)" in error for number in (1, 2, 3, 4)] == [True, True, True, False]
-    assert last_line(errors[0]).startswith("error: loss or gradient is not finite at step")
+    assert re.match(r"error: .*not finite at step \d", last_line(errors[0]))
     assert RunDir.open(run).read_summary()["status"] == "failed"
     assert all_finite(RunDir.open(run))
 
@@ -312,7 +310,8 @@ def test_out_of_memory_names_a_micro_batch_to_try(
     )
     ended = call("train", small_config, *sets, "--run-dir", tmp_path / "run")
     assert ended.exit_code == 1
-    assert "out of memory with 50 examples at a time on each replica: try --set train.micro_batch=25" in ended.stderr
+    for fact in ("out of memory with 50 examples at a time", "--set train.micro_batch=25"):
+        assert fact in ended.stderr
     assert RunDir.open(tmp_path / "run").read_summary()["status"] == "failed"
 
 
@@ -337,7 +336,7 @@ def test_a_run_goes_on_with_other_devices(
     begun, same = tmp_path / "begun", tmp_path / "same"
     assert go_on(begun, "4", 40) == ""
     shutil.copytree(begun, same)
-    assert go_on(same, "4", 80).endswith("at step 40, on the same devices: exact to the bit")
+    assert re.search("at step 40, .*exact to the bit$", go_on(same, "4", 80))
     for where in ("2", "null", "2 workers"):
         moved = tmp_path / where
         shutil.copytree(begun, moved)

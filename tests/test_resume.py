@@ -258,10 +258,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_that_is_said_in_a_line(
     (warning,) = ended.stderr.splitlines()
     assert warning.startswith(f"warning: checkpoint step-{newest}.safetensors (damaged")
     assert "SHA-256" in warning
-    assert (
-        f"resume    {path} at step {before:,}, on the same devices: exact to the bit\n"
-        in (path / "log.txt").read_text()
-    )
+    (resumed,) = [line for line in (path / "log.txt").read_text().splitlines() if line.startswith("resume ")]
+    for fact in (f"{path} at step {before:,},", "exact to the bit"):
+        assert fact in resumed
     np.testing.assert_equal(weights(path, STEPS), weights(undisturbed.path, STEPS))
     assert_one_clean_curve(RunDir.open(path))
 
@@ -294,7 +293,8 @@ def test_it_goes_on_with_another_number_of_replicas(
     two = ["--set", "cluster.logical_cpus=2", "--set", "train.micro_batch=5"]
     with forked(*command, *two, "--resume", path) as process:
         wait_for(process, "validation", 5)
-    assert "2 replicas × 16, each in 4 micro-batches of 4" in (path / "log.txt").read_text()
+    for fact in ("2 replicas × 16", "4 micro-batches of 4"):
+        assert fact in (path / "log.txt").read_text()
     # Rounding differs from here on, and Adam makes more of it at each step: look at the first steps, which would be
     # quite different with other examples or without the optimizer's state.
     at = slice(resumed_at // 4, resumed_at // 4 + 4)

@@ -122,14 +122,15 @@ def test_what_is_no_worker_is_named(says: bytes) -> None:
         thread.start()
         told = met(ours, {0: CONFIG}, timeout=0.5)[0]
         thread.join()
-    assert f"worker 1 ({ours[1]}) has not shown up; {ours[1]} does not speak as a worker of harness does" in told
+    assert f"worker 1 ({ours[1]}) has not shown up" in told
+    assert f"{ours[1]} does not speak" in told
 
 
 def test_an_address_in_use_is_refused() -> None:
     workers = addresses(2)
     with (
         socket.create_server(("127.0.0.1", int(workers[0].partition(":")[2]))),
-        pytest.raises(DeviceError, match=f"can't listen at {workers[0]}, which is this worker's address: .*in use"),
+        pytest.raises(DeviceError, match=f"listen at {workers[0]}.*in use"),
     ):
         meet(Membership(workers, 0, "test"), CONFIG, 5)
 
@@ -138,5 +139,6 @@ def test_a_host_name_without_an_address_is_called_that() -> None:
     (ours,) = addresses(1)
     workers = (ours, "no-such-host.invalid:4000")
     answer = met(workers, {0: CONFIG}, timeout=1.5)[0]
-    assert answer.startswith(f"WorkerMissing worker 1 ({workers[1]}): its host name can't be resolved here (")
+    assert answer.startswith(f"WorkerMissing worker 1 ({workers[1]})")
+    assert "host name can't be resolved" in answer
     assert "has not shown up" not in answer

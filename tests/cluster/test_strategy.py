@@ -118,8 +118,8 @@ def test_logical_gpus_are_not_for_several_workers() -> None:
 
 def test_multi_worker_needs_a_cluster() -> None:
     told = refusal(strategy="multi_worker")
-    assert "cluster.strategy: multi_worker needs a cluster in the environment (TF_CONFIG, Slurm or Kubernetes" in told
-    assert "devices here: CPU:0" in told
+    for fact in ("cluster.strategy: multi_worker", "TF_CONFIG, Slurm or Kubernetes", "devices here: CPU:0"):
+        assert fact in told
 
 
 @pytest.mark.parametrize("strategy", ["auto", "multi_worker"])
@@ -152,24 +152,26 @@ def test_tf32_is_as_asked(asked: bool) -> None:
 @pytest.mark.parametrize("section", [{}, {"logical_cpus": 2}, {"strategy": "single"}])
 def test_ways_of_gpus_are_refused_without_any(all_reduce: str, section: dict[str, Any]) -> None:
     told = refusal(all_reduce=all_reduce, **section)
-    assert told == f"cluster.all_reduce: {all_reduce} is for GPUs, and none is used here: leave it at auto"
+    for fact in (f"cluster.all_reduce: {all_reduce} is for GPUs", "none is used here", "auto"):
+        assert fact in told
 
 
 @pytest.mark.parametrize(
     ("all_reduce", "gpus", "several_workers", "told"),
     [
-        ("nccl", 0, True, "nccl is for GPUs"),
-        ("hierarchical", 0, True, "hierarchical is for GPUs"),
-        ("hierarchical", 2, True, "hierarchical is for the GPUs of one machine, not for several workers: use nccl"),
-        ("hierarchical", 3, False, "hierarchical needs an even number of GPUs, not 3: use nccl"),
+        ("nccl", 0, True, ["nccl is for GPUs"]),
+        ("hierarchical", 0, True, ["hierarchical is for GPUs"]),
+        ("hierarchical", 2, True, ["hierarchical", "one machine, not for several workers", "use nccl"]),
+        ("hierarchical", 3, False, ["hierarchical", "even number of GPUs, not 3", "use nccl"]),
     ],
 )
 def test_ways_that_do_not_fit_the_devices_are_refused(
-    all_reduce: str, gpus: int, several_workers: bool, told: str
+    all_reduce: str, gpus: int, several_workers: bool, told: list[str]
 ) -> None:
     with pytest.raises(DeviceError) as refused:
         check_all_reduce(all_reduce, gpus, several_workers)
-    assert told in str(refused.value)
+    for fact in told:
+        assert fact in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -16,8 +16,8 @@ def test_the_first_step_of_validation_at_which_both_have_a_row_and_differ() -> N
     assert found.first.a == {"loss": 0.5, "accuracy": 0.5}
     assert found.first.b == {"loss": 0.50000001, "accuracy": 0.5}
     assert (found.both, found.only_a, found.only_b) == (3, 1, 1)
-    assert "first differ at step 30" in found.words
-    assert "1 row of A and 1 row of B have no counterpart" in found.words
+    for fact in ("first differ at step 30", "1 row of A", "1 row of B"):
+        assert fact in found.words
 
 
 def test_the_accuracy_alone_may_differ() -> None:
@@ -32,7 +32,8 @@ def test_rows_of_training_count_only_where_they_cover_the_same_steps() -> None:
     found = compare_curves(a, b)["train"]
     assert found.first is None, "those of step 100 are means over 50 and over 30 steps"
     assert (found.both, found.only_a, found.only_b) == (2, 2, 2)
-    assert found.words.startswith("A and B are identical at all 2 common steps")
+    assert "identical" in found.words
+    assert "2 common steps" in found.words
 
 
 def test_speed_is_no_part_of_a_curve_and_splits_do_not_mix() -> None:
@@ -40,10 +41,16 @@ def test_speed_is_no_part_of_a_curve_and_splits_do_not_mix() -> None:
     b = [{**row(10, "train", 2.0), "images_per_second": 1.0}, row(10, "validation", 1.5), row(10, "test", 3.0)]
     found = compare_curves(a, b)
     assert set(found) == {"train", "validation"}
-    assert [one.words for one in found.values()] == ["A and B are identical at the one common step"] * 2
+    for one in found.values():
+        assert (one.both, one.only_a, one.only_b) == (1, 0, 0)
+        assert "identical" in one.words
+        assert "one common step" in one.words
+        assert "row" not in one.words, "each has its counterpart"
 
 
 def test_where_nothing_meets_it_is_said() -> None:
     found = compare_curves([row(10, "validation", 1.0)], [])
-    assert found["validation"].words == "A and B have no steps in common. 1 row of A has no counterpart"
-    assert found["train"].words == "A and B have no steps in common"
+    assert "no steps in common" in found["validation"].words
+    assert "1 row of A" in found["validation"].words
+    assert "no steps in common" in found["train"].words
+    assert "row" not in found["train"].words

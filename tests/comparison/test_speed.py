@@ -14,5 +14,5 @@ def test_ratios_are_of_the_second_to_the_first() -> None:
 def test_the_devices_are_named_and_two_of_them_warned_of() -> None:
     assert "the same device: X" in caution({"device": "X"}, {"device": "X"})
     told = caution({"device": "X"}, {})
-    assert "mean nothing" in told
-    assert "A ran on X, B on an unknown device" in told
+    for fact in ("mean nothing", "A ran on X", "B on an unknown device"):
+        assert fact in told

@@ -64,7 +64,7 @@ def test_a_negative_one_is_told_as_that(value: str) -> None:
 
 @pytest.mark.parametrize("unit", ["parsecs", "hours", "stepss", "e"])
 def test_an_unknown_unit_is_named_with_those_there_are(unit: str) -> None:
-    with pytest.raises(ValueError, match=f"'{unit}' is not a unit: use one of epochs, steps, examples, minutes"):
+    with pytest.raises(ValueError, match=f"'{unit}'.*epochs, steps, examples, minutes"):
         Duration.parse(f"5 {unit}")
 
 

@@ -54,16 +54,20 @@ def test_one_class_alone_is_told() -> None:
 
 def test_classes_that_training_never_sees_are_counted() -> None:
     (said,) = told(data([0] * 300 + [1] * 300 + [2] * 60, [0, 1, 2, 2]), 60)
-    assert "no training row has class 2, but 60 of 60 validation rows and 2 of 4 test rows do" in said
+    for fact in ("no training row has class 2,", "60 of 60 validation rows", "2 of 4 test rows"):
+        assert fact in said
     (said,) = told(data([0, 1] * 50, [0, 1, 2, 3]), 20)
-    assert said == "no training row has classes 2, 3, but 2 of 4 test rows do"
+    for fact in ("classes 2, 3", "2 of 4 test rows"):
+        assert fact in said
+    assert "validation" not in said
 
 
 def test_classes_with_names_are_told_by_them() -> None:
     split = Split(np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1], np.int32), ("ant", "bee", "cat"))
     test = replace(split, labels=np.array([1, 2], np.int32))
     (said,) = doubts((split, replace(split, labels=split.labels[:0]), test), 3)
-    assert said == "no training row has class 2 cat, but 1 of 2 test rows do"
+    assert "class 2 cat" in said
+    assert "1 of 2 test rows" in said
 
 
 def test_an_output_beyond_the_classes_is_a_number() -> None:
@@ -72,8 +76,8 @@ def test_an_output_beyond_the_classes_is_a_number() -> None:
 
 def test_labels_that_begin_at_1() -> None:
     (said,) = told(data(DRAWN + 1), 100)
-    assert "no row has class 0" in said
-    assert "from 1 to 10, make 11 classes, of which 10 occur" in said
+    for fact in ("no row has class 0", "from 1 to 10", "11 classes", "of which 10 occur"):
+        assert fact in said
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 100, 999])

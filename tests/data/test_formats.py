@@ -81,10 +81,7 @@ def test_idx_files_of_16_bits_and_of_colour(idx_folder: Path) -> None:
     ("harm", "told"),
     [
         (lambda path: path.unlink(), "has no file train-images-idx"),
-        (
-            lambda path: path.write_bytes(path.read_bytes()[:900]),
-            "is damaged: 51,200 bytes must follow its header, found 884",
-        ),
+        (lambda path: path.write_bytes(path.read_bytes()[:900]), "51,200 bytes must follow its header, found 884"),
         (lambda path: path.write_bytes(b"\x89PNG, really"), "is not an IDX file"),
         (lambda path: path.write_bytes(b""), "is not an IDX file"),
         (lambda path: path.with_name("b-train-images-idx3-ubyte").write_bytes(b""), "several data sets, b-train"),
@@ -267,15 +264,12 @@ def test_the_digest_of_a_large_file_reads_little_of_it(tmp_path: Path) -> None:
     ("harm", "told"),
     [
         (lambda path: path.unlink(), "has no x_train.npy"),
-        (
-            lambda path: path.write_bytes(path.read_bytes()[:5000]),
-            "x_train.npy is not a .npy file of numbers, or is damaged",
-        ),
-        (lambda path: path.write_bytes(b"\x93NUMPY"), "x_train.npy is not a .npy file of numbers"),
-        (lambda path: path.write_bytes(b""), "x_train.npy is not a .npy file of numbers"),
-        (lambda path: np.save(path, np.array([{}])), "x_train.npy is not a .npy file of numbers"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
+        (lambda path: path.write_bytes(b"\x93NUMPY"), "x_train.npy is not a .npy file"),
+        (lambda path: path.write_bytes(b""), "x_train.npy is not a .npy file"),
+        (lambda path: np.save(path, np.array([{}])), "x_train.npy is not a .npy file"),
         (lambda path: np.save(path, X_TRAIN[:0]), "images must be uint8 pixels"),
-        (lambda path: np.save(path, X_TRAIN[:9]), "labels must be 9 integers, not int64 (50,)"),
+        (lambda path: np.save(path, X_TRAIN[:9]), "9 integers, not int64 (50,)"),
     ],
 )
 def test_an_npy_folder_that_is_none(npy_folder: Path, harm: Callable[[Path], None], told: str) -> None:
@@ -292,5 +286,5 @@ def test_mapped_images_are_scaled_as_they_are_read(npy_folder: Path) -> None:
     data = sources.load(DataSection(source=f"npy:{npy_folder}", scale=(0, 65535)))
     assert isinstance(data.x_train, Stored)
     np.testing.assert_array_equal(data.x_train[:], X_TRAIN)
-    with pytest.raises(DataError, match=r"data.scale: \[0, 4095\] doesn't hold the values of .*: found 0 to 65535"):
+    with pytest.raises(DataError, match=r"data\.scale: \[0, 4095\] .*found 0 to 65535"):
         sources.load(DataSection(source=f"npy:{npy_folder}", scale=(0, 4095))).x_train[:]

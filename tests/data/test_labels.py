@@ -51,16 +51,12 @@ def test_a_name_that_only_the_test_set_has_is_a_class() -> None:
 @pytest.mark.parametrize(
     ("train", "test", "told"),
     [
-        (
-            np.eye(3)[NUMBERS] * 0.9,
-            np.eye(3),
-            r"labels must be 6 numbers or names, or one-hot, not float64 \(6, 3\): row 0",
-        ),
+        (np.eye(3)[NUMBERS] * 0.9, np.eye(3), r"6 numbers or names, or one-hot, not float64 \(6, 3\): row 0"),
         (np.ones((6, 3)), np.eye(3), "row 0 isn't"),
         (np.eye(3)[NUMBERS[:5]], np.eye(3), "labels must be 6"),
         (np.array([["a", "b"]] * 6), np.array([["a", "b"]] * 3), r"one-hot, not <U1 \(6, 2\)"),
         (ANIMALS[NUMBERS], NUMBERS[:3], "labels must be 6 integers, not <U3"),
-        (NUMBERS, np.eye(3), r"labels must be 3 integers, not float64 \(3, 3\); or, of train and test alike"),
+        (NUMBERS, np.eye(3), r"labels must be 3 integers, not float64 \(3, 3\)"),
         (ANIMALS[NUMBERS][:5], ANIMALS, r"labels must be 6 names, not <U3 \(5,\)"),
         (NUMBERS.astype(float), NUMBERS[:3], "labels must be 6 integers, not float64"),
     ],
@@ -100,7 +96,7 @@ def test_the_names_of_a_handed_source_stand_for_its_labels() -> None:
 
 def test_a_name_that_the_source_does_not_have_is_refused() -> None:
     given = np.array(["cat", "cow", "emu"])
-    with pytest.raises(DataError, match=r"^data.source: it: labels cow, emu are not among its 2 class_names: add"):
+    with pytest.raises(DataError, match=r"^data\.source: it: labels cow, emu .* 2 class_names"):
         recognised("it", given, given, (3, 3), ("cat", "dog"))
 
 
@@ -108,7 +104,7 @@ def test_names_in_bytes_are_utf_8() -> None:
     given = np.array(["é".encode(), b"a"])
     assert recognised("it", given, given, (2, 2)).names == ("a", "é")
     given[0] = "é".encode("latin-1")
-    with pytest.raises(DataError, match=r"^data.source: it: the label b'\\xe9' is not UTF-8: give"):
+    with pytest.raises(DataError, match=r"^data\.source: it: .* b'\\xe9' is not UTF-8"):
         recognised("it", given, given, (2, 2))
 
 
@@ -138,7 +134,7 @@ def test_other_numbers_are_scaled_as_declared(images: Any, scale: tuple[float, f
     data = load((images, NUMBERS), (images[:3], NUMBERS[:3]), scale=scale)
     np.testing.assert_array_equal(data.x_train, PIXELS)
     assert data.x_test.dtype == np.uint8
-    with pytest.raises(DataError, match=r"data\.scale which of their values are black and white"):
+    with pytest.raises(DataError, match=r"data\.scale .*black and white"):
         load((images, NUMBERS), (images[:3], NUMBERS[:3]))
 
 
@@ -146,5 +142,5 @@ def test_other_numbers_are_scaled_as_declared(images: Any, scale: tuple[float, f
 def test_a_value_outside_of_what_is_declared_is_refused(value: float) -> None:
     images = PIXELS / 255
     images[4, 3, 2, 0] = value
-    with pytest.raises(DataError, match=r"data.scale: \[0, 1\] doesn't hold the values of"):
+    with pytest.raises(DataError, match=r"data\.scale: \[0, 1\] doesn't hold"):
         load((images, NUMBERS), (PIXELS / 255, NUMBERS), scale=(0, 1))

@@ -55,9 +55,7 @@ def test_sixteen_bits_are_scaled_as_declared_and_never_silently(tmp_path: Path) 
     assert np.unique(read([path], GREY, scale=(0, 65535))).tolist() == [117]
     check([path], (0, 65535))
     for refuse in (lambda: read([path], GREY), lambda: check([path])):
-        with pytest.raises(
-            DataError, match=r"deep\.png has 16 bits a channel, and no data\.scale .* save it with 8 bits$"
-        ):
+        with pytest.raises(DataError, match=r"deep\.png has 16 bits.*data\.scale .*8 bits"):
             refuse()
     with pytest.raises(DataError, match=r"deep\.png has values outside data\.scale, 0 to 4095"):
         read([path], GREY, scale=(0, 4095))
@@ -94,12 +92,12 @@ def image_bytes(form: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is not a picture that can be read"),
-        (b"hello, I am no picture", "is not a picture that can be read"),
-        (image_bytes("PNG")[:2000], "is not a picture that can be read, or is damaged"),
-        (image_bytes("AVIF").replace(b"iloc", b"gone"), "is not a picture that can be read, or is damaged"),
-        (image_bytes("EPS"), "is not a picture that can be read: give one of PNG, JPEG,"),
-        (bomb(), "has too many pixels to unpack: 50,000,000 at most"),
+        (b"", "is not a picture"),
+        (b"hello, I am no picture", "is not a picture"),
+        (image_bytes("PNG")[:2000], "damaged"),
+        (image_bytes("AVIF").replace(b"iloc", b"gone"), "damaged"),
+        (image_bytes("EPS"), "is not a picture.*: give .*PNG, JPEG,"),
+        (bomb(), "too many pixels.*50,000,000 at most"),
     ],
 )
 def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path, content: bytes, words: str) -> None:
@@ -127,7 +125,7 @@ def test_a_model_of_four_channels_gets_the_transparency_as_the_last(tmp_path: Pa
 
 def test_a_picture_has_no_thirteen_channels(tmp_path: Path) -> None:
     path = saved(tmp_path / "red.png", np.full((8, 8, 3), 9, np.uint8))
-    with pytest.raises(DataError, match="takes images of 13 channels, and a picture has 1, 3 or 4"):
+    with pytest.raises(DataError, match=r"13 channels.* 1, 3 or 4"):
         read([path], (8, 8, 13))
 
 

@@ -41,12 +41,16 @@ def test_images_of_training_in_validation_and_test_are_counted_and_named() -> No
     test[[2, 5, 6, 8]] = train[[29, 0, 0, 7]]
     train[31] = train[4]  # held out for validation
     validation_line, test_line = told(of(train, test), 10)
-    assert "1 of 10 validation images are training images too" in validation_line
-    assert "validation row 31 is training row 4" in validation_line
-    assert "4 of 9 test images are training images too" in test_line
-    for pair in ("test row 2 is training row 29", "test row 5 is training row 0", "test row 6 is training row 0"):
-        assert pair in test_line
-    assert "and 1 more" in test_line
+    for fact in ("1 of 10 validation images", "validation row 31 is training row 4"):
+        assert fact in validation_line
+    for fact in (
+        "4 of 9 test images",
+        "test row 2 is training row 29",
+        "test row 5 is training row 0",
+        "test row 6 is training row 0",
+        "and 1 more",
+    ):
+        assert fact in test_line
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 1), (6, 5, 3)])
@@ -66,10 +70,10 @@ def test_images_of_one_colour_are_named(colour: tuple[int, ...]) -> None:
     train[11, 0, 0] ^= 3  # as JPEG makes it
     test[6] = flat ^ 1
     training_line, test_line = told(of(train, test))
-    assert "2 of 20 training images are of one colour" in training_line
-    assert training_line.endswith("training row 3, training row 11")
-    assert "1 of 8 test images are of one colour" in test_line
-    assert test_line.endswith("row 6")
+    for fact in ("2 of 20 training images", "one colour", "training row 3, training row 11"):
+        assert fact in training_line
+    for fact in ("1 of 8 test images", "one colour", "test row 6"):
+        assert fact in test_line
 
 
 def test_a_faint_image_is_not_of_one_colour() -> None:
@@ -84,8 +88,8 @@ def test_classes_of_very_different_size_are_told_with_the_ratio() -> None:
     train, test = noise(129), noise(3, seed=1)
     data = DataSet(train, labels.astype(np.int32), test, np.arange(3, dtype=np.int32))
     (line,) = told(data)
-    assert "class 0 has 90 of 129 training rows and class 1 has 9, 10 times fewer" in line
-    assert "loss.class_weights" in line
+    for fact in ("class 0 has 90 of 129 training rows", "class 1 has 9,", "10 times fewer", "loss.class_weights"):
+        assert fact in line
     labels[0] = 1
     assert told(DataSet(train, labels.astype(np.int32), test, np.arange(3, dtype=np.int32))) == []
 
@@ -94,12 +98,12 @@ def test_rows_are_counted_among_all_training_rows_however_they_were_chosen() -> 
     train = noise(40)
     train[36], train[38] = train[3], 0
     colour_line, shared_line = told(of(train, noise(4, seed=1)), fold="4/4")
-    assert "1 of 10 validation images are of one colour" in colour_line
-    assert colour_line.endswith("row 38")
+    for fact in ("1 of 10 validation images", "one colour", "validation row 38"):
+        assert fact in colour_line
     assert "validation row 36 is training row 3" in shared_line
     train[36], train[2] = noise(2, seed=2)
     train[31] = train[7]
-    (shared_line,) = [line for line in told(of(train, noise(4, seed=1)), fold="1/4") if "too" in line]
+    (shared_line,) = [line for line in told(of(train, noise(4, seed=1)), fold="1/4") if "is training row" in line]
     assert "validation row 7 is training row 31" in shared_line
 
 

@@ -85,9 +85,7 @@ def test_validation_is_the_last_of_the_training_rows(write: Write) -> None:
 
 @pytest.mark.parametrize("validation", [12, 100])
 def test_validation_must_leave_training_rows(write: Write, validation: int) -> None:
-    with pytest.raises(
-        DataError, match=f"^data.validation: {validation} leaves no training rows of the 12 there are: at most 11,"
-    ):
+    with pytest.raises(DataError, match=rf"^data\.validation: {validation} .* of the 12 .*at most 11\b"):
         sources.load(write()).splits(validation)
 
 
@@ -101,26 +99,28 @@ def test_a_folder_is_no_data_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["x_train", "y_train", "x_test", "y_test"])
 def test_all_four_arrays_must_be_there(write: Write, missing: str) -> None:
-    assert "must hold the arrays x_train, y_train, x_test, y_test" in refusal(write(**{missing: None}))
+    assert "x_train, y_train, x_test, y_test" in refusal(write(**{missing: None}))
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 nor this", b"\x93NUMPY"])
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.npz"
     path.write_bytes(content)
-    assert "can't be read as an .npz file of arrays" in refusal(str(path))
+    said = refusal(str(path))
+    assert "can't be read" in said
+    assert ".npz file" in said
 
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "single.npy", np.zeros((3, 28, 28), np.uint8))
-    assert "can't be read as an .npz file of arrays" in refusal(str(tmp_path / "single.npy"))
+    assert "can't be read as an .npz file" in refusal(str(tmp_path / "single.npy"))
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "texts.npz", "w") as archive:
         for name in ("x_train", "y_train", "x_test", "y_test"):
             archive.writestr(f"{name}.npy", "text")
-    assert "can't be read as an .npz file of arrays" in refusal(str(tmp_path / "texts.npz"))
+    assert "can't be read" in refusal(str(tmp_path / "texts.npz"))
 
 
 def test_a_truncated_file_is_refused(write: Write) -> None:
@@ -201,7 +201,7 @@ def test_train_and_test_images_must_have_one_shape(write: Write, shape: tuple[in
 def test_rows_that_are_not_there() -> None:
     sources.check_rows([0, 9999], 10_000)
     for row in (-1, 10_000):
-        with pytest.raises(DataError, match=f"--images {row}: there are 10,000 test images, 0 to 9,999"):
+        with pytest.raises(DataError, match=f"--images {row}: .*10,000 test images, 0 to 9,999"):
             sources.check_rows([3, row], 10_000)
 
 

@@ -27,7 +27,7 @@ def test_a_model_without_convolutions_is_refused() -> None:
 def test_a_layer_is_found_by_name_and_one_that_is_not_there_is_refused_with_those_that_are(cnn: keras.Model) -> None:
     assert convolution(cnn).name == "conv_3"
     assert convolution(cnn, "conv_1").name == "conv_1"
-    with pytest.raises(UserError, match="no convolutional layer 'conv_9': it has conv_1, conv_2, conv_3"):
+    with pytest.raises(UserError, match=r"'conv_9': .*conv_1, conv_2, conv_3"):
         convolution(cnn, "conv_9")
 
 
@@ -165,9 +165,7 @@ def patches(x: Tensor) -> Tensor:
 
 def test_the_patches_of_a_vision_transformer_are_looked_at_only_where_they_are_named() -> None:
     model = classifier(patches)
-    with pytest.raises(
-        UserError, match=r"neither pools nor flattens its feature maps: .*insight\.layer, such as patches"
-    ):
+    with pytest.raises(UserError, match=r"neither pools nor flattens .*insight\.layer, such as patches"):
         cam_layer(model)
     assert cam_layer(model, "patches").name == "patches"
 
@@ -183,5 +181,5 @@ def test_a_cam_looks_at_any_layer_with_feature_maps_and_a_wrong_name_gets_the_ne
     model = classifier(lambda x: pool(residual(x)))
     for name in ("add_1", "inner_2", "shortcut_1"):
         assert cam_layer(model, name).name == name
-    with pytest.raises(UserError, match=r"no layer 'ad_1' with feature maps: it has outer_1, add_1, add_2 and 7 more$"):
+    with pytest.raises(UserError, match=r"'ad_1'.* outer_1, add_1, add_2 and 7 more$"):
         cam_layer(model, "ad_1")

@@ -153,9 +153,9 @@ def test_a_section_that_names_no_model_is_refused(section: dict[str, Any], told:
 def test_layers_are_frozen_by_name_or_pattern() -> None:
     model = built({**OWN, "freeze": ["conv*", "batch_normalization"]})
     assert [variable.path for variable in model.trainable_variables] == ["dense/kernel", "dense/bias"]
-    assert "no layer is called cnv*: there are conv2d, batch_normalization, dense" in refused(
-        {**OWN, "freeze": ["cnv*"]}
-    )
+    said = refused({**OWN, "freeze": ["cnv*"]})
+    for fact in ("model.freeze: ", "cnv*", "conv2d, batch_normalization, dense"):
+        assert fact in said
     assert "nothing to train" in refused({**OWN, "freeze": ["*"]})
 
 
@@ -188,14 +188,14 @@ def test_one_logit_of_a_file_is_gone_on_from_with_a_binary_loss(activation: str,
     model = builder(config, SHAPE, 2)()
     images = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.float32)
     np.testing.assert_allclose(keras.activations.get(activation)(model(images)), saved(images), rtol=1e-5)
-    with pytest.raises(ConfigError, match=r"outputs \(1,\): it must give logits \(5,\)"):
+    with pytest.raises(ConfigError, match=r"outputs \(1,\): .*logits \(5,\)"):
         builder(resolve({"model": {"file": str(tmp_path / "own.keras")}}), SHAPE, 5)()
 
 
 def test_a_file_that_does_not_fit_is_refused(file: Path, tmp_path: Path) -> None:
-    assert refused({"file": str(tmp_path / "none.keras")}) == f"model.file: there is no model {tmp_path}/none.keras"
+    assert f"model.file: there is no model {tmp_path}/none.keras" in refused({"file": str(tmp_path / "none.keras")})
     assert "set it to float32" in refused({"file": str(file)}, dtype="bfloat16")
-    with pytest.raises(ConfigError, match=r"outputs \(5,\): it must give logits \(3,\); .* function of your own"):
+    with pytest.raises(ConfigError, match=r"outputs \(5,\): .*logits \(3,\).* function of your own"):
         builder(resolve({"model": {"file": str(file)}}), SHAPE, 3)()
     with pytest.raises(ConfigError, match=r"model\.file: .*takes images of shape .*model\.input\.size"):
         builder(resolve({"model": {"file": str(file)}}), (28, 28, 1), 5)()

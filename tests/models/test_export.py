@@ -121,7 +121,7 @@ def test_a_model_compiled_with_a_loss_of_ones_own_is_loaded(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("saved", "words"),
     [
-        (keras.Sequential([keras.layers.Dense(2)]), "holds a model that was never built: call it on an image"),
+        (keras.Sequential([keras.layers.Dense(2)]), "was never built: call it"),
         (keras.layers.Dense(2), "holds a Keras Dense, which is not a model"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_damaged_config_is_refused_in_one_line(
     with zipfile.ZipFile(exported[1]) as whole, zipfile.ZipFile(tmp_path / "model.keras", "w") as damaged:
         for name in whole.namelist():
             damaged.writestr(name, config if name == "config.json" else whole.read(name))
-    with pytest.raises(RunError, match="is not a Keras model that loads in safe mode") as error:
+    with pytest.raises(RunError, match=r"is not a Keras model.* safe mode") as error:
         load(tmp_path / "model.keras")
     assert "\n" not in str(error.value)
 

@@ -1,5 +1,6 @@
 """What the pictures are made of computes what the user's own model does."""
 
+import re
 from collections.abc import Callable
 
 import keras
@@ -132,7 +133,9 @@ def test_a_single_logit_speaks_for_one_class_as_it_speaks_against_the_other() ->
 
 def test_probabilities_that_no_known_operation_made_are_refused() -> None:
     model = headed(lambda x: keras.ops.exp(keras.ops.log_softmax(layers.Dense(5)(x))))
-    assert "gives probabilities, but not by a softmax at its end" in refused(model)
+    said = refused(model)
+    assert "gives probabilities" in said
+    assert "softmax" in said
 
 
 class Forgetful(layers.Layer):  # type: ignore[misc]
@@ -151,7 +154,7 @@ class Forgetful(layers.Layer):  # type: ignore[misc]
 
 def test_a_copy_that_says_something_else_is_refused() -> None:
     model = keras.Sequential([keras.Input(SHAPE), Forgetful(3.0), layers.Flatten(), layers.Dense(5)])
-    assert "can't be copied: the copy's outputs are off by up to " in refused(model)
+    assert re.search(r"can't be copied.* off by up to \d", refused(model))
 
 
 def test_within_a_strategy_of_four_replicas_it_is_the_same() -> None:
@@ -234,7 +237,8 @@ class Broken(keras.Model):  # type: ignore[misc]
 
 def test_a_subclass_that_can_not_be_called_is_refused() -> None:
     told = refused(Broken())
-    assert "can't be called on images of shape (12, 10, 3): " in told
+    assert "can't be called" in told
+    assert "(12, 10, 3)" in told
 
 
 def test_images_may_have_any_number_of_channels() -> None:

@@ -79,16 +79,16 @@ def test_grey_images_may_leave_out_their_channel_and_arrays_may_be_called_as_in_
         ({"labels": LABELS[:5]}, r"labels must be 20 integers, not int64 \(5,\)"),
         ({"labels": LABELS.astype(np.float32)}, "labels must be 20 integers, not float32"),
         ({"labels": LABELS - 1}, "labels must be 0 or more, found -1"),
-        ({"labels": LABELS + 1}, "label 4 is not one of the model's 4 classes, 0 to 3"),
+        ({"labels": LABELS + 1}, "label 4 .* 4 classes, 0 to 3"),
         ({"images": IMAGES.astype(np.int32)}, r"images must be uint8 or floats \(n, height, width"),
         ({"images": IMAGES.astype(np.uint16)}, "images must be uint8 or floats, not uint16"),
         ({"images": IMAGES[0]}, "labels must be 12 integers"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "holds no images"),
         ({"images": np.where(IMAGES > 3, IMAGES, np.nan)}, "images must be finite"),
         ({"images": np.where(IMAGES > 3, IMAGES, 1e300)}, r"between -1e\+30 and 1e\+30"),
-        ({"images": np.full(IMAGES.shape, 300.0)}, "hold more than one value, or lie between 0 and 255: all are 300"),
-        ({"images": np.full(IMAGES.shape, -5.0)}, "hold more than one value, or lie between 0 and 255: all are -5"),
-        ({"labels": LABELS + 2**32}, "label 4294967299 is not one of the model's 4 classes, 0 to 3"),
+        ({"images": np.full(IMAGES.shape, 300.0)}, "between 0 and 255: all are 300"),
+        ({"images": np.full(IMAGES.shape, -5.0)}, "more than one value.*: all are -5"),
+        ({"labels": LABELS + 2**32}, "label 4294967299 .* 4 classes, 0 to 3"),
         ({"images": IMAGES[..., :1]}, r"takes images of shape \(12, 10, 3\), not \(12, 10, 1\)"),
         ({"images": IMAGES[:, :8]}, r"takes images of shape \(12, 10, 3\), not \(8, 10, 3\)"),
     ],
@@ -105,7 +105,7 @@ def test_a_model_that_gives_no_finite_numbers_is_refused(tmp_path: Path) -> None
     inputs = keras.Input((12, 10, 3))
     huge = keras.layers.Rescaling(1e38)(keras.layers.Rescaling(1e30)(inputs))
     keras.Model(inputs, keras.layers.Dense(4)(keras.layers.Flatten()(huge))).save(tmp_path / "huge.keras")
-    with pytest.raises(DataError, match=r"the model huge gives .* not finite for test image 0"):
+    with pytest.raises(DataError, match=r"model huge .*not finite for test image 0"):
         of_files(tmp_path / "huge.keras", data(tmp_path))
 
 
@@ -115,9 +115,9 @@ def test_images_of_one_value_within_a_known_range_are_taken(model_file: Path, tm
 
 def test_an_image_that_is_not_there_is_told_before_the_model_is_loaded(unseen_run: RunDir, tmp_path: Path) -> None:
     (tmp_path / "no.keras").touch()
-    with pytest.raises(DataError, match="--images 20: there are 20 test images, 0 to 19"):
+    with pytest.raises(DataError, match=r"--images 20: .*20 test images, 0 to 19"):
         of_files(tmp_path / "no.keras", data(tmp_path), [20])
-    with pytest.raises(DataError, match="--images -1: there are 60 test images, 0 to 59"):
+    with pytest.raises(DataError, match=r"--images -1: .*60 test images, 0 to 59"):
         of_run(unseen_run, [3, -1])
 
 
@@ -130,9 +130,9 @@ def test_what_is_no_npz_file_is_refused(model_file: Path, tmp_path: Path, conten
 
 def test_an_npz_file_without_the_arrays_or_with_objects_is_refused(model_file: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", pictures=IMAGES)
-    with pytest.raises(DataError, match="must hold the arrays images and labels, or x_test and y_test"):
+    with pytest.raises(DataError, match="images and labels, or x_test and y_test"):
         of_files(model_file, tmp_path / "other.npz")
-    with pytest.raises(DataError, match=r"can't be read as an \.npz file of arrays"):
+    with pytest.raises(DataError, match="can't be read"):
         of_files(model_file, data(tmp_path, images=np.array([{"a": 1}] * 20)))
 
 
@@ -144,7 +144,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_unsafe_content_is_not_loaded(tmp_path: Path) -> None:
     unsafe = keras.Sequential([keras.Input((12, 10, 3)), keras.layers.Lambda(lambda x: x + 1), *layers()])
     unsafe.save(tmp_path / "unsafe.keras")
-    with pytest.raises(RunError, match=r"unsafe\.keras is not .* it holds code, in a Lambda layer") as error:
+    with pytest.raises(RunError, match=r"unsafe\.keras .*code, in a Lambda layer") as error:
         of_files(tmp_path / "unsafe.keras", data(tmp_path))
     assert "\n" not in str(error.value)
 

@@ -68,13 +68,13 @@ def test_a_picture_s_name_that_is_no_utf8_can_be_shown(evaluated: EvaluatedModel
 
 
 def test_a_class_that_is_not_there_is_refused(evaluated: EvaluatedModel) -> None:
-    with pytest.raises(DataError, match="--class 10: the model has 10 classes, 0 to 9"):
+    with pytest.raises(DataError, match=r"--class 10: .*10 classes, 0 to 9"):
         explain(evaluated, INSIGHT, 0, Request(rows=(1,), label=10))
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradient"])
 def test_an_unknown_layer_is_refused_with_those_there_are(evaluated: EvaluatedModel, method: Method) -> None:
-    with pytest.raises(UserError, match=r"insight\.layer: small-run: .*'conv_9' with feature maps: it has conv_1"):
+    with pytest.raises(UserError, match=r"insight\.layer: small-run: .*'conv_9'.* conv_1"):
         explain(evaluated, InsightSection(methods=[method], layer="conv_9"), 0, Request())
 
 
@@ -91,7 +91,8 @@ def flat() -> EvaluatedModel:
 def test_without_a_convolutional_layer_the_methods_that_need_one_are_left_out(flat: EvaluatedModel) -> None:
     explained = explain(flat, INSIGHT, 0, Request())
     assert list(explained.maps) == ["gradient"]
-    assert explained.left_out == {"gradcam": "the model has no layer with feature maps"}
+    assert list(explained.left_out) == ["gradcam"]
+    assert "no layer with feature maps" in explained.left_out["gradcam"]
 
 
 def test_guided_backpropagation_is_left_out_where_there_is_no_relu(
@@ -99,10 +100,11 @@ def test_guided_backpropagation_is_left_out_where_there_is_no_relu(
 ) -> None:
     insight = InsightSection(methods=["guided_backpropagation", "gradient"])
     assert list(methods_for(flat, insight)) == ["gradient"]
-    assert left_out(flat, insight) == {"guided_backpropagation": "the model has no relu"}
+    assert list(left_out(flat, insight)) == ["guided_backpropagation"]
+    assert "no relu" in left_out(flat, insight)["guided_backpropagation"]
     assert left_out(evaluated, insight) == {}
 
 
 def test_without_a_method_that_is_left_the_model_is_refused(flat: EvaluatedModel) -> None:
-    with pytest.raises(UserError, match=r"insight\.methods: gradcam: the model has no layer with feature maps"):
+    with pytest.raises(UserError, match=r"insight\.methods: gradcam: .*feature maps"):
         methods_for(flat, InsightSection(methods=["gradcam"]))

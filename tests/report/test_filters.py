@@ -53,7 +53,9 @@ def sections(evaluated: EvaluatedModel, found: FilterStudy) -> dict[str, Section
 
 def test_dead_and_duplicated_filters_are_counted_and_named(sections: dict[str, Section]) -> None:
     intro = sections["Filters"].paragraphs[0]
-    assert intro.startswith("first: 5 filters, 1 dead (3), 1 near-duplicate (0 and 2: 1.00).")
+    for fact in ("first: 5 filters", "1 dead (3)", "1 near-duplicate (0 and 2: 1.00)"):
+        assert fact in intro
+    assert not re.search(r"\d rare", intro)
 
 
 def test_the_numbers_are_those_of_the_model(evaluated: EvaluatedModel, found: FilterStudy) -> None:
@@ -81,13 +83,16 @@ def test_the_numbers_are_those_of_the_model(evaluated: EvaluatedModel, found: Fi
 
 def test_pictures_tell_in_words_and_numbers_what_they_show(sections: dict[str, Section]) -> None:
     kernels, patches = sections["Filters"].pictures
-    assert "5 kernels of 7×7 weights from layer first" in kernels.alt
-    assert "5 pairs of patches of 7×7 pixels, filters 0 to 4 of layer first" in patches.alt
+    for fact in ("5 kernels of 7×7", "layer first"):
+        assert fact in kernels.alt
+    for fact in ("5 pairs of patches", "7×7 pixels", "filters 0 to 4 of layer first"):
+        assert fact in patches.alt
     assert patches.table is not None
     remarks = [row.cells[-1] for row in patches.table.rows]
     assert remarks == ["like 2 (1.00)", "", "like 0 (1.00)", "dead", ""]
     (images,) = sections["What activates each filter"].pictures
-    assert "9 test images for each of the filters 0 to 4 of layer first" in images.alt
+    for fact in ("9 test images for each", "filters 0 to 4 of layer first"):
+        assert fact in images.alt
 
 
 def test_the_image_of_a_class_stands_beside_its_best_test_image(
@@ -151,10 +156,8 @@ def test_many_filters_are_drawn_64_at_a_time_and_colours_are_shown() -> None:
     evaluated = subject_of(model, images, np.array([0, 1, 0, 1], np.int32))
     filters, shown, *_ = filter_sections(evaluated, study(evaluated, plan(evaluated, 120), seed=0, seconds=1000))
     assert [picture.name for picture in filters.pictures] == ["filters-kernels", "filters-wide-0", "filters-wide-64"]
-    assert [picture.title for picture in shown.pictures] == [
-        "Images that activate the filters of wide, 0 to 63",
-        "Images that activate the filters of wide, 64 to 69",
-    ]
+    for picture, those in zip(shown.pictures, ("wide, 0 to 63", "wide, 64 to 69"), strict=True):
+        assert picture.title.endswith(those)
     drawn = np.asarray(Image.open(BytesIO(filters.pictures[0].png)).convert("RGB")).astype(int)
     assert np.abs(drawn[..., 0] - drawn[..., 2]).max() > 100
 
@@ -168,8 +171,8 @@ def test_of_many_classes_only_the_first_20_are_shown_and_the_page_says_so() -> N
     images = np.random.default_rng(0).integers(0, 256, (22, 12, 12, 1), dtype=np.uint8)
     evaluated = subject_of(model, images, np.arange(22, dtype=np.int32) + 3)
     *_, classes, features = filter_sections(evaluated, study(evaluated, plan(evaluated, 120), seed=0, seconds=1000))
-    assert "to raise the logit of each of the first 20 of 25 classes, next to" in classes.paragraphs[0]
-    assert "for one image of each of the first 20 of 22 classes: the one" in features.paragraphs[0]
+    assert "each of the first 20 of 25 classes" in classes.paragraphs[0]
+    assert "each of the first 20 of 22 classes" in features.paragraphs[0]
     assert [picture.name for picture in features.pictures] == [f"features-{label}" for label in range(3, 23)]
 
 
@@ -184,7 +187,8 @@ def test_a_rare_filter_is_named_apart_from_dead_ones_with_its_share() -> None:
     evaluated = subject_of(model, images, np.zeros(2000, np.int32))
     found = study(evaluated, plan(evaluated, 120), seed=0, seconds=1000)
     filters, *_ = filter_sections(evaluated, found)
-    assert filters.paragraphs[0].startswith("conv: 3 filters, 1 dead (2), 1 rare (1: 0.05%), ")
+    for fact in ("conv: 3 filters", "1 dead (2)", "1 rare (1: 0.05%)"):
+        assert fact in filters.paragraphs[0]
     assert [of["rare"] for of in found.as_json()["conv"]] == [False, True, False]
     overview = found.overview_json()
     assert (overview["dead"], overview["rare"]) == ({"conv": [2]}, {"conv": {"1": 0.0005}})
@@ -209,7 +213,7 @@ def test_layers_that_come_after_the_time_are_left_out_and_named() -> None:
     assert list(found.plan.layers) == ["conv_0", *found.out_of_time]
     assert found.out_of_time
     filters, *_ = filter_sections(evaluated, found)
-    assert f"before these layers of the model: {', '.join(found.out_of_time)}" in filters.paragraphs[0]
+    assert f": {', '.join(found.out_of_time)}" in filters.paragraphs[0]
     assert found.overview_json()["out_of_time"] == list(found.out_of_time)
 
 
@@ -227,9 +231,12 @@ def test_of_a_large_model_some_layers_and_filters_are_shown_by_their_own_numbers
     whole = activation_maximization(evaluated.logits, some.name, filters=[some.shown[1]])
     np.testing.assert_allclose(some.optimal.scores[1], whole.scores[0], rtol=1e-4)
     filters, *_, features = filter_sections(evaluated, found)
-    assert "of 13 convolutional layers are shown" in filters.paragraphs[0]
-    assert "More would take longer than insight.budget allows." in filters.paragraphs[0]
-    assert f"{len(some.shown)} of 16 in {some.name}" in filters.paragraphs[0]
+    for fact in (
+        f"{len(found.layers)} of 13 convolutional layers",
+        f"{len(some.shown)} of 16 in {some.name}",
+        "insight.budget",
+    ):
+        assert fact in filters.paragraphs[0]
     tables = {picture.name: picture.table for picture in filters.pictures}
     table = tables[f"filters-{some.name}"]
     assert table is not None

@@ -44,9 +44,14 @@ def test_every_method_of_the_config_can_be_computed_and_drawn() -> None:
         probabilities=np.array([[0.9, 0.1], [0.8, 0.2], [0.99999, 0.00001]], np.float32),
         maps={method: random.random((3, 8, 8), np.float32) for method in METHODS},
     )
-    assert "test image 17: true 0, predicted 0; validation image 42: true 1, predicted 0; my $5" in picture.alt
-    assert picture.alt.endswith("there is room.png: predicted 0.")
-    assert "Gradient × input, SmoothGrad, Integrated, Contrast, LRP, Occlusion, RISE, Grad-CAM" in picture.alt
+    for fact in (
+        "test image 17: true 0, predicted 0",
+        "validation image 42: true 1, predicted 0",
+        "my $5 digit",
+        "there is room.png: predicted 0",
+        "Gradient × input, SmoothGrad, Integrated, Contrast, LRP, Occlusion, RISE, Grad-CAM",
+    ):
+        assert fact in picture.alt
 
 
 @pytest.mark.parametrize("sign", [1, -1])

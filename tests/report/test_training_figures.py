@@ -24,23 +24,22 @@ def test_confusion_matrix_counts_rows_as_true_and_columns_as_predicted() -> None
 
 def test_confusion_picture_says_what_it_shows() -> None:
     picture = confusion_picture(np.array([[10, 0, 1], [0, 12, 0], [3, 0, 9]]))
-    assert picture.alt == (
-        "Confusion matrix: 31 of 35 test images right. Most frequent mistakes: 2 as 0 (3), 0 as 2 (1)."
-    )
+    for fact in ("31 of 35 test images right", "2 as 0 (3), 0 as 2 (1)"):
+        assert fact in picture.alt
 
 
 @pytest.mark.parametrize("name", ["cat", "$x_1$ and a very long name indeed", "猫", "кот"])
 def test_confusion_picture_calls_classes_by_their_names(name: str) -> None:
     """Whatever they are: a letter that the font lacks would be a warning, which is an error here."""
     picture = confusion_picture(np.array([[10, 1], [0, 12]]), names=["ant", name])
-    assert picture.alt.endswith(f"Most frequent mistakes: 0 ant as 1 {name} (1).")
+    assert f": 0 ant as 1 {name} (1)" in picture.alt
     assert picture.png != confusion_picture(np.array([[10, 1], [0, 12]])).png
 
 
 def test_confusion_picture_without_a_mistake_and_with_many_classes() -> None:
-    assert confusion_picture(np.diag([5, 5])).alt.endswith("Most frequent mistakes: none.")
+    assert confusion_picture(np.diag([5, 5])).alt.endswith("mistakes: none.")
     many = confusion_picture(np.eye(100, dtype=np.int64))
-    assert many.alt.startswith("Confusion matrix: 100 of 100 test images right.")
+    assert "100 of 100 test images right" in many.alt
     of_20, of_21 = (muted_pixels(confusion_picture(np.eye(classes, dtype=np.int64)).png) for classes in (20, 21))
     assert of_20 > of_21 + 20  # each number has some; beyond 20 classes there is none
 
@@ -76,7 +75,7 @@ def test_of_a_hundred_thousand_classes_those_that_occur_are_counted() -> None:
     names = occurring(labels, predicted, 100_000)
     assert names.tolist() == [5, 7, 99_999]
     matrix = confusion_matrix(np.searchsorted(names, labels), np.searchsorted(names, predicted), len(names))
-    assert confusion_picture(matrix, names).alt.endswith("Most frequent mistakes: 7 as 99999 (1).")
+    assert confusion_picture(matrix, names).alt.endswith(": 7 as 99999 (1).")
     (pair,) = confusion(labels, predicted, 100_000).pairs
     assert (pair.label, pair.predicted, pair.count, pair.rows) == (7, 99_999, 1, [1])
 

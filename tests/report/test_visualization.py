@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -118,7 +119,7 @@ def test_a_look_at_another_layer_that_is_stopped_leaves_a_page_of_its_maps_and_t
     assert list(told["methods"]) == ["gradcam", "gradient"]
     assert InsightSection.model_validate(told["insight"]) == other
     assert list(told["times"]["milliseconds"]) == ["gradient", "gradient_times_input", "gradcam conv_1"]
-    assert "Grad-CAM looks at the layer conv_1, 26×26 cells, of which the output depends on 24×24." in page
+    assert re.search("Grad-CAM looks at .* conv_1, 26×26 cells, .*24×24", page)
     assert "Grad-CAM looks at" not in run.report_file.read_text()
 
     copy.report_file.unlink()

@@ -341,7 +341,7 @@ class TestOut:
 
     @pytest.mark.parametrize("place", ["/proc/x", "/proc/1/x/y", "/dev/null/x"])
     def test_a_place_where_none_can_be_made(self, place: str) -> None:
-        with pytest.raises(UserError, match=f"can't write {place}: .*: name another folder with --out"):
+        with pytest.raises(UserError, match=f"can't write {place}: .*--out"):
             check_out(Path(place), "page.json")
 
 
@@ -354,6 +354,6 @@ def test_a_path_that_is_no_utf8_is_refused_in_one_readable_line(tmp_path: Path) 
         lambda: locate("x", path / "below", None),
         lambda: check_out(path, "page.json"),
     ):
-        with pytest.raises(UserError, match="TensorFlow takes only paths in UTF-8, and this one is not") as error:
+        with pytest.raises(UserError, match="only paths in UTF-8") as error:
             refuse()
         assert "r\ufffdn" in str(error.value)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -427,8 +428,9 @@ def test_under_a_limit_the_largest_that_fits_is_found_and_the_configs_own_batch_
     assert "(--memory)" in devices
     fits = {line.split("global batch ")[1].split()[0]: ": fits, " in line for line in tries}
     assert (fits["32,"], fits["64,"]) == (True, True)  # 64 at once did not fit; what follows is its accumulation
-    assert "global batch 64, 32 at a time on a replica: does not fit (above" in tries[1]
-    assert "global batch 48, 24 at a time on a replica" in tries[2]
+    for fact in ("global batch 64, 32 at a time", "does not fit (above"):
+        assert fact in tries[1]
+    assert "global batch 48, 24 at a time" in tries[2]
     found = 48 if fits["48,"] else 32
     assert f"largest   --set train.global_batch={found}: headroom" in table
     assert "the next larger one tried: above" in table
@@ -443,8 +445,7 @@ def test_under_a_limit_the_largest_that_fits_is_found_and_the_configs_own_batch_
 def test_less_memory_than_one_example_takes_is_one_line(small_config: Path, call: Call) -> None:
     done = call("scale", "find-batch", small_config, "--memory", "100MiB")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: a batch of 1 example takes ")
-    assert done.stderr.endswith("and the limit is 100 MiB (--memory)\n")
+    assert re.match(r"error: .*batch of 1 example .*100 MiB \(--memory\)$", done.stderr)
 
 
 def is_alive(pid: int) -> bool:

@@ -280,14 +280,15 @@ def test_two_batch_sizes_are_fitted_and_warned_of() -> None:
     assert analysis.fit.b_crit.low < B_CRIT < analysis.fit.b_crit.high
     assert analysis.fit.without_largest is None
     (line,) = analysis.warnings
-    assert line.startswith("two batch sizes reached the target, 16 and 1,024: ")
+    assert line.startswith("two batch sizes ")
+    assert "16 and 1,024" in line
 
 
 def test_one_seed_is_fitted_and_warned_of() -> None:
     analysis = analyse(draw(np.random.default_rng(0), seeds=1))
     assert analysis.fit.identified
     (line,) = analysis.warnings
-    assert line.startswith("each batch is reported on one seed")
+    assert "one seed" in line
 
 
 def test_what_cannot_be_fitted_says_what_is_missing() -> None:
@@ -295,16 +296,17 @@ def test_what_cannot_be_fitted_says_what_is_missing() -> None:
     missed = [dataclasses.replace(trial, steps_high=None, status="missed") for trial in trials]
     first = [dataclasses.replace(trial, steps_low=0) for trial in trials]
     cases = [
-        ([], "there are no trials to fit"),
-        (trials[:3], "all trials have batch 16: B_crit needs two batch sizes or more, better seven"),
-        (missed, "none of the 9 trials reached the target: raise the budget (scale.max_examples or max_seconds), or"),
-        (trials[:3] + missed[3:], "only batch 16 has reported trials that reached the target, and B_crit needs two"),
-        (first, "every trial reached the target at its first evaluation: evaluate more often"),
+        ([], ["no trials"]),
+        (trials[:3], ["all trials have batch 16", "two batch sizes or more"]),
+        (missed, ["none of the 9 trials", "scale.max_examples or max_seconds"]),
+        (trials[:3] + missed[3:], ["only batch 16", "B_crit needs two"]),
+        (first, ["first evaluation", "evaluate more often"]),
     ]
     for given, told in cases:
         with pytest.raises(DataError) as caught:
             analyse(given)
-        assert str(caught.value).startswith(told)
+        for fact in told:
+            assert fact in str(caught.value)
         assert "\n" not in str(caught.value)
 
 

@@ -94,7 +94,8 @@ def test_the_table_has_a_row_for_each_batch() -> None:
     assert last["steps"]["high"] is None
     assert last["examples"]["high"] is None
     assert last["counts"] == {"reached": 2, "missed": 0, "diverged": 1}
-    assert result["warnings"] == ["batch 1,024: 1 of 3 reported trials diverged and count as not reached by then"]
+    (warning,) = result["warnings"]
+    assert "batch 1,024: 1 of 3 reported trials diverged" in warning
 
 
 def test_what_is_not_identified_is_told_as_a_bound_and_the_next_batch() -> None:
@@ -103,9 +104,8 @@ def test_what_is_not_identified_is_told_as_a_bound_and_the_next_batch() -> None:
     assert result["b_crit"]["high"] is None
     assert result["critical_batch"]["within_20_percent_of_linear"]["high"] is None
     assert result["recommended"]["knee"] is None
-    assert result["sentence"] == (
-        f"These trials do not determine the critical batch: {result['bound']}. Run batch {result['next_batch']:,} next."
-    )
+    for fact in ("do not determine", result["bound"], f"batch {result['next_batch']:,} next"):
+        assert fact in result["sentence"]
 
 
 def test_a_next_batch_that_was_tried_in_vain_needs_a_larger_budget() -> None:
@@ -114,16 +114,21 @@ def test_a_next_batch_that_was_tried_in_vain_needs_a_larger_budget() -> None:
     assert following is not None
     result = found(analyse([*made, *(Trial(following, 0.1, seed, 30, None, "missed") for seed in range(3))]))
     assert result["next_batch"] == following
-    assert result["sentence"].endswith(f"Run batch {following} again, with a larger budget.")
+    for fact in (f"batch {following} again", "larger budget"):
+        assert fact in result["sentence"]
 
 
 def test_the_sentence_tells_the_result(analysis: Analysis) -> None:
-    assert found(analysis)["sentence"] == (
-        "At the critical batch, 128 (95%: 123 to 133), reaching the target takes twice the minimum of steps (199) and "
-        "of examples (25,500). Up to about 25.5, a larger batch saves steps almost in proportion; far above the "
-        "critical batch, it saves almost none. The fastest is batch 1,024 (224 steps), the cheapest batch 16 (28,700 "
-        "examples)."
-    )
+    sentence = found(analysis)["sentence"]
+    for fact in (
+        "the critical batch, 128 (95%: 123 to 133)",
+        "twice the minimum of steps (199)",
+        "examples (25,500)",
+        "Up to about 25.5",
+        "fastest is batch 1,024 (224 steps)",
+        "cheapest batch 16 (28,700 examples)",
+    ):
+        assert fact in sentence
 
 
 def test_the_noise_scale_is_averaged_by_progress() -> None:
@@ -173,12 +178,13 @@ def test_the_noise_scale_is_averaged_up_to_the_target_and_over_trials() -> None:
 def test_a_noise_scale_that_says_nothing_is_warned_of(analysis: Analysis) -> None:
     result = found(analysis, windows=noise(512, 0, (1, 100, 7.0)))
     assert result["noise_scale"] is None
-    assert result["warnings"] == [
-        "none of the noise scale's windows belongs to a reported trial that reached the target"
-    ]
+    (warning,) = result["warnings"]
+    assert "none of the noise scale's windows" in warning
     result = found(analysis, windows=noise(64, 0, (1, 100, None)))
     assert result["noise_scale"]["headline"]["b_simple"] is None
-    assert result["warnings"] == ["the noise scale is not yet known at any batch: measure more steps"]
+    (warning,) = result["warnings"]
+    for fact in ("noise scale is not yet known", "measure more steps"):
+        assert fact in warning
 
 
 def test_strong_scaling_keeps_the_global_batch_and_weak_scaling_that_of_a_replica(analysis: Analysis) -> None:
@@ -206,9 +212,9 @@ def test_more_replicas_than_cores_show_correctness_and_no_efficiency(analysis: A
     assert four["label"] == "correctness, not scaling"
     assert four["strong"] == {"speed_up": pytest.approx({"value": 1e6, "low": 1e6, "high": 1e6}), "efficiency": None}
     assert result["recommended"]["fastest"]["replicas"] == 2, "such a speed recommends nothing"
-    assert result["warnings"] == [
-        "1 of 3 throughput measurements have more replicas than cores: they show correctness, not scaling"
-    ]
+    (warning,) = result["warnings"]
+    for fact in ("1 of 3 throughput measurements", "more replicas than cores"):
+        assert fact in warning
 
 
 def test_seconds_to_target_are_steps_times_the_time_of_a_step() -> None:
@@ -273,7 +279,7 @@ def test_with_speeds_time_and_replica_seconds_are_recommended(analysis: Analysis
     assert (fastest["global_batch"], fastest["replicas"], fastest["unit"]) == (256, 2, "seconds")
     assert fastest["to_target"]["value"] == pytest.approx(300 * 256 / 4500, rel=0.01)
     assert (cheapest["global_batch"], cheapest["replicas"], cheapest["unit"]) == (64, 1, "replica-seconds")
-    assert "The fastest is batch 256 on 2 replicas (17" in found(analysis, rows)["sentence"]
+    assert "fastest is batch 256 on 2 replicas (17" in found(analysis, rows)["sentence"]
 
 
 def test_what_was_not_measured_is_marked(analysis: Analysis) -> None:

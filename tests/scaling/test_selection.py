@@ -59,7 +59,8 @@ def test_the_best_rate_at_the_edge_of_those_tried_is_unbracketed() -> None:
     assert only([*trials[:2], trial(0.4, 0, None, status="diverged")]).edge is None, "a diverged rate is tried too"
     assert only(trials[:1]).edge is None, "nothing was selected"
     (line,) = warnings(select([*trials[:2], trial(0.1, 1, 120), trial(0.2, 1, 100), trial(0.2, 2, 100)], 1), trials[:2])
-    assert line == "batch 64: unbracketed: the best learning rate, 0.2, is the highest tried: run higher ones"
+    for fact in ("batch 64: unbracketed", "0.2, is the highest tried", "run higher ones"):
+        assert fact in line
 
 
 def test_the_seeds_of_the_selection_are_reported_where_there_are_no_others_and_that_is_said() -> None:
@@ -67,9 +68,10 @@ def test_the_seeds_of_the_selection_are_reported_where_there_are_no_others_and_t
     batches = select(trials, 1)
     assert all(batch.selected_on_same_seeds and len(batch.reported) == 1 for batch in batches)
     told = warnings(batches, trials)
-    assert told[0].startswith("batches 64, 128: the learning rate was selected on the seeds it is reported on")
-    assert told[1].startswith("each batch is reported on one seed")
-    assert len(told) == 2
+    of_selection, of_seeds = told
+    assert of_selection.startswith("batches 64, 128: ")
+    assert "selected on the seeds it is reported on" in of_selection
+    assert "one seed" in of_seeds
 
 
 def test_a_single_rate_is_reported_on_all_seeds() -> None:
@@ -96,8 +98,9 @@ def test_trials_that_missed_or_diverged_stay_in() -> None:
     assert result.median is None
     assert result.high is None
     told = warnings([result], trials)
-    assert told[0].startswith("batch 64: 1 of 3 reported trials diverged and count as not reached")
-    assert told[1].startswith("batch 64: the median reported trial did not reach the target")
+    assert "batch 64: 1 of 3 reported trials diverged" in told[0]
+    assert told[1].startswith("batch 64: ")
+    assert "the median reported trial did not reach" in told[1]
 
     result = only([*trials, trial(0.2, 4, 120), trial(0.2, 5, 130)])
     assert result.median == pytest.approx((120 * 130) ** 0.5), "of 110, 120, 130 and two that never did"
@@ -137,4 +140,5 @@ def test_steps_that_rise_with_the_batch_beyond_their_range_are_told() -> None:
     beyond = falling + at(64, 340, 360)
     assert warnings(select(within, 1), within) == []
     (line,) = warnings(select(beyond, 1), beyond)
-    assert line.startswith("batch 64 took more steps than batch 32 (at least 330 against at most 320)")
+    for fact in ("batch 64 took more steps than batch 32", "at least 330 against at most 320"):
+        assert fact in line

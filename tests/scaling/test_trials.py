@@ -1,5 +1,6 @@
 """The table of trials: what is written is read back, any other trainer's table too, and what is wrong is one line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,10 @@ def test_steps_are_the_middle_of_their_interval() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", " is empty: it needs a header line with the columns global_batch, learning_rate, seed, steps_low"),
+        ("", " is empty: .*global_batch, learning_rate, seed, steps_low, steps_high, status"),
         ("# nothing else\n\n", " is empty"),
         (HEADER, " has a header line and no rows"),
-        (
-            "global_batch,seed,steps,status\n16,0,1,reached\n",
-            " has no column learning_rate, steps_low, steps_high: its",
-        ),
+        ("global_batch,seed,steps,status\n16,0,1,reached\n", " has no column learning_rate, steps_low, steps_high"),
         ("status," + HEADER + "missed,16,0.1,0,1,2,reached\n", " has the column status twice"),
         (HEADER + "16,0.1,0,95,100\n", ":2 has 5 values for 6 columns"),
         (HEADER + "16,0.1,0,95,100,reached,\n", ":2 has 7 values for 6 columns"),
@@ -70,7 +68,7 @@ def test_steps_are_the_middle_of_their_interval() -> None:
         (HEADER + "16,0.1,0,95,100,missed\n", ":2: missed, but steps_high is 100: leave it empty"),
         (
             HEADER + "16,0.1,0,95,100,reached\n# a comment\n16,0.10,0,90,95,reached\n",
-            ":4 has the same global_batch, learning_rate, seed as line 2: keep one",
+            ":4 has the same global_batch, learning_rate, seed as line 2",
         ),
         (HEADER + '16,0.1,0,95,100,"reached\n', " is not a CSV table: "),
         (HEADER + "16,0.1,0,95,100,\0\n", " is not a text file: give a CSV table"),
@@ -80,15 +78,15 @@ def test_what_is_wrong_in_a_table_is_told_in_one_line(file: Path, text: str, tol
     file.write_text(text)
     with pytest.raises(DataError) as caught:
         read(file)
-    assert str(caught.value).startswith(f"{file}{told}")
+    assert re.match(f"{re.escape(str(file))}{told}", str(caught.value))
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_text_file_is_told_in_one_line(tmp_path: Path, file: Path) -> None:
     file.write_bytes(b"\x89PNG\r\n\x1a\n\xff")
-    with pytest.raises(DataError, match=r"trials.csv is not a text file: give a CSV table$"):
+    with pytest.raises(DataError, match=r"trials\.csv is not a text file: .*CSV table"):
         read(file)
-    with pytest.raises(DataError, match=r"none.csv can't be read: No such file or directory$"):
+    with pytest.raises(DataError, match=r"none\.csv can't be read: No such file"):
         read(tmp_path / "none.csv")
     with pytest.raises(DataError, match=r"can't be read: Is a directory$"):
         read(tmp_path)

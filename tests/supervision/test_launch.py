@@ -112,7 +112,7 @@ def test_two_workers_end_with_equal_weights_and_only_the_chief_writes(two_worker
     summary = run.read_summary()
     assert (summary["status"], summary["workers"], summary["replicas"]) == ("completed", 2, 4)
     assert "worker 1 of 2 with 2 devices each" in output
-    assert f"[worker 1] done at step 120 with the weights of worker 0, SHA-256 {summary['weights_sha256']}\n" in output
+    assert re.search(rf"^\[worker 1\] done at step 120 .*{summary['weights_sha256']}$", output, re.MULTILINE)
     assert re.search(r"^epoch .* step 120/120 .*test", output, re.MULTILINE)  # the chief's progress, as it is
     assert "done at step 120" in (run.logs_dir / "worker-1.txt").read_text()
     assert "report" in (run.logs_dir / "worker-0.txt").read_text()
@@ -157,8 +157,8 @@ def test_a_killed_worker_takes_the_others_with_it_within_5_seconds_and_all_start
 ) -> None:
     _, output = killed_twice
     assert [f"launch: worker {victim} was killed by SIGKILL" in output for victim in (0, 1)] == [True, True]
-    assert "launch: restart 1 of 1, from the newest checkpoint" in output
-    assert "on the same devices: exact to the bit" in output
+    assert "launch: restart 1 of 1" in output
+    assert "exact to the bit" in output
     assert "Traceback" not in output
 
 
@@ -206,7 +206,7 @@ def test_hanging_and_stopped_workers_are_found_their_stacks_are_logged_and_the_r
     assert process.returncode == 0, output
     for worker in (0, 1):  # the one that waits for the other, too
         assert re.search(rf"^launch: worker {worker} made no progress for \d+ s$", output, re.MULTILINE), output
-    assert "launch: killing worker 1, which is stopped, as by SIGSTOP" in output
+    assert re.search("^launch: killing worker 1, .*SIGSTOP", output, re.MULTILINE)
     assert "Thread 0x" not in output
     for worker, file in ((0, "pauses.py"), (1, "harness/job.py")):
         log = (run / "logs" / f"worker-{worker}.txt").read_text()

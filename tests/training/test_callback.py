@@ -147,9 +147,7 @@ def failing(step: int, state: Any, rows: Any) -> None:
 
 
 def test_what_fails_ends_the_run_and_names_it(trained: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(
-        CallbackFailed, match=r"failing failed at step 4: ValueError: no luck \(test_callback.py:"
-    ) as told:
+    with pytest.raises(CallbackFailed, match=r"failing .*step 4: ValueError: no luck \(test_callback\.py:") as told:
         trained({"name": failing, "every": "4 steps"}, **{"train.length": "4 steps"})
     assert "\n" not in str(told.value)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

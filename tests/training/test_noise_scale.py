@@ -191,13 +191,14 @@ def test_what_is_told_is_the_last_quarter() -> None:
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([], "not yet known: no step was measured"),
-        (measured(20), "not yet known: 5 measured over steps 16 to 20, and it takes 8"),
-        (measured(40, trace=1e6), "not yet known: the interval of |G|² covers 0 over steps 31 to 40"),
+        ([], ["no step was measured"]),
+        (measured(20), ["5 measured over steps 16 to 20", "takes 8"]),
+        (measured(40, trace=1e6), ["|G|² covers 0", "steps 31 to 40"]),
     ],
 )
-def test_what_is_not_known_is_said(rows: list[dict[str, Any]], told: str) -> None:
-    assert describe(report(rows)) == told
+def test_what_is_not_known_is_said(rows: list[dict[str, Any]], told: list[str]) -> None:
+    for fact in ("not yet known", *told):
+        assert fact in describe(report(rows))
 
 
 def test_the_moving_average_has_no_bias_at_its_start() -> None:

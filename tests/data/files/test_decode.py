@@ -30,7 +30,7 @@ def test_a_jpeg_of_the_right_size_is_what_pillow_makes_of_it(tmp_path: Path) -> 
 def test_too_many_pixels_are_told_with_the_limit(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     Image.new("1", (20_000, 10_000)).save(file)
-    with pytest.raises(Unreadable, match=r"^has 200,000,000 pixels, and at most 178,956,970 are unpacked$"):
+    with pytest.raises(Unreadable, match=r"200,000,000 pixels.*at most 178,956,970"):
         decode(str(file), AS_IT_IS)
 
 

@@ -166,7 +166,8 @@ def test_killed_between_images_and_contents_nothing_is_decoded_again(
     (made / "images.partial").rename(made / "images.npy")
     told: list[str] = []
     assert load_files(f"folder:{folder}", told.append).sha256 == whole.sha256
-    assert told == ["resuming with the images decoded before: 12 of 12"]
+    (line,) = told
+    assert "decoded before: 12 of 12" in line
     assert sorted(path.name for path in made.iterdir()) == ["contents.json", "images.npy", "used"]
 
 

@@ -74,7 +74,7 @@ def test_a_column_says_which_image_is_for_what(table: Path, load_files: Load) ->
         ),
         (
             lambda text: text.replace("camera", "split"),
-            ["split", "train, validation, test", "'x' (12): see lines 2; 3"],
+            ["split", "train, validation, test", "'x' (12)", "lines 2; 3"],
         ),
     ],
     ids=["no label column", "no rows", "empty", "labels missing", "paths missing", "unknown split"],
@@ -97,9 +97,12 @@ def test_all_rows_that_will_not_do_are_told_in_one_list(table: Path, load_files:
         load_files(f"csv:{table}")
     heading, labels, splits, paths = str(refused.value).splitlines()
     assert f"csv:{table} has 3 problems" in heading
-    assert "no label in lines 17; 20: fill it in" in labels
-    assert "train, validation, test, not 'tests' (1); '' (1): see lines 6; 20" in splits
-    assert "3 of 17 paths aren't there: no/7.png (line 18); none (line 19); no/8.png (line 20)" in paths
+    for fact in ("no label in lines 17; 20", "fill it in"):
+        assert fact in labels
+    for fact in ("train, validation, test", "not 'tests' (1); '' (1)", "lines 6; 20"):
+        assert fact in splits
+    for fact in ("3 of 17 paths", "no/7.png (line 18); none (line 19); no/8.png (line 20)"):
+        assert fact in paths
 
 
 def test_what_is_no_table_is_refused(table: Path, refusal: Refusal) -> None:

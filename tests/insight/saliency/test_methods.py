@@ -64,9 +64,9 @@ def test_refuses_labels_that_do_not_fit(method: str, model: keras.Model, images:
         explain(method)(model, images, np.array([1, 2]))
     with pytest.raises(UserError, match="height"):
         explain(method)(model, images[..., 0], np.zeros(6, int))
-    with pytest.raises(UserError, match="labels from -1 to 9: the model has 10 classes, 0 to 9"):
+    with pytest.raises(UserError, match=r"labels from -1 to 9: .*10 classes, 0 to 9"):
         explain(method)(model, images, np.array([3, 1, 4, -1, 5, 9]))
-    with pytest.raises(UserError, match="labels from 1 to 10: the model has 10 classes, 0 to 9"):
+    with pytest.raises(UserError, match=r"labels from 1 to 10: .*10 classes, 0 to 9"):
         explain(method)(model, images, np.array([3, 1, 4, 1, 5, 10]))
     with pytest.raises(UserError, match="labels of float64: give integers"):
         explain(method)(model, images, np.array([3.0, 1, 4, 1, 5, 9]))
@@ -75,10 +75,10 @@ def test_refuses_labels_that_do_not_fit(method: str, model: keras.Model, images:
 @pytest.mark.parametrize("method", METHODS)
 def test_refuses_images_and_models_that_do_not_fit(method: str, model: keras.Model, images: Images) -> None:
     labels = np.array([3, 1, 4, 1, 5, 9])
-    with pytest.raises(UserError, match=r"images of shape \(13, 11, 1\): the model takes \(13, 13, 1\)"):
+    with pytest.raises(UserError, match=r"shape \(13, 11, 1\): .* takes \(13, 13, 1\)"):
         explain(method)(model, images[:, :, 2:], labels)
     vectors = keras.Sequential([keras.Input((169,)), keras.layers.Dense(10)])
-    with pytest.raises(UserError, match=r"images of shape \(13, 13, 1\): the model takes \(169,\)"):
+    with pytest.raises(UserError, match=r"shape \(13, 13, 1\): .* takes \(169,\)"):
         explain("gradient")(vectors, images, labels)
     twice = keras.Model(model.inputs[0], [model.outputs[0], model.outputs[0]])
     with pytest.raises(UserError, match="has 2 outputs"):

@@ -77,7 +77,8 @@ def test_the_noise_scale_is_a_fact_where_it_was_measured() -> None:
     quarter = {"first_step": 4000, "last_step": 5000, "measured": 100, "b_simple": 912.3, "low": 700.0, "high": 1180.0}
     summary = SUMMARY | {"noise_scale": [quarter | {"trace_preconditioned": None}]}
     told = dict(facts(summary))["gradient noise scale"]
-    assert told == "B_simple 912 (95%: 700 to 1,180) over steps 4,000 to 5,000"
+    assert "B_simple 912 (95%: 700 to 1,180)" in told
+    assert "steps 4,000 to 5,000" in told
     assert "gradient noise scale" not in dict(facts(SUMMARY | {"noise_scale": None}))
 
 
