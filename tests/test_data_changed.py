@@ -38,6 +38,7 @@ def run(data: dict[str, Any], tmp_path: Path) -> RunDir:
     return trained
 
 
+@pytest.mark.slow
 def test_a_resume_on_other_data_is_refused_or_accepted_on_request(
     call: Call, run: RunDir, data: dict[str, Any], tmp_path: Path
 ) -> None:

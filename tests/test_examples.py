@@ -104,6 +104,7 @@ def test_the_resnet_trains_resumes_to_the_bit_is_pictured_and_compared(
     assert compared.exit_code == 0, compared.stderr
 
 
+@pytest.mark.slow
 def test_the_callbacks_write_numbers_and_a_picture(tmp_path: Path) -> None:
     sys.path.append(str(EXAMPLES))
     try:
@@ -121,6 +122,7 @@ def test_the_callbacks_write_numbers_and_a_picture(tmp_path: Path) -> None:
     assert rows[1]["conv_1/kernel/growth"] != 0
 
 
+@pytest.mark.slow
 def test_the_loss_trains_and_is_measured(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "train.length": "6 steps",

@@ -46,6 +46,7 @@ def older_run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return run
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_pictured_and_compared_by_the_labels_that_it_was_trained_on(older_run: RunDir) -> None:
     model = keras.saving.load_model(older_run.model_file)
     images = sources.load(older_run.read_config().data).x_test

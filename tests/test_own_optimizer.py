@@ -94,6 +94,7 @@ def train(optimizer: dict[str, Any], run: str, **more: Any) -> Any:
     return harness.train(config, run, quiet=True, only_training=True, **more)
 
 
+@pytest.mark.slow
 def test_a_rule_in_the_working_directory_trains_and_resumes_to_the_bit(here: Path) -> None:
     own = {"name": "rules_of_test:Signs", "learning_rate": 0.001, "beta": 0.8}
     whole = train(own, "whole").read_summary()

@@ -141,6 +141,7 @@ def test_a_sequential_model_is_trained_and_exported(here: Path, begins: bool) ->
     assert run.model_file.exists()
 
 
+@pytest.mark.slow
 def test_a_resume_tells_of_an_export_that_is_of_the_model_before(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given: dict[str, Any] = {"model": lonely, "data": arrays(), "quiet": True, "with_report": False}
     run = harness.train("mnist", here / "run", **given, **SMALL)

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import harness
@@ -57,6 +58,7 @@ def test_a_look_at_a_config_does_without_tensorflow() -> None:
     assert loaded.isdisjoint({"tensorflow", "keras", "matplotlib"})
 
 
+@pytest.mark.slow
 def test_garbage_collections_leave_out_what_is_imported_with_tensorflow_but_in_no_process_that_had_it() -> None:
     program = (
         "import gc; from harness.cli.startup import import_tensorflow; import_tensorflow()\n"

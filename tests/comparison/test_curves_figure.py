@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from harness.comparison.curves import curves_picture
 
 
@@ -26,6 +28,7 @@ def test_the_numbers_are_behind_the_picture_every_evaluation_and_some_of_trainin
     assert "Last validation of B: loss 0.7500, accuracy 0.7500." in picture.alt
 
 
+@pytest.mark.slow
 def test_the_picture_depends_on_its_rows_alone() -> None:
     drawn = [curves_picture({"A": rows(9, 0.0), "B": rows(9, shift)}).png for shift in (0.0, 0.0, 0.5)]
     assert drawn[0] == drawn[1] != drawn[2]

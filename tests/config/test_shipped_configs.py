@@ -143,11 +143,9 @@ CHANGES: dict[str, Sequence[object]] = {
 OF_FILES = {f"data.{key}" for key in ("size", "channels", "test", "split_seed", "image_feature", "label_feature")}
 """Which need image files, and are refused with any other source."""
 NEEDS_VALIDATION = {"train.target", "train.early_stop", "train.max_seconds"}
+WITH_VALIDATION = [path for path in FILES if load_as(kind(path), path).data.validation]
 ONE_CHANGED = [
-    (path, key)
-    for path in FILES
-    for key in CHANGES
-    if is_experiment(path) or load(path).data.validation or key not in NEEDS_VALIDATION
+    (path, key) for path in FILES for key in CHANGES if path in WITH_VALIDATION or key not in NEEDS_VALIDATION
 ]
 
 

@@ -226,6 +226,7 @@ def test_an_application_downloads_nothing() -> None:
         builder(resolve({"model": {"name": "keras.applications:MobileNet"}}), (28, 28, 3), 4)()
 
 
+@pytest.mark.slow
 def test_an_application_takes_a_file_of_weights_by_its_path(tmp_path: Path) -> None:
     saved = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, classes=4, classifier_activation=None)
     saved.save_weights(tmp_path / "own.weights.h5")

@@ -39,6 +39,7 @@ def test_the_maps_of_the_same_images_are_written_as_they_form(
     assert len(hashes) == 1, "looking changes nothing"
 
 
+@pytest.mark.slow
 def test_training_images_are_watched_where_none_are_held_out(
     call: Callable[..., Result], small_config: Path, tmp_path: Path
 ) -> None:

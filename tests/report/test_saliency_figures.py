@@ -80,6 +80,7 @@ def test_maps_keep_the_shape_of_their_image(height: int, width: int) -> None:
     assert len(rows) / len(columns) == pytest.approx(height / width, rel=0.06)
 
 
+@pytest.mark.slow
 def test_names_of_classes_make_room_for_themselves_up_to_a_limit() -> None:
     names = [("cat", "dog"), ("Norwegian forest cat", "dog"), ("W" * 40, "dog"), ("W" * 400, "dog")]
     plain, *named = (

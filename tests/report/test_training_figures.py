@@ -60,6 +60,7 @@ def test_curves_stand_below_each_other_on_a_telephone() -> None:
     assert narrow[0] < 500
 
 
+@pytest.mark.slow
 def test_curves_of_a_run_without_validation_or_of_no_step_at_all() -> None:
     train = {"step": 1, "split": "train", "loss": 2.0, "accuracy": 0.1, "learning_rate": 0.1}
     assert "Last train: loss 2.0000, accuracy 0.1000." in curves_picture([train]).alt
@@ -157,6 +158,7 @@ def test_a_loss_of_any_size_has_an_axis_that_can_be_read(losses: list[float]) ->
     assert axes.get_window_extent().height > figure.bbox.height / 2
 
 
+@pytest.mark.slow
 def test_the_matrix_has_the_hue_of_the_one_on_the_page() -> None:
     picture = Image.open(io.BytesIO(confusion_picture(np.array([[10, 0, 1], [0, 12, 0], [3, 0, 9]])).png))
     pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()

@@ -149,6 +149,7 @@ def test_every_question_is_defined() -> None:
     assert set(trust_json(MANY, {"gradient": 1.0})["methods"]["gradient"]["answers"]) == set(QUESTIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", [MANY, FEW], ids=["many", "few"])
 def test_the_cascade_is_drawn_with_and_without_intervals(of: Trust) -> None:
     picture = trust_section(of, {"gradient": 1.0}, {}).pictures[0]
@@ -158,6 +159,7 @@ def test_the_cascade_is_drawn_with_and_without_intervals(of: Trust) -> None:
     assert picture.table.rows[2].cells == ["Gradient", "signed", "0.524", "0.524", "0.524", "0.524"]
 
 
+@pytest.mark.slow
 def test_error_bars_are_drawn_where_they_are_known() -> None:
     with_bars, without = (trust_section(of, {"gradient": 1.0}, {}).pictures[0].png for of in (MANY, FEW))
     assert with_bars != without

@@ -16,6 +16,7 @@ def report_file(make_experiment: Callable[..., Path], tmp_path_factory: pytest.T
     return folder / "report.html"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_shows_its_plots_and_is_silent(
@@ -28,6 +29,7 @@ def test_the_page_fits_shows_its_plots_and_is_silent(
         assert page.evaluate("Math.min(...[...document.images].map(image => image.width))") >= 570
 
 
+@pytest.mark.slow
 def test_every_link_leads_to_a_section(report_file: Path, browser: Browser) -> None:
     page = browser.new_page()
     page.goto(report_file.resolve().as_uri())

@@ -50,6 +50,7 @@ def test_an_experiment_has_eight_plots_and_a_table_of_trials_alone_those_that_ne
     ]
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes_without_a_date_or_a_version(whole: Any) -> None:
     again = pictures(whole.analysis, whole.trials, whole.throughput, whole.noise, whole.results)
     for plot, second in zip(whole.plots.values(), again, strict=True):
@@ -59,6 +60,7 @@ def test_the_same_data_give_the_same_bytes_without_a_date_or_a_version(whole: An
         assert b"tEXt" not in plot.png
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["whole", "unsettled"])
 def test_nothing_is_cut_off_at_a_picture_s_edge(which: str, request: pytest.FixtureRequest) -> None:
     for plot in request.getfixturevalue(which).plots.values():
@@ -80,6 +82,7 @@ def test_the_ticks_are_the_measured_batches_and_their_labels_do_not_touch(count:
     assert all(left.x1 < right.x0 for left, right in pairwise(labels))
 
 
+@pytest.mark.slow
 def test_steps_tell_the_median_its_range_the_fit_and_the_naive_minimum(make: Callable[..., Any]) -> None:
     own = [*trials(1001, 101, 11), Trial(1, 0.2, 0, 899, 900, "reached"), Trial(1, 0.2, 1, 1199, 1200, "reached")]
     plots = make(own).plots
@@ -111,6 +114,7 @@ def test_missed_and_diverged_trials_are_drawn_each_in_its_own_way(make: Callable
         assert plots["trials"].alt.endswith(f"{counts}.")
 
 
+@pytest.mark.slow
 def test_a_batch_that_never_reached_the_target_is_there_all_the_same(make: Callable[..., Any]) -> None:
     plots = make([*trials(1001, 101, 11), Trial(1000, 0.1, 0, 50, None, "missed")]).plots
     assert rows(plots["steps"])[3][:5] == ("1,000", "", "", "", "")
@@ -153,6 +157,7 @@ def test_a_best_rate_at_the_edge_of_the_grid_is_called_unbracketed(whole: Any) -
     assert "square-root rule from batch 32" in words(plot), "the guides start at a bracketed rate"
 
 
+@pytest.mark.slow
 def test_seconds_are_steps_times_the_seconds_of_a_step(make: Callable[..., Any]) -> None:
     speeds = [Throughput(10, 1, 2, 500, 400, 800, "CPU"), Throughput(10, 4, 2, 500, 500, 500, "CPU")]
     plot = make(trials(1001, 101, 11), speeds).plots["seconds"]
@@ -173,6 +178,7 @@ def test_efficiency_is_written_and_withheld_where_replicas_outnumber_the_cores(u
     assert "16: 58%" in words(settled)
 
 
+@pytest.mark.slow
 def test_speed_on_one_number_of_replicas_has_no_plot_against_replicas(make: Callable[..., Any]) -> None:
     plots = make(trials(1001, 101, 11), [Throughput(10, 1, 2, 500, 400, 800, "CPU")]).plots
     assert "seconds" in plots
@@ -200,6 +206,7 @@ def test_noise_scales_of_which_nothing_is_known_and_none_preconditioned(make: Ca
     assert plot.alt.endswith(f"{len(nothing)} windows, {len(nothing)} of them not yet known.")
 
 
+@pytest.mark.slow
 def test_where_the_middle_trial_of_no_batch_reached_the_target_there_are_plots_without_a_median(
     make: Callable[..., Any],
 ) -> None:

@@ -43,6 +43,7 @@ def written(
     return trials_file.parent, found
 
 
+@pytest.mark.slow
 def test_an_experiment_becomes_numbers_plots_and_a_page_the_same_each_time(
     written: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_an_experiment_becomes_numbers_plots_and_a_page_the_same_each_time(
     assert files(again) == first
 
 
+@pytest.mark.slow
 def test_figures_of_tables_that_are_gone_go_and_other_files_stay(
     written: tuple[Path, dict[str, Any]], trials_file: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_file_is_no_folder_for_the_report(trials_file: Path) -> None:
         output.write(trials_file, trials_file)
 
 
+@pytest.mark.slow
 def test_fit_prints_the_table_the_numbers_the_sentence_and_where_the_report_is(
     call: Callable[..., Any], trials_file: Path
 ) -> None:
@@ -133,6 +136,7 @@ def test_fit_prints_the_table_the_numbers_the_sentence_and_where_the_report_is(
     assert "Failed trials" not in (folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_fit_tells_a_bound_and_the_next_batch_where_b_crit_is_not_identified(
     call: Callable[..., Any], make_experiment: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -142,6 +146,7 @@ def test_fit_tells_a_bound_and_the_next_batch_where_b_crit_is_not_identified(
     assert f"B_crit not identified: {found['bound']}; next batch to run: {found['next_batch']}" in text
 
 
+@pytest.mark.slow
 def test_fit_as_json_in_another_folder_with_more_seeds_that_select(
     call: Callable[..., Any], trials_file: Path, tmp_path: Path
 ) -> None:

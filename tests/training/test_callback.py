@@ -102,6 +102,7 @@ def test_one_that_cannot_be_closed_is_named(trained: Callable[..., Any]) -> None
         trained(Ends("close"))
 
 
+@pytest.mark.slow
 def test_a_function_is_a_callback_and_the_config_says_how_often(
     small_config: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_function_is_a_callback_and_the_config_says_how_often(
     assert [row["count"] for row in run.read_metrics() if row["split"] == "callback"] == [104, 108, 112]
 
 
+@pytest.mark.slow
 def test_a_resume_goes_on_with_the_rows_that_came_before(trained: Callable[..., Any]) -> None:
     trained(Watch(), **{"checkpoint.every": "6 steps", "schedule.name": "constant", "schedule.warmup": "0 steps"})
     again = Watch()

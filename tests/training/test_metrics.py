@@ -119,6 +119,7 @@ def measured(module: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_on_replicas_and_micro_batches_they_are_those_of_one(
     begin: Callable[..., tuple[State, Chunk]], small_training: Callable[..., Config], own_module: str
 ) -> None:
