@@ -310,7 +310,7 @@ def test_out_of_memory_names_a_micro_batch_to_try(
     )
     ended = call("train", small_config, *sets, "--run-dir", tmp_path / "run")
     assert ended.exit_code == 1
-    for fact in ("out of memory with 50 examples at a time", "--set train.micro_batch=25"):
+    for fact in ("out of memory", "50 examples at a time on each replica", "--set train.micro_batch=25"):
         assert fact in ended.stderr
     assert RunDir.open(tmp_path / "run").read_summary()["status"] == "failed"
 
@@ -336,7 +336,7 @@ def test_a_run_goes_on_with_other_devices(
     begun, same = tmp_path / "begun", tmp_path / "same"
     assert go_on(begun, "4", 40) == ""
     shutil.copytree(begun, same)
-    assert re.search("at step 40, .*exact to the bit$", go_on(same, "4", 80))
+    assert re.search("at step 40, .*same devices.*exact to the bit$", go_on(same, "4", 80))
     for where in ("2", "null", "2 workers"):
         moved = tmp_path / where
         shutil.copytree(begun, moved)

@@ -69,8 +69,10 @@ def test_a_worker_that_never_shows_up_is_named(missing: int) -> None:
     answers = met(workers, present, timeout=1)
     assert time.monotonic() - start < 10
     for answer in answers.values():
-        expected = f"worker {missing} ({workers[missing]}) has not shown up: waited 1 s (cluster.start_timeout)"
-        assert answer == f"WorkerMissing {expected}"
+        assert answer.startswith(f"WorkerMissing worker {missing} ({workers[missing]}) has not shown up")
+        assert "1 s (cluster.start_timeout)" in answer
+        for index in present:
+            assert f"({workers[index]})" not in answer
 
 
 @pytest.mark.slow
@@ -81,8 +83,8 @@ def test_after_five_seconds_it_is_said_who_is_awaited_and_which_variable_names_t
         meet(Membership(workers, 1, "Slurm"), CONFIG, 5.5, said.append)
     awaited = ", ".join(f"worker {index} ({workers[index]})" for index in (0, 2, 3))
     (line,) = said
-    assert line.startswith(f"still waiting for {awaited} and 1 more: SLURM_STEP_NUM_TASKS names 5 workers. ")
-    assert "after 5.5 s (cluster.start_timeout)" in line
+    for fact in (f"{awaited} and 1 more", "SLURM_STEP_NUM_TASKS names 5 workers", "5.5 s (cluster.start_timeout)"):
+        assert fact in line
 
 
 @pytest.mark.parametrize("odd", [1, 2])
@@ -90,7 +92,8 @@ def test_a_worker_with_another_config_is_named_to_all(odd: int) -> None:
     workers = addresses(3)
     configs = dict.fromkeys(range(3), CONFIG) | {odd: {"seed": 0, "train.global_batch": 64, "train.ema": 0.9}}
     for answer in met(workers, configs).values():
-        assert answer.startswith(f"ConfigError worker {odd} ({workers[odd]}) was started with another config")
+        assert answer.startswith(f"ConfigError worker {odd} ({workers[odd]}) ")
+        assert "another config" in answer
         assert "train.global_batch (64, not 32), train.ema (0.9, not None)" in answer
     assert ConfigError.exit_code == 2
 

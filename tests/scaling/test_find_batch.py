@@ -428,9 +428,9 @@ def test_under_a_limit_the_largest_that_fits_is_found_and_the_configs_own_batch_
     assert "(--memory)" in devices
     fits = {line.split("global batch ")[1].split()[0]: ": fits, " in line for line in tries}
     assert (fits["32,"], fits["64,"]) == (True, True)  # 64 at once did not fit; what follows is its accumulation
-    for fact in ("global batch 64, 32 at a time", "does not fit (above"):
+    for fact in ("global batch 64, 32 at a time on a replica", "does not fit (above"):
         assert fact in tries[1]
-    assert "global batch 48, 24 at a time" in tries[2]
+    assert "global batch 48, 24 at a time on a replica" in tries[2]
     found = 48 if fits["48,"] else 32
     assert f"largest   --set train.global_batch={found}: headroom" in table
     assert "the next larger one tried: above" in table
