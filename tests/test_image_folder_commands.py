@@ -107,6 +107,9 @@ def test_train_resume_evaluate_visualize_compare_and_predict(
     assert measured["accuracy"] == RunDir.open(whole).read_summary()["test"]["accuracy"]
 
     told("visualize", stopped)
+    insight = json.loads(RunDir.open(stopped).insight_file.read_text())
+    assert insight["class_names"] == list(CLASSES)
+    assert {image["true"] for image in insight["images"]} <= set(range(len(CLASSES)))
     page_of_run = RunDir.open(stopped).report_file.read_text()
     for number, name in enumerate(CLASSES):
         for words in (
@@ -117,6 +120,7 @@ def test_train_resume_evaluate_visualize_compare_and_predict(
             assert words in page_of_run
     assert re.search(r"true class \d (airplane|automobile|bird), predicted \d [ab]", page_of_run)
     told("compare", whole, stopped, "--out", page)
+    assert json.loads((page / "compare.json").read_text())["class_names"] == list(CLASSES)
     compared = (page / "compare.html").read_text()
     assert re.search(r"true class \d (airplane|automobile|bird)<", compared)
     assert re.search(r"A predicts \d (airplane|automobile|bird) \(", compared)

@@ -189,6 +189,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "environment": [asdict(each) for each in found.environment],
         "speed": {key: {"a": each.a, "b": each.b, "b/a": each.ratio} for key, each in found.speed.items()},
         "images": images_json(found.explained),
+        "class_names": list(found.a.model.class_names),
     }
 
 

@@ -98,6 +98,7 @@ class Study:
         content = {
             **self._json,
             **filters.as_json(),
+            "class_names": list(self.evaluated.class_names),
             "insight": self.insight.model_dump(mode="json"),
             "times": times_json(self.evaluated, self.times),
             **source,

@@ -104,6 +104,7 @@ def test_insight_json_holds_the_numbers_of_the_page(run: Path) -> None:
             for control in ("random", "edges"):
                 assert set(method["against"][control][kind][baseline]) == {"mean", "low", "high"}
     assert method["milliseconds"] > 0
+    assert told["class_names"] == []
     assert set(told["controls"]) == {"random", "edges", "brightness", "centre"}
 
 

@@ -35,3 +35,28 @@ def test_every_fault_of_the_chaos_command(script: Path, small_config: Path, tiny
         outcome["fired"] and outcome["as_expected"] and outcome["hash_equal"] for outcome in outcomes.values()
     ), ended.stdout
     assert ended.returncode == 0
+
+
+POOLED = """
+import keras
+
+def net(image_shape, classes):
+    layers = [keras.Input(image_shape), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
+    return keras.Sequential(layers)
+"""
+
+
+@pytest.mark.slow
+def test_a_disk_full_of_checkpoints_smaller_than_a_summary(script: Path, small_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "pooled_of_test.py").write_text(POOLED)
+    sets = [
+        word
+        for value in (*SETTINGS, "model={name: pooled_of_test:net}", "optimizer={name: sgd, momentum: 0}")
+        for word in ("--set", value)
+    ]
+    command: list[str | Path] = [script, "chaos", small_config, *sets, "--faults", "disk-full", "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (run,) = tmp_path.glob("runs/*/disk-full")
+    checkpoint = next(run.glob("checkpoints/*.safetensors"))
+    assert checkpoint.stat().st_size // 2 < (run / "summary.json").stat().st_size

@@ -33,16 +33,15 @@ class Leftover(NamedTuple):
 
 
 def keep(folder: Path, listing: Listing) -> None:
-    """Note in the entry which files its rows are of. Nothing is noted of records in larger files."""
-    if _is_file_by_file(listing):
-        np.save(folder / ROWS, _digests(listing))
+    """Note in the entry which files its rows are of."""
+    np.save(folder / ROWS, _digests(listing))
 
 
 def find(key: str, listing: Listing, plan: dict[str, Any]) -> Leftover | None:
     """What another entry than `key` has left of these images, decoded in the same way. Where the disk has no room for
     both, that is removed."""
     alike = ("source", "decoding", "block_rows")
-    for noted in cache.root().glob(f"*/{ROWS}") if _is_file_by_file(listing) else ():
+    for noted in cache.root().glob(f"*/{ROWS}"):
         try:
             old: dict[str, Any] = json.loads((noted.parent / cache.PLAN).read_bytes())
             if noted.parent.name == key or old["shape"][1:] != plan["shape"][1:]:
@@ -112,20 +111,28 @@ def _has_room_beside(left: Leftover, shape: list[int]) -> bool:
     return False
 
 
-def _is_file_by_file(listing: Listing) -> bool:
-    return all(isinstance(reference, str) for reference in listing.references)
-
-
 def _digests(listing: Listing) -> NDArray[np.uint64]:
-    """By path, size and time, and the time at which the system noted a change, which no copying sets back."""
-    digests, heartbeat = np.empty(len(listing.references), np.uint64), Heartbeat()
-    for row, (path, file) in enumerate(zip(listing.references, listing.files, strict=True)):
+    """By the state of the file, and of a record by its place in it."""
+    digests, states = np.empty(len(listing.references), np.uint64), _states(listing)
+    for row, reference in enumerate(listing.references):
+        path, *place = (reference,) if isinstance(reference, str) else reference
+        digest = hashlib.blake2b(json.dumps([path, *states[path], *place]).encode(), digest_size=8).digest()
+        digests[row] = np.frombuffer(digest, np.uint64)[0]
+    return digests
+
+
+def _states(listing: Listing) -> dict[str, tuple[tuple[str, int, int], int]]:
+    """By path name, size and time, and the time at which the system noted a change, which no copying sets back."""
+    of_records = dict.fromkeys(reference[0] for reference in listing.references if not isinstance(reference, str))
+    paths = list(of_records) or list(map(str, listing.references))
+    files = [file for file in listing.files if file[1]] if of_records else listing.files  # an empty one has no record
+    states, heartbeat = {}, Heartbeat()
+    for number, (path, file) in enumerate(zip(paths, files, strict=True)):
         try:
-            changed = os.stat(str(path)).st_ctime_ns
+            changed = os.stat(path).st_ctime_ns
         except OSError:  # removed meanwhile
             changed = 0
-        digest = hashlib.blake2b(json.dumps([str(path), file, changed]).encode(), digest_size=8).digest()
-        digests[row] = np.frombuffer(digest, np.uint64)[0]
-        if row % FILES_AT_A_BEAT == 0:
+        states[path] = (file, changed)
+        if number % FILES_AT_A_BEAT == 0:
             heartbeat.beat()
-    return digests
+    return states

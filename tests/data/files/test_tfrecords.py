@@ -77,6 +77,29 @@ def test_files_that_will_not_do_are_refused(tmp_path: Path, refusal: Refusal) ->
     assert "not a TFRecord file" in refusal(source)
 
 
+@pytest.mark.parametrize(("mended", "kept"), [(True, 9), (False, 8)])
+def test_what_was_decoded_in_other_files_than_that_of_an_unreadable_record_is_kept(
+    tmp_path: Path, load_files: Load, refusal: Refusal, monkeypatch: pytest.MonkeyPatch, mended: bool, kept: int
+) -> None:
+    """Blocks are of three images, as the files are. Without the record the later ones move up into other blocks."""
+    source, bad = f"tfrecord:{tmp_path}/*.tfrecord", tmp_path / "1.tfrecord"
+    for shard in range(4):
+        write(tmp_path / f"{shard}.tfrecord", range(3 * shard, 3 * shard + 3))
+    (tmp_path / "0-empty.tfrecord").touch()
+    whole = bad.read_bytes()
+    bad.write_bytes(whole.replace(b"\x89PNG", b"\x00PNG", 1))
+    assert f"{bad}, record 0" in refusal(source, size=600)
+    if mended:
+        bad.write_bytes(whole)
+    else:
+        write(bad, (4, 5))
+    told: list[str] = []
+    found = load_files(source, told.append, size=600)
+    assert told == [f"resuming with the images decoded before: {kept} of {len(found.images)}"]
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "another"))
+    assert found.sha256 == load_files(source, size=600).sha256
+
+
 @pytest.mark.parametrize("value", [-3, 2**40])
 def test_any_number_is_read_as_it_was_written(tmp_path: Path, load_files: Load, value: int) -> None:
     write(tmp_path / "part.tfrecord", range(6), lambda number: value if number % 2 else 7)
