@@ -26,8 +26,7 @@ def cache(context: click.Context, as_json: bool) -> None:
         _print_table(found)
     if looked_through.files and not as_json:
         click.echo(
-            f"beside them, what was found in {looked_through.files:,} data sets that were looked through: "
-            f"{looked_through.bytes / 1e6:,.0f} MB"
+            f"beside them, what was found in {_data_sets(looked_through.files)}: {looked_through.bytes / 1e6:,.0f} MB"
         )
 
 
@@ -46,9 +45,12 @@ def clear(name: str | None, older_than: float | None) -> None:
     looked_through = Scans(0, 0) if name else clear_scans(older_than)
     if looked_through.files:
         click.echo(
-            f"removed what was found in {looked_through.files:,} data sets that were looked through, "
-            f"{looked_through.bytes / 1e6:,.0f} MB"
+            f"removed what was found in {_data_sets(looked_through.files)}: {looked_through.bytes / 1e6:,.0f} MB"
         )
+
+
+def _data_sets(count: int) -> str:
+    return "1 data set that was looked through" if count == 1 else f"{count:,} data sets that were looked through"
 
 
 def _print_table(entries: list[Any]) -> None:
