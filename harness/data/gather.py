@@ -1,4 +1,4 @@
-"""Images by row number inside a `tf.data` pipeline, wherever they lie."""
+"""Images and labels by row number inside a `tf.data` pipeline, wherever they lie."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -35,6 +35,15 @@ def gather(images: Images) -> Callable[[tf.Tensor], tf.Tensor]:
         return shaped
 
     return read
+
+
+def gather_labels(labels: NDArray[np.int32]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of rows, int64 of any shape, that gives their labels, int64 of that shape.
+
+    Each is kept in as few bytes as the largest needs: labels of millions of rows take less memory, and less of a cache.
+    """
+    held = tf.constant(labels.astype(np.min_scalar_type(labels.max(initial=0))))
+    return lambda row: tf.cast(tf.gather(held, row), tf.int64)
 
 
 @contextmanager

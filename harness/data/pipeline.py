@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from harness.cluster.batch import BatchPlan
-from harness.data.gather import gather
+from harness.data.gather import gather, gather_labels
 from harness.data.order import partner_rows, rows
 from harness.data.sources import Split
 
@@ -71,7 +71,7 @@ def training_batches(
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local_replicas
     if not on_device:
-        images, labels = gather(split.images), tf.constant(split.labels, tf.int64)
+        images, labels = gather(split.images), gather_labels(split.labels)
     in_micro_batch = tf.range(plan.micro_rows, dtype=tf.int64)
 
     def of(step: tf.Tensor, index: tf.Tensor, replica: tf.Tensor) -> Batch | Rows:
@@ -85,10 +85,10 @@ def training_batches(
         partner = tf.reshape(partner_rows(places, seed, len(split)), tf.shape(position)) if with_partners else ()
         if on_device:
             return Rows(row, weights, position, partner)
-        batch = Batch(images(row), tf.gather(labels, row), weights, position)
+        batch = Batch(images(row), labels(row), weights, position)
         if not with_partners:
             return batch
-        return batch._replace(partner_images=images(partner), partner_labels=tf.gather(labels, partner))
+        return batch._replace(partner_images=images(partner), partner_labels=labels(partner))
 
     def micro_batch(count: tf.Tensor) -> Batch | Rows:
         number, replica = count // local_replicas, first_replica + count % local_replicas
@@ -109,7 +109,7 @@ def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribu
     and the same number of elements for every replica."""
     local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local_replicas
-    images, labels = gather(split.images), tf.constant(split.labels, tf.int64)
+    images, labels = gather(split.images), gather_labels(split.labels)
     batch_rows = rows_per_replica * context.num_replicas_in_sync
     batches = -(-len(split) // batch_rows)
     in_replica = tf.range(rows_per_replica, dtype=tf.int64)
@@ -119,7 +119,7 @@ def evaluation_batches(split: Split, rows_per_replica: int, context: tf.distribu
         row = index * batch_rows + replica * rows_per_replica + in_replica
         real = row < len(split)
         row = tf.where(real, row, 0)
-        return images(row), tf.gather(labels, row), tf.cast(real, tf.float32)
+        return images(row), labels(row), tf.cast(real, tf.float32)
 
     return (
         tf.data.Dataset.range(batches * local_replicas)
