@@ -63,7 +63,7 @@ class OutOfMemory(HarnessError):
 
 
 class WriteFailed(HarnessError):
-    """A disk that is full, or a directory that can't be written to."""
+    """A disk that fills up, or a directory that can no longer be written to, in the middle of work."""
 
 
 class CallbackFailed(HarnessError):

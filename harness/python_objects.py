@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.config import Config, load, resolve
+from harness.config import Config, read, resolve
 from harness.errors import ConfigError
 from harness.imports import is_importable, path_of
 
@@ -140,9 +140,9 @@ def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[
     assignments = [f"{key}={json.dumps(value, default=_plain)}" for key, value in changes.items()]
     if isinstance(config, Config):
         return resolve(config.model_dump(mode="json"), assignments) if changes else config
-    return (
-        resolve(copy.deepcopy(dict(config)), assignments) if isinstance(config, Mapping) else load(config, assignments)
-    )
+    if isinstance(config, Mapping):
+        return resolve(copy.deepcopy(dict(config)), assignments)
+    return resolve(read(config), assignments, str(config))
 
 
 def _plain(value: Any) -> Any:

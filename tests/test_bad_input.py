@@ -368,7 +368,7 @@ class TestRunDirectory:
 
     @pytest.mark.parametrize("name", ["a/b", "", "..", "../x", "a b", "é", "x" * 101])
     def test_run_name_that_is_no_name(self, refused: Callable[..., str], name: str) -> None:
-        assert "name" in refused("train", "mnist", "--run-name", name, "--dry-run")
+        assert "--run-name: name:" in refused("train", "mnist", "--run-name", name, "--dry-run")
 
     def test_folder_that_was_deleted_below_us(
         self, call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -25,8 +25,13 @@ def check_options(run_name: str | None, run_dir: Path | None, resume: str | None
 
 
 def named(run_name: str | None) -> list[str]:
-    """What `--run-name` means, as an assignment."""
-    return [] if run_name is None else [f"name={json.dumps(run_name)}"]
+    """What `--run-name` means, as an assignment. Raises ConfigError for what is no name."""
+    from harness.config import resolve
+
+    if run_name is None:
+        return []
+    resolve({"name": run_name}, source="--run-name")
+    return [f"name={json.dumps(run_name)}"]
 
 
 @click.command()

@@ -1,6 +1,6 @@
 """The typed, strict configuration of a run."""
 
 from harness.config.config import Config
-from harness.config.load import dump, load, resolve
+from harness.config.load import dump, load, read, resolve
 
-__all__ = ["Config", "dump", "load", "resolve"]
+__all__ = ["Config", "dump", "load", "read", "resolve"]

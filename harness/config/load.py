@@ -33,30 +33,31 @@ def load_as(kind: type[Kind], config: str | Path, assignments: Iterable[str] = (
 
     Raises ConfigError for a file that can't be read, is no YAML mapping, or holds a wrong key or value.
     """
+    return _checked(kind, read(config), assignments, str(config), f"{config} with --set")
+
+
+def read(config: str | Path) -> dict[str, Any]:
+    """The file `config`, or the shipped config of that bare name, as nested dicts that nobody has checked.
+
+    Raises ConfigError for a file that can't be read, or is no YAML mapping.
+    """
     path = find(config)
     try:
         text = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{config} can't be read: {error.strerror}") from None
-    tree, assigned = parse(text, str(config)), list(assignments)
-    written = copy.deepcopy(tree)
-    try:
-        return _checked(kind, tree, assigned)
-    except ValidationError as error:
-        mistake = in_one_line(error, kind)
-        raise ConfigError(_with_its_place(mistake, assigned, str(config), _mistake(kind, written))) from None
+    return parse(text, str(config))
 
 
 def resolve(tree: dict[str, Any], assignments: Iterable[str] = (), source: str = "config") -> Config:
     """Check a config given as nested dicts, after applying `key=value` assignments. Raises ConfigError."""
-    try:
-        return _checked(Config, tree, assignments)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {in_one_line(error, Config)}") from None
+    return _checked(Config, tree, assignments, source, source)
 
 
-def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str]) -> Kind:
+def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str], source: str, changed: str) -> Kind:
+    """Raises ConfigError, which names the source where the mistake is in that already, else the changed one."""
     assigned = [(assignment, *parse_assignment(assignment)) for assignment in assignments]
+    as_written = copy.deepcopy(tree) if assigned else tree
     for _, key, value in assigned:
         _forget_keys_of_another_name(tree, key, value, kind)
     name = tree.get("name")
@@ -64,32 +65,28 @@ def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str])
         _assign(tree, assignment, key, value)
     if name != tree.get("name"):
         tree["based_on"] = tree.get("based_on") or name
-    return kind.model_validate(tree)
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        mistake = _mistakes(error)[0]
+        whose = source if not assigned or mistake in _mistakes_in(as_written, kind) else changed
+        raise ConfigError(f"{whose}: {in_one_line(error, kind)}") from None
 
 
-def _with_its_place(mistake: str, assignments: list[str], source: str, of_source: str | None) -> str:
-    """Where a mistake was made, and what it is: in an assignment, or where none made it in the source, whose mistake
-    without assignments is `of_source`."""
-    at = mistake.partition(": ")[0]
-    keys = [assignment.partition("=")[0] for assignment in assignments]
-    if any(_lies_in(at, key) for key in keys):
-        return f"--set {mistake}"
-    inside = [f"--set {key}" for key in keys if _lies_in(key, at)]
-    if inside and of_source != mistake:
-        return f"{' '.join(inside)}: {mistake}"
-    return f"{source}: {mistake}"
+def _mistakes(error: ValidationError) -> list[tuple[object, ...]]:
+    """Where, what and of which value, but for a section, whose other keys don't matter."""
+    return [
+        (each["loc"], each["msg"], None if isinstance(each["input"], dict) else each["input"])
+        for each in error.errors(include_url=False)
+    ]
 
 
-def _lies_in(key: str, section: str) -> bool:
-    return key == section or key.startswith((f"{section}.", f"{section}["))
-
-
-def _mistake(kind: type[Config], tree: dict[str, Any]) -> str | None:
+def _mistakes_in(tree: dict[str, Any], kind: type[Config]) -> list[tuple[object, ...]]:
     try:
         kind.model_validate(tree)
     except ValidationError as error:
-        return in_one_line(error, kind)
-    return None
+        return _mistakes(error)
+    return []
 
 
 def dump(config: Config) -> str:

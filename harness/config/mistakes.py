@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from harness.config.config import Config
 from harness.config.keys import keys, keys_at, models_at, name_of, names_with_key
 from harness.config.section import did_you_mean
+from harness.config.yaml_text import described
 
 
 def in_one_line(error: ValidationError, kind: type[Config]) -> str:
@@ -101,15 +102,3 @@ _WORDS = {
     "too_short": "must hold {min_length} or more",
 }
 """What is wrong with a value, by pydantic's name for it."""
-
-
-def described(value: object) -> str:
-    """A value of the user's for a message, cut off where it is long."""
-    if value is None:
-        return "nothing"
-    return shortened(repr(value))
-
-
-def shortened(text: str) -> str:
-    """At most 60 characters of a text."""
-    return text if len(text) <= 60 else text[:57] + "..."

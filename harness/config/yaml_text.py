@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from harness.config.mistakes import described, shortened
 from harness.errors import ConfigError
 
 
@@ -82,3 +81,15 @@ def parse_assignment(assignment: str) -> tuple[list[str], Any]:
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"--set {shortened(assignment)}: the value is not valid YAML") from None
     return key.split("."), value
+
+
+def described(value: object) -> str:
+    """A value of the user's for a message, cut off where it is long."""
+    if value is None:
+        return "nothing"
+    return shortened(repr(value))
+
+
+def shortened(text: str) -> str:
+    """At most 60 characters of a text."""
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,6 +1,7 @@
 """The runs in a folder, as a table."""
 
 import os
+import re
 import sys
 import textwrap
 from datetime import timedelta
@@ -62,7 +63,8 @@ def print_table(rows: list[dict[str, Any]], folder: Path) -> None:
     changes = [[f"{key}={in_yaml(value)}" for key, value in (row["changed"] or {}).items()] for row in rows]
     headings, whole = [*_HEADINGS, "changed"], [[*of, " ".join(each)] for of, each in zip(cells, changes, strict=True)]
     if not sys.stdout.isatty():
-        print("\n".join(map("\t".join, [headings, *whole])))
+        for row in [headings, *whole]:
+            print("\t".join(re.sub(r"[\t\n]", " ", cell) for cell in row))
         return
     console = Console(markup=False, emoji=False, force_terminal=True)
     if console.width >= _ROOM:

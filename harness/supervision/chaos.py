@@ -22,9 +22,8 @@ from harness.supervision.launch import PROGRAM, PYTHON, die_with_parent
 _LONGEST_HANG_TIMEOUT = 30.0
 """Seconds, from a worker's first progress on; well above a chunk, an evaluation and what these may have to compile,
 below the patience of a user."""
-_UNDISTURBED = "undisturbed"
-_FAILURE_BYTES = 1024
-"""More than a run's summary takes when it has completed: what went wrong, or the last line that it prints."""
+_ROOM_TO_END = 4096
+"""Bytes; more than the largest file takes in which a run says how it ended."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     config_file = folder / "config.yaml"
     config_file.write_text(dump(config))
-    progress(_UNDISTURBED)
-    undisturbed = _Trial(config_file, config, RunDir(folder / _UNDISTURBED))
+    progress("undisturbed")
+    undisturbed = _Trial(config_file, config, RunDir(folder / "undisturbed"))
     begin = time.monotonic()
     exit_code, error = undisturbed.start().wait()
     # No part of a run takes twice as long as a whole one: where that is short, a hang is known sooner.
@@ -207,13 +206,12 @@ def _torn_checkpoint(trial: _Trial, step: int) -> tuple[bool, str, bool]:
 def _disk_full(trial: _Trial, step: int) -> tuple[bool, str, bool]:
     """No file may grow beyond half a checkpoint from the given step on: as a full disk, but for this process alone.
 
-    How it ended can be written all the same: a disk that is full of a tiny model has room for that.
+    Where the model is tiny, the limit is what it takes to say how the run ended, and another file meets it first.
     """
     fired = trial.start().reached(step, checkpoints=1)
     before = trial.checkpoints()
     if fired:
-        undisturbed = RunDir(trial.run.path.with_name(_UNDISTURBED))
-        limit = max(before[0].stat().st_size // 2, undisturbed.summary_file.stat().st_size + _FAILURE_BYTES)
+        limit = max(before[0].stat().st_size // 2, _ROOM_TO_END)
         resource.prlimit(trial.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
     exit_code, line = trial.wait()
     if fired and not exit_code:

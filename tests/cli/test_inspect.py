@@ -176,6 +176,13 @@ class TestRuns:
         assert sorted(line.split("\t")[0] for line in lines) == [str(tmp_path / "runs" / name) for name in names]
         assert not any("  " in line for line in lines)
 
+    def test_in_a_pipe_there_is_a_line_a_run_whatever_its_folder_is_called(
+        self, call: Call, make_run: MakeRun, tmp_path: Path
+    ) -> None:
+        make_run("a", status="completed").path.rename(tmp_path / "runs" / "a\tb\nc")
+        heading, line = call("runs", tmp_path / "runs").stdout.splitlines()
+        assert line.count("\t") == heading.count("\t")
+
     def test_says_what_each_was_trained_with(self, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         for name, config in {

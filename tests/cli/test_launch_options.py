@@ -31,5 +31,5 @@ def test_a_name_that_is_no_name_leaves_nothing_behind(
     monkeypatch.chdir(tmp_path)
     ended = call("launch", "--workers", "1", "--", "train", small_config, "--run-name", "a/b")
     assert ended.exit_code == 2
-    assert "name" in ended.stderr
+    assert "--run-name: name:" in ended.stderr
     assert not list(tmp_path.iterdir())

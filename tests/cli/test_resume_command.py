@@ -78,7 +78,13 @@ def test_a_longer_length_plans_the_learning_rate_anew_and_says_so(
     harness.train(load(small_config, ["train.length=60 steps"]), resume=run.path, only_training=True)
     shown = capsys.readouterr().out
     (line,) = [line for line in shown.splitlines() if line.startswith("length ")]
-    for fact in ("30 steps → 60 steps", "0.00158 from step 30", "linear", "zero at step 60"):  # 0.003 · (1 - 27/57)
+    for fact in (
+        "30 steps → 60 steps",
+        "anew",
+        "0.00158 from step 30",
+        "linear",
+        "zero at step 60",
+    ):  # 0.003 · (1 - 27/57)
         assert fact in line
     assert "exact to the bit" not in shown
     assert run.read_config() == load(small_config, ["train.length=60 steps"])

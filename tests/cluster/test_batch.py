@@ -57,14 +57,18 @@ def test_without_need_there_is_no_padding() -> None:
     ("plan", "facts"),
     [
         (BatchPlan(4096, 2), ["global batch 4,096 = 2 replicas × 2,048"]),
-        (BatchPlan(50, 4), ["global batch 50 = 4 replicas × 13", "2 padding rows"]),
-        (BatchPlan(64, 1, 16), ["global batch 64", "4 micro-batches of 16"]),
-        (BatchPlan(50, 4, 5), ["global batch 50 = 4 replicas × 13", "3 micro-batches of 5", "10 padding rows"]),
+        (BatchPlan(50, 4), ["global batch 50 = 4 replicas × 13", " (2 padding rows with weight zero"]),
+        (BatchPlan(64, 1, 16), ["global batch 64", " 4 micro-batches of 16"]),
+        (
+            BatchPlan(50, 4, 5),
+            ["global batch 50 = 4 replicas × 13", " 3 micro-batches of 5", " (10 padding rows with weight zero"],
+        ),
     ],
 )
 def test_description(plan: BatchPlan, facts: list[str]) -> None:
     for fact in facts:
         assert fact in plan.describe()
+    assert ("padding" in plan.describe()) == (plan.padded_rows * plan.replicas > plan.global_batch)
 
 
 def test_of_one_device_without_padding_only_the_global_batch_is_told() -> None:

@@ -16,7 +16,7 @@ def test_the_first_step_of_validation_at_which_both_have_a_row_and_differ() -> N
     assert found.first.a == {"loss": 0.5, "accuracy": 0.5}
     assert found.first.b == {"loss": 0.50000001, "accuracy": 0.5}
     assert (found.both, found.only_a, found.only_b) == (3, 1, 1)
-    for fact in ("first differ at step 30", "1 row of A", "1 row of B"):
+    for fact in ("first differ at step 30", "1 row of A", "1 row of B", "no counterpart"):
         assert fact in found.words
 
 
@@ -51,6 +51,6 @@ def test_speed_is_no_part_of_a_curve_and_splits_do_not_mix() -> None:
 def test_where_nothing_meets_it_is_said() -> None:
     found = compare_curves([row(10, "validation", 1.0)], [])
     assert "no steps in common" in found["validation"].words
-    assert "1 row of A" in found["validation"].words
+    assert "1 row of A has no counterpart" in found["validation"].words
     assert "no steps in common" in found["train"].words
     assert "row" not in found["train"].words

@@ -232,17 +232,23 @@ class TestLoad:
     ("text", "assignments", "place"),
     [
         ("seed: -1", ["train.global_batch=8"], "a.yaml: seed:"),
-        ("seed: 1", ["seed=-1"], "--set seed:"),
-        ("train: {global_batch: 8}", ["train={global_batch: 0}"], "--set train.global_batch:"),
-        ("name: x", ["data.augment=[{name: flip}, {name: spin}]"], "--set data.augment[1]:"),
-        ("name: x", ["train.target={metric: validation.none, at_least: 1}"], "--set train.target.metric:"),
-        ("optimizer: {name: adma}", ["optimizer.learning_rate=0.1"], "a.yaml: optimizer:"),
-        ("optimizer: {name: adam}", ["optimizer.name=adma", "seed=3"], "--set optimizer.name: optimizer:"),
+        ("seed: -1", ["seed=-2"], "a.yaml with --set: seed:"),
+        ("seed: 1", ["seed=-1"], "a.yaml with --set: seed:"),
+        ("train: {global_batch: 8}", ["train={global_batch: 0}"], "a.yaml with --set: train.global_batch:"),
+        ("name: x", ["data.augment=[{name: flip}, {name: spin}]"], "a.yaml with --set: data.augment[1]:"),
         (
-            "name: x",
-            ["train.noise_scale=9 steps", "train.global_batch=1"],
-            "--set train.noise_scale --set train.global_batch: train:",
+            "train: {target: {metric: validation.top5, at_least: 1}}\nmetrics: {top5: {name: top_k}}",
+            ["metrics={}"],
+            "a.yaml with --set: train.target.metric:",
         ),
+        ("optimizer: {name: adma}", ["optimizer.learning_rate=0.1"], "a.yaml: optimizer:"),
+        (
+            "optimizer: {name: sgd, momentum: 0, nesterov: true}",
+            ["optimizer.learning_rate=0.5", "evaluate.batch=x"],
+            "a.yaml: optimizer:",
+        ),
+        ("optimizer: {name: adam}", ["optimizer.name=adma", "seed=3"], "a.yaml with --set: optimizer:"),
+        ("name: x", ["train.noise_scale=9 steps", "train.global_batch=1"], "a.yaml with --set: train:"),
     ],
 )
 def test_a_mistake_is_placed_where_it_was_made(

@@ -74,6 +74,7 @@ def test_images_of_one_colour_are_named(colour: tuple[int, ...]) -> None:
         assert fact in training_line
     for fact in ("1 of 8 test images", "one colour", "test row 6"):
         assert fact in test_line
+    assert [line.count("row") for line in (training_line, test_line)] == [2, 1]
 
 
 def test_a_faint_image_is_not_of_one_colour() -> None:

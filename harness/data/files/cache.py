@@ -60,7 +60,7 @@ def disk_errors_in_one_line(kind: type[HarnessError] = UserError, size: int = 0)
 
     Args:
         kind: UserError before anything is decoded, WriteFailed in the middle, as for a run's directory.
-        size: bytes that there is to be room for.
+        size: bytes needed.
     """
     try:
         yield

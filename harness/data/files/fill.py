@@ -12,7 +12,7 @@ from collections.abc import Callable, Container
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
 
     Raises:
         DataError: images can't be read, or differ in size or colour where the decoding doesn't say what to make of it.
-        UserError: the cache can't be written, or there is no room for the images; nothing was decoded.
+        UserError: the cache can't be written, or there is no room for the images; this start decodes nothing.
         WriteFailed: it can't be written any more; what was decoded stays for the next start.
         HarnessError: a process that decodes has died.
     """
@@ -67,7 +67,9 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
                         (cache.root() / key / name).unlink(missing_ok=True)
                 if cache.contents(key) is None:
                     try:
-                        _fill(key, listing, decoding, say)
+                        entry = _reserve(key, listing, decoding, say)
+                        with cache.disk_errors_in_one_line(WriteFailed):
+                            _fill(entry, listing, decoding, say)
                     finally:
                         if not any((cache.root() / key / name).exists() for name in (cache.PLAN, cache.CONTENTS)):
                             shutil.rmtree(cache.root() / key, ignore_errors=True)  # nothing to go on with
@@ -77,28 +79,28 @@ def _digest(contents: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([contents["shape"], contents["crcs"]]).encode()).hexdigest()
 
 
-def _fill(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> None:
+class _Entry(NamedTuple):
+    """A folder of the cache with room for all images."""
+
+    folder: Path
+    plan: dict[str, Any]
+    head: int
+    """Bytes of its file before the first image."""
+    left: leftovers.Leftover | None
+
+
+def _reserve(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> _Entry:
     folder = cache.root() / key
     plan = _plan(folder, listing, decoding, say)
     partial = folder / cache.PARTIAL
     if (folder / cache.DONE).exists() and not partial.exists() and (folder / cache.IMAGES).exists():
         (folder / cache.IMAGES).replace(partial)  # killed when all that was missing was what is written of them
     left = leftovers.find(key, listing, plan)
-    head = _reserved(partial, plan["shape"])
-    with cache.disk_errors_in_one_line(WriteFailed):
-        _fill_reserved(key, listing, decoding, plan, head, left, say)
+    return _Entry(folder, plan, _reserved(partial, plan["shape"]), left)
 
 
-def _fill_reserved(
-    key: str,
-    listing: Listing,
-    decoding: Decoding,
-    plan: dict[str, Any],
-    head: int,
-    left: leftovers.Leftover | None,
-    say: Callable[[str], None],
-) -> None:
-    folder = cache.root() / key
+def _fill(entry: _Entry, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> None:
+    folder, plan, head, left = entry
     partial = folder / cache.PARTIAL
     count, height, width, channels = plan["shape"]
     rows = plan["block_rows"]
@@ -145,7 +147,7 @@ def _fill_reserved(
             progress.advance(_rows_in(block, rows, count))
         os.fsync(file.fileno())
     if unreadable:
-        _give_up(key, listing, bool(crcs))
+        _give_up(folder, listing, bool(crcs))
         raise _unreadable(listing, unreadable)
     partial.replace(folder / cache.IMAGES)
     contents = {**plan, "crcs": [crcs[block] for block in range(len(crcs))]}
@@ -276,14 +278,13 @@ def _copied(
     return found
 
 
-def _give_up(key: str, listing: Listing, has_blocks: bool) -> None:
+def _give_up(folder: Path, listing: Listing, has_blocks: bool) -> None:
     """Leave what is decoded, if anything is, for when the unreadable images are fixed."""
-    folder = cache.root() / key
     if has_blocks:
         leftovers.keep(folder, listing)
     else:
         (folder / cache.PLAN).unlink()
-    cache.release(key)
+    cache.release(folder.name)
 
 
 def _rows_in(block: int, rows: int, count: int) -> int:

@@ -121,18 +121,16 @@ def _digests(listing: Listing) -> NDArray[np.uint64]:
     return digests
 
 
-def _states(listing: Listing) -> dict[str, tuple[tuple[str, int, int], int]]:
-    """By path name, size and time, and the time at which the system noted a change, which no copying sets back."""
-    of_records = dict.fromkeys(reference[0] for reference in listing.references if not isinstance(reference, str))
-    paths = list(of_records) or list(map(str, listing.references))
-    files = [file for file in listing.files if file[1]] if of_records else listing.files  # an empty one has no record
+def _states(listing: Listing) -> dict[str, tuple[int, int, int]]:
+    """By path: size, time, and the time at which the system noted a change, which no copying sets back."""
     states, heartbeat = {}, Heartbeat()
-    for number, (path, file) in enumerate(zip(paths, files, strict=True)):
+    paths = dict.fromkeys(each if isinstance(each, str) else each[0] for each in listing.references)
+    for number, path in enumerate(paths):
         try:
-            changed = os.stat(path).st_ctime_ns
+            state = os.stat(path)
+            states[path] = (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
         except OSError:  # removed meanwhile
-            changed = 0
-        states[path] = (file, changed)
+            states[path] = (0, 0, 0)
         if number % FILES_AT_A_BEAT == 0:
             heartbeat.beat()
     return states

@@ -45,7 +45,9 @@ class ImageFiles:
 
 
 def read(path: str, data: DataSection) -> Given:
-    """What the section's source gives, the images read by row number. Raises UserError and HarnessError.
+    """What the section's source gives, the images read by row number.
+
+    Raises DataError where they can't be used, UserError and WriteFailed where the cache can't be written.
 
     How far decoding is, where there is something to decode, is printed on standard error.
     """

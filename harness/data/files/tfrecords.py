@@ -22,7 +22,7 @@ def listing(source: str, image_feature: str, label_feature: str) -> Listing:
     Raises DataError where no file matches, only some names say what they are for, or a record can't be read.
     """
     pattern = source.removeprefix("tfrecord:")
-    paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+    paths = sorted({path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)})  # ** twice: twice
     if not paths:
         raise DataError(f"data.source: {source}: no file matches {pattern}")
     words = [_SPLIT.search(os.path.basename(path).lower()) for path in paths]

@@ -264,7 +264,7 @@ def test_a_disk_that_is_full_in_the_middle_is_no_mistake_and_costs_nothing(
         load_files(f"folder:{many}", size=SIZE, channels=3)
     told: list[str] = []
     assert load_files(f"folder:{many}", told.append, size=SIZE, channels=3).sha256 == whole
-    assert told[0] == f"resuming with the images decoded before: {min(34 * blocks, 250)} of 250"
+    assert f"decoded before: {min(34 * blocks, 250)} of 250" in told[0]
 
 
 def test_without_a_place_of_its_own_it_lies_where_caches_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

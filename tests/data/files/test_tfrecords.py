@@ -82,7 +82,7 @@ def test_what_was_decoded_in_other_files_than_that_of_an_unreadable_record_is_ke
     tmp_path: Path, load_files: Load, refusal: Refusal, monkeypatch: pytest.MonkeyPatch, mended: bool, kept: int
 ) -> None:
     """Blocks are of three images, as the files are. Without the record the later ones move up into other blocks."""
-    source, bad = f"tfrecord:{tmp_path}/*.tfrecord", tmp_path / "1.tfrecord"
+    source, bad = f"tfrecord:{tmp_path}/**/**/*.tfrecord", tmp_path / "1.tfrecord"  # which finds each file twice
     for shard in range(4):
         write(tmp_path / f"{shard}.tfrecord", range(3 * shard, 3 * shard + 3))
     (tmp_path / "0-empty.tfrecord").touch()
@@ -95,7 +95,8 @@ def test_what_was_decoded_in_other_files_than_that_of_an_unreadable_record_is_ke
         write(bad, (4, 5))
     told: list[str] = []
     found = load_files(source, told.append, size=600)
-    assert told == [f"resuming with the images decoded before: {kept} of {len(found.images)}"]
+    (line,) = told
+    assert f"decoded before: {kept} of {len(found.images)}" in line
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "another"))
     assert found.sha256 == load_files(source, size=600).sha256
 
