@@ -160,6 +160,18 @@ def test_what_is_no_model_is_refused(here: Path, model: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "key"), [({"train.length": "x"}, "train.length"), ({"loss": "nope"}, "loss"), ({"lenght": 3}, "lenght")]
+)
+@pytest.mark.parametrize(("config", "name"), [("mnist", "mnist"), ({}, "config"), (harness.Config(), "config")])
+def test_a_wrong_value_is_told_with_its_key_and_no_word_of_the_command_line(
+    here: Path, config: Any, name: str, given: dict[str, Any], key: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: {key}: ") as refused:
+        harness.train(config, here / "run", **given)
+    assert "--set" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("data", "told"),
     [
         (3, "must give"),
