@@ -6,7 +6,9 @@ that lasts.
 
 import importlib
 import importlib.util
+import json
 import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +60,31 @@ def check_elsewhere(paths: Mapping[str, str]) -> None:
         _look_in_working_directory()
         if importlib.util.find_spec(package) is None:
             raise ConfigError(f"{key}: there is no module {package}, in {os.getcwd()} or installed")
+
+
+def check_loadable(paths: Mapping[str, str]) -> None:
+    """As `check_elsewhere`, and that each object is there, which a process of its own finds out by importing it."""
+    check_elsewhere(paths)
+    if not paths:
+        return
+    command = [sys.executable, "-c", _LOAD, json.dumps(dict(paths))]
+    on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    ended = subprocess.run(command, env=on_cpu, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        *_, told = ["no reason given", *(ended.stdout or ended.stderr).splitlines()]
+        raise ConfigError(told)
+
+
+_LOAD = """
+import json, sys
+from harness.errors import ConfigError
+from harness.imports import load_object
+try:
+    for key, path in json.loads(sys.argv[1]).items():
+        load_object(path, key)
+except ConfigError as error:
+    sys.exit(print(error) or 2)
+"""
 
 
 def path_of(value: Any) -> str:
@@ -129,9 +156,9 @@ def _import(name: str) -> Any:
     _look_in_working_directory()
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"there is no module {error.name}, in {os.getcwd()} or installed") from None
     except Exception as error:  # noqa: BLE001  the user's own code, which may do anything
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise UserError(f"there is no module {error.name}, in {os.getcwd()} or installed") from None
         raise UserError(f"{name} can't be imported: {reason(error)}") from None
 
 

@@ -17,10 +17,7 @@ from harness.config import Config
 from harness.config.cluster import ClusterSection
 from harness.console.terminal import Terminal
 from harness.data import sources
-from harness.errors import (
-    ConfigError,
-    DataError,
-)
+from harness.errors import ConfigError, DataError, UserError
 from harness.imports import handed
 from harness.main_job import MainJob, Until
 from harness.models.build import trained
@@ -133,15 +130,20 @@ def _train(
 
 
 @keras_settings.pinned()
-def evaluate(run: RunDir, split: str = "test", warn: Callable[[str], None] = warnings.warn) -> dict[str, Any]:
+def evaluate(
+    run: RunDir | str | Path, split: str = "test", warn: Callable[[str], None] = warnings.warn
+) -> dict[str, Any]:
     """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}, and
     the metrics of its config.
 
-        harness.evaluate(harness.RunDir.open("latest"), "validation")["accuracy"]
+        harness.evaluate("latest", "validation")["accuracy"]
 
     On the devices of this machine, whatever the run was trained on; `warn` is called where its data have changed since.
-    Raises UserError where the split is empty, or the run's data can't be had.
+    Raises UserError where there is no such run or split, the split is empty, or the run's data can't be had.
     """
+    if split not in ("validation", "test"):
+        raise UserError(f"the split {split!r} is not one of validation, test")
+    run = run if isinstance(run, RunDir) else RunDir.open(run)
     config = run.read_config()
     cluster = connect(ClusterSection(), environment={}, train=config.train)
     with cluster.strategy.scope():

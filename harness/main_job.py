@@ -22,10 +22,9 @@ from harness.errors import (
     WorkerLost,
     WriteFailed,
 )
-from harness.insight.layers import cam_layer
 from harness.models.build import builder
 from harness.models.export import export
-from harness.preparation import describe
+from harness.preparation import check_model, describe
 from harness.recording import Recording, Scheduled, chief_callbacks, summary
 from harness.runs.run_dir import RunDir
 from harness.runs.run_names import EXPORTS
@@ -93,8 +92,7 @@ class MainJob:
         """
         setup, cluster, config = self._setup, self._cluster, self._setup.config
         state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
-        if config.insight.layer is not None:
-            cam_layer(state.model, config.insight.layer)
+        check_model(config, state.model)
         trainer = Trainer(setup, cluster, state)
         with self._opened(may_resume, closing) as checkpoint:
             if skipping is None:

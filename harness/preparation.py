@@ -2,6 +2,8 @@
 
 import os
 
+import keras
+
 from harness.cluster.batch import BatchPlan
 from harness.cluster.environment import membership
 from harness.cluster.strategy import Cluster, connect, describe_device
@@ -12,12 +14,13 @@ from harness.data.problems import places
 from harness.data.quality import doubts
 from harness.data.scan import MOST_AT_A_START, scans
 from harness.data.sources import DataSet, Split
-from harness.errors import ConfigError
+from harness.errors import ConfigError, UserError
+from harness.insight.layers import cam_layer
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
 from harness.training import metrics, optimizer
 from harness.training.events import Events
-from harness.training.own_callback import interval
+from harness.training.own_callback import check_arguments, interval
 from harness.training.setup import Setup
 from harness.training.state import State
 from harness.training.tensorboard import summary_text
@@ -41,6 +44,8 @@ def check(config: Config, data: DataSet) -> Setup:
         raise ConfigError(
             "train.target, train.early_stop and train.max_seconds look at evaluations: data.validation must be above 0"
         )
+    for section in config.own_callbacks:
+        check_arguments(section)
     events = Events.of(config, len(train), list(map(interval, config.own_callbacks)))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
@@ -48,6 +53,15 @@ def check(config: Config, data: DataSet) -> Setup:
             "make it shorter"
         )
     return Setup(config, data, train, validation, test, events)
+
+
+def check_model(config: Config, model: keras.Model) -> None:
+    """Raise UserError where the model lacks what the config names in it."""
+    if config.insight.layer is not None:
+        try:
+            cam_layer(model, config.insight.layer)
+        except UserError as error:
+            raise ConfigError(f"insight.layer: {error}") from None
 
 
 def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) -> None:
@@ -111,6 +125,7 @@ def dry_run(config: Config, terminal: Terminal) -> None:
         )
     describe(setup, cluster, cluster.replicas * workers, terminal)
     state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
+    check_model(config, state.model)
     plan = BatchPlan.of(config.train, cluster.replicas * workers)
     slots = state.update_rule.slots + bool(config.train.ema)
     needed = estimate_bytes(state.model, slots, plan.micro_rows)

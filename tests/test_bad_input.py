@@ -331,6 +331,10 @@ def test_a_key_of_another_optimizer_is_not_proposed_for_itself(refused: Callable
         ("train.global_batch=", "integer"),
         ("train.length=2", "'5 epochs'"),
         ("train.length =2 epochs", "'length'"),
+        ("optimiser.name=sgd", "'optimizer'"),
+        ("foo.bar.file=x.keras", "foo: unknown key"),
+        ("data.augment[0].name=flip", "data.augment=["),
+        ("model.name=cnnn", "got 'cnnn'; did you mean 'cnn'?"),
     ],
 )
 def test_wrong_assignment(refused: Callable[..., str], assignment: str, named: str) -> None:
@@ -636,6 +640,27 @@ class TestData:
     ) -> None:
         said = refused(*command, "--set", "data.augment=[{name: flip}, {name: 'nowhere_of_test:spin'}]")
         assert "data.augment[1].name: there is no module nowhere_of_test" in said
+
+    @pytest.mark.parametrize(
+        ("setting", "named"),
+        [
+            ("insight.layer=nope", "insight.layer"),
+            ("callbacks=[{name: 'string:Template', every: 1 epoch, width: 3}]", "'width'"),
+        ],
+    )
+    @pytest.mark.parametrize("options", [(), ("--dry-run",)])
+    def test_a_dry_run_refuses_what_training_does(
+        self, refused: Callable[..., str], small_config: Path, setting: str, named: str, options: tuple[str, ...]
+    ) -> None:
+        assert named in refused("train", small_config, "--set", setting, *options)
+
+    @pytest.mark.parametrize("command", [("chaos", "mnist"), ("scale", "run", "mnist_scaling_quick")])
+    def test_a_name_that_its_module_lacks_by_commands_that_train_in_other_processes(
+        self, refused: Callable[..., str], tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        (tmp_path / "parts_of_test.py").write_text("print('hello')\n")
+        said = refused(*command, "--set", "model.name=parts_of_test:nett")
+        assert "model.name: the module parts_of_test has no nett" in said
 
 
 class TestDevices:

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, UserError
-from harness.imports import check_elsewhere, handed, import_modules, is_importable, load_object, path_of
+from harness.imports import check_elsewhere, check_loadable, handed, import_modules, is_importable, load_object, path_of
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with modules in it."""
     (tmp_path / "own_models_of_test.py").write_text("class Nets:\n    depth = 3\n\ndef net():\n    return 1\n")
+    (tmp_path / "incomplete_models_of_test.py").write_text("import nowhere_of_test\n")
     (tmp_path / "broken_models_of_test.py").write_text("raise RuntimeError('no luck\\ntoday')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [entry for entry in __import__("sys").path if entry])
@@ -35,6 +36,7 @@ def test_finds_what_is_installed() -> None:
         ("own_models_of_test:nothing", "has no nothing"),
         ("own_models_of_test:Nets.width", "has no Nets.width"),
         ("broken_models_of_test:net", "RuntimeError: no luck"),
+        ("incomplete_models_of_test:net", "incomplete_models_of_test can't be imported: ModuleNotFoundError"),
         ("own_models_of_test", "package.module:name"),
         (":net", "package.module:name"),
         ("__main__:net_of_a_notebook", "a module of its own"),
@@ -65,6 +67,17 @@ def test_says_what_other_processes_would_not_find(here: Path, path: str, told: s
         check_elsewhere({"loss.name": "own_models_of_test:net", "model.name": path})
     assert str(refusal.value).startswith("model.name: ")
     assert told in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"), [("own_models_of_test:nothing", "has no nothing"), ("broken_models_of_test:net", "no luck")]
+)
+def test_says_what_another_process_does_not_find(here: Path, path: str, told: str) -> None:
+    check_loadable({})
+    check_loadable({"loss.name": "own_models_of_test:net"})
+    with pytest.raises(ConfigError, match=f"^model.name: .*{told}"):
+        check_loadable({"loss.name": "own_models_of_test:net", "model.name": path})
+    assert "broken_models_of_test" not in sys.modules
 
 
 def test_a_file_of_the_working_directory_does_not_stand_in_for_a_library(here: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -208,6 +209,21 @@ def test_a_run_directory_made_read_only_is_reported(
     assert process.returncode == 1
     assert re.match("error: can't write .*Permission denied.*; .*resume with: ", last_line(error))
     assert sha(finished(run)) == sha(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [("resume", "--length", "500 steps"), ("evaluate",), ("visualize",)])
+def test_what_a_finished_run_does_not_permit_is_told_before_anything_is_computed(
+    completed_run: tuple[Path, Any], script: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    run = Path(shutil.copytree(completed_run[0], tmp_path / "run"))
+    (run / "model.keras").chmod(0)
+    run.chmod(0o555)
+    command, *options = arguments
+    ended = subprocess.run([*AS_A_USER, script, command, run, *options], capture_output=True, text=True)
+    run.chmod(0o755)
+    assert ended.returncode == 2, ended
+    assert re.fullmatch(rf"error: .*{re.escape(str(run))}\S*.* Permission denied.*\n", ended.stderr)
 
 
 def test_a_diverging_loss_stops_before_its_update(train_here: Callable[..., Any], tmp_path: Path) -> None:

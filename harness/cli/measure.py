@@ -99,17 +99,19 @@ def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: i
     """
     from harness.config import load
     from harness.errors import ConfigError
-    from harness.imports import check_elsewhere
-    from harness.runs.paths import make_new
+    from harness.imports import check_loadable
+    from harness.runs.paths import check_writable, make_new
+    from harness.runs.run_names import RUNS
     from harness.supervision.chaos import FAULTS, as_text, run
 
     checked = load(config, assignments)
-    check_elsewhere(checked.import_paths())
+    check_loadable(checked.import_paths())
     chosen = list(FAULTS) if faults is None else faults.split(",")
     for fault in chosen:
         if fault not in FAULTS:
             raise ConfigError(f"--faults: {fault!r} is not one of {', '.join(FAULTS)}")
     check_devices()
+    check_writable(RUNS, "start in a folder that can be written to")
     folder = make_new(f"chaos-{checked.name}")
     outcomes = run(checked, chosen, seed, folder, (lambda line: None) if as_json else click.echo)
     if as_json:

@@ -41,7 +41,7 @@ def run(
     from harness.config.load import load_as
     from harness.config.scale import Experiment
     from harness.console.terminal import Terminal
-    from harness.imports import check_elsewhere
+    from harness.imports import check_loadable
     from harness.scaling.experiment import sweep
     from harness.scaling.experiment.executors import Local, Slurm
     from harness.scaling.experiment.experiment_dir import ExperimentDir
@@ -50,7 +50,7 @@ def run(
     experiment = load_as(Experiment, config, assignments)
     folder = ExperimentDir(path or Path("runs") / experiment.name)
     folder.check(experiment)
-    check_elsewhere(experiment.import_paths())
+    check_loadable(experiment.import_paths())
     data = sweep.check(experiment)
     if not data_changed:
         folder.check_same_data(data.sha256)

@@ -57,4 +57,5 @@ class BatchPlan:
         if self.micro_batches > 1:
             text += f", each in {self.micro_batches} micro-batches of {self.micro_rows:,}"
         padding = self.padded_rows * self.replicas - self.global_batch
-        return text + (f" ({padding} padding rows with weight zero)" if padding else "")
+        rows = "row" if padding == 1 else "rows"
+        return text + (f" ({padding} padding {rows} with weight zero)" if padding else "")

@@ -133,7 +133,11 @@ def _forget_keys_of_another_name(tree: dict[str, Any], key: list[str], value: An
     """Where `key` gives a section another name, and the name decides which keys it has, drop those of the old name:
     Adam's learning rate is not SGD's."""
     sections = models_at(key[:-1], config)
-    if key[-1] not in ("name", "file") or not (len(sections) > 1 or sections[0].model_config.get("extra") == "allow"):
+    if (
+        not sections
+        or key[-1] not in ("name", "file")
+        or not (len(sections) > 1 or sections[0].model_config.get("extra") == "allow")
+    ):
         return
     section: Any = tree
     for part in key[:-1]:

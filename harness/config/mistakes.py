@@ -76,13 +76,19 @@ def _problem(error: Any, config: type[Config]) -> str:
         names = [name_of(model) for model in models_at(location, config)]
         return f"the key 'name' is missing: one of {', '.join(names)}"
     if kind in ("model_type", "union_tag_not_found"):
-        return f"expected a section with keys, got {described(given)}"
+        some = ", ".join(keys_at(location, config)[:2])
+        return f"expected a section with keys ({some}, …), got {described(given)}"
     limits = {
         name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
         for name, limit in context.items()
     }
     message = str(context["error"]) if kind == "value_error" else _WORDS.get(kind, error["msg"]).format_map(limits)
-    return message if isinstance(given, dict) else f"{message}, got {described(given)}"
+    return message if isinstance(given, dict) else _with_value(message, given)
+
+
+def _with_value(message: str, given: object) -> str:
+    said, hint, name = message.partition("; did you mean")
+    return f"{said}, got {described(given)}{hint}{name}"
 
 
 _WORDS = {

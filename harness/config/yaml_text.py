@@ -74,6 +74,8 @@ def parse_assignment(assignment: str) -> tuple[list[str], Any]:
     key, equals, text = assignment.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {assignment}: write key=value, such as train.global_batch=256")
+    if "[" in key:
+        raise ConfigError(f"--set {assignment}: a list is set as a whole: write {key[: key.index('[')]}=[…, …]")
     try:
         value = yaml.load(text, _Loader)
     except _Misread as error:

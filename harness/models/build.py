@@ -46,7 +46,7 @@ def builder(
 
 
 def trained(run: RunDir) -> keras.Model:
-    """The exported model of a run. Raises RunError where it can't be loaded."""
+    """The exported model of a run. Raises RunError where it isn't there or can't be loaded."""
     name = run.read_config().model.name
     if name is not None and ":" in name:
         with suppress(ConfigError):  # for what its module registers with Keras, which few models need

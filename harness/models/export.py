@@ -28,6 +28,10 @@ def load(path: Path) -> keras.Model:
     """The model at `path`, in safe mode and not compiled. Raises RunError where it can't be loaded."""
     if not path.exists():
         raise RunError(f"there is no model {path}")
+    if path.is_dir():
+        raise RunError(f"{path} is a folder: give a .keras file")
+    if not os.access(path, os.R_OK):
+        raise RunError(f"{path} can't be read: Permission denied")
     try:
         model = keras.saving.load_model(path, compile=False)  # a loss of the user's own can't be loaded, nor is needed
     except Exception as error:  # noqa: BLE001  zipfile and Keras stumble over a damaged file in a dozen ways

@@ -37,14 +37,14 @@ _NOTHING_MORE = Request()
 
 @keras_settings.pinned()
 def visualize(
-    run: RunDir,
+    run: RunDir | str | Path,
     terminal: Terminal | None = None,
     insight: InsightSection | None = None,
     request: Request = _NOTHING_MORE,
 ) -> Path:
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
-        page = harness.visualize(harness.RunDir.open("latest"))
+        page = harness.visualize("latest")
 
     With pictures of the user's own, only these (and the rows asked for) are explained, and neither the methods are
     checked again nor the filters analysed: the page repeats what the run's own page says of the methods. It goes into
@@ -70,6 +70,7 @@ def visualize(
         DataError: the run's data set can't be read, or what is asked for isn't there.
         UserError: the model has no convolutional layer of the name `insight.layer`.
     """
+    run = run if isinstance(run, RunDir) else RunDir.open(run)
     config, summary, rows = run.read_config(), run.with_model().read_summary(), run.read_metrics()
     if not isinstance(summary.get("steps"), int):
         raise RunError(f"{run.summary_file} does not say how many steps were trained")

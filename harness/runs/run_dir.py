@@ -13,7 +13,7 @@ import filelock
 from harness.config import Config, dump, load
 from harness.config.differences import as_changes, differences
 from harness.errors import RunError
-from harness.runs.paths import check_name, check_new, free_path, make_new, write_atomically
+from harness.runs.paths import check_name, check_new, check_writable, free_path, make_new, write_atomically
 from harness.runs.run_names import find, is_run
 
 _MEASURED = {
@@ -42,10 +42,10 @@ class RunDir:
     What each file holds: docs/run-directory.md.
     """
 
-    def __init__(self, path: Path, new_name: str | None = None) -> None:
+    def __init__(self, path: str | Path, new_name: str | None = None) -> None:
         """`new_name`: of a run that is to have its own directory below `runs`; `path` is what it would be by now."""
         self._new_name = new_name
-        self._set_path(path)
+        self._set_path(Path(path))
 
     def _set_path(self, path: Path) -> None:
         self.path = path
@@ -95,6 +95,7 @@ class RunDir:
                 self._set_path(make_new(self._new_name))
                 self._new_name = None
             self.path.mkdir(parents=True, exist_ok=True)
+            check_writable(self.path, "make the directory writable")
             self._lock.acquire(timeout=2)  # `harness runs` holds it for a moment to see whether we do
         except filelock.Timeout:
             raise RunError(f"{self.path} is in use by another running process") from None

@@ -1,6 +1,8 @@
 """Callbacks of the user's own: from an entry of the config to what the loop calls."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,17 @@ def interval(section: CallbackSection) -> Duration | None:
         raise ConfigError(
             f"callbacks: {section.name} says every = {given!r}: write a duration, such as '1 epoch'"
         ) from None
+
+
+def check_arguments(section: CallbackSection) -> None:
+    """Raise ConfigError where a class of the user's does not take the arguments that the config has for it."""
+    found = load_object(section.name, "callbacks")
+    if isinstance(found, type):
+        try:
+            with suppress(ValueError):  # a class written in C may tell nothing of its arguments
+                inspect.signature(found).bind(**section.arguments)
+        except TypeError as error:
+            raise ConfigError(f"callbacks: {section.name} can't be created: {error}") from None
 
 
 def own_callbacks(sections: Sequence[CallbackSection]) -> list[OwnCallback]:

@@ -151,6 +151,12 @@ def test_what_is_no_zip_file_is_told_to_be_no_model(tmp_path: Path) -> None:
         load(tmp_path / "model.keras")
 
 
+def test_a_folder_is_told_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").mkdir()
+    with pytest.raises(RunError, match=r"model\.keras is a folder"):
+        load(tmp_path / "model.keras")
+
+
 def test_an_export_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.keras"
     path.write_text("older")

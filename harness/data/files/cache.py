@@ -50,7 +50,7 @@ mapped for as long as anything refers to them."""
 def root() -> Path:
     """Where the cache lies on this machine."""
     if own := os.environ.get("HARNESS_CACHE"):
-        return Path(own).absolute()
+        return Path(own).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "harness"
 
 
