@@ -645,7 +645,7 @@ class TestData:
         ("setting", "named"),
         [
             ("insight.layer=nope", "insight.layer"),
-            ("callbacks=[{name: 'string:Template', every: 1 epoch, width: 3}]", "'width'"),
+            ("callbacks=[{name: 'queue:Queue', every: 1 epoch, width: 3}]", "'width'"),
         ],
     )
     @pytest.mark.parametrize("options", [(), ("--dry-run",)])
