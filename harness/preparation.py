@@ -1,12 +1,13 @@
 """What a run is going to be: its data, splits and steps, refused where they don't go together, and printed."""
 
+import math
 import os
 
 import keras
 
 from harness.cluster.batch import BatchPlan
 from harness.cluster.environment import membership
-from harness.cluster.strategy import Cluster, connect, describe_device
+from harness.cluster.strategy import Cluster, connect, describe_device, is_on_gpus
 from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data import augment, sources
@@ -16,6 +17,7 @@ from harness.data.scan import MOST_AT_A_START, scans
 from harness.data.sources import DataSet, Split
 from harness.errors import ConfigError, UserError
 from harness.insight.layers import cam_layer
+from harness.machine.resources import available_memory
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
 from harness.training import metrics, optimizer
@@ -131,4 +133,11 @@ def dry_run(config: Config, terminal: Terminal) -> None:
     needed = estimate_bytes(state.model, slots, plan.micro_rows)
     terminal.line(summary_text(state.model))
     terminal.line(f"memory    about {needed / 2**20:,.0f} MiB a replica, beside TensorFlow itself (estimate)")
+    there = available_memory() // cluster.replicas
+    if not is_on_gpus() and needed > there:
+        fits = 2 ** int(math.log2(max(1, plan.micro_rows * there // needed)))
+        terminal.warning(
+            f"a replica has {there / 2**20:,.0f} MiB of this machine's memory, which is less: take the global batch in "
+            f"parts, as with --set train.micro_batch={fits}"
+        )
     terminal.line("dry run: nothing trained, nothing written")

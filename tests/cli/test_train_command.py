@@ -56,6 +56,21 @@ class TestDryRun:
         assert "60,554" in shown.stdout
         assert not list(tmp_path.iterdir())
 
+    def test_warns_of_a_batch_that_the_memory_does_not_hold(self, call: Call, small_config: Path) -> None:
+        command = [
+            "train",
+            small_config,
+            "--dry-run",
+            "--set",
+            "train.length=2 steps",
+            "--set",
+            "schedule.warmup=0 steps",
+        ]
+        shown = call(*command, "--set", "train.global_batch=16000000")
+        assert shown.exit_code == 0
+        (fix,) = re.findall(r"--set train\.micro_batch=\d+", shown.stdout + shown.stderr)
+        assert "micro_batch" not in call(*command, "--set", "train.global_batch=16000000", *fix.split()).stderr
+
     def test_needs_no_writable_place_to_be_made(
         self, call: Call, small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
