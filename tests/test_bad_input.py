@@ -654,6 +654,16 @@ class TestData:
     ) -> None:
         assert named in refused("train", small_config, "--set", setting, *options)
 
+    @pytest.mark.slow
+    def test_what_the_first_run_of_chaos_refuses(
+        self, call: Callable[..., Result], small_config: Path, tmp_path: Path
+    ) -> None:
+        said = call("chaos", small_config, "--set", "data.source=missing.npz")
+        assert said.exit_code == 2
+        assert_short(said.stderr)
+        assert "missing.npz" in said.stderr
+        assert not list(tmp_path.glob("runs/*"))
+
     @pytest.mark.parametrize("command", [("chaos", "mnist"), ("scale", "run", "mnist_scaling_quick")])
     def test_a_name_that_its_module_lacks_by_commands_that_train_in_other_processes(
         self, refused: Callable[..., str], tmp_path: Path, command: tuple[str, ...]

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Config, dump
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UserError
 from harness.runs.run_dir import RunDir
 from harness.supervision.launch import PROGRAM, PYTHON, die_with_parent
 
@@ -54,7 +55,8 @@ def run(
         folder: a new directory for the config and the runs, which stay there.
         progress: is given a line of text for each run.
 
-    Raises HarnessError where the undisturbed run fails.
+    Raises UserError, and leaves no folder, where the config can't be trained; HarnessError where the undisturbed run
+    fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config_file = folder / "config.yaml"
@@ -65,6 +67,9 @@ def run(
     exit_code, error = undisturbed.start().wait()
     # No part of a run takes twice as long as a whole one: where that is short, a hang is known sooner.
     hang_timeout = min(2 * (time.monotonic() - begin), _LONGEST_HANG_TIMEOUT)
+    if exit_code == 2:
+        shutil.rmtree(folder)
+        raise UserError(error.removeprefix("error: "))
     if exit_code:
         raise HarnessError(f"the undisturbed run failed with exit code {exit_code}: {error}")
     summary = undisturbed.run.read_summary()
