@@ -213,6 +213,7 @@ def test_layers_that_come_after_the_time_are_left_out_and_named() -> None:
     assert list(found.plan.layers) == ["conv_0", *found.out_of_time]
     assert found.out_of_time
     filters, *_ = filter_sections(evaluated, found)
+    assert "insight.budget ran out" in filters.paragraphs[0]
     assert f": {', '.join(found.out_of_time)}" in filters.paragraphs[0]
     assert found.overview_json()["out_of_time"] == list(found.out_of_time)
 
