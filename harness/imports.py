@@ -83,7 +83,8 @@ try:
     for key, path in json.loads(sys.argv[1]).items():
         load_object(path, key)
 except ConfigError as error:
-    sys.exit(print(error) or 2)
+    print(error)
+    sys.exit(2)
 """
 
 

@@ -21,7 +21,7 @@ def key_of(listing: Listing, decoding: Decoding) -> str:
     By all files' paths, sizes and times, and by a sample of their content: copies may have the times of others.
     """
     digest = hashlib.sha256(json.dumps([_VERSION, decoding.as_dict(), listing.files]).encode())
-    paths = list(dict.fromkeys(each if isinstance(each, str) else each[0] for each in listing.references))
+    paths = listing.paths
     for path in paths:
         digest.update(os.fsencode(os.path.abspath(path)) + b"\0")
     heartbeat = Heartbeat()

@@ -67,7 +67,7 @@ def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) ->
                         (cache.root() / key / name).unlink(missing_ok=True)
                 if cache.contents(key) is None:
                     try:
-                        entry = _reserve(key, listing, decoding, say)
+                        entry = _prepare(key, listing, decoding, say)
                         with cache.disk_errors_in_one_line(WriteFailed):
                             _fill(entry, listing, decoding, say)
                     finally:
@@ -79,7 +79,7 @@ def _digest(contents: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([contents["shape"], contents["crcs"]]).encode()).hexdigest()
 
 
-class _Entry(NamedTuple):
+class _Unfilled(NamedTuple):
     """A folder of the cache with room for all images."""
 
     folder: Path
@@ -89,17 +89,17 @@ class _Entry(NamedTuple):
     left: leftovers.Leftover | None
 
 
-def _reserve(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> _Entry:
+def _prepare(key: str, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> _Unfilled:
     folder = cache.root() / key
     plan = _plan(folder, listing, decoding, say)
     partial = folder / cache.PARTIAL
     if (folder / cache.DONE).exists() and not partial.exists() and (folder / cache.IMAGES).exists():
         (folder / cache.IMAGES).replace(partial)  # killed when all that was missing was what is written of them
     left = leftovers.find(key, listing, plan)
-    return _Entry(folder, plan, _reserved(partial, plan["shape"]), left)
+    return _Unfilled(folder, plan, _reserved(partial, plan["shape"]), left)
 
 
-def _fill(entry: _Entry, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> None:
+def _fill(entry: _Unfilled, listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> None:
     folder, plan, head, left = entry
     partial = folder / cache.PARTIAL
     count, height, width, channels = plan["shape"]

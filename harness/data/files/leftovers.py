@@ -124,8 +124,7 @@ def _digests(listing: Listing) -> NDArray[np.uint64]:
 def _states(listing: Listing) -> dict[str, tuple[int, int, int]]:
     """By path: size, time, and the time at which the system noted a change, which no copying sets back."""
     states, heartbeat = {}, Heartbeat()
-    paths = dict.fromkeys(each if isinstance(each, str) else each[0] for each in listing.references)
-    for number, path in enumerate(paths):
+    for number, path in enumerate(listing.paths):
         try:
             state = os.stat(path)
             states[path] = (state.st_size, state.st_mtime_ns, state.st_ctime_ns)

@@ -35,6 +35,11 @@ class Listing:
     left_out: str = ""
     """Which files are passed over that may have been meant as images, in a sentence; empty where there are none."""
 
+    @property
+    def paths(self) -> list[str]:
+        """The files that hold images, each once, in the images' order."""
+        return list(dict.fromkeys(each if isinstance(each, str) else each[0] for each in self.references))
+
 
 def numbered(labels: Sequence[int | str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     """Labels as numbers from 0, and what each stands for: numbers by value, names in alphabetical order."""
