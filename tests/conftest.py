@@ -31,8 +31,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         os.environ[_CARDS] = os.environ["CUDA_VISIBLE_DEVICES"]
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-# A shell that starts the tests with & has them ignore SIGINT and SIGQUIT, and nohup SIGHUP. The processes that they start
-# would inherit that, and those that a test interrupts would never end; a handler, unlike SIG_IGN, isn't inherited.
+# A shell that starts the tests with & has them ignore SIGINT and SIGQUIT, and nohup SIGHUP. The processes that they
+# start would inherit that, and those that a test interrupts would never end; a handler, unlike SIG_IGN, is not
+# inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
