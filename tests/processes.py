@@ -19,6 +19,9 @@ from harness.cluster.environment import tf_config
 from harness.machine.resources import free_ports
 from harness.runs.run_dir import RunDir
 
+# Root may read and write everything; without these capabilities it is a user like any other.
+AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
 MAIN = "from harness.cli import main; main()"
 
 _BECOME = """

@@ -24,7 +24,7 @@ from harness.errors import CallbackFailed
 from harness.machine.resources import free_ports
 from harness.runs.run_dir import RunDir
 from harness.training.checkpoint import steps
-from tests.processes import completed, started, wait_for_step, workers
+from tests.processes import AS_A_USER, completed, started, wait_for_step, workers
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +37,6 @@ SETTINGS = [
     "checkpoint={every: 25 steps, keep: 99}",
     "insight={methods: [], filters: false}",
 ]
-# Root may write everywhere; without this capability it is a user like any other.
-AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
 
 def settings(*more: str) -> list[str]:

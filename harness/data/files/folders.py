@@ -21,7 +21,8 @@ def listing(source: str) -> Listing:
     """The images in the class folders, which may have folders inside; hidden files are passed over, and
     so are those of other kinds, which the listing tells of.
 
-    Raises DataError where there is no such folder, or a class folder has no image.
+    Raises DataError where there is no such folder, a class folder has no image, or a link leads back to a folder above
+    it; OSError where a folder can't be read.
     """
     root = Path(source.removeprefix("folder:"))
     if not root.is_dir():
@@ -106,8 +107,22 @@ def _by_kind(others: list[str], root: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    for path, folders, names in os.walk(folder, followlinks=True):
+    """Raises OSError where a folder inside can't be read, DataError where a link leads back to a folder above it."""
+    for path, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            _check_leads_on(os.path.join(path, name))
         for name in names:
             if not name.startswith(".") and name.lower() not in _OF_THE_SYSTEM:
                 yield os.path.join(path, name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _check_leads_on(folder: str) -> None:
+    if os.path.islink(folder) and any(os.path.samefile(folder, above) for above in Path(folder).parents):
+        raise DataError(
+            f"data.source: {folder} is a link to {os.path.realpath(folder)}, which it lies in: remove the link"
+        )

@@ -1,7 +1,8 @@
 """TFRecord files of tf.train.Example, read without TensorFlow: where the records lie, and what one holds.
 
-A record is its length (uint64), a checksum of that, the data and a checksum of these (uint32 each); the data are a
-protocol buffer, of whose fields those of tf.train.Example are walked here.
+A record is its length (uint64), a checksum of that, the data and a checksum of these (uint32 each, a masked CRC-32C);
+the data are a protocol buffer, of whose fields those of tf.train.Example are walked here. The layout is TensorFlow's,
+tensorflow/core/lib/io/record_writer.h.
 """
 
 import mmap
@@ -10,25 +11,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_HEAD, _TAIL = 12, 4
+import google_crc32c
+
+_LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
+_HEAD, _TAIL = _LENGTH.size + _CHECKSUM.size, _CHECKSUM.size
 _BYTES_LIST, _INT64_LIST = 1, 3
 
 
 class BadRecord(Exception):
-    """A record that is cut off, or no tf.train.Example with the feature asked for."""
+    """A record that is cut off or damaged, or no tf.train.Example with the feature asked for."""
 
 
 def records_of(path: str | Path) -> Iterator[tuple[int, int]]:
-    """Offset and length of the data of each record, in order. Raises BadRecord where the file ends inside one."""
+    """Offset and length of the data of each record, in order.
+
+    Raises BadRecord where the file ends inside one, or a length is not the one that was written.
+    """
     size = Path(path).stat().st_size
     with open(path, "rb") as file:
         at = 0
         while at < size:
             file.seek(at)
             head = file.read(_HEAD)
-            length = struct.unpack("<Q", head[:8])[0] if len(head) == _HEAD else size
-            if at + _HEAD + length + _TAIL > size:
+            if len(head) < _HEAD:
                 raise BadRecord(f"the record at byte {at:,} is cut off, or the file is not a TFRecord file")
+            written, checksum = head[: _LENGTH.size], head[_LENGTH.size :]
+            if not _matches(checksum, written):
+                raise BadRecord(f"the record at byte {at:,} is damaged, or the file is not a TFRecord file")
+            (length,) = _LENGTH.unpack(written)
+            if at + _HEAD + length + _TAIL > size:
+                raise BadRecord(f"the record at byte {at:,} is cut off")
             yield at + _HEAD, length
             at += _HEAD + length + _TAIL
 
@@ -37,8 +49,10 @@ def image_in(path: str, offset: int, length: int, feature: str) -> bytes:
     """The encoded image in a record. Raises BadRecord."""
     with open(path, "rb") as file:
         file.seek(offset)
-        data = memoryview(file.read(length))
-    kind, value = _feature(data, feature)
+        data, checksum = file.read(length), file.read(_TAIL)
+    if not _matches(checksum, data):
+        raise BadRecord("is damaged: its checksum does not match")
+    kind, value = _feature(memoryview(data), feature)
     if kind != _BYTES_LIST:
         raise BadRecord(f"the feature {feature} holds no encoded image")
     return bytes(value)
@@ -57,6 +71,12 @@ def labels_in(path: str | Path, records: list[tuple[int, int]], feature: str) ->
         except BadRecord as error:
             raise BadRecord(f"record {number:,}: {error}") from None
     return labels
+
+
+def _matches(checksum: bytes, data: bytes) -> bool:
+    crc = google_crc32c.value(data)
+    rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
+    return checksum == _CHECKSUM.pack((rotated + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def _label(data: memoryview, feature: str) -> int | str:

@@ -1,6 +1,7 @@
 """`folder:PATH`: what is found in it, and what is refused."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness.data.files.load import ImageFiles
 from harness.data.quality import doubts
 from harness.errors import DataError
 from tests.data.files.conftest import Load, Refusal, picture, save
+from tests.processes import AS_A_USER
 
 
 def of_split(found: ImageFiles, split: int) -> dict[int, int]:
@@ -57,6 +59,31 @@ def test_folders_for_splits_are_taken_as_they_are(tmp_path: Path, load_files: Lo
         {4, 9, 14, 19},
     ]
     assert all(label == number % 2 for part in parts for number, label in part.items())
+
+
+def test_links_are_followed(folder: Path, load_files: Load) -> None:
+    (folder / "dog").rename(folder.parent / "elsewhere")
+    (folder / "dog").symlink_to(folder.parent / "elsewhere")
+    assert len(load_files(f"folder:{folder}").labels) == 12
+
+
+@pytest.mark.parametrize("links", [{"cat/a": "."}, {"cat/a": ".."}, {"cat/a": "../dog", "dog/a": "../cat"}])
+def test_a_link_that_leads_back_is_refused(folder: Path, refusal: Refusal, links: dict[str, str]) -> None:
+    for link, target in links.items():
+        (folder / link).symlink_to(target)
+    message = refusal(f"folder:{folder}")
+    assert f"{folder / 'cat/a'}" in message
+    assert "remove the link" in message
+
+
+@pytest.mark.slow
+def test_a_folder_that_can_not_be_read_is_not_left_out(folder: Path, small_config: Path, script: Path) -> None:
+    (folder / "cat" / "more").mkdir(mode=0)
+    sets = ["--set", f"data={{source: 'folder:{folder}'}}"]
+    ended = subprocess.run([*AS_A_USER, script, "data", small_config, *sets], capture_output=True, text=True)
+    (folder / "cat" / "more").rmdir()
+    assert ended.returncode == 2
+    assert ended.stderr == f"error: Permission denied: {folder / 'cat/more'}\n"
 
 
 def test_files_of_other_kinds_are_left_out_and_counted(folder: Path, load_files: Load, refusal: Refusal) -> None:

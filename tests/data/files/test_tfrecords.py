@@ -77,6 +77,21 @@ def test_files_that_will_not_do_are_refused(tmp_path: Path, refusal: Refusal) ->
     assert "not a TFRecord file" in refusal(source)
 
 
+def test_a_damaged_record_is_found_by_its_checksum_where_all_can_still_be_decoded(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    file = tmp_path / "part.tfrecord"
+    write(file, range(6))
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b"image/format", b"image/farmot", 1))
+    message = refusal(f"tfrecord:{file}")
+    assert f"{file}, record 0" in message
+    assert "is damaged" in message
+    length = int.from_bytes(whole[:8], "little")
+    file.write_bytes((length - 1).to_bytes(8, "little") + whole[8:])
+    assert "the record at byte 0 is damaged" in refusal(f"tfrecord:{file}")
+
+
 @pytest.mark.parametrize(("mended", "kept"), [(True, 9), (False, 8)])
 def test_what_was_decoded_in_other_files_than_that_of_an_unreadable_record_is_kept(
     tmp_path: Path, load_files: Load, refusal: Refusal, monkeypatch: pytest.MonkeyPatch, mended: bool, kept: int
