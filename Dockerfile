@@ -1,4 +1,4 @@
-# docker build --tag registry.example/harness:0.1.0 .     with the CUDA libraries: --build-arg EXTRAS='[cuda]'
+# docker build --tag registry.example/harness:0.2.0 .     with the CUDA libraries: --build-arg EXTRAS='[cuda]'
 FROM python:3.11-slim
 ARG EXTRAS=
 RUN useradd --create-home --uid 1000 harness

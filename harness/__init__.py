@@ -9,13 +9,13 @@
     harness.visualize(run)  # report.html, with what the model looks at
     print(harness.compare(run, "latest"))  # what differs, which is better
 
-Yours go in the same way, with no line of this package changed:
+Pass your own parts in the same way, without changing the package:
 
     harness.train(
         "mnist",
         model=my_model,  # (image_shape, classes) → keras.Model, from pixels to logits
         data=my_arrays,  # or a function that returns them
-        loss=my_loss,  # (logits, labels) → one number an example
+        loss=my_loss,  # (logits, labels) → one number per example
         metrics={"mine": my_metric},  # like a loss
         augment=[{"name": "flip"}, my_augmentation],  # (images, random) → images
         optimizer=keras.optimizers.Nadam(0.002),
@@ -27,11 +27,11 @@ RunDir                                  a run's directory: its files, rows and s
 Config                                  every key of a config, typed
 Callback                                something of yours that is called between steps
 augment                                 what can be done to training images, as functions
-errors                                  all that they raise, as a tree
+errors                                  the exceptions that they raise, as a tree
 
 They work in a thread, in a notebook, and again in the same process, with another model or another number of replicas.
-Only the number of logical devices (`cluster.logical_cpus`, `cluster.logical_gpus`) TensorFlow settles once a process.
-TensorFlow is imported with the first of these names that needs it.
+TensorFlow fixes the number of logical devices (`cluster.logical_cpus`, `cluster.logical_gpus`) once per process;
+everything else can change. It is imported when the first of these names that needs it is used.
 """
 
 import os

@@ -92,7 +92,7 @@ def train(
     """
     if not isinstance(run_dir, str | os.PathLike | None):
         raise ConfigError(
-            "changes are keywords, such as **{'train.length': '1 epoch'}, and the second is the run's path"
+            "the second argument is the run's path; give changes as keywords, such as **{'train.length': '1 epoch'}"
         )
     named = Named(model, data, loss, metrics, optimizer, callbacks, augment)
     until: Until = "trained" if only_training else "pictured" if with_report else "exported"

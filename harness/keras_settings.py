@@ -73,7 +73,7 @@ def import_keras() -> Any:
     if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
         raise UserError(
             "TF_USE_LEGACY_KERAS was set when TensorFlow was imported, and harness needs Keras 3: "
-            "unset it and start Python anew"
+            "unset it and restart Python"
         )
     try:
         import keras
@@ -93,7 +93,7 @@ def import_keras() -> Any:
 def _wrong_backend(name: str) -> UserError:
     return UserError(
         f"TensorFlow or Keras was imported with the backend {name}, and harness needs tensorflow: "
-        "start Python anew with KERAS_BACKEND=tensorflow, or import harness first"
+        "restart Python with KERAS_BACKEND=tensorflow, or import harness first"
     )
 
 

@@ -111,7 +111,7 @@ def _probabilities(
     outputs = np.asarray(forward(images), np.float32)
     if not np.isfinite(outputs).all():
         raise RunError(
-            "the model gives numbers that are not finite: train it anew, with a lower optimizer.learning_rate"
+            "the model returns numbers that are not finite: train it again, with a lower optimizer.learning_rate"
         )
     return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
 

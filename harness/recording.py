@@ -85,7 +85,7 @@ class Recording:
         if newest and data.was_from_1 and not run.read_class_names():  # which a run since 0.1.0 keeps
             raise RunError(
                 f"{run.path} was begun by version 0.1.0, which kept labels from 1 and gave its model an output for "
-                "class 0; labels are from 0 now: train anew, in another directory, or resume with that version"
+                "class 0; labels are from 0 now: train again, in another directory, or resume with that version"
             )
         step = newest.step if newest else 0
         if step > events.total_steps:
@@ -226,7 +226,7 @@ def _new_plan(config: Config, events: Events, step: int) -> str:
     if name == "constant" and not rises:
         return f"the learning rate stays {rate:.3g}"
     falls = "" if name == "constant" else f", {name} to zero at step {events.total_steps:,}"
-    return f"the learning rate is planned anew: {rate:.3g} from step {step:,} on{rises}{falls}"
+    return f"the learning rate is rescheduled: {rate:.3g} from step {step:,} on{rises}{falls}"
 
 
 def _is_on_other_data(checkpoint: Checkpoint, data: DataSet) -> bool:

@@ -1,16 +1,16 @@
 #!/usr/bin/env python
 """scripts/bench_input.py: images/s of each source of data, cold and warm, whether that stays flat with the rows, and a
-training on 5 GB of images under a limit of 2 GB. Needs 8 GB of disk in --folder and takes some ten minutes. --quick
+training on 5 GB of images under a limit of 2 GB. Needs 8 GB of disk in --folder and takes seven to ten minutes. --quick
 takes a folder of a few image files alone, to see that it works.
 
 Each line is a process of its own, so that its memory is its own too. Images/s are those of the stream of batches, which
-nothing computes on: the median of 5 stretches, with the lowest and the highest. "Cold" is right after the system was
+nothing computes on: the median of 5 windows, with the lowest and the highest. "Cold" is right after the system was
 asked to drop the files from its page cache; "warm", once they have been read. The limit is RLIMIT_DATA, which counts
 what a process writes to (heap, stacks, private mappings) and not the pages of a mapped file, which the system takes
 back when it needs them. "Memory" is the peak of the anonymous pages, less those before the data were loaded.
 
 What is mapped is compared with the same images in memory, and many rows with few, in one process, in turn, after each
-image was read once: the ratio of the medians of 15 stretches, on the clock and in processor time, which means something
+image was read once: the ratio of the medians of 15 windows, on the clock and in processor time, which means something
 on a busy machine too.
 
 Image files are decoded by their first load, into the cache on disk; "cold" and "warm" are of that.
@@ -36,7 +36,7 @@ from PIL import Image
 _BATCH, _STRETCHES, _TURNS, _PAIRS = 256, 5, 15, 3
 _STEPS = 300
 _SECONDS = 1.0
-"""How long a stretch lasts."""
+"""How long a window lasts."""
 _FILES, _A_FEW = 20_000, 40
 _DECODED = ("folder", "csv", "tfrecord")
 _MIB = 2**20
@@ -200,7 +200,7 @@ def _measured(
     Args:
         source: as in a config, or `object:FOLDER`.
         limit: bytes that may be written to.
-        seconds: how long a stretch lasts.
+        seconds: how long a window lasts.
         save: an .npz file to write the images to.
         against: another source, of no more images, to be streamed in turn with it.
     """

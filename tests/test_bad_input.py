@@ -432,7 +432,7 @@ class TestCommandLine:
             (["tensorboard", ".", "--port", "0"], "65535"),
             (["tensorboard", ".", "--port", "http"], "http"),
             (["runs", "nowhere"], "nowhere"),
-            (["runs", "x" * 300], "is not a folder"),
+            (["runs", "x" * 300], "there is no folder"),
             (["tensorboard"], "there is no ./runs"),
             (["tensorboard", "nowhere"], "nowhere"),
             (["tensorboard", "x" * 300], "there is no run xxx"),

@@ -208,8 +208,8 @@ class Empty(Photos):
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        (Wrong, "Wrong.read gave uint8 (10, 10, 3) for row 0, and for 40 rows uint8 (39, 10, 10, 3)"),
-        (Floats, "Floats.read([0]) must give uint8 pixels (1, height, width[, channels]), not float64 (1, 10, 10, 3)"),
+        (Wrong, "Wrong.read returned uint8 (10, 10, 3) for row 0, and for 40 rows uint8 (39, 10, 10, 3)"),
+        (Floats, "Floats.read([0]) must return uint8 pixels (1, height, width[, channels]), not float64"),
         (Empty, "Empty has no rows"),
     ],
 )

@@ -80,7 +80,7 @@ def test_it_is_not_resumed_and_that_is_said(older_run: RunDir, call: Callable[..
     )
     assert refused.exit_code == 2
     (line,) = refused.stderr.splitlines()
-    for fact in ("version 0.1.0", "labels from 1", "train anew"):
+    for fact in ("version 0.1.0", "labels from 1", "train again"):
         assert fact in line
 
 

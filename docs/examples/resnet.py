@@ -1,4 +1,4 @@
-"""A small ResNet of one's own, with BatchNormalization and Dropout, through the model's door alone.
+"""A small ResNet of one's own, with BatchNormalization and Dropout, using only the key `model`.
 
 cd docs/examples
 harness train resnet.yaml

@@ -12,7 +12,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_context
 def cache(context: click.Context, as_json: bool) -> None:
-    """List what image files were decoded into: $HARNESS_CACHE, or harness in $XDG_CACHE_HOME or ~/.cache."""
+    """List the cache of decoded images: $HARNESS_CACHE, else $XDG_CACHE_HOME/harness, else ~/.cache/harness."""
     if context.invoked_subcommand is not None:
         return
     from harness.data.files.cache import entries, root, scans
@@ -34,7 +34,10 @@ def cache(context: click.Context, as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only entries unused for DAYS days.")
 def clear(name: str | None, older_than: float | None) -> None:
-    """Remove NAME, or everything; never what a run on this machine uses or makes. A run decodes it again."""
+    """Remove NAME, or everything, except what a run on this machine is using or decoding.
+
+    Removed images are decoded again when they are needed.
+    """
     from harness.data.files.cache import Scans, clear_scans
     from harness.data.files.cache import clear as clear_cache
 

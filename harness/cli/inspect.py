@@ -22,14 +22,14 @@ from harness.runs.run_names import SORTED_BY
     type=click.Choice(list(SORTED_BY)),
     default="age",
     show_default=True,
-    help="The largest last; of age, the newest.",
+    help="In ascending order: the largest, of age the newest, comes last.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def runs(folder: Path, by: str, as_json: bool) -> None:
     """List the runs in DIR (runs, if none is given), and what differs from each one's shipped config or the defaults.
 
-    Other commands take a run by its path, or if it lies in runs by its name, a beginning of it, or latest. In a pipe a
-    tab stands between columns.
+    Other commands take a run by its path, or one in ./runs by its name, the beginning of its name, or latest. In a
+    pipe the columns are separated by tabs.
     """
     from harness.runs.run_list import find_runs, print_table
 

@@ -20,10 +20,10 @@ from harness.cli.startup import check_devices, use_devices
     metavar="keras-fit|KEY=VALUE",
     help="Compare, in fresh processes in turn, with the tutorial's way (model.fit) or with another setting.",
 )
-@click.option("--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="With --against: how often.")
-@click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True, help="Timed chunks of 2 seconds.")
+@click.option("--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="With --against: how many.")
+@click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True, help="Timed windows of 2 seconds.")
 @click.option("--replicas", type=click.IntRange(1, 64), metavar="N", help="GPUs, or logical CPUs where there are none.")
-@click.option("--quick", is_flag=True, help="Chunks of half a second, no input pipeline: to compare large batches.")
+@click.option("--quick", is_flag=True, help="Windows of half a second, no input pipeline: to compare large batches.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(
     config: str,
@@ -61,13 +61,13 @@ def bench(
 
 
 @click.command("gpu-check", short_help="Check and measure this machine's GPUs.")
-@click.option("--quick", is_flag=True, help="Under 90 seconds on one card: fewer measurements, no other frameworks.")
+@click.option("--quick", is_flag=True, help="Planned for 90 seconds: fewer measurements, no other frameworks.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write it here.  [gpu-check-TIME]")
 def gpu_check(quick: bool, out: Path | None) -> None:
     """Check this machine's GPUs, and measure them: what to run first on new hardware.
 
-    Takes under five minutes on one card, prints tables as it goes, and writes gpu-check.md and gpu-check.json. The exit
-    code is 1 where something failed.
+    Planned to take under five minutes on one card. Prints tables as it goes, and writes gpu-check.md and
+    gpu-check.json. The exit code is 1 where something failed.
     """
     from harness.gpu_check.check import check
     from harness.gpu_check.plan import plan, this_machine
@@ -88,14 +88,14 @@ def gpu_check(quick: bool, out: Path | None) -> None:
 @click.argument("config", shell_complete=complete_config)
 @set_option
 @click.option("--faults", metavar="A,B,…", help="Which, separated by commas.  [all of them]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the moments.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides when faults strike.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def chaos(config: str, assignments: tuple[str, ...], faults: str | None, seed: int, as_json: bool) -> None:
     """Inject faults into runs of CONFIG, and see whether they end as if nothing had happened.
 
     Faults: kill (SIGKILL), term (SIGTERM), stop (SIGSTOP, under launch), nan (weights that are NaN),
     torn-checkpoint (killed, and the newest checkpoint cut in half), disk-full (no file may grow).
-    Takes about twice a training for each fault.
+    Each fault takes about as long as two training runs.
     """
     from harness.config import load
     from harness.errors import ConfigError

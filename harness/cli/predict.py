@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def predict(run: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
     """Predict the classes of images with RUN's model. IMAGES are files of any size and colour, and folders of them.
 
-    Each is brought to the size that the model takes as the run's data.resize has it: its middle, stretched or padded. A
+    Each is brought to the model's size as the run's data.resize says: cropped to its middle, stretched or padded. A
     file that can't be read gets a line on standard error, and then the exit code is 1.
     """
     from harness.console.terminal import Terminal

@@ -48,7 +48,7 @@ def named(run_name: str | None) -> list[str]:
 @click.option("--dry-run", is_flag=True, help="Check and print everything, train and write nothing.")
 @click.option("--only-training", is_flag=True, help="Leave out test, model and pictures; a resume makes up for them.")
 @click.option("--no-report", is_flag=True, help="Leave out the pictures and the report; harness visualize makes them.")
-@click.option("--data-changed", is_flag=True, help="With --resume: although the data have changed.")
+@click.option("--data-changed", is_flag=True, help="With --resume: resume although the data have changed.")
 @click.option("--quiet", is_flag=True, help="Print only the run directory, at the end.")
 def train(
     config: str,
@@ -95,7 +95,7 @@ def train(
 def resume(run: Path, length: str | None, no_report: bool, data_changed: bool, quiet: bool) -> None:
     """Resume RUN from its newest checkpoint, and make what it lacks: test, model, pictures.
 
-    A longer --length trains a finished run on; a learning rate that falls is planned anew, and the output says so.
+    A longer --length continues a finished run; a decaying learning rate is rescheduled, and the output says so.
     """
     from harness.config import resolve
     from harness.runs.run_dir import RunDir, find_run

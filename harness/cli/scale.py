@@ -36,7 +36,7 @@ def run(
 
     CONFIG has a section scale, as the shipped mnist_scaling and mnist_scaling_quick. Each trial is a process and a run
     of its own. The same command resumes what was stopped or killed; --executor slurm submits the trials as array
-    jobs, as many at a time as find room.
+    jobs, as many at a time as the cluster has room for.
     """
     from harness.config.load import load_as
     from harness.config.scale import Experiment

@@ -131,7 +131,7 @@ class _Meeting:
         """The index of the worker of our cluster that says this hello."""
         kinds = {"workers": list, "index": int, "config": dict}
         if not isinstance(hello, dict) or not all(isinstance(hello.get(key), kind) for key, kind in kinds.items()):
-            self.strangers[where] = f"{where} does not speak as a worker of harness does"
+            self.strangers[where] = f"{where} is not a worker of harness"
             return None
         if hello["workers"] != list(self.membership.workers):
             self.strangers[where] = f"{where} is worker {hello['index']} of another cluster: {hello['workers']}"
@@ -162,7 +162,7 @@ class _Meeting:
                 problems.append(f"worker {index} ({address}) has not shown up")
             elif index not in self.asked_by:
                 ours = self.membership.workers[self.membership.index]
-                problems.append(f"worker {index} ({address}) answers, but does not reach us at {ours}")
+                problems.append(f"worker {index} ({address}) answers, but can't reach this worker at {ours}")
         return f"{'; '.join([*problems, *self.strangers.values()])}: waited {timeout:g} s (cluster.start_timeout)"
 
 

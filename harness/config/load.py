@@ -74,7 +74,7 @@ def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str],
 
 
 def _mistakes(error: ValidationError) -> list[tuple[object, ...]]:
-    """Where, what and of which value, but for a section, whose other keys don't matter."""
+    """Where, what and of which value, except for a section, whose other keys don't matter."""
     return [
         (each["loc"], each["msg"], None if isinstance(each["input"], dict) else each["input"])
         for each in error.errors(include_url=False)

@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
         for index, key in enumerate(keys):
             if key in keys[:index]:
                 mark = nodes[index].start_mark
-                raise yaml.MarkedYAMLError(problem=f"the key '{key}' stands twice", problem_mark=mark)
+                raise yaml.MarkedYAMLError(problem=f"the key '{key}' appears twice", problem_mark=mark)
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:

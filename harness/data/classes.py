@@ -41,7 +41,7 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
     elif _distance(train, validation) > _FAR_APART + 0.5 * np.sqrt((train > 0).sum() / max(validation.sum(), 1)):
         worst = int(np.argmax(np.abs(_shares(train) - _shares(validation))))
         found.append(
-            f"validation has other classes than training: class {called(worst, names)} is "
+            f"validation has the classes in other proportions than training: class {called(worst, names)} is "
             f"{_shares(validation)[worst]:.0%} of validation and {_shares(train)[worst]:.0%} of "
             f"training{_remedy(train, validation)}"
         )

@@ -99,6 +99,6 @@ def _shared(images: _Images, train: _Images) -> str | None:
         return None
     pairs = [f"{images.called(index)} is {train.called(first[at[index]])}" for index in shared]
     return (
-        f"{len(shared):,} of {len(images.rows):,} {images.split} images are training images too, pixel for pixel, and "
-        f"what the model says of these proves nothing: {places(pairs, _MOST_PAIRS)}"
+        f"{len(shared):,} of {len(images.rows):,} {images.split} images are also training images, pixel for pixel, so "
+        f"the results on them prove nothing: {places(pairs, _MOST_PAIRS)}"
     )

@@ -130,7 +130,7 @@ def _check(model: keras.Model, what: str, classes: int, fix: str = "") -> None:
     do where it has outputs for others."""
     given = [tuple(tensor.shape[1:]) for tensor in model.outputs]
     if given != [(classes,)]:
-        raise ConfigError(f"{what} with outputs {', '.join(map(str, given))}: it must give logits ({classes},){fix}")
+        raise ConfigError(f"{what} with outputs {', '.join(map(str, given))}: it must return logits ({classes},){fix}")
     if any(isinstance(layer, keras.layers.Lambda) for layer in graph_layers(model)):
         raise ConfigError(
             f"{what} with a Lambda layer, with which no exported model can be loaded: write a layer of your own"

@@ -157,7 +157,7 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise RunError(
             f"the model {model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: "
-            "give one that takes an image and gives its classes"
+            "give one that takes an image and returns its classes"
         )
     taken, given = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
     if len(taken) != 3:
@@ -168,14 +168,14 @@ def _check(model: keras.Model, image_shape: tuple[int, int, int]) -> None:
     if not takes(model, image_shape):
         raise WrongShape(f"the model {model.name} takes images of shape {taken}, not {image_shape}")
     if len(given) != 1 or given[0] is None:
-        raise RunError(f"the model {model.name} gives outputs of shape {given}: it must give (classes,)")
+        raise RunError(f"the model {model.name} returns outputs of shape {given}: it must return (classes,)")
     if given[0] == 1 and ending(last_operation(model)) == "softmax":
         raise RunError(
-            f"the model {model.name} gives a softmax of one class, which is always 1: it must give 2 classes at least"
+            f"the model {model.name} ends in a softmax of one class, which is always 1: it must have 2 classes at least"
         )
     for weight in model.weights:
         if not np.isfinite(weight.numpy()).all():
-            raise RunError(f"the model {model.name} has weights that are not finite, in {weight.path}: train it anew")
+            raise RunError(f"the model {model.name} has weights that are not finite, in {weight.path}: train it again")
 
 
 def _compare(copy: keras.Model, model: keras.Model, taken: Callable[[Any], Any], end: str | None) -> None:
@@ -190,7 +190,7 @@ def _compare(copy: keras.Model, model: keras.Model, taken: Callable[[Any], Any],
         outputs = (keras.ops.softmax if end == "softmax" else keras.ops.sigmoid)(outputs)
     elif expected.shape[1] > 1 and expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=0.01):
         raise RunError(
-            f"the model {model.name} gives probabilities, but not by a softmax at its end: end it in one, or in logits"
+            f"the model {model.name} returns probabilities, but not from a last softmax: end it in one, or in logits"
         )
     error = float(np.abs(keras.ops.convert_to_numpy(outputs) - expected).max())
     if np.isfinite(expected).all() and not error <= _TOLERANCE * np.abs(expected).max():

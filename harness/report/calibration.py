@@ -66,7 +66,7 @@ def reliability_picture(calibration: Calibration) -> Picture:
     figure = Figure(figsize=(5.6, 6.0), dpi=96, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="as often right as it says")
+    upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="perfectly calibrated")
     upper.bar(edges, np.nan_to_num(calibration.accuracy), width, align="edge", color="#8fafd3", edgecolor="white")
     held = calibration.counts > 0
     upper.plot(
@@ -102,10 +102,10 @@ def reliability_picture(calibration: Calibration) -> Picture:
         name="reliability",
         title="Reliability diagram",
         caption=f"The {total:,} test images by the probability that the model gives the class it chose, in {bins} bins "
-        "of equal width. A bar, or its point, below the dashed line: the model is surer than it is right. A bin of few "
-        "images says little: the lower bars show how many it holds. The expected calibration error is the distance "
-        "from the line, averaged over the images (Guo et al. 2017). Label smoothing in the training loss makes a "
-        "model less sure than it is right.",
+        "of equal width. Where a bar or its point lies below the dashed line, the model is more confident than it is "
+        "accurate. A bin of few images says little: the lower bars show how many it holds. The expected calibration "
+        "error is the distance from the line, averaged over the images (Guo et al. 2017). Label smoothing in the "
+        "training loss makes a model less confident than it is accurate.",
         alt=f"Accuracy against confidence in {bins} bins; expected calibration error {calibration.error:.4f}.",
         png=png(figure),
         table=Table(

@@ -113,7 +113,7 @@ def _evaluated(name: str, logits: keras.Model, images: Any, labels: NDArray[Any]
     evaluated = EvaluatedModel(name, logits, images, labels.astype(np.int32), outputs_of(logits, images))
     if not np.isfinite(evaluated.probabilities).all():
         row = int(np.argmin(np.isfinite(evaluated.probabilities).all(axis=1)))
-        raise DataError(f"the model {name} gives values that are not finite for test image {row}")
+        raise DataError(f"the model {name} returns values that are not finite for test image {row}")
     return evaluated
 
 

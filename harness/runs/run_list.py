@@ -41,7 +41,8 @@ def find_runs(folder: Path, by: str = "age") -> list[dict[str, Any]]:
     folder.
     """
     if not os.path.isdir(folder):
-        raise RunError(f"{folder} is not a folder; runs are written to ./runs unless --run-dir says otherwise")
+        what = f"{folder} is not a folder" if os.path.exists(folder) else f"there is no folder {folder}"
+        raise RunError(f"{what}; runs are written to ./runs unless --run-dir says otherwise")
     rows = [_row(RunDir(path)) for path in runs_in(folder)]
     key = SORTED_BY[by]
     if by != "age":

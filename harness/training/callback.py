@@ -34,8 +34,8 @@ class Callback:
     """
 
     every: str | None = "1 epoch"
-    """How often, as durations stand in a config; `every` there counts for more. None: between all chunks of steps,
-    about every two seconds, and after the test, when what it returns is not kept."""
+    """How often, as durations stand in a config; `every` there takes precedence. None: between all chunks of steps,
+    about every two seconds, and once after the test, when what it returns is discarded."""
 
     def __call__(self, step: int, state: State, rows: Sequence[Row]) -> Values | None:
         """Look at the state after `step` steps.

@@ -121,10 +121,10 @@ def _check_result(key: str, name: str, function: PerExample, logits: int, must_t
                 order = "; it must be a function (logits, labels), in that order, and Keras's are (labels, logits)"
                 raise ConfigError(f"{given} fails with {reason(error)}{order}") from None
         if not tf.is_tensor(result):
-            raise ConfigError(f"{given} gives {_article(type(result).__name__)}: it must give a tensor of {wanted}")
+            raise ConfigError(f"{given} returns {_article(type(result).__name__)}: it must return a tensor of {wanted}")
         is_number = result.dtype.is_floating or (not must_train and (result.dtype.is_bool or result.dtype.is_integer))
         if result.shape != (examples,) or not is_number:
-            raise ConfigError(f"{given} gives {result.dtype.name} of shape {result.shape}: it must give {wanted}")
+            raise ConfigError(f"{given} returns {result.dtype.name} of shape {result.shape}: it must return {wanted}")
         if must_train and tape.gradient(result, outputs) is None:
             raise ConfigError(f"{given} has no gradient: it must be computed by differentiable operations")
 

@@ -126,7 +126,7 @@ def test_what_is_no_worker_is_named(says: bytes) -> None:
         told = met(ours, {0: CONFIG}, timeout=0.5)[0]
         thread.join()
     assert f"worker 1 ({ours[1]}) has not shown up" in told
-    assert f"{ours[1]} does not speak" in told
+    assert f"{ours[1]} is not a worker" in told
 
 
 def test_an_address_in_use_is_refused() -> None:

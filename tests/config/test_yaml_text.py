@@ -13,8 +13,8 @@ def test_numbers_with_an_exponent_are_numbers_with_or_without_a_point(text: str)
 
 
 @pytest.mark.parametrize("text", ["name: a\nname: b", "train: {length: 1 epochs,\n  length: 2 epochs}"])
-def test_a_key_that_stands_twice_is_refused_with_its_line(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"a\.yaml:2: .*the key '(name|length)' stands twice"):
+def test_a_key_that_appears_twice_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"a\.yaml:2: .*the key '(name|length)' appears twice"):
         parse(text.encode(), "a.yaml")
 
 

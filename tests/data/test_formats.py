@@ -160,7 +160,7 @@ def test_cifar_of_an_archive_a_folder_and_the_cache_of_keras(tmp_path: Path, mon
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     cache = tmp_path / "keras" / "datasets"
     told = refusal("cifar10")
-    assert f"put cifar-10-python.tar.gz, of cs.toronto.edu/~kriz/cifar.html, into {cache}" in told
+    assert f"put cifar-10-python.tar.gz, from cs.toronto.edu/~kriz/cifar.html, into {cache}" in told
     file = archive(tmp_path / "c.tar.gz", "cifar-10-batches-py", CIFAR10)
     extracted = cache / "cifar-10-batches-py-target"
     with tarfile.open(file) as opened:

@@ -134,7 +134,7 @@ def test_a_single_logit_speaks_for_one_class_as_it_speaks_against_the_other() ->
 def test_probabilities_that_no_known_operation_made_are_refused() -> None:
     model = headed(lambda x: keras.ops.exp(keras.ops.log_softmax(layers.Dense(5)(x))))
     said = refused(model)
-    assert "gives probabilities" in said
+    assert "returns probabilities" in said
     assert "softmax" in said
 
 

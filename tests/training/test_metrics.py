@@ -181,7 +181,7 @@ def test_what_ships_and_what_is_right_is_accepted(own_module: str) -> None:
         ({"loss": {"name": "OWN:by_class"}}, r"float32 of shape \(10,\): .*shape \(11,\)"),
         ({"loss": {"name": "OWN:right"}}, r"bool of shape \(11,\): .*floats"),
         ({"loss": {"name": "OWN:constant"}}, "no gradient"),
-        ({"loss": {"name": "OWN:text"}}, "a str: it must give a tensor of floats"),
+        ({"loss": {"name": "OWN:text"}}, "a str: it must return a tensor of floats"),
         ({"loss": {"name": "OWN:fails"}}, "fails with KeyError: 'no such thing"),
         ({"loss": {"name": "OWN:loss"}}, "missing 1 required positional argument: 'alpha'"),
         ({"loss": {"name": "OWN:loss", "alpha": 1.0, "beta": 2}}, "unexpected keyword argument 'beta'"),

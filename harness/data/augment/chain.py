@@ -147,12 +147,12 @@ def check_pixels(data: DataSection, seed: int, images: Images) -> None:
         given = _function(entry, f"{key}.name")(tried, Random(seed, _FIRST_STREAM, positions)).numpy()
         if not np.isfinite(given).all():
             raise ConfigError(
-                f"{key}: {entry.name} gives values that are not finite: it must give pixels from 0 to 255"
+                f"{key}: {entry.name} returns values that are not finite: it must return pixels from 0 to 255"
             )
         if given.max() <= 1 < tried.max():
             raise ConfigError(
-                f"{key}: {entry.name} gives values from {given.min():.3g} to {given.max():.3g} for images of up to "
-                f"{tried.max()}: it must give pixels from 0 to 255"
+                f"{key}: {entry.name} returns values from {given.min():.3g} to {given.max():.3g} for images of up to "
+                f"{tried.max()}: it must return pixels from 0 to 255"
             )
 
 
@@ -209,6 +209,6 @@ def _check_own(entry: OwnAugmentation, key: str, image_shape: tuple[int, int, in
                 "those of its entry"
             ) from None
         if not tf.is_tensor(result):
-            raise ConfigError(f"{given} gives {type(result).__name__}: it must give a tensor of {wanted}")
+            raise ConfigError(f"{given} returns {type(result).__name__}: it must return a tensor of {wanted}")
         if result.shape != images.shape or result.dtype != tf.float32:
-            raise ConfigError(f"{given} gives {result.dtype.name} of shape {result.shape}: it must give {wanted}")
+            raise ConfigError(f"{given} returns {result.dtype.name} of shape {result.shape}: it must return {wanted}")

@@ -280,8 +280,8 @@ def clear(name: str | None, older_than_days: float | None) -> tuple[list[Entry],
     """
     found = [entry for entry in entries() if name is None or entry.name == name]
     if name is not None and not found:
-        known = ", ".join(entry.name for entry in entries()) or "it is empty"
-        raise UserError(f"{name} is not in the cache {root()}: {known}")
+        known = ", ".join(entry.name for entry in entries()) or "nothing"
+        raise UserError(f"{name} is not in the cache {root()}; it holds {known}")
     now = time.time()
     old = [entry for entry in found if older_than_days is None or now - entry.last_used > older_than_days * 86400]
     with disk_errors_in_one_line():

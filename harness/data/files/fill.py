@@ -33,7 +33,7 @@ _JOB_ROWS = 512
 """Headers read in one job."""
 _BLOCKS_AT_A_SYNC = 256
 """Up to 1 GiB: written to the disk now and then, so that the last write takes no longer than a sign of life may."""
-_FIX = "set data.size, such as data.size: {0}, and data.resize if not a crop"
+_FIX = "set data.size, such as data.size: {0}, and data.resize if you don't want a crop"
 
 
 def decoded(listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> tuple[NDArray[np.uint8], str]:

@@ -87,8 +87,8 @@ def _left_out(others: list[str], root: Path) -> str:
         return ""
     files = "1 file in the class folders is" if len(others) == 1 else f"{len(others):,} files in the class folders are"
     return (
-        f"{files} left out, as only {', '.join(_SUFFIXES)} are read: {_by_kind(others, root)}; convert what is a "
-        "picture, to PNG for one"
+        f"{files} left out, as only {', '.join(_SUFFIXES)} are read: {_by_kind(others, root)}; convert those that "
+        "are pictures, to PNG for example"
     )
 
 

@@ -47,8 +47,8 @@ def answers(jobs: Sequence[dict[str, Any]]) -> Generator[tuple[int, dict[str, An
                 answer: dict[str, Any] = json.loads(process.stdout.readline())
             except (OSError, ValueError):  # a broken pipe, or no line
                 raise HarnessError(
-                    f"a process that decodes images has ended with exit code {process.wait()}; -9 is often a lack of "
-                    "memory. What is decoded so far is kept: start again to resume"
+                    f"a process that decodes images has ended with exit code {process.wait()}; -9 often means out "
+                    "of memory. What has been decoded so far is kept: start again to resume"
                 ) from None
             finally:
                 idle.put(process)

@@ -49,7 +49,8 @@ def listing(source: str) -> Listing:
         problems.add(f"the column split must hold {', '.join(SPLITS)}, not {found}: see {where}")
     if missing:
         problems.add(
-            f"{len(missing):,} of {len(rows):,} paths aren't there: {in_short(missing)}: they count from {file.parent}"
+            f"{len(missing):,} of {len(rows):,} paths aren't there: {in_short(missing)}: paths are relative to "
+            f"{file.parent}"
         )
     problems.refuse()
     labels, class_names = numbered(_as_numbers([row["label"] for row in rows]))

@@ -12,6 +12,7 @@ from typing import Any
 from harness.data.files import tfrecords
 from harness.data.files.listing import SPLITS, Listing, in_short
 from harness.errors import DataError
+from harness.machine.requirements import install_extra
 
 _INFO = "dataset_info.json"
 
@@ -61,8 +62,8 @@ def _folder(source: str) -> Path:
         raise DataError(f"data.source: {source} has several configs: write {name}/CONFIG, one of {in_short(configs)}")
     if not versions:
         raise DataError(
-            f"data.source: {source} is not prepared in {root}: pip install 'mirrored-harness[tfds]' and tfds build "
-            f"{name}, where there is a network; or set TFDS_DATA_DIR to where it is"
+            f"data.source: {source} is not prepared in {root}: {install_extra('tfds')} and "
+            f"tfds build {name}, where there is a network; or set TFDS_DATA_DIR to where it is"
         )
     return max(versions, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)])
 

@@ -65,7 +65,7 @@ def read(name: str, path: str, source: str) -> Given:
     found = Path(path) if path else next((place for place in places if place.exists()), None)
     if found is None:
         raise DataError(
-            f"data.source: {source} is not on this machine, and nothing is downloaded: put {of.archive}, of "
+            f"data.source: {source} is not on this machine, and nothing is downloaded: put {of.archive}, from "
             f"cs.toronto.edu/~kriz/cifar.html, into {cache}, or name its path, data.source: {name}:PATH"
         )
     files = _files(found, of, source)

@@ -33,13 +33,13 @@ def read(source: str, scale: Scale | None) -> Given:
         (x_train, y_train), (x_test, y_test) = (_pair(part, source, scale) for part in (train, test))
     except (KeyError, TypeError, ValueError):
         raise DataError(
-            f"data.source: {source} must give {{{', '.join(ARRAYS)}}}, or (train, test), each (images, labels) or an "
+            f"data.source: {source} must return {{{', '.join(ARRAYS)}}}, or (train, test), each (images, labels) or an "
             f"object with __len__, labels and read(rows), not {type(given).__name__}"
         ) from None
     arrays: dict[str, Found] = dict(zip(ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
     in_memory = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     if any(array.dtype.hasobject for array in in_memory.values()):
-        raise DataError(f"data.source: {source} must give arrays of numbers, not of Python objects")
+        raise DataError(f"data.source: {source} must return arrays of numbers, not of Python objects")
     is_whole = len(in_memory) == 4 and not any(map(is_mapped, in_memory.values()))
     digest = arrays_sha256(in_memory) if is_whole else sampled_sha256(arrays)
     names = tuple(map(str, getattr(train, "class_names", ())))
@@ -77,7 +77,7 @@ def _stored(given: Any, source: str, scale: Scale | None) -> Stored:
     first = called(np.zeros(1, np.int64))
     if first.ndim not in (3, 4) or len(first) != 1 or (first.dtype != np.uint8 and scale is None):
         raise DataError(
-            f"{what}([0]) must give uint8 pixels (1, height, width[, channels]), not {first.dtype} {first.shape}"
+            f"{what}([0]) must return uint8 pixels (1, height, width[, channels]), not {first.dtype} {first.shape}"
         )
     height, width, channels = (*first.shape[1:], 1)[:3]
 
@@ -85,7 +85,7 @@ def _stored(given: Any, source: str, scale: Scale | None) -> Stored:
         images = called(rows)
         if images.shape != (len(rows), *first.shape[1:]) or images.dtype != first.dtype:
             raise DataError(
-                f"{what} gave {first.dtype} {first.shape[1:]} for row 0, and for {len(rows)} rows {images.dtype} "
+                f"{what} returned {first.dtype} {first.shape[1:]} for row 0, and for {len(rows)} rows {images.dtype} "
                 f"{images.shape}"
             )
         pixels = images if scale is None else scale.to_pixels(images, source)

@@ -81,8 +81,8 @@ def warnings(batches: Sequence[BatchResult], trials: Sequence[Trial]) -> list[st
     missed = [batch.global_batch for batch in batches if batch.median is None]
     if missed:
         lines.append(
-            f"{_named(missed)}: the median reported trial did not reach the target: all that is known are more steps "
-            "than it ran, raise the budget"
+            f"{_named(missed)}: the median reported trial did not reach the target, so all that is known is that it "
+            "needs more steps than it ran: raise the budget"
         )
     if all(len(batch.reported) == 1 for batch in batches):
         lines.append("each batch is reported on one seed: the spread between seeds is not known, run more seeds")

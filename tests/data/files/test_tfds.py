@@ -54,7 +54,7 @@ def test_the_newest_version_and_the_config_asked_for(prepared: Path, load_files:
 
 def test_what_will_not_do_is_refused(prepared: Path, refusal: Refusal) -> None:
     message = refusal("tfds:unknown")
-    for told in (str(prepared.parent), "tfds build unknown", "mirrored-harness[tfds]"):
+    for told in (str(prepared.parent), "tfds build unknown", "tensorflow-datasets"):
         assert told in message
     prepare(prepared / "2.0.0", {"left": IMAGE, "right": IMAGE, "kind": LABEL})
     assert "image, and has 2" in refusal("tfds:tiny")
