@@ -1,5 +1,6 @@
 """From which step on two curves differ, and both in one picture."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from harness.page.picture import INK, Picture, png
 from harness.page.table import Row, Table
+from harness.page.wording import measured
 from harness.report.training_figures import is_logarithmic
 
 SPLITS = ("train", "validation")
@@ -31,9 +33,9 @@ class FirstDifference:
     """The first step that both curves have and at which they differ."""
 
     step: int
-    a: dict[str, float]
-    b: dict[str, float]
-    """Loss and accuracy there."""
+    a: dict[str, Any]
+    b: dict[str, Any]
+    """Loss and accuracy there; None for a loss that was not finite."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,17 @@ class CurveComparison:
             text = f"A and B are identical at {common}"
         else:
             a, b = self.first.a, self.first.b
-            text = (
-                f"A and B first differ at step {self.first.step:,}: loss {a['loss']:.6g} and {b['loss']:.6g}, "
-                f"accuracy {a['accuracy']:.4f} and {b['accuracy']:.4f}"
-            )
+            losses = f"loss {_precise(a['loss'])} and {_precise(b['loss'])}"
+            accuracies = f"accuracy {a['accuracy']:.4f} and {b['accuracy']:.4f}"
+            text = f"A and B first differ at step {self.first.step:,}: {losses}, {accuracies}"
         if not self.only_a + self.only_b:
             return text
         alone = [f"{_rows(count)} of {side}" for side, count in (("A", self.only_a), ("B", self.only_b)) if count]
         return f"{text}. {' and '.join(alone)} {'has' if self.only_a + self.only_b == 1 else 'have'} no counterpart"
+
+
+def _precise(loss: float | None) -> str:
+    return measured(loss) if loss is None else f"{loss:.6g}"
 
 
 def _rows(count: int) -> str:
@@ -142,8 +147,9 @@ def _draw(axes: Axes, rows: dict[str, Sequence[dict[str, Any]]], split: str, val
     marked = {"A": None, "B": None} if split == "train" else _MARKERS
     for side, own in _of(rows, split).items():
         steps = [row["step"] for row in own]
-        axes.plot(steps, [row[value] for row in own], label=side, marker=marked[side], markersize=5, **_STYLES[side])
-    losses = [row["loss"] for own in _of(rows, split).values() for row in own]
+        values = [math.nan if row[value] is None else row[value] for row in own]
+        axes.plot(steps, values, label=side, marker=marked[side], markersize=5, **_STYLES[side])
+    losses = [row["loss"] or 0 for own in _of(rows, split).values() for row in own]
     logarithmic = value == "loss" and is_logarithmic(losses)
     if logarithmic:
         axes.set_yscale("log", nonpositive="mask")
@@ -170,14 +176,14 @@ def _table(rows: dict[str, Sequence[dict[str, Any]]]) -> Table:
             stride = -(-len(own) // _MOST_TABLED) if split == "train" and own else 1
             kept = own[::-1][::stride][::-1]
             shown += [
-                Row([f"{row['step']:,}", split, side, f"{row['loss']:.4f}", f"{row['accuracy']:.4f}"]) for row in kept
+                Row([f"{row['step']:,}", split, side, measured(row["loss"]), f"{row['accuracy']:.4f}"]) for row in kept
             ]
     return Table("Training curves as numbers", ["step", "split", "run", "loss", "accuracy"], shown)
 
 
 def _last_values(rows: dict[str, Sequence[dict[str, Any]]]) -> str:
     return " ".join(
-        f"Last {split} of {side}: loss {own[-1]['loss']:.4f}, accuracy {own[-1]['accuracy']:.4f}."
+        f"Last {split} of {side}: loss {measured(own[-1]['loss'])}, accuracy {own[-1]['accuracy']:.4f}."
         for split in SPLITS
         for side, own in _of(rows, split).items()
         if own

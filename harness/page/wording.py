@@ -20,6 +20,11 @@ def number(value: float) -> str:
     return f"{rounded:,.0f}" if digits <= 0 else f"{rounded:.{digits}g}" if abs(value) < 1e-4 else f"{rounded:.3g}"
 
 
+def measured(value: float | None) -> str:
+    """A loss or a metric with four decimals; None is one that was not finite."""
+    return "not finite" if value is None else f"{value:.4f}"
+
+
 def counted(count: int, noun: str) -> str:
     """`1 image`, `2,000 images`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.data.classes import called
 from harness.page.picture import INK, MUTED, Picture, png
 from harness.page.table import Row, Table
+from harness.page.wording import measured
 from harness.report.class_labels import class_label
 
 _STYLES: dict[str, dict[str, Any]] = {
@@ -143,7 +144,7 @@ def _table(rows: list[dict[str, Any]], metrics: Sequence[str]) -> Table:
         [
             f"{row['step']:,}",
             row["split"],
-            f"{row['loss']:.4f}",
+            measured(row["loss"]),
             f"{row['accuracy']:.4f}",
             f"{row['learning_rate']:.3g}" if "learning_rate" in row else "",
             *("" if row.get(name) is None else f"{row[name]:.4f}" for name in metrics),
@@ -225,7 +226,7 @@ def _plain(value: float, _: int) -> str:
 def _last_values(rows: list[dict[str, Any]]) -> str:
     last = {row["split"]: row for row in rows}
     return " ".join(
-        f"Last {split}: loss {last[split]['loss']:.4f}, accuracy {last[split]['accuracy']:.4f}."
+        f"Last {split}: loss {measured(last[split]['loss'])}, accuracy {last[split]['accuracy']:.4f}."
         for split in _STYLES
         if split in last
     )

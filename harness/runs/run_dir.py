@@ -251,7 +251,8 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     if not isinstance(row.get("split"), str):
         raise RunError(f"{where}: the line has no split")
     for key in ("step", *_MEASURED.get(row["split"], ())):
-        if not isinstance(row.get(key), int | float):
+        is_not_finite = key == "loss" and row["split"] != "train" and row.get(key, key) is None
+        if not isinstance(row.get(key), int | float) and not is_not_finite:
             raise RunError(f"{where}: the line has no number {key}")
     return row
 

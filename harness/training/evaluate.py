@@ -11,7 +11,7 @@ from harness.cluster.strategy import Cluster
 from harness.data.gather import data_errors
 from harness.data.pipeline import evaluation_batches
 from harness.data.sources import Split
-from harness.training.metrics import Measures
+from harness.training.metrics import Measures, mean
 
 _PLAIN = Measures()
 
@@ -23,7 +23,8 @@ class Evaluator:
     """Calling it with a split gives {"loss", "accuracy", other metrics, "examples"}, the same for any batch and number
     of replicas.
 
-    The counts are equal to the last example; the losses to float32 rounding, since they are added in float64.
+    The counts are equal to the last example; the losses to float32 rounding, since they are added in float64. A loss or
+    metric that is not finite is None.
     """
 
     def __init__(self, cluster: Cluster, model: keras.Model, batch: int, measures: Measures = _PLAIN) -> None:
@@ -40,7 +41,7 @@ class Evaluator:
         with data_errors():
             loss, *metrics, examples = self._sums(iter(self._dataset(split)), tf.constant(batches)).numpy()
         return {
-            "loss": float(loss / examples),
+            "loss": mean(loss, examples),
             **self._measures.means(metrics, examples),
             "examples": int(examples),
         }

@@ -25,8 +25,10 @@ def accuracy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
     """Whether fewer than `k` of the logits (n, classes) are larger than the label's, (n,) bool."""
+    logits = _of_classes(logits)
     own = tf.gather(logits, labels, batch_dims=1)
-    return tf.reduce_sum(tf.cast(logits > own[:, tf.newaxis], tf.int32), axis=1) < k
+    above = tf.logical_not(logits <= own[:, tf.newaxis])  # NaN counts as above, and so is never a hit
+    return tf.reduce_sum(tf.cast(above, tf.int32), axis=1) < k
 
 
 def negative_log_likelihood(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -65,10 +67,14 @@ class Measures:
         return tf.stack([tf.reduce_sum(weights * value) for value in values])
 
     def means(self, sums: Any, examples: float) -> dict[str, Any]:
-        """The mean of each metric, from its sum over so many examples; None for one that is not finite, which JSON
-        can't hold."""
-        means = {name: float(total / examples) for name, total in zip(self.metrics, sums, strict=True)}
-        return {name: mean if math.isfinite(mean) else None for name, mean in means.items()}
+        """The mean of each metric, from its sum over so many examples: see `mean`."""
+        return {name: mean(total, examples) for name, total in zip(self.metrics, sums, strict=True)}
+
+
+def mean(total: float, examples: float) -> float | None:
+    """None where it is not finite, which JSON can't hold."""
+    value = float(total / examples)
+    return value if math.isfinite(value) else None
 
 
 def in_training(config: Config) -> Measures:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.page.wording import measured
 from harness.training.callback import Callback, Row
 from harness.training.state import State
 
@@ -21,9 +22,7 @@ def newest(rows: Sequence[Row], split: str) -> Row | None:
 def evaluation_text(result: Row) -> str:
     """The loss and the metrics of an evaluation, as `loss 0.1251  accuracy 0.9898`."""
     values = {name: value for name, value in result.items() if name not in ("step", "split", "examples")}
-    return "  ".join(
-        f"{name} {'not finite' if value is None else format(value, '.4f')}" for name, value in values.items()
-    )
+    return "  ".join(f"{name} {measured(value)}" for name, value in values.items())
 
 
 def without_images(row: Row) -> Row:

@@ -235,7 +235,8 @@ class TestMetrics:
             ('{"step": 1}', "has no split"),
             ('{"split": "noise_scale"}', "has no number step"),
             ('{"step": "1", "split": "test"}', "has no number step"),
-            ('{"step": 1, "split": "test", "loss": null}', "has no number loss"),
+            ('{"step": 1, "split": "train", "loss": null}', "has no number loss"),
+            ('{"step": 1, "split": "test", "accuracy": 1}', "has no number loss"),
             ('{"step": 1, "split": "train", "loss": 1, "accuracy": 1}', "has no number learning_rate"),
         ],
     )

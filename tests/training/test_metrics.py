@@ -89,6 +89,18 @@ def test_top_k_counts_larger_logits(given: Given, k: int, expected: list[int]) -
     assert top_k(*given, k).numpy().tolist() == expected
 
 
+def test_a_logit_that_is_no_number_is_above_all_others() -> None:
+    nan = np.nan
+    logits = tf.constant([[nan, nan, nan], [nan, 2, 1], [nan, 2, 1]], tf.float32)
+    assert top_k(logits, tf.constant([0, 1, 1]), 1).numpy().tolist() == [False, False, False]
+    assert top_k(logits, tf.constant([0, 1, 1]), 2).numpy().tolist() == [False, True, True]
+
+
+def test_top_k_of_one_logit_is_of_two_classes() -> None:
+    logits, labels = tf.constant([[2.0], [-1.0], [3.0]]), tf.constant([1, 1, 0])
+    assert top_k(logits, labels, 1).numpy().tolist() == [True, False, False]
+
+
 def test_brier_and_likelihood_are_those_of_the_softmax(given: Given) -> None:
     probabilities = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(brier(*given), ((probabilities - np.eye(4)[LABELS]) ** 2).sum(axis=1), rtol=1e-6)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from harness.config import Config
 from harness.page import FoldedConfig, Headline, Section
+from harness.page.wording import measured
 from harness.training import noise_scale
 
 
@@ -116,7 +117,7 @@ def _duration(seconds: float | None) -> str:
 def _result(split: dict[str, Any]) -> str:
     if not split:
         return ""
-    return f"accuracy {split['accuracy']:.4f}, loss {split['loss']:.4f}, on {split['examples']:,} images"
+    return f"accuracy {split['accuracy']:.4f}, loss {measured(split['loss'])}, on {split['examples']:,} images"
 
 
 def _pairs(values: Any) -> str:

@@ -128,8 +128,9 @@ def trial_of(run: RunDir, classes: int) -> Trial | None:
     if reached:
         low, high = before, low
     elif not diverged:
-        losses = [row["loss"] for row in evaluations]
-        diverged = losses[-1] > max(_GUESSING * math.log(classes), _WORSE * min(losses))
+        finite = [row["loss"] for row in evaluations if row["loss"] is not None]
+        last = evaluations[-1]["loss"]
+        diverged = last is None or last > max(_GUESSING * math.log(classes), _WORSE * min(finite))
     status: Status = "reached" if reached else "diverged" if diverged else "missed"
     return Trial(config.train.global_batch, config.optimizer.learning_rate, config.seed, low, high, status)
 
