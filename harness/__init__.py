@@ -31,7 +31,8 @@ errors                                  the exceptions that they raise, as a tre
 
 They work in a thread, in a notebook, and again in the same process, with another model or another number of replicas.
 TensorFlow fixes the number of logical devices (`cluster.logical_cpus`, `cluster.logical_gpus`) once per process;
-everything else can change. It is imported when the first of these names that needs it is used.
+everything else can change. It is imported when the first of these names that needs it is used, and keeps the seed and
+the determinism of the last training; Python's and NumPy's random numbers are left alone.
 """
 
 import os

@@ -67,7 +67,7 @@ def check_loadable(paths: Mapping[str, str]) -> None:
     check_elsewhere(paths)
     if not paths:
         return
-    command = [sys.executable, "-c", _LOAD, json.dumps(dict(paths))]
+    command = [sys.executable, "-P", "-c", _LOAD, json.dumps(dict(paths))]
     on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     ended = subprocess.run(command, env=on_cpu, capture_output=True, text=True, check=False)
     if ended.returncode:

@@ -105,7 +105,7 @@ class _OneBatch:
 
 
 Bits = Callable[[int, int, int], tf.Tensor]
-"""Which random layer, the how manieth of its draws, how many numbers for an example → (n, numbers) uint64."""
+"""Which random layer, which of its draws, how many numbers for an example → (n, numbers) uint64."""
 
 
 @contextmanager
@@ -160,7 +160,8 @@ def moments(
     centred = inputs - tf.reshape(
         centre, [inputs.shape[channels] if axis == channels else 1 for axis in range(inputs.ndim)]
     )
-    each = tf.cast(tf.size(inputs) / (tf.shape(inputs)[0] * inputs.shape[channels]), inputs.dtype)
+    rows = tf.shape(inputs, out_type=tf.int64)[0]  # of a large batch int32 does not hold the size
+    each = tf.cast(tf.size(inputs, out_type=tf.int64) / (rows * inputs.shape[channels]), inputs.dtype)
     count = tf.reduce_sum(by_row) * each
     sums = tf.concat([tf.reduce_sum(by_row * centred, axes), tf.reduce_sum(by_row * centred**2, axes), [count]], axis=0)
     replica = tf.distribute.get_replica_context()

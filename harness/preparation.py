@@ -20,6 +20,7 @@ from harness.insight.layers import cam_layer
 from harness.machine.resources import available_memory
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
+from harness.page.wording import number
 from harness.training import metrics, optimizer
 from harness.training.events import Events
 from harness.training.own_callback import check_arguments, interval
@@ -110,7 +111,7 @@ def describe_data(config: Config, data: DataSet, splits: tuple[Split, Split, Spl
 
 
 def _epochs(events: Events, plan: BatchPlan, rows: int) -> str:
-    epochs = f"{events.total_steps * plan.global_batch / rows:.3g}"
+    epochs = number(events.total_steps * plan.global_batch / rows)
     return f"{epochs} epoch{'' if epochs == '1' else 's'}"
 
 

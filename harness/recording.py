@@ -133,7 +133,8 @@ def chief_callbacks(
         shown = ("validation", setup.validation) if len(setup.validation) else ("training", setup.train)
         scheduled.append((FormingMaps(board, config, *shown), events.maps))
     trackers = [closing.enter_context(mirror) for mirror in tracker_mirrors(config, run, rows, step, terminal)]
-    metrics_file = closing.enter_context(closed_at_end(MetricsFile(run.metrics_file, len(rows))))
+    recorded = len(run.read_metrics())  # the last of `rows` may be from the checkpoint alone
+    metrics_file = closing.enter_context(closed_at_end(MetricsFile(run.metrics_file, recorded)))
     progress = ProgressLines(terminal, step, events.total_steps, steps_per_epoch, len(rows))
     mirrors: list[Callback] = [closing.enter_context(closed_at_end(progress)), metrics_file, board, *trackers]
 
@@ -241,9 +242,11 @@ def _promise(checkpoint: Checkpoint, config: Config, cluster: Cluster, data: Dat
     changes = [f"{key} {then.get(key)}, now {now[key]}" for key in now if then.get(key) != now[key]]
     if not changes:
         return ", on the same devices: exact to the bit"
+    is_accumulated = then.get("micro_batch") is not None or now["micro_batch"] is not None
+    but = "; the statistics of BatchNormalization are those of other micro-batches" if is_accumulated else ""
     return (
         f", with other devices ({'; '.join(changes)}): the same examples in the same order, added up in another order "
-        "(about 1e-4 relative after 100 steps of SGD)"
+        f"(about 1e-4 relative after 100 steps of SGD){but}"
     )
 
 

@@ -82,7 +82,9 @@ def test_says_what_another_process_does_not_find(here: Path, path: str, told: st
 
 def test_a_file_of_the_working_directory_does_not_stand_in_for_a_library(here: Path) -> None:
     (here / "colorsys.py").write_text("rgb_to_hls = 'mine'")
+    (here / "random.py").write_text("raise RuntimeError('mine')")
     assert load_object("colorsys:rgb_to_hls", "model.name") != "mine"
+    check_loadable({"model.name": "own_models_of_test:net"})
 
 
 def test_what_is_handed_over_is_known_by_its_name_for_as_long() -> None:

@@ -306,6 +306,20 @@ def test_it_goes_on_with_another_number_of_replicas(
         np.testing.assert_allclose(actual, expected, rtol=1e-3, err_msg=name)
 
 
+def test_the_row_of_an_evaluation_that_the_disk_has_lost_is_written_again(
+    finished: Callable[..., RunDir], killed: Path, folder: Path
+) -> None:
+    path = folder / "lost-row"
+    shutil.copytree(killed, path)
+    newest, file = max(steps(path / "checkpoints")), path / "metrics.jsonl"
+    *kept, lost = [line for line in file.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= newest]
+    assert [json.loads(lost)[key] for key in ("step", "split")] == [newest, "validation"]
+    file.write_text("".join(kept))
+    finished(path)
+    rows = RunDir.open(path).read_metrics()
+    assert [row["step"] for row in rows if row["split"] == "validation"] == list(range(4, STEPS + 1, 4))
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(
     finished: Callable[..., RunDir], killed: Path, folder: Path, undisturbed: RunDir
 ) -> None:

@@ -15,6 +15,8 @@ from harness.cli.startup import check_devices
 if TYPE_CHECKING:
     from harness.config.cluster import ClusterSection
 
+_HANG_TIMEOUT = 300.0
+
 
 @click.command(
     short_help="Train with several workers on this machine.", context_settings={"ignore_unknown_options": True}
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--hang-timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=300,
+    default=_HANG_TIMEOUT,
     show_default=True,
     metavar="SECONDS",
     help="A worker without progress for so long counts as dead.",
@@ -70,7 +72,7 @@ def launch(
     plan = Plan(
         command=[name, *_for_workers(given, at.path), *logical_cpus],
         workers=workers,
-        options=_options(workers, gpus_per_worker, max_restarts),
+        options=_options(workers, gpus_per_worker, max_restarts, hang_timeout),
         logs=at.logs_dir,
         gpus=gpus,
         max_restarts=max_restarts,
@@ -100,8 +102,13 @@ def _check_for_several(section: "ClusterSection") -> None:
         raise ConfigError("cluster.logical_gpus is for one process: leave it out, or use harness train")
 
 
-def _options(workers: int, gpus_per_worker: int | None, max_restarts: int) -> list[str]:
-    given = {"--workers": workers, "--gpus-per-worker": gpus_per_worker, "--max-restarts": max_restarts}
+def _options(workers: int, gpus_per_worker: int | None, max_restarts: int, hang_timeout: float) -> list[str]:
+    given = {
+        "--workers": workers,
+        "--gpus-per-worker": gpus_per_worker,
+        "--max-restarts": max_restarts,
+        "--hang-timeout": None if hang_timeout == _HANG_TIMEOUT else f"{hang_timeout:g}",
+    }
     return [word for name, value in given.items() if value for word in (name, str(value))]
 
 

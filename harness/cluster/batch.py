@@ -3,7 +3,8 @@
 With B examples a step on R replicas, replica r takes the rows r·⌈B/R⌉ to (r+1)·⌈B/R⌉ of the batch; the rows at or past
 B are padding and carry weight zero. A replica cuts its rows into M = ⌈⌈B/R⌉/micro_batch⌉ micro-batches of equal size,
 padded likewise. The loss is the weighted *sum* over examples divided by B, so R and M change the order of a
-summation and nothing else.
+summation and nothing else; but BatchNormalization takes its statistics over a micro-batch of all replicas, so they
+change with M.
 """
 
 from dataclasses import dataclass

@@ -24,6 +24,8 @@ class Heartbeat:
     def end(self) -> None:
         """What follows takes its time."""
         if self._pipe is not None:
-            with suppress(OSError):
-                os.close(self._pipe)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            # Closed alone, its number would be that of the next file opened, into which a later Heartbeat would write.
+            os.dup2(nowhere, self._pipe, inheritable=False)
+            os.close(nowhere)
             self._pipe = None

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
@@ -75,7 +76,7 @@ def _rows(value: Any) -> int | str:
 
 def rows_of(value: int | str, count: int) -> int:
     """How many of `count` rows a number of them, or a share such as "10 %", is; rounded down."""
-    return value if isinstance(value, int) else int(count * float(value.removesuffix(" %")) / 100)
+    return value if isinstance(value, int) else int(Fraction(value.removesuffix(" %")) * count / 100)
 
 
 Rows: TypeAlias = Annotated[

@@ -24,11 +24,11 @@ class Batch(NamedTuple):
     def labelled(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Labels, and how much each counts: an example that is mixed counts by its share for each of its two labels.
 
-        What is measured of an example is thus λ·f(label) + (1 - λ)·f(partner's label). For the losses that ship, also
-        with label smoothing and class weights, that is the loss of the distribution that has λ and 1 - λ at the two
-        labels, since they are linear in it: cross-entropy is -Σ_c w_c t_c log p_c, and focal and binary loss have such
-        a sum too. To a loss of the user's own it gives labels (n,) as ever (Zhang et al. 2018, arXiv 1710.09412, whose
-        own code trains so and measures accuracy so).
+        What is measured of an example is thus λ·f(label) + (1 - λ)·f(partner's label). For cross-entropy and binary
+        loss, also with label smoothing, that is the loss of the distribution that has λ and 1 - λ at the two labels,
+        since they are linear in it: -Σ_c t_c log p_c; a class weight is that of each label. To a loss of the user's own
+        it gives labels (n,) as ever (Zhang et al. 2018, arXiv 1710.09412, whose own code trains so and measures
+        accuracy so).
         """
         if isinstance(self.shares, tuple):
             return [(self.labels, self.weights)]

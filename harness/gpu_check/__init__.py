@@ -19,7 +19,6 @@ With several cards there is one more process for each number of cards, of at mos
     processes.py    processes side by side, watched
     trainings.py    the stages `trainings` and `replicas`; judging.py says whether what they found is right
     speed.py        the stages `speed` and `peers`; measuring.py, torch_peer.py and jax_peer.py are what it starts
-    scaling.py      efficiency over numbers of devices: pure
-    report.py       everything found, and its files; tables.py makes it readable
+    report.py       everything found, and its files; tables.py makes it readable, with efficiencies over devices
     check.py        one stage after another
 """

@@ -163,7 +163,8 @@ def _freeze(model: keras.Model, patterns: Sequence[str]) -> None:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """What Keras draws and how it calls layers depend on the seed alone; the process's own random states are kept."""
+    """What Keras draws and how it calls layers depend on the seed alone. The states of Python's and NumPy's own random
+    numbers are put back; TensorFlow's seed stays the run's."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with fresh_names():
         keras.utils.set_random_seed(seed)

@@ -3,8 +3,7 @@
 import math
 
 import keras
-
-_SIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+import tensorflow as tf
 
 
 def estimate_bytes(model: keras.Model, optimizer_slots: float, rows: int) -> int:
@@ -17,7 +16,12 @@ def estimate_bytes(model: keras.Model, optimizer_slots: float, rows: int) -> int
         optimizer_slots: arrays of the weights' size that the optimizer (and an average) keeps.
         rows: examples in a micro-batch.
     """
-    weights = sum(math.prod(weight.shape) * _SIZE[weight.dtype] for weight in model.weights)
+    weights = sum(math.prod(weight.shape) * _size(weight.dtype) for weight in model.weights)
     outputs = [layer.output for layer in model.layers]
-    activations = sum(math.prod(output.shape[1:]) * _SIZE[output.dtype] for output in outputs) * rows
+    activations = sum(math.prod(output.shape[1:]) * _size(output.dtype) for output in outputs) * rows
     return int(weights * (3 * (1 + optimizer_slots) + 1) + 2 * activations)
+
+
+def _size(dtype: str) -> int:
+    size: int = tf.as_dtype(dtype).size
+    return size

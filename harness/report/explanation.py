@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -104,25 +105,25 @@ class Explained:
 
 def methods_for(evaluated: EvaluatedModel, insight: InsightSection) -> dict[str, Explain]:
     """The methods that can explain the model, by name. Raises UserError where there is none, or no `insight.layer`."""
-    without = left_out(evaluated, insight)
+    without = left_out(evaluated.logits, insight, evaluated.name)
     usable = [name for name in insight.methods if name not in without]
     if not usable:
         raise UserError(f"insight.methods: {'; '.join(f'{name}: {reason}' for name, reason in without.items())}")
     return {name: bound(name, insight.layer) for name in dict.fromkeys(usable)}
 
 
-def left_out(evaluated: EvaluatedModel, insight: InsightSection) -> dict[str, str]:
-    """The methods that can't explain the model, by name, and why. Raises UserError where it has feature maps, and no
-    `insight.layer`."""
+def left_out(logits: keras.Model, insight: InsightSection, model: str) -> dict[str, str]:
+    """The methods that can't explain the model of that name, by name, and why. Raises UserError where it has feature
+    maps, and no `insight.layer`."""
     no_layer = None
     try:
-        cam_layer(evaluated.logits, insight.layer)
+        cam_layer(logits, insight.layer)
     except UserError as error:
-        if insight.layer is not None and feature_layers(evaluated.logits):
-            raise UserError(f"insight.layer: {evaluated.name}: {error}") from None
+        if insight.layer is not None and feature_layers(logits):
+            raise UserError(f"insight.layer: {model}: {error}") from None
         no_layer = str(error)
     reasons = {
-        name: METHODS[name].lacks(evaluated.logits) or (no_layer if METHODS[name].of_a_layer else None)
+        name: METHODS[name].lacks(logits) or (no_layer if METHODS[name].of_a_layer else None)
         for name in insight.methods
     }
     return {name: reason for name, reason in reasons.items() if reason is not None}
@@ -155,7 +156,9 @@ def explain(
         for owner, target, of in zip(owners.tolist(), targets.tolist(), maps, strict=True):
             of_example[owner][target] = of
         by_method[name] = tuple(of_example)
-    return Explained(tuple(shown), by_method, left_out(evaluated, insight), evaluated.class_names)
+    return Explained(
+        tuple(shown), by_method, left_out(evaluated.logits, insight, evaluated.name), evaluated.class_names
+    )
 
 
 def _examples(evaluated: EvaluatedModel, insight: InsightSection, seed: int, request: Request) -> list[Example]:

@@ -11,6 +11,7 @@ from harness.insight.saliency import METHODS, bound
 from harness.models.logits import pixels_to_logits, probabilities
 from harness.report.evaluated_model import outputs_of
 from harness.report.examples import correct
+from harness.report.explanation import left_out
 from harness.report.saliency_figures import saliency_picture
 from harness.training.callback import Callback, Row
 from harness.training.state import State
@@ -33,17 +34,18 @@ class FormingMaps(Callback):
         self._class_names = images.class_names
         self._names = [f"{split} image {row}" for row in rows]
         self._twin: keras.Model | None = None
+        self._methods: list[str] = []
 
     def __call__(self, step: int, state: State, rows: Sequence[Row]) -> None:
         model = state.result
         if self._twin is None:
             height, width, channels = self._images.shape[1:]
             self._twin = pixels_to_logits(model, (height, width, channels))
+            without = left_out(self._twin, self._insight, model.name)
+            self._methods = [name for name in self._insight.methods if name not in without]
         self._twin.set_weights(model.get_weights())
         says = probabilities(self._twin, outputs_of(self._twin, self._images))
-        for name in self._insight.methods:
-            if METHODS[name].lacks(self._twin) is not None:
-                continue
+        for name in self._methods:
             values = bound(name, self._insight.layer)(self._twin, self._images, says.argmax(axis=1))
             picture = saliency_picture(
                 f"saliency-{name}",

@@ -115,7 +115,7 @@ def findings(trust: Trust, name: str) -> dict[str, Finding]:
 
 
 def verdict(sanity: Sanity) -> Verdict:
-    """Of the sanity check alone, as a sentence without its evaluated."""
+    """Of the sanity check alone, as a sentence without its subject."""
     words: Mapping[Answer, str] = {
         "yes": "depends on the model",
         "no": "only its signs depend on the model" if sanity.only_signs else "does not depend on the model",

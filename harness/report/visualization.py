@@ -112,7 +112,8 @@ def visualize_model(
 ) -> Path:
     """Do the same for any Keras model and any images, without TensorBoard, in the folder `out`.
 
-    Returns the page's path. Raises RunError and DataError as `evaluated.of_files` does, and UserError as `visualize`.
+    Returns the page's path. Raises RunError and DataError as `evaluated_model.of_files` does, and UserError as
+    `visualize`.
     """
     check_out(out, "insight.json")
     _check_same_model(out / "insight.json", model_file)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Seconds compiled and trained, over all sittings of a run, and the pace of the newest chunk."""
+    """Seconds compiled and trained, over all starts of a run, and the pace of the newest chunk."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         """`now`: the seconds that have passed since some moment."""

@@ -28,7 +28,7 @@ import tensorflow as tf
 from harness.cluster.batch import BatchPlan
 from harness.data.pipeline import Batch
 from harness.training.optimizer import is_adam, preconditioner
-from harness.training.values import Values
+from harness.training.values import Values, floats
 
 Share = Callable[[Values, Batch], tuple[tf.Tensor, list[tf.Tensor]]]
 """A micro-batch → its share of the gradient with the sums behind it as one vector, and the new `values.other`."""
@@ -74,7 +74,13 @@ class GradientNorms:
             vector, other = extended(values, Batch(*(part[:middle] for part in batch)), small)
             rest = Batch(*(part[middle:] for part in batch))
             more, other = extended(values._replace(other=other), rest, small)
-            return vector + more, other
+            halves = vector + more
+            if not floats(values.other):
+                return halves, other
+            # BatchNormalization normalises each half by statistics of its own: what is measured may not change what
+            # is trained, so that comes from the whole batch.
+            vector, other = share(values, batch)
+            return tf.concat([vector, halves[-len(self.kinds) :]], axis=0), other
 
         def of_batch(values: Values, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
             def whole() -> tuple[tf.Tensor, list[tf.Tensor]]:

@@ -24,7 +24,10 @@ def in_one_line(plan: BatchPlan, cluster: Cluster) -> Iterator[None]:
         message = f"out of memory with {plan.micro_rows:,} examples at a time on each replica"
         if plan.micro_rows > 1:
             smaller = plan.micro_rows // 2
-            message += f": try --set train.micro_batch={smaller}, which changes no result, or a smaller evaluate.batch"
+            message += (
+                f": try --set train.micro_batch={smaller}, which changes no result but that of BatchNormalization, "
+                "or a smaller evaluate.batch"
+            )
         raise OutOfMemory(message) from None
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         if cluster.workers == 1:

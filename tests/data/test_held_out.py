@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.config import resolve
+from harness.config.data import rows_of
 from harness.data.images import Stored
 from harness.data.sources import DataSet, Split
 from harness.errors import DataError
@@ -61,6 +62,12 @@ def test_a_subset_is_drawn_by_the_seed_of_each_class_its_share(others: dict[str,
     for label in range(4):
         assert abs((train.labels == label).sum() - 60 * (whole.labels == label).mean()) < 1
     assert rows(split(subset=len(whole), **others)[0]) == rows(whole)
+
+
+def test_a_share_is_exact_where_binary_fractions_are_not() -> None:
+    assert rows_of("2.3 %", 50_000) == 1150
+    assert rows_of("64.1 %", 1000) == 641
+    assert rows_of("10 %", 19) == 1
 
 
 def test_a_larger_subset_has_the_rows_of_a_smaller_one() -> None:

@@ -15,6 +15,12 @@ def test_a_model_counted_by_hand() -> None:
     assert estimate_bytes(model, optimizer_slots=2, rows=10) == 4 * ((3 * 3 + 1) * weights + 2 * 10 * activations)
 
 
+def test_pixels_may_be_integers() -> None:
+    pixels = keras.Input((4, 4, 1), dtype="uint8")
+    model = keras.Model(pixels, keras.layers.Flatten(dtype="float32")(keras.layers.Rescaling(1 / 255)(pixels)))
+    assert estimate_bytes(model, optimizer_slots=2, rows=1) == 2 * (16 * 1 + 16 * 4 + 16 * 4)
+
+
 def test_it_grows_with_rows_and_slots_and_dtype() -> None:
     model = build("cnn", (28, 28, 1), 10, seed=0)
     few, more, many = (estimate_bytes(model, 2, rows) for rows in (1, 2, 1000))

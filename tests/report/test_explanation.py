@@ -100,9 +100,9 @@ def test_guided_backpropagation_is_left_out_where_there_is_no_relu(
 ) -> None:
     insight = InsightSection(methods=["guided_backpropagation", "gradient"])
     assert list(methods_for(flat, insight)) == ["gradient"]
-    assert list(left_out(flat, insight)) == ["guided_backpropagation"]
-    assert "no relu" in left_out(flat, insight)["guided_backpropagation"]
-    assert left_out(evaluated, insight) == {}
+    assert list(left_out(flat.logits, insight, "flat")) == ["guided_backpropagation"]
+    assert "no relu" in left_out(flat.logits, insight, "flat")["guided_backpropagation"]
+    assert left_out(evaluated.logits, insight, "cnn") == {}
 
 
 def test_without_a_method_that_is_left_the_model_is_refused(flat: EvaluatedModel) -> None:

@@ -40,13 +40,15 @@ def test_the_maps_of_the_same_images_are_written_as_they_form(
 
 
 @pytest.mark.slow
-def test_training_images_are_watched_where_none_are_held_out(
-    call: Callable[..., Result], small_config: Path, tmp_path: Path
+def test_training_images_are_watched_where_none_are_held_out_by_the_methods_that_the_model_allows(
+    call: Callable[..., Result], small_config: Path, tiny_model: str, tmp_path: Path
 ) -> None:
-    settings = ["insight.every=6 steps", "train.length=6 steps", "data.validation=0", "insight.methods=[gradient]"]
+    methods = "insight.methods=[gradcam, gradient]"  # the first needs feature maps
+    settings = [tiny_model, "insight.every=6 steps", "train.length=6 steps", "data.validation=0", methods]
     arguments = [word for setting in settings for word in ("--set", setting)]
     result = call("train", small_config, "--no-report", "--run-dir", tmp_path / "watched", *arguments)
     assert result.exit_code == 0, result.stderr
     events = EventAccumulator(str(tmp_path / "watched" / "tensorboard" / "train"), size_guidance={TENSORS: 0})
     events.Reload()
     assert events.SummaryMetadata("saliency/gradient").summary_description.count("training image ") == 8
+    assert "saliency/gradcam" not in events.Tags()["tensors"]

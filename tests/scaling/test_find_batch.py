@@ -353,7 +353,8 @@ def test_one_process_makes_the_same_tries_as_one_each_and_another_goes_on_where_
     unlimited: dict[str, Any], large_images: Path
 ) -> None:
     # A search on CPUs as on GPUs: it prints its progress, and what it found as the last line.
-    options = "assignments=['train.global_batch=16'], progress=lambda line: print(line, flush=True), one_process=True"
+    own = ["train.global_batch=16", "train.noise_scale=5 steps"]
+    options = f"assignments={own}, progress=lambda line: print(line, flush=True), one_process=True"
     find = f"find({str(large_images)!r}, {options})"
     program = f"import json; from harness.scaling.find_batch.search import find; print(json.dumps({find}))"
     with started([sys.executable, "-c", program]) as process:

@@ -166,7 +166,7 @@ def test_a_killed_worker_takes_the_others_with_it_within_5_seconds_and_all_start
 def stopped(launched: Callable[..., Any], killed_twice: tuple[Path, str]) -> tuple[Path, str]:
     """The same run, on again and stopped by a signal; and what was printed then."""
     run, _ = killed_twice
-    with launched(run, "--max-restarts", "3", resume=True) as process:
+    with launched(run, "--max-restarts", "3", "--hang-timeout", "250", resume=True) as process:
         wait_for_a_checkpoint(process, run)
         process.terminate()
         output, _ = process.communicate()
@@ -181,6 +181,7 @@ def test_a_signal_is_handed_on_and_both_stop_at_the_same_step(stopped: tuple[Pat
     (chief,) = re.findall(r"^stopped at step (\d+); resume with", output, re.MULTILINE)
     (other,) = re.findall(r"^\[worker 1\] stopped at step (\d+)$", output, re.MULTILINE)
     assert chief == other
+    assert "launch --workers 2 --max-restarts 3 --hang-timeout 250 -- " in output
     assert RunDir.open(run).read_summary()["status"] == "stopped"
 
 

@@ -44,6 +44,15 @@ def network(dtype: str = "float32") -> keras.Model:
     return keras.Model(pixels, x)
 
 
+def normalized_network() -> keras.Model:
+    """The same with BatchNormalization, whose statistics are of the batch that it is given."""
+    layers, pixels = keras.layers, keras.Input((28, 28, 1))
+    x = layers.AveragePooling2D(7)(layers.Rescaling(1 / 255)(pixels))
+    x = layers.Conv2D(4, 2, kernel_initializer=GlorotUniform(1))(x)
+    x = layers.Activation("tanh")(layers.BatchNormalization()(x))
+    return keras.Model(pixels, layers.Dense(10, kernel_initializer=GlorotUniform(2))(layers.Flatten()(x)))
+
+
 def begun(
     config: Config, cluster: Cluster, train: Split, model: Callable[[], keras.Model] = network
 ) -> tuple[State, Chunk]:
@@ -195,13 +204,19 @@ def test_the_mean_of_preconditioned_draws_is_what_every_example_gives(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "micro_batch"), [(1, None), (2, 3)])
+@pytest.mark.parametrize("model", [network, normalized_network])
 def test_measuring_leaves_the_weights_alone(
-    replicas: Replicas, small_training: SmallTraining, pool: Split, count: int, micro_batch: int | None
+    replicas: Replicas,
+    small_training: SmallTraining,
+    pool: Split,
+    count: int,
+    micro_batch: int | None,
+    model: Callable[[], keras.Model],
 ) -> None:
     def after_steps(noise_scale: str | None) -> tuple[list[NDArray[Any]], int]:
         train = {"noise_scale": noise_scale, "micro_batch": micro_batch, "clip_norm": 0.5}
         config = small_training(train=train, optimizer={"learning_rate": 0.01})
-        state, chunk = begun(config, replicas(count), pool)
+        state, chunk = begun(config, replicas(count), pool, model)
         return weights(state), len(chunk(12).norms)
 
     (without, none), (measured, norms) = after_steps(None), after_steps("3 steps")

@@ -42,7 +42,7 @@ def next_settings(
     Args:
         experiment: what is asked for.
         done: the results so far; those of batches that are not asked for are left alone.
-        failed: settings that came to no result; they are gone without.
+        failed: settings that came to no result; the plan goes on without them.
         unfinished: those of `done` to be resumed, if they are still asked for.
     """
     known = {Setting.of(trial) for trial in done} - {*unfinished} | {*failed}

@@ -155,6 +155,7 @@ class _Attempts:
     device: str
     replicas: int
     on_gpus: bool
+    one_process: bool
     limit: Limit
     progress: Callable[[str], None]
     tries: list[Try] = field(default_factory=list)
@@ -169,18 +170,18 @@ class _Attempts:
         one_process: bool | None,
     ) -> "_Attempts":
         """Learn the devices, which only TensorFlow knows, from a batch of one example."""
-        probe = bench.measure(1, None, repeats=1, most_bytes=memory.host_limit(None).size)
+        probe = bench.measure(1, None, repeats=1, most_bytes=memory.host_limit(None).size, goes_on=False)
         reason, found = probe.why_out_of_memory(), probe.result
         if found is None:
             raise OutOfMemory(f"not even a batch of 1 example fits ({reason})")
         on_gpus = found["gpus"] > 0
-        bench.one_process = on_gpus if one_process is None else one_process
         limit = memory.gpu_limit(checked.cluster, asked) if on_gpus else memory.host_limit(asked)
         if limit.size is not None and (taken := int(found["peak_memory_bytes"])) > limit.size:
             raise OutOfMemory(f"a batch of 1 example takes {memory.mebibytes(taken)}, and the limit is {limit}")
         replicas = f"{found['replicas']} replica{'s' if found['replicas'] > 1 else ''}"
         progress(f"devices   {found['device']}, {replicas}; limit {limit}")
-        return cls(bench, found["device"], found["replicas"], on_gpus, limit, progress)
+        goes_on = on_gpus if one_process is None else one_process
+        return cls(bench, found["device"], found["replicas"], on_gpus, goes_on, limit, progress)
 
     def at_once(self, replica_batch: int) -> Try:
         """Try so many examples on each of the replicas."""
@@ -199,7 +200,8 @@ class _Attempts:
     def _try(self, global_batch: int, micro_batch: int | None) -> Try:
         rows = BatchPlan(global_batch, self.replicas, micro_batch).micro_rows
         limit = self.limit.size
-        ended = self.bench.measure(global_batch, micro_batch, _REPEATS, most_bytes=None if self.on_gpus else limit)
+        most_bytes = None if self.on_gpus else limit
+        ended = self.bench.measure(global_batch, micro_batch, _REPEATS, most_bytes, self.one_process)
         reason, peak, speed = ended.why_out_of_memory(), None if self.on_gpus else ended.peak_memory_bytes, None
         if ended.result is not None:
             peak, speed = int(ended.result["peak_memory_bytes"]), ended.result["images_per_second"]
