@@ -3,6 +3,7 @@
 Checked against Keras 3.15.1 and TensorFlow 2.21.0; each has a test, which is where a newer version shows first.
 """
 
+import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -244,6 +245,17 @@ def optimizer_moments(optimizer: keras.optimizers.Adam) -> list[int]:
 def graph_layers(model: keras.Model) -> list[Any]:
     """All layers of a model, however deep inside others, itself left out."""
     return [layer for layer in model._flatten_layers() if layer is not model]
+
+
+def infer_by_default(model: keras.Model) -> None:
+    """Let a model that is called without `training` infer.
+
+    Resizing and its kin train by default. Keras keeps that with the call, and hands it on to all that comes after.
+    """
+    for layer in graph_layers(model):
+        trains = getattr(inspect.signature(layer.call).parameters.get("training"), "default", None) is True
+        for node in layer._inbound_nodes if trains else ():
+            node.arguments.kwargs["training"] = False
 
 
 def draws_at_random(layer: keras.layers.Layer) -> bool:

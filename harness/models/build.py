@@ -15,7 +15,7 @@ from harness.config import Config
 from harness.config.loss import logits_for
 from harness.errors import ConfigError, HarnessError, RunError
 from harness.imports import load_object, reason
-from harness.keras_internals import fresh_names, graph_layers, last_operation
+from harness.keras_internals import fresh_names, graph_layers, infer_by_default, last_operation
 from harness.models import cnn
 from harness.models.applications import is_application, of_pixels
 from harness.models.export import load
@@ -68,6 +68,7 @@ def _build(config: Config, image_shape: tuple[int, int, int], classes: int, dtyp
         network = cnn.build(section.name, taken, classes, config.seed, dtype, scales=scales)
     with fresh_names():
         model = with_input(section.input, network, image_shape, "float64" if dtype == "float64" else "float32")
+    infer_by_default(model)
     _freeze(model, section.freeze)
     return model
 

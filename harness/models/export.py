@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from harness.errors import RunError
+from harness.keras_internals import infer_by_default
 
 _ENDING = "probabilities"
 
@@ -45,6 +46,7 @@ def load(path: Path) -> keras.Model:
         raise RunError(f"{path} holds a Keras {type(model).__name__}, which is not a model")
     if not model.built:
         raise RunError(f"{path} holds a model that was never built: call it on an image, and save it again")
+    infer_by_default(model)
     return model
 
 

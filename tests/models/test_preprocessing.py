@@ -44,9 +44,17 @@ def scaling(image_shape: Shape, classes: int) -> keras.Model:
                              keras.layers.Flatten(), keras.layers.Dense(classes)])  # fmt: skip
 
 
+def normalized(image_shape: Shape, classes: int) -> keras.Model:
+    """With layers that act otherwise in training: a Resizing of its own too, which says to all after it that it is."""
+    given = keras.Input(image_shape)
+    x = keras.layers.Conv2D(4, 3)(keras.layers.Resizing(6, 6)(given))
+    x = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(x))
+    return keras.Model(given, keras.layers.Dense(classes)(keras.layers.GlobalAveragePooling2D()(x)))
+
+
 def built(section: dict[str, Any], shape: Shape, model: Any = "test:net", dtype: str | None = None) -> keras.Model:
     config = resolve({"model": {"name": model, "input": section}})
-    with handed({"test:net": net, "test:scaling": scaling}):
+    with handed({"test:net": net, "test:scaling": scaling, "test:normalized": normalized}):
         return builder(config, shape, 5, dtype)()
 
 
@@ -208,3 +216,12 @@ def test_maps_are_of_the_raw_pixels(method: Callable[..., Any]) -> None:
     maps = np.asarray(method(logits, images(2, 20, 22, 3), np.array([0, 1])))
     assert maps.shape == (2, 20, 22)
     assert np.isfinite(maps).all()
+
+
+def test_the_exported_model_infers_where_a_call_says_nothing(tmp_path: Path) -> None:
+    model = built({"size": [9, 9]}, (12, 12, 3), "test:normalized")
+    export(model, tmp_path / "model.keras")
+    pixels = images(4, 12, 12, 3).astype(np.float32)
+    for each in (keras.saving.load_model(tmp_path / "model.keras"), load(tmp_path / "model.keras")):
+        np.testing.assert_array_equal(each(pixels), each(pixels, training=False))
+        assert not np.allclose(each(pixels), each(pixels, training=True))
