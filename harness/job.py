@@ -114,6 +114,7 @@ def _train(
     setup = prepare(config)
     if run and run.exists():
         run.check_same(config, len(setup.train))
+        run.check_same_classes(setup.data.class_names)
         if not data_changed:
             run.check_same_data(setup.data.sha256)
     common = {**config.common(), "content of data.source": setup.data.sha256}
@@ -149,6 +150,8 @@ def evaluate(
     with cluster.strategy.scope():
         model = logits_of(trained(run))
     data = sources.load(config.data).for_outputs(model.output_shape[-1])
+    run.check_same_classes(data.class_names)
+    data.check_outputs(model.output_shape[-1])
     if change := run.change_of_data(data.sha256):
         warn(change)
     _, validation, test = data.split_for(config)

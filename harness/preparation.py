@@ -11,19 +11,22 @@ from harness.cluster.strategy import Cluster, connect, describe_device, is_on_gp
 from harness.config import Config
 from harness.console.terminal import Terminal
 from harness.data import augment, sources
+from harness.data.classes import called
 from harness.data.problems import places
 from harness.data.quality import doubts
 from harness.data.scan import MOST_AT_A_START, scans
 from harness.data.sources import DataSet, Split
-from harness.errors import ConfigError, UserError
+from harness.errors import ConfigError, DataError, UserError
 from harness.insight.layers import cam_layer
 from harness.machine.resources import available_memory
 from harness.models.build import builder
 from harness.models.memory import estimate_bytes
 from harness.page.wording import number
+from harness.trackers.mirror import check as check_trackers
 from harness.training import metrics, optimizer
 from harness.training.events import Events
-from harness.training.own_callback import check_arguments, interval
+from harness.training.own_callback import check as check_callback
+from harness.training.own_callback import interval
 from harness.training.setup import Setup
 from harness.training.state import State
 from harness.training.tensorboard import summary_text
@@ -40,6 +43,11 @@ def prepare(config: Config) -> Setup:
 def check(config: Config, data: DataSet) -> Setup:
     """The config with that data. Raises UserError where they don't go together."""
     train, validation, test = data.split_for(config)
+    if data.classes == 1:
+        raise DataError(
+            f"data.source: {config.data.source}: all rows are of one class, {called(0, data.class_names)}: there is "
+            "nothing for a model to tell apart"
+        )
     optimizer.check(config.optimizer)
     augment.check(config.data, data.image_shape)
     metrics.check(config, data.classes)
@@ -48,7 +56,7 @@ def check(config: Config, data: DataSet) -> Setup:
             "train.target, train.early_stop and train.max_seconds look at evaluations: data.validation must be above 0"
         )
     for section in config.own_callbacks:
-        check_arguments(section)
+        check_callback(section)
     events = Events.of(config, len(train), list(map(interval, config.own_callbacks)))
     if events.warmup_steps >= events.total_steps and config.schedule.name != "constant":
         raise ConfigError(
@@ -127,6 +135,8 @@ def dry_run(config: Config, terminal: Terminal) -> None:
             f"workers   {workers} ({members.source}), assumed to be like this one: a dry run connects to none"
         )
     describe(setup, cluster, cluster.replicas * workers, terminal)
+    check_trackers(config)
+    augment.check_pixels(config.data, config.seed, setup.train.images)
     state = State(config, cluster, setup.events, builder(config, setup.data.image_shape, setup.data.classes))
     check_model(config, state.model)
     plan = BatchPlan.of(config.train, cluster.replicas * workers)

@@ -645,13 +645,27 @@ class TestData:
         ("setting", "named"),
         [
             ("insight.layer=nope", "insight.layer"),
-            ("callbacks=[{name: 'queue:Queue', every: 1 epoch, width: 3}]", "'width'"),
+            ("callbacks=[{name: 'queue:Queue', every: 1 epoch}]", "queue:Queue has no __call__"),
+            ("callbacks=[{name: 'harness.training.callback:Beat'}]", "'heartbeat'"),
+            ("callbacks=[{name: 'harness.training.callback:Callback'}]", "has no __call__"),
+            ("callbacks=[{name: 'math:hypot2'}]", "has no hypot2"),
+            ("callbacks=[{name: 'parts_of_test:look', width: 3}]", "'width'"),
+            ("data.augment=[{name: 'parts_of_test:unit'}]", "values from 0"),
         ],
     )
     @pytest.mark.parametrize("options", [(), ("--dry-run",)])
     def test_a_dry_run_refuses_what_training_does(
-        self, refused: Callable[..., str], small_config: Path, setting: str, named: str, options: tuple[str, ...]
+        self,
+        refused: Callable[..., str],
+        small_config: Path,
+        tmp_path: Path,
+        setting: str,
+        named: str,
+        options: tuple[str, ...],
     ) -> None:
+        (tmp_path / "parts_of_test.py").write_text(
+            "def look(step, state, rows):\n    pass\n\ndef unit(images, random):\n    return images / 255\n"
+        )
         assert named in refused("train", small_config, "--set", setting, *options)
 
     @pytest.mark.slow

@@ -74,6 +74,7 @@ def _side(run: RunDir, checkpoint: Path | None, other: Side | None = None) -> Si
     config = run.read_config()
     same_data = other is not None and other.config.data == config.data
     data = other.data if other is not None and same_data else sources.load(config.data)
+    run.check_same_classes(data.class_names)
     name, rows = run.path.resolve().name, run.read_metrics()
     if checkpoint is not None:
         name = f"{name}-{checkpoint.stem}"

@@ -32,7 +32,10 @@ def arrays_in(path: Path, names: Collection[str]) -> tuple[str, str]:
 
 def pictures_in(paths: Sequence[Path]) -> list[Path]:
     """The files among `paths`, and those in its folders, at any depth, whose names end as a picture's; in the order
-    given and by name in a folder, without what is hidden. Raises DataError where there are none."""
+    given and by name in a folder, without what is hidden. Raises DataError where there are none, or one given is
+    something else, such as a named pipe, which would be waited for."""
+    if odd := [path for path in paths if path.exists() and not path.is_dir() and not path.is_file()]:
+        raise DataError(f"{readable(odd[0])} is neither a file nor a folder")
     found = [file for path in paths for file in (_walked(path) if path.is_dir() else [path])]
     if not found:
         raise DataError(f"there is no picture in {', '.join(map(readable, paths))}: looked for {', '.join(_PICTURES)}")
@@ -50,5 +53,5 @@ def _walked(folder: Path) -> Iterator[Path]:
             continue
         if inside.is_dir() and not inside.is_symlink():  # a link may lead back up
             yield from _walked(inside)
-        elif inside.suffix.lower() in _PICTURES:
+        elif inside.suffix.lower() in _PICTURES and (inside.is_file() or not inside.exists()):
             yield inside

@@ -61,6 +61,7 @@ def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = 
     """
     config = run.read_config()
     data = sources.load(config.data)
+    run.check_same_classes(data.class_names)
     if change := run.change_of_data(data.sha256):
         warn(change)
     check_rows(rows, len(data.y_test))

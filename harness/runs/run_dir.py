@@ -13,15 +13,9 @@ import filelock
 from harness.config import Config, dump, load
 from harness.config.differences import as_changes, differences
 from harness.errors import RunError
+from harness.runs import metrics_rows
 from harness.runs.paths import check_name, check_new, check_writable, free_path, make_new, write_atomically
 from harness.runs.run_names import find, is_run
-
-_MEASURED = {
-    "train": ("loss", "accuracy", "learning_rate"),
-    "validation": ("loss", "accuracy"),
-    "test": ("loss", "accuracy"),
-}
-"""By split, what every line of metrics.jsonl has beside its step."""
 
 _ENDS = ("length", "target", "early_stop", "max_seconds")
 """The keys of `train` that say when it ends."""
@@ -139,6 +133,16 @@ class RunDir:
         if change := self.change_of_data(sha256):
             raise RunError(f"{change}: restore it, start a new run, or accept the new data with --data-changed")
 
+    def check_same_classes(self, names: Sequence[str]) -> None:
+        """Raise RunError where the data's classes are no longer those that the run was trained to tell apart."""
+        own = self.read_class_names()
+        if own and tuple(names) != own:
+            source = self.read_config().data.source
+            raise RunError(
+                f"{self.path} was trained on {_classes(own)}, and {source} now has {_classes(names)}: restore those "
+                "classes, or start a new run"
+            )
+
     def is_complete(self, config: Config, with_report: bool = True) -> bool:
         """Whether `config` asks for nothing that this run has not done, up to the model or the report."""
         own = self.read_config().train
@@ -218,11 +222,7 @@ class RunDir:
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All rows of metrics.jsonl; a last line torn by a crash is left out. Raises RunError where one is no row."""
-        if not self.metrics_file.exists():
-            return []
-        lines = self.metrics_file.read_bytes().splitlines(keepends=True)
-        whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
-        return [_row(line, f"{self.metrics_file}:{number}") for number, line in enumerate(whole, 1)]
+        return metrics_rows.read(self.metrics_file) if self.metrics_file.exists() else []
 
     def rewind_metrics(self, step: int) -> None:
         """Drop the rows that come after the checkpoint of `step`, those of the test among them."""
@@ -241,20 +241,9 @@ def _is_no_shorter(config: Config, own: Config, epoch_examples: int | None) -> b
     return new_examples >= old_examples
 
 
-def _row(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        row = None
-    if not isinstance(row, dict):
-        raise RunError(f"{where}: the line is not a JSON object")
-    if not isinstance(row.get("split"), str):
-        raise RunError(f"{where}: the line has no split")
-    for key in ("step", *_MEASURED.get(row["split"], ())):
-        is_not_finite = key == "loss" and row["split"] != "train" and row.get(key, key) is None
-        if not isinstance(row.get(key), int | float) and not is_not_finite:
-            raise RunError(f"{where}: the line has no number {key}")
-    return row
+def _classes(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return f"{len(names):,} classes ({shown}{', …' if len(names) > 10 else ''})" if names else "classes without names"
 
 
 def find_run(config: Config, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:

@@ -60,15 +60,23 @@ def interval(section: CallbackSection) -> Duration | None:
         ) from None
 
 
-def check_arguments(section: CallbackSection) -> None:
-    """Raise ConfigError where a class of the user's does not take the arguments that the config has for it."""
+def check(section: CallbackSection) -> None:
+    """Raise ConfigError where what the config names is plainly no callback, or doesn't take the arguments that it has
+    for it. Nothing is called."""
     found = load_object(section.name, "callbacks")
-    if isinstance(found, type):
-        try:
-            with suppress(ValueError):  # a class written in C may tell nothing of its arguments
-                inspect.signature(found).bind(**section.arguments)
-        except TypeError as error:
-            raise ConfigError(f"callbacks: {section.name} can't be created: {error}") from None
+    is_class = isinstance(found, type)
+    if not callable(found):
+        raise ConfigError(f"callbacks: {section.name} is {type(found).__name__}, and must be a harness.Callback")
+    called = next((kind for kind in (found if is_class else type(found)).__mro__ if "__call__" in vars(kind)), Callback)
+    if called is Callback:
+        raise ConfigError(f"callbacks: {section.name} has no __call__(self, step, state, rows)")
+    given = [] if is_class else ["step", "state", "rows"]
+    try:
+        with suppress(ValueError):  # what is written in C may tell nothing of its arguments
+            inspect.signature(found).bind(*given, **section.arguments)
+    except TypeError as error:
+        how = "created" if is_class else "called with (step, state, rows) and its arguments"
+        raise ConfigError(f"callbacks: {section.name} can't be {how}: {error}") from None
 
 
 def own_callbacks(sections: Sequence[CallbackSection]) -> list[OwnCallback]:
@@ -90,8 +98,6 @@ def _made(section: CallbackSection) -> tuple[str, Callable[..., Any]]:
         except Exception as error:
             raise ConfigError(f"callbacks: {section.name} can't be created: {reason(error)}") from error
     name = getattr(found, "__name__", type(found).__name__)
-    if not callable(found):
-        raise ConfigError(f"callbacks: {section.name} is {type(found).__name__}, and must be a harness.Callback")
     return name, (lambda *given: found(*given, **arguments)) if arguments else found
 
 

@@ -14,6 +14,8 @@ SPLITS = ("train", "validation", "test")
 FILES_AT_A_BEAT = 1000
 """So many files are looked at between two signs of life to `harness launch`: on a slow network disk some seconds."""
 _MOST_NAMED = 10
+_LONGEST = 500
+"""Characters: a CSV file with an open quote is one path to its end."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def one_a_line(problems: Sequence[str]) -> str:
 
 def _first(problems: Sequence[str]) -> list[str]:
     more = len(problems) - _MOST_NAMED
-    return [*problems[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])]
+    shown = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in problems[:_MOST_NAMED]]
+    return [*shown, *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def check(listing: Listing) -> None:

@@ -13,6 +13,8 @@ from harness.data.problems import Problems
 from harness.errors import DataError
 
 _NEEDED = ("path", "label")
+_TOO_MUCH = ""
+"""The key of fields beyond the columns."""
 
 
 def listing(source: str) -> Listing:
@@ -67,15 +69,22 @@ def _rows(source: str, file: Path) -> tuple[list[int], list[dict[str, str]]]:
     lines, rows = [], []
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text, restval="")
+            reader = csv.DictReader(text, restkey=_TOO_MUCH, restval="")
             columns = [name.strip() for name in reader.fieldnames or ()]
             if not set(_NEEDED) <= set(columns):
                 raise DataError(
                     f"data.source: {source}: the first line must name the columns path and label (and split, if "
                     f"wanted), not {', '.join(columns) or 'nothing'}"
                 )
+            if twice := [name for name in (*_NEEDED, "split") if columns.count(name) > 1]:
+                raise DataError(f"data.source: {source}: the first line names the column {twice[0]} twice")
             reader.fieldnames = columns
             for row in reader:
+                if row.get(_TOO_MUCH):
+                    raise DataError(
+                        f"data.source: {source}: line {reader.line_num:,} has more fields than the first one has "
+                        "columns: put a text with a comma in quotes"
+                    )
                 lines.append(reader.line_num)
                 rows.append({key: (row[key] or "").strip() for key in columns if key in (*_NEEDED, "split")})
     except OSError as error:

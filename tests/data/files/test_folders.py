@@ -1,5 +1,6 @@
 """`folder:PATH`: what is found in it, and what is refused."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -59,6 +60,49 @@ def test_folders_for_splits_are_taken_as_they_are(tmp_path: Path, load_files: Lo
         {4, 9, 14, 19},
     ]
     assert all(label == number % 2 for part in parts for number, label in part.items())
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Train", "Validation", "Test"), ("training", "valid", "testing")]
+)
+def test_folders_for_splits_have_the_names_that_people_give_them(
+    tmp_path: Path, load_files: Load, names: tuple[str, ...]
+) -> None:
+    for number in range(12):
+        save(tmp_path / names[number // 4] / ("a", "b")[number % 2] / f"{number}.png", picture(number))
+    found = load_files(f"folder:{tmp_path}")
+    assert found.class_names == ("a", "b")
+    assert [set(of_split(found, split)) for split in range(3)] == [{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}]
+
+
+def test_valid_may_be_a_class_and_two_folders_for_one_split_are_refused(
+    tmp_path: Path, load_files: Load, refusal: Refusal
+) -> None:
+    for number in range(12):
+        save(tmp_path / "kept" / ("valid", "invalid")[number % 2] / f"{number}.png", picture(number))
+        save(tmp_path / "split" / ("train", "val", "valid")[number % 3] / "a" / f"{number}.png", picture(number))
+    assert load_files(f"folder:{tmp_path / 'kept'}").class_names == ("invalid", "valid")
+    assert "val/ and valid/ are for the same" in refusal(f"folder:{tmp_path / 'split'}")
+
+
+def test_what_lies_beside_the_class_folders_is_told(folder: Path, load_files: Load) -> None:
+    save(folder / "1.png", picture(20))
+    assert "1 that are in no class folder are left out: 1.png" in load_files(f"folder:{folder}").left_out
+    (folder / "1.png").unlink()
+    whole = folder.rename(folder.parent / "train")
+    (folder / "unlabelled").mkdir(parents=True)
+    whole.rename(folder / "train")
+    assert "left out: unlabelled/" in load_files(f"folder:{folder}").left_out
+
+
+def test_what_can_not_be_read_is_told_in_one_list(folder: Path, refusal: Refusal) -> None:
+    os.mkfifo(folder / "cat" / "pipe.png")
+    (folder / "dog" / "gone.png").symlink_to("nowhere.png")
+    message = refusal(f"folder:{folder}")
+    for told in ("2 of 14 images", f"{folder / 'cat/pipe.png'}: is not a file", f"{folder / 'dog/gone.png'}: No such"):
+        assert told in message
+    (folder / "emu").symlink_to("nowhere")
+    assert f"{folder / 'emu'} is a link to nowhere, where nothing is" in refusal(f"folder:{folder}")
 
 
 def test_links_are_followed(folder: Path, load_files: Load) -> None:

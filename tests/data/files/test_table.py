@@ -108,3 +108,15 @@ def test_all_rows_that_will_not_do_are_told_in_one_list(table: Path, load_files:
 def test_what_is_no_table_is_refused(table: Path, refusal: Refusal) -> None:
     assert "no.csv can't be read: No such file" in refusal(f"csv:{table.with_name('no.csv')}")
     assert "is not a CSV file" in refusal(f"csv:{table.parent / 'files' / '1.png'}")
+
+
+def test_a_table_whose_columns_do_not_fit_is_refused(table: Path, refusal: Refusal, load_files: Load) -> None:
+    whole = table.read_text()
+    table.write_text(whole.replace("camera", "label"))
+    assert "the column label twice" in refusal(f"csv:{table}")
+    table.write_text(whole.replace(",5,x", ",red, or so,x", 1))
+    assert "line 2 has more fields" in refusal(f"csv:{table}")
+    table.write_text(whole.replace("files/3.png", '"files/3.png'))
+    with pytest.raises(DataError, match="line 13") as refused:
+        load_files(f"csv:{table}")
+    assert len(str(refused.value)) < 1500
