@@ -135,6 +135,9 @@ WRONG = [
     ("optimizer: {name: sgd, weight_decay: 0.9}", "optimizer.weight_decay: unknown key", "optimizer.name=adamw"),
     ("optimizer: {name: sgd, momentun: 0.9}", "optimizer.momentun: unknown key", "did you mean 'momentum'"),
     ("train_length: 3 steps", "train_length: unknown key", "did you mean 'train.length'"),
+    ("lenght: 3 steps", "lenght: unknown key", "did you mean 'train.length'"),
+    ("data: {source: 'FOLDER:a/b'}", "data.source", "no kind of source FOLDER:", "did you mean 'folder'"),
+    ("data: {source: 'npz:a/b.npz'}", "data.source", "leave npz: out"),
     ("optimizer: {name: adma}", "optimizer", "'adma'", "adam, adamw, sgd", "did you mean 'adam'"),
     ("optimizer: {name: 3}", "optimizer", "3", "adam, adamw, sgd"),
     ("optimizer: {name: [a]}", "optimizer", "adam, adamw, sgd"),
@@ -575,7 +578,7 @@ class TestData:
     @pytest.mark.parametrize(
         ("labels", "named"),
         [
-            (lambda y: y[:10], "(10,)"),
+            (lambda y: y[:10], "10 train labels for "),
             (lambda y: y.astype(np.int32) - 1, "-1"),
             (lambda y: y.astype(np.float32), "float32"),
             (lambda y: np.eye(10, dtype=np.int32)[y], "(2000, 10)"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from harness.config.augment import AugmentSection, CutMix, MixUp, Shift
-from harness.config.section import Section, Size
+from harness.config.section import Section, Size, did_you_mean
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """The data sets that are known by name; the first comes with the package."""
@@ -58,6 +58,12 @@ def _absolute(source: str) -> str:
             return source
         return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if path else kind
     is_path = "/" in source or source.lower().endswith(".npz") or os.path.isfile(source)
+    before, colon, _ = source.partition(":")
+    if is_path and colon and "/" not in before and not os.path.exists(source):
+        if before.lower() == "npz":
+            raise ValueError("an .npz file is named by its path alone: leave npz: out")
+        hint = did_you_mean(before.lower(), PATHS) or f"; known: {', '.join(f'{kind}:' for kind in PATHS)}"
+        raise ValueError(f"there is no kind of source {before}:{hint}")
     return os.path.abspath(source) if is_path else source
 
 

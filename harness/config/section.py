@@ -58,7 +58,10 @@ def tag_of(section: Any, default: str | None = None) -> str | None:
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:
-    """A hint for a message, where one of `names` is close to what was given."""
+    """A hint for a message, where one of `names`, or its last part, is close to what was given."""
     alike = [name for name in names if re.sub(r"\D", "", name) == re.sub(r"\D", "", given)]  # float16 isn't float64
-    close = difflib.get_close_matches(given, alike, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    by_end: dict[str, str] = {}
+    for name in alike:
+        by_end.setdefault(name.rpartition(".")[2], name)
+    close = difflib.get_close_matches(given, [*alike, *by_end], n=1)
+    return f"; did you mean '{by_end.get(close[0], close[0])}'?" if close else ""

@@ -38,13 +38,9 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
     if unseen:
         missing = _of_classes((train == 0) & (validation + test > 0), names)
         found.append(f"no training row has {missing}, but {' and '.join(unseen)} do{_remedy(train, validation)}")
-    elif _distance(train, validation) > _FAR_APART + 0.5 * np.sqrt((train > 0).sum() / max(validation.sum(), 1)):
-        worst = int(np.argmax(np.abs(_shares(train) - _shares(validation))))
-        found.append(
-            f"validation has the classes in other proportions than training: class {called(worst, names)} is "
-            f"{_shares(validation)[worst]:.0%} of validation and {_shares(train)[worst]:.0%} of "
-            f"training{_remedy(train, validation)}"
-        )
+    else:
+        held_out = ("validation", validation, _remedy(train, validation)), ("test", test, "")
+        found += [_in_other_proportions(train, *of, names) for of in held_out if _is_far_apart(train, of[1])]
     nowhere = (train + validation + test) == 0
     if nowhere.any():
         used = np.flatnonzero(~nowhere)
@@ -53,6 +49,21 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
             f"{used[-1]:,}, make {classes:,} classes, of which {len(used):,} occur"
         )
     return found
+
+
+def _is_far_apart(train: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
+    by_chance = 0.5 * np.sqrt((train > 0).sum() / max(rows.sum(), 1))
+    return bool(_distance(train, rows) > _FAR_APART + by_chance)
+
+
+def _in_other_proportions(
+    train: NDArray[np.intp], split: str, rows: NDArray[np.intp], remedy: str, names: Sequence[str]
+) -> str:
+    worst = int(np.argmax(np.abs(_shares(train) - _shares(rows))))
+    return (
+        f"{split} has the classes in other proportions than training: class {called(worst, names)} is "
+        f"{_shares(rows)[worst]:.0%} of {split} and {_shares(train)[worst]:.0%} of training{remedy}"
+    )
 
 
 def _remedy(train: NDArray[np.intp], validation: NDArray[np.intp]) -> str:

@@ -58,8 +58,8 @@ def recognised(
             forms.append(f"one-hot (n, {train.shape[1]})")
             train, test = (_from_one_hot(source, *each) for each in zip((train, test), counts, strict=True))
     if train.dtype.kind in "US" and test.dtype.kind == train.dtype.kind:
-        for labels, count in zip((train, test), counts, strict=True):
-            _check_shape(source, labels, count)
+        for of, labels, count in zip(("train", "test"), (train, test), counts, strict=True):
+            _check_shape(source, of, labels, count)
         found, numbers = np.unique(np.concatenate([train, test]), return_inverse=True)
         texts = _decoded(source, found)
         names = class_names or tuple(texts)
@@ -115,12 +115,19 @@ def _from_one_hot(source: str, labels: NDArray[Any], count: int) -> NDArray[np.i
     return np.asarray(labels.argmax(axis=1), np.int64)
 
 
-def _check_shape(source: str, labels: NDArray[Any], count: int) -> None:
+def _check_shape(source: str, of: str, labels: NDArray[Any], count: int) -> None:
+    _check_length(source, of, labels, count)
     if labels.shape != (count,):
         raise DataError(f"data.source: {source}: labels must be {count} names, not {labels.dtype} {labels.shape}")
 
 
+def _check_length(source: str, of: str, labels: NDArray[Any], count: int) -> None:
+    if labels.ndim == 1 and len(labels) != count:
+        raise DataError(f"data.source: {source}: {len(labels):,} {of} labels for {count:,} {of} images")
+
+
 def _check_numbers(source: str, of: str, labels: NDArray[Any], count: int) -> None:
+    _check_length(source, of, labels, count)
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"data.source: {source}: labels must be {count} integers, not {labels.dtype} {labels.shape}; or, of train "

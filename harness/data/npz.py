@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.problems import places
 from harness.errors import DataError
 
 
@@ -21,7 +22,7 @@ def read_arrays(path: Path, names: Sequence[str], what: str) -> tuple[list[NDArr
     """
     with opened(path, what) as file:
         if not set(names) <= set(file):
-            raise DataError(f"{what} must hold the arrays {', '.join(names)}")
+            raise DataError(f"{what} must hold the arrays {', '.join(names)}, and holds {places(list(file)) or 'none'}")
         arrays = [file[name] for name in names]
         if not all(isinstance(array, np.ndarray) for array in arrays) or file.zip is None:  # of texts
             raise DataError(f"{what} can't be read as an .npz file of arrays")

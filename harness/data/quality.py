@@ -21,19 +21,22 @@ _UNEVEN = 10
 _FLAT = 8
 """Of 255: how much a channel of an image of one colour may vary, as JPEG lets it."""
 _MOST_PAIRS = 3
+_CHANNELS = (1, 3, 4)
+"""Those of grey images, of RGB and of RGBA."""
 
 
 def doubts(data: DataSet, splits: tuple[Split, Split, Split], scans: tuple[Scan, Scan] | None) -> list[str]:
     """Why a result may say little, in sentences with the numbers; none for most data sets.
 
-    Files that were left out, classes that are missing or unlike in the splits, classes of very different size, images
-    of one colour, and images that training shares with validation or test. Rows are counted among the data set's own:
+    Files that were left out, arrays with the channels first, classes that are missing or unlike in the splits, classes
+    of very different size, images of one colour, images with two labels, and images that training shares with
+    validation or test. Rows are counted among the data set's own:
     those held out for validation are training rows too.
 
     Args:
         scans: of the training and the test images; None for those that weren't looked through.
     """
-    found = [data.left_out, *doubts_of_classes(splits, data.classes), _uneven(splits[0])]
+    found = [data.left_out, _transposed(data), *doubts_of_classes(splits, data.classes), _uneven(splits[0])]
     if scans is not None:
         train, validation, test = splits
         looked_at = [
@@ -42,6 +45,7 @@ def doubts(data: DataSet, splits: tuple[Split, Split, Split], scans: tuple[Scan,
             _Images.of("test", data, test, scans, 1),
         ]
         found += [_flat(images) for images in looked_at]
+        found.append(_contradicted(looked_at[0], train.labels))
         found += [_shared(images, looked_at[0]) for images in looked_at[1:]]
     return [doubt for doubt in found if doubt]
 
@@ -66,6 +70,30 @@ class _Images(NamedTuple):
         """A file's name, or the row among all training or test images."""
         row = self.rows[index]
         return f"{self.split} row {row:,}" if self.names is None else self.names[row]
+
+
+def _transposed(data: DataSet) -> str | None:
+    height, width, channels = data.image_shape
+    if height not in _CHANNELS or channels <= max(_CHANNELS):
+        return None
+    return (
+        f"images are {height}×{width} with {channels:,} channels: if the arrays are (n, channels, height, width), give "
+        "np.moveaxis(x, 1, 3)"
+    )
+
+
+def _contradicted(train: _Images, labels: NDArray[np.int32]) -> str | None:
+    _, image = np.unique(train.scan.digests, return_inverse=True)
+    least, most = np.full(image.max() + 1, labels.max()), np.zeros(image.max() + 1, labels.dtype)
+    np.minimum.at(least, image, labels)
+    np.maximum.at(most, image, labels)
+    rows = np.flatnonzero(least[image] != most[image]).tolist()
+    if not rows:
+        return None
+    return (
+        f"{len(rows):,} of {len(labels):,} training images are there with another label too, pixel for pixel: "
+        f"{places([train.called(row) for row in rows])}"
+    )
 
 
 def _uneven(train: Split) -> str | None:

@@ -52,6 +52,13 @@ def test_one_class_alone_is_told() -> None:
     assert "one class, 0" in said
 
 
+def test_a_test_split_of_other_proportions_is_told() -> None:
+    (said,) = told(data([0, 1, 2] * 200, [0] * 60), 60)
+    for fact in ("test has", "class 0 is 100% of test and 33% of training"):
+        assert fact in said
+    assert not told(data([0, 1, 2] * 200, [0, 1] * 30 + [2] * 10), 60)
+
+
 def test_classes_that_training_never_sees_are_counted() -> None:
     (said,) = told(data([0] * 300 + [1] * 300 + [2] * 60, [0, 1, 2, 2]), 60)
     for fact in ("no training row has class 2,", "60 of 60 validation rows", "2 of 4 test rows"):

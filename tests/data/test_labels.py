@@ -57,7 +57,9 @@ def test_a_name_that_only_the_test_set_has_is_a_class() -> None:
         (np.array([["a", "b"]] * 6), np.array([["a", "b"]] * 3), r"one-hot, not <U1 \(6, 2\)"),
         (ANIMALS[NUMBERS], NUMBERS[:3], "labels must be 6 integers, not <U3"),
         (NUMBERS, np.eye(3), r"labels must be 3 integers, not float64 \(3, 3\)"),
-        (ANIMALS[NUMBERS][:5], ANIMALS, r"labels must be 6 names, not <U3 \(5,\)"),
+        (ANIMALS[NUMBERS][:5], ANIMALS, "5 train labels for 6 train images"),
+        (NUMBERS, NUMBERS[:4], "4 test labels for 3 test images"),
+        (ANIMALS[NUMBERS].reshape(3, 2), ANIMALS, r"labels must be 6 names, not <U3 \(3, 2\)"),
         (NUMBERS.astype(float), NUMBERS[:3], "labels must be 6 integers, not float64"),
     ],
 )

@@ -53,6 +53,20 @@ def test_images_of_training_in_validation_and_test_are_counted_and_named() -> No
         assert fact in test_line
 
 
+def test_one_image_with_two_labels_is_told() -> None:
+    train = noise(40)
+    train[[8, 10]] = train[2]
+    train[[21, 31]] = train[14]
+    (line,) = told(of(train, noise(9, seed=1)))
+    for fact in ("3 of 40 training images", "training row 14", "training row 21", "training row 31"):
+        assert fact in line
+
+
+def test_channels_that_come_first_are_told() -> None:
+    assert told(of(noise(40, (3, 8, 8)), noise(9, (3, 8, 8), seed=1)))[0].startswith("images are 3×8 with 8 channels")
+    assert told(of(noise(40, (3, 8, 4)), noise(9, (3, 8, 4), seed=1))) == []
+
+
 @pytest.mark.parametrize("shape", [(6, 5, 1), (6, 5, 3)])
 def test_images_that_differ_in_one_pixel_are_not_the_same(shape: tuple[int, int, int]) -> None:
     train = noise(20, shape)

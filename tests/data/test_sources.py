@@ -176,7 +176,7 @@ def test_images_must_be_pixels(write: Write, images: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
-        (np.arange(4), "5 integers, not int64 (4,)"),
+        (np.arange(4), "labels for 5 t"),
         (np.zeros(5, np.float32), "5 integers, not float32 (5,)"),
         (np.zeros((5, 1), np.int64), "5 integers, not int64 (5, 1)"),
         (np.zeros(5, bool), "5 integers, not bool (5,)"),
