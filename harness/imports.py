@@ -147,9 +147,10 @@ def _split(path: str, key: str) -> tuple[str, str]:
 
 def _check_is_importable(path: str, key: str) -> None:
     if path.startswith("__main__:") or "<" in path:
+        again = "over again, as data=…" if key == "data.source" else "to harness.train(…) again"
         raise ConfigError(
             f"{key}: {path} was defined in a script or notebook: move it to a module of its own, and name that, "
-            "or hand it to harness.train(…) again"
+            f"or hand it {again}"
         )
 
 

@@ -23,7 +23,7 @@ from harness.main_job import MainJob, Until
 from harness.models.build import trained
 from harness.models.export import logits_of
 from harness.preparation import prepare
-from harness.python_objects import Named, as_config
+from harness.python_objects import Named, as_config, with_data
 from harness.runs.run_dir import RunDir, find_run
 from harness.trackers.mirror import catch_up
 from harness.training import machine_failures, metrics
@@ -132,7 +132,7 @@ def _train(
 
 @keras_settings.pinned()
 def evaluate(
-    run: RunDir | str | Path, split: str = "test", warn: Callable[[str], None] = warnings.warn
+    run: RunDir | str | Path, split: str = "test", warn: Callable[[str], None] = warnings.warn, *, data: Any = None
 ) -> dict[str, Any]:
     """Evaluate the exported model of `run` on its "validation" or "test" split: {"loss", "accuracy", "examples"}, and
     the metrics of its config.
@@ -140,6 +140,7 @@ def evaluate(
         harness.evaluate("latest", "validation")["accuracy"]
 
     On the devices of this machine, whatever the run was trained on; `warn` is called where its data have changed since.
+    `data`, as `train` takes them, stand in for those of its config, which other processes may not find.
     Raises UserError where there is no such run or split, the split is empty, or the run's data can't be had.
     """
     if split not in ("validation", "test"):
@@ -149,12 +150,13 @@ def evaluate(
     cluster = connect(ClusterSection(), environment={}, train=config.train)
     with cluster.strategy.scope():
         model = logits_of(trained(run))
-    data = sources.load(config.data).for_outputs(model.output_shape[-1])
-    run.check_same_classes(data.class_names)
-    data.check_outputs(model.output_shape[-1])
-    if change := run.change_of_data(data.sha256):
+    with with_data(config, data) as config:
+        found = sources.load(config.data).for_outputs(model.output_shape[-1])
+    run.check_same_classes(found.class_names)
+    found.check_outputs(model.output_shape[-1])
+    if change := run.change_of_data(found.sha256):
         warn(change)
-    _, validation, test = data.split_for(config)
+    _, validation, test = found.split_for(config)
     rows = {"validation": validation, "test": test}[split]
     if not len(rows):
         raise DataError(f"{run.path} has no {split} rows: data.validation is 0")

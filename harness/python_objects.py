@@ -5,7 +5,8 @@ import functools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from harness.config import Config, read, resolve
 from harness.errors import ConfigError
-from harness.imports import is_importable, path_of
+from harness.imports import handed, is_importable, path_of
 
 _OF_KERAS = re.compile(r"^keras\.src\.(optimizers|applications)\.[\w.]*:")
 
@@ -142,7 +143,20 @@ def as_config(config: Config | Mapping[str, Any] | str | Path, changes: Mapping[
         return resolve(config.model_dump(mode="json"), assignments) if changes else config
     if isinstance(config, Mapping):
         return resolve(copy.deepcopy(dict(config)), assignments)
+    if not isinstance(config, str | os.PathLike):
+        raise ConfigError(
+            f"config: give a file's path, a shipped config's name, a dict or a Config, not {type(config).__name__}"
+        )
     return resolve(read(config), assignments, str(config))
+
+
+@contextmanager
+def with_data(config: Config, data: Any) -> Iterator[Config]:
+    """The config of a run with `data`, as `harness.train` takes them, in place of its own, for as long as it is
+    entered; the config as it is where they are None."""
+    named = Named(data=data)
+    with handed(named.objects):
+        yield as_config(config, named.sections)
 
 
 def _plain(value: Any) -> Any:

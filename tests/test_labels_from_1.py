@@ -57,7 +57,7 @@ def test_it_is_evaluated_pictured_and_compared_by_the_labels_that_it_was_trained
     told: list[str] = []
     assert harness.evaluate(older_run, warn=told.append)["accuracy"] == pytest.approx(accuracy)
     assert harness.evaluate(str(older_run.path), "validation", warn=told.append)["examples"] == 6
-    pictured = of_run(older_run)
+    pictured = of_run(older_run, older_run.read_config())
     assert pictured.labels.tolist() == LABELS[:30].tolist()
     assert pictured.train is not None
     assert pictured.train.labels.tolist() == LABELS[:54].tolist()

@@ -98,6 +98,16 @@ def test_what_no_other_process_finds_trains_in_this_one(here: Path, call: Callab
     told = call("visualize", run.path)
     assert told.exit_code == 2
     assert "was defined in a script or notebook" in told.stderr
+    with pytest.raises(ConfigError, match="hand it over again, as data=…"):
+        harness.evaluate(run)
+    assert harness.evaluate(run, data=given["data"]) == run.read_summary()["test"]
+    assert harness.visualize(run, data=given["data"]) == run.report_file
+    other = run.checkpoints_dir / "step-6.safetensors"
+    with pytest.raises(ConfigError, match="model"):  # a checkpoint needs the model's function, too
+        harness.compare(run, other, data=given["data"])
+    fewer = {name: array[:30] for name, array in given["data"].items()}
+    with pytest.warns(UserWarning, match="has changed"):
+        assert harness.evaluate(run, data=fewer)["examples"] == 30
     longer = SMALL | {"train.length": "9 steps"}
     again = harness.train("mnist", resume=run.path, quiet=True, with_report=False, **given, **longer)
     assert again is not None

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import harness
 from harness.config import Config
 from harness.data.random import Random
-from harness.errors import DataError, RunError, UserError
+from harness.errors import ConfigError, DataError, RunError, UserError
 
 
 def examples(text: str) -> Iterator[ast.Module]:
@@ -51,6 +52,15 @@ def test_no_other_name_is_there() -> None:
     assert set(harness.__all__) <= set(dir(harness))
     with pytest.raises(AttributeError, match="no attribute 'tran'"):
         _ = harness.tran
+
+
+@pytest.mark.parametrize("given", [None, 3, ["mnist"]])
+def test_what_names_neither_a_config_nor_a_run_is_refused_in_a_line(given: Any) -> None:
+    with pytest.raises(ConfigError, match=f"not {type(given).__name__}"):
+        harness.train(given)
+    for command in (harness.evaluate, harness.visualize, harness.RunDir.open):
+        with pytest.raises(RunError, match=f"not {type(given).__name__}"):
+            command(given)
 
 
 def test_what_compare_is_handed_is_checked_before_anything_is_written(tmp_path: Path) -> None:

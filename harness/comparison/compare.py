@@ -65,6 +65,7 @@ def compare(
     insight: InsightSection | None = None,
     rows: Sequence[int] = (),
     terminal: Terminal | None = None,
+    data: Any = None,
 ) -> Comparison:
     """Set two runs side by side, or two checkpoints; what `harness compare` calls.
 
@@ -81,13 +82,15 @@ def compare(
             None.
         rows: test images to show in any case.
         terminal: shows what is being done; None for nowhere.
+        data: as `train` takes them, in place of those of both configs, which other processes may not find.
 
     Raises:
         RunError: one is no run, has no trained model or no such checkpoint, or both are the same.
         DataError: their test images or labels are not the same, or one of `rows` isn't there.
         UserError: no method of `insight` can explain both models, or `out` holds other files.
     """
-    a, b = open_sides(*(each.path if isinstance(each, RunDir) else Path(each) for each in (run_a, run_b)))
+    path_a, path_b = (each.path if isinstance(each, RunDir) else Path(each) for each in (run_a, run_b))
+    a, b = open_sides(path_a, path_b, data)
     check_rows(rows, len(a.data.y_test))
     if out is not None:
         check_out(Path(out), "compare.json")

@@ -13,6 +13,7 @@ from harness.data import sources
 from harness.data.images import equal
 from harness.data.sources import DataSet
 from harness.errors import DataError, RunError
+from harness.python_objects import with_data
 from harness.runs.run_dir import RunDir
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
@@ -32,8 +33,9 @@ class Side:
     """Of metrics.jsonl, up to the checkpoint's step."""
 
 
-def open_sides(a: Path, b: Path) -> tuple[Side, Side]:
-    """What the two paths name: run directories, or RUN/checkpoints/step-N.safetensors.
+def open_sides(a: Path, b: Path, data: Any = None) -> tuple[Side, Side]:
+    """What the two paths name: run directories, or RUN/checkpoints/step-N.safetensors. `data`, as `harness.train` takes
+    them, stand in for those of both configs.
 
     Raises:
         RunError: one is no run, has no trained model or no such checkpoint; or both are the same.
@@ -43,8 +45,8 @@ def open_sides(a: Path, b: Path) -> tuple[Side, Side]:
     run_b, checkpoint_b = _located(b)
     if run_a.path.resolve() == run_b.path.resolve() and checkpoint_a == checkpoint_b:
         raise RunError(f"{a} and {b} are the same: name two runs, or two checkpoints of one")
-    first = _side(run_a, checkpoint_a)
-    second = _side(run_b, checkpoint_b, first)
+    first = _side(run_a, checkpoint_a, data)
+    second = _side(run_b, checkpoint_b, data, first)
     ours, theirs = first.data, second.data
     if not (np.array_equal(ours.y_test, theirs.y_test) and equal(ours.x_test, theirs.x_test)):
         raise DataError(
@@ -70,10 +72,10 @@ def _located(path: Path) -> tuple[RunDir, Path | None]:
     return run, checkpoint
 
 
-def _side(run: RunDir, checkpoint: Path | None, other: Side | None = None) -> Side:
-    config = run.read_config()
-    same_data = other is not None and other.config.data == config.data
-    data = other.data if other is not None and same_data else sources.load(config.data)
+def _side(run: RunDir, checkpoint: Path | None, own_data: Any, other: Side | None = None) -> Side:
+    with with_data(run.read_config(), own_data) as config:
+        same_data = other is not None and other.config.data == config.data
+        data = other.data if other is not None and same_data else sources.load(config.data)
     run.check_same_classes(data.class_names)
     name, rows = run.path.resolve().name, run.read_metrics()
     if checkpoint is not None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.config import Config
 from harness.data import own_files, sources
 from harness.data.images import Stored
 from harness.data.npz import opened
@@ -54,12 +55,14 @@ class EvaluatedModel:
         return np.asarray(self.probabilities.argmax(axis=1))
 
 
-def of_run(run: RunDir, rows: Sequence[int] = (), warn: Callable[[str], None] = lambda text: None) -> EvaluatedModel:
-    """A run's model, on its test images; `warn` is called where these have changed.
+def of_run(
+    run: RunDir, config: Config, rows: Sequence[int] = (), warn: Callable[[str], None] = lambda text: None
+) -> EvaluatedModel:
+    """A run's model, on the test images of its config, or of one with other data; `warn` is called where these have
+    changed.
 
     Raises RunError and DataError if model or data are missing or do not fit, or one of `rows` is not a test image.
     """
-    config = run.read_config()
     data = sources.load(config.data)
     run.check_same_classes(data.class_names)
     if change := run.change_of_data(data.sha256):

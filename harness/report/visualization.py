@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from harness.data.own_files import readable
 from harness.errors import RunError, UserError
 from harness.page import Section
 from harness.page.picture import Picture
+from harness.python_objects import with_data
 from harness.report.calibration import Calibration, reliability_picture
 from harness.report.class_scores import class_scores, classes_section
 from harness.report.evaluated_model import EvaluatedModel, of_files, of_run
@@ -41,6 +43,8 @@ def visualize(
     terminal: Terminal | None = None,
     insight: InsightSection | None = None,
     request: Request = _NOTHING_MORE,
+    *,
+    data: Any = None,
 ) -> Path:
     """Write `report.html`, `insight.json`, `figures/*.png` and the same images for TensorBoard.
 
@@ -62,6 +66,7 @@ def visualize(
         terminal: where progress is printed; nowhere if None.
         insight: what to show; as the run's config says where it is None.
         request: what to show beside that.
+        data: as `train` takes them, in place of the config's, which other processes may not find.
 
     Returns the page's path.
 
@@ -77,7 +82,8 @@ def visualize(
     terminal = terminal or Terminal(quiet=True)
     request = replace(request, resize=config.data.resize, scale=config.data.scale)  # as its training images were made
     with Progress(terminal) as progress:
-        evaluated, asked = of_run(run, request.rows, terminal.warning), insight or config.insight
+        with with_data(config, data) as on:
+            evaluated, asked = of_run(run, on, request.rows, terminal.warning), insight or config.insight
         print_predictions(evaluated, request, terminal)
         known = known_times(run.insight_file, evaluated)
         test = summary.get("test") or {"accuracy": _accuracy(evaluated)}

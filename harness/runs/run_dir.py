@@ -64,6 +64,8 @@ class RunDir:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """The run called `path`: its path, or one of the names that `run_names.find` knows. Raises RunError."""
+        if not isinstance(path, str | os.PathLike):
+            raise RunError(f"a run is named by its path, its name or the beginning of it, not {type(path).__name__}")
         check_name(Path(path))
         return cls(find(path))
 

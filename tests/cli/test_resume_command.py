@@ -71,7 +71,7 @@ def test_the_same_length_in_another_unit_is_no_shorter(run: RunDir, small_config
         run.check_same(load(small_config, [f"train.length={same}"]), epoch_examples=1600)
 
 
-def test_a_longer_length_plans_the_learning_rate_anew_and_says_so(
+def test_a_longer_length_reschedules_the_learning_rate_and_says_so(
     run: RunDir, small_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert rates(run)[30] < 0.0002
@@ -80,7 +80,7 @@ def test_a_longer_length_plans_the_learning_rate_anew_and_says_so(
     (line,) = [line for line in shown.splitlines() if line.startswith("length ")]
     for fact in (
         "30 steps → 60 steps",
-        "anew",
+        "rescheduled",
         "0.00158 from step 30",
         "linear",
         "zero at step 60",

@@ -118,7 +118,7 @@ def test_an_image_that_is_not_there_is_told_before_the_model_is_loaded(unseen_ru
     with pytest.raises(DataError, match=r"--images 20: .*20 test images, 0 to 19"):
         of_files(tmp_path / "no.keras", data(tmp_path), [20])
     with pytest.raises(DataError, match=r"--images -1: .*60 test images, 0 to 59"):
-        of_run(unseen_run, [3, -1])
+        of_run(unseen_run, unseen_run.read_config(), [3, -1])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY"])
@@ -150,7 +150,7 @@ def test_unsafe_content_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_a_run_is_shown_on_its_test_images(unseen_run: RunDir) -> None:
-    evaluated = of_run(unseen_run)
+    evaluated = of_run(unseen_run, unseen_run.read_config())
     assert evaluated.name == "small-run"
     assert evaluated.images.shape == (60, 28, 28, 1)
     expected = keras.saving.load_model(unseen_run.model_file).predict(evaluated.images, verbose=0)

@@ -19,7 +19,7 @@ INSIGHT = InsightSection(images=4, methods=["gradient", "gradcam"])
 
 @pytest.fixture(scope="module")
 def evaluated(unseen_run: RunDir) -> EvaluatedModel:
-    return of_run(unseen_run)
+    return of_run(unseen_run, unseen_run.read_config())
 
 
 @pytest.fixture(scope="module")

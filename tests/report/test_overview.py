@@ -20,7 +20,7 @@ GRADIENT = METHODS["gradient"].explain
 
 @pytest.fixture(scope="module")
 def evaluated(unseen_run: RunDir) -> EvaluatedModel:
-    return of_run(unseen_run)
+    return of_run(unseen_run, unseen_run.read_config())
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,8 @@ def test_empty_maps_are_told_and_in_no_mean(evaluated: EvaluatedModel) -> None:
 
 
 def test_a_model_without_mistakes_has_classes_alone(make_run: Callable[..., RunDir], tmp_path: Path) -> None:
-    flawless = of_run(make_run(tmp_path, mistaken=False, count=30))
+    run = make_run(tmp_path, mistaken=False, count=30)
+    flawless = of_run(run, run.read_config())
     found = overview(flawless, "gradient", GRADIENT, seed=0)
     assert found.clusters == ()
     assert found.confusions == ()

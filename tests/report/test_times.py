@@ -12,7 +12,7 @@ from harness.runs.run_dir import RunDir
 
 @pytest.fixture(scope="module")
 def evaluated(unseen_run: RunDir) -> EvaluatedModel:
-    return of_run(unseen_run)
+    return of_run(unseen_run, unseen_run.read_config())
 
 
 def test_times_are_known_of_the_same_weights_only(evaluated: EvaluatedModel, tmp_path: Path) -> None:
