@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report import examples
-from harness.report.examples import Rows
+from harness.report.examples import ImageRows
 
 _FEW = 10
 
@@ -26,7 +26,7 @@ GROUPS = {
 class Group:
     """Images of one of the GROUPS: those that are shown, and how many there are."""
 
-    rows: Rows
+    rows: ImageRows
     """Of the test set."""
     of: int
     """How many there are in all."""
@@ -73,16 +73,16 @@ def choose(
     }
 
 
-def all_rows(groups: Mapping[str, Group]) -> Rows:
+def all_rows(groups: Mapping[str, Group]) -> ImageRows:
     """Those of all groups, in order."""
     return np.concatenate([group.rows for group in groups.values()])
 
 
-def _first(which: NDArray[np.bool_], most: NDArray[Any]) -> Rows:
+def _first(which: NDArray[np.bool_], most: NDArray[Any]) -> ImageRows:
     rows = np.flatnonzero(which)
     return rows[np.argsort(-most[rows], kind="stable")]
 
 
-def _without_repeats(found: Mapping[str, Rows]) -> dict[str, Rows]:
+def _without_repeats(found: Mapping[str, ImageRows]) -> dict[str, ImageRows]:
     named = found["named"]
     return {kind: rows if kind == "named" else rows[~np.isin(rows, named)] for kind, rows in found.items()}

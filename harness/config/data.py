@@ -85,7 +85,7 @@ def rows_of(value: int | str, count: int) -> int:
     return value if isinstance(value, int) else int(Fraction(value.removesuffix(" %")) * count / 100)
 
 
-Rows: TypeAlias = Annotated[
+RowCount: TypeAlias = Annotated[
     int | str,
     BeforeValidator(_rows),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SHARE.pattern}]}),
@@ -126,14 +126,14 @@ class DataSection(Section):
     scale: Annotated[tuple[float, float], BeforeValidator(_range)] | None = None
     """The values of the images that become pixels 0 and 255: [0, 1], or [0, 65535] for 16 bits. Needed for all but
     uint8."""
-    validation: Rows = 5000
+    validation: RowCount = 5000
     """How many of the last training rows are held out for validation, or a share such as 10 %; 0 for none."""
     stratify: bool = False
     """Hold out the last training rows of each class, as many as its share, instead of the last of all: for rows in the
     order of their classes."""
     fold: Annotated[str, BeforeValidator(_fold, json_schema_input_type=str)] | None = None
     """Hold out the second of five equal parts with 2/5, and so on, in place of `validation`."""
-    subset: Rows | None = None
+    subset: RowCount | None = None
     """Train on so many of the rows that are left, or on a share such as 10 %, drawn by the seed, of each class its
     share: for learning curves."""
     shift: int = Field(default=0, ge=0)
@@ -153,7 +153,7 @@ class DataSection(Section):
     adds black."""
     channels: Literal[1, 3] | None = None
     """Of image files: 1 makes all grey, 3 makes all RGB. By default they stay as they are, and must all be the same."""
-    test: Rows = "20 %"
+    test: RowCount = "20 %"
     """Of image files that nothing says are for test: how many are held out for it, of each class its share."""
     split_seed: int = Field(default=0, ge=0, lt=2**31)
     """Which ones these are. Not the run's `seed`, so that runs with other seeds are tested on the same images."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from harness.config.config import Config
 from harness.config.keys import models_at
-from harness.config.mistakes import in_one_line
+from harness.config.mistakes import first_mistake
 from harness.config.yaml_text import parse, parse_assignment
 from harness.errors import ConfigError
 
@@ -70,7 +70,7 @@ def _checked(kind: type[Kind], tree: dict[str, Any], assignments: Iterable[str],
     except ValidationError as error:
         mistake = _mistakes(error)[0]
         whose = source if not assigned or mistake in _mistakes_in(as_written, kind) else changed
-        raise ConfigError(f"{whose}: {in_one_line(error, kind)}") from None
+        raise ConfigError(f"{whose}: {first_mistake(error, kind)}") from None
 
 
 def _mistakes(error: ValidationError) -> list[tuple[object, ...]]:

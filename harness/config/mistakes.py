@@ -11,7 +11,7 @@ from harness.config.section import did_you_mean
 from harness.config.yaml_text import described
 
 
-def in_one_line(error: ValidationError, kind: type[Config]) -> str:
+def first_mistake(error: ValidationError, kind: type[Config]) -> str:
     """The first mistake in a config of that kind, and how many more there are: `seed: must be an integer, got 'x'`."""
     problems = error.errors(include_url=False)
     first = problems[0]

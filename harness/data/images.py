@@ -12,8 +12,8 @@ ALIGNMENT = 64
 """Bytes; TensorFlow copies what does not lie at a multiple of it."""
 _COMPARED_AT_A_TIME = 256
 
-Rows: TypeAlias = NDArray[np.int64]
-Read: TypeAlias = Callable[[Rows], NDArray[np.uint8]]
+RowNumbers: TypeAlias = NDArray[np.int64]
+Read: TypeAlias = Callable[[RowNumbers], NDArray[np.uint8]]
 """Row numbers, int64 (n,) → uint8 (n, height, width, channels)."""
 
 
@@ -31,7 +31,7 @@ class Stored:
     def __init__(
         self,
         read: Read,
-        rows: range | Rows,
+        rows: range | RowNumbers,
         image_shape: tuple[int, int, int],
         mapped: NDArray[np.uint8] | None = None,
     ) -> None:
@@ -131,7 +131,7 @@ def of_array(plain: NDArray[np.uint8]) -> Stored:
     return Stored(lambda rows: np.take(plain, rows, axis=0), range(len(plain)), (height, width, channels), as_is)
 
 
-def _picked(rows: range | Rows, key: Any) -> range | Rows:
+def _picked(rows: range | RowNumbers, key: Any) -> range | RowNumbers:
     if isinstance(key, slice):
         return rows[key]
     if isinstance(rows, range):

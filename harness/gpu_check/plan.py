@@ -41,7 +41,7 @@ class Precision:
 
 
 @dataclass(frozen=True)
-class Setting:
+class SpeedSetting:
     """One measurement of speed."""
 
     global_batch: int
@@ -85,7 +85,7 @@ class Plan:
     """Trained one after another, and compared with one; none for a plan without."""
     scaling: tuple[int, ...]
     """Numbers of devices above one whose speed is measured."""
-    speed: tuple[Setting, ...]
+    speed: tuple[SpeedSetting, ...]
     """On one device, the most important first: time may run out."""
     batches: tuple[int, ...] = (32, 256, 4096)
     jit: str = "on"
@@ -121,13 +121,13 @@ def plan(machine: Machine, quick: bool) -> Plan:
             precisions=all_precisions,
             replicas=counts[-1:],
             scaling=counts[-1:],
-            speed=tuple(Setting(batch, float32, "on") for batch in Plan.batches),
+            speed=tuple(SpeedSetting(batch, float32, "on") for batch in Plan.batches),
             peers=False,
             quick=True,
             seconds=Seconds(trainings=50, speed=36),
         )
-    with_xla = [Setting(batch, precision, "on") for precision in all_precisions for batch in Plan.batches]
-    without = [Setting(batch, float32, "off") for batch in Plan.batches]
+    with_xla = [SpeedSetting(batch, precision, "on") for precision in all_precisions for batch in Plan.batches]
+    without = [SpeedSetting(batch, float32, "off") for batch in Plan.batches]
     float32_first = len(Plan.batches)
     return Plan(
         machine=machine,

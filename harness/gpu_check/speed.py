@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.gpu_check import processes
-from harness.gpu_check.plan import TF32, Plan, Setting
+from harness.gpu_check.plan import TF32, Plan, SpeedSetting
 from harness.gpu_check.processes import Ended, Task
 from harness.supervision.launch import PYTHON
 
@@ -45,7 +45,7 @@ class Speed:
         """Measure numbers of devices, a process each, at a fixed batch on each device and at a fixed global one."""
         for count in self._plan.scaling:
             batches = dict.fromkeys((self._plan.weak_batch * count, self._plan.strong_batch))
-            settings = [Setting(batch, self._plan.precisions[0], self._plan.jit, count) for batch in batches]
+            settings = [SpeedSetting(batch, self._plan.precisions[0], self._plan.jit, count) for batch in batches]
             self._measure(f"speed-{count}", settings, self._plan.seconds.scaling, rows)
 
     def of_peers(self, rows: list[dict[str, Any]]) -> None:
@@ -75,7 +75,7 @@ class Speed:
             "chunk_seconds": self._plan.chunk_seconds,
         }
 
-    def _measure(self, name: str, settings: Sequence[Setting], limit: float, rows: list[dict[str, Any]]) -> None:
+    def _measure(self, name: str, settings: Sequence[SpeedSetting], limit: float, rows: list[dict[str, Any]]) -> None:
         assignments = [setting.assignments(self._plan.machine) for setting in settings]
         job = {"config": self._plan.config, "settings": assignments, **self._how_long(limit, _LAST_BEGIN)}
         command = [*PYTHON, "-m", "harness.gpu_check.measuring", json.dumps(job)]
@@ -87,7 +87,7 @@ class Speed:
                 number = said["number"]
                 found[number] = self._row(settings[number], said["measured"], said["problem"], said["left_out"])
                 rows.append(found[number])
-                self._say(in_one_line(found[number]))
+                self._say(as_line(found[number]))
 
         ends: dict[str, Ended] = {}
         try:
@@ -99,7 +99,7 @@ class Speed:
             rows += [self._row(setting, None, problem, ended.stopped) for setting in missing]
 
     def _row(
-        self, setting: Setting, measured: dict[str, Any] | None, problem: str | None, left_out: bool
+        self, setting: SpeedSetting, measured: dict[str, Any] | None, problem: str | None, left_out: bool
     ) -> dict[str, Any]:
         sets = [word for each in setting.assignments(self._plan.machine) for word in ("--set", each)]
         command = ["harness", "bench", self._plan.config, *sets, "--quick", "--repeats", str(self._plan.repeats)]
@@ -135,7 +135,7 @@ class Speed:
                         "how": f"{Path(task.command[1]).name}, {peer} {heading['version']}, {task.command[0]}",
                     }
                 )
-                self._say(in_one_line(rows[-1]))
+                self._say(as_line(rows[-1]))
 
         ends: dict[str, Ended] = {}
         try:
@@ -165,7 +165,7 @@ def python_with(module: str) -> str | None:
     return None
 
 
-def in_one_line(row: dict[str, Any]) -> str:
+def as_line(row: dict[str, Any]) -> str:
     """A row for a person who watches."""
     what = f"  {row['peer'] if 'peer' in row else _setting(row):<22}"
     if row["global_batch"] is not None:

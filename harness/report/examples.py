@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.intp]
+ImageRows = NDArray[np.intp]
 
 
 def choose(
     labels: NDArray[np.int32], probabilities: NDArray[np.float32], count: int, seed: int, named: Sequence[int] = ()
-) -> dict[str, Rows]:
+) -> dict[str, ImageRows]:
     """The images that are explained, no image twice: those named; up to `count` correct ones, evenly over the classes;
     up to `count` mistakes, the most confident first; and the `count` of which the model is least sure."""
     chosen = {
@@ -28,7 +28,7 @@ def choose(
     return chosen
 
 
-def correct(labels: NDArray[np.int32], predicted: NDArray[np.integer[Any]], count: int, seed: int) -> Rows:
+def correct(labels: NDArray[np.int32], predicted: NDArray[np.integer[Any]], count: int, seed: int) -> ImageRows:
     """Up to `count` correctly classified images, as evenly over the classes as there are, drawn by `seed`.
 
     They come in turns: one of each class, then a second of each, and so on.
@@ -42,19 +42,19 @@ def correct(labels: NDArray[np.int32], predicted: NDArray[np.integer[Any]], coun
     return right[np.lexsort((labels[right], turn))][:count]
 
 
-def confident_mistakes(labels: NDArray[np.int32], probabilities: NDArray[np.float32], count: int) -> Rows:
+def confident_mistakes(labels: NDArray[np.int32], probabilities: NDArray[np.float32], count: int) -> ImageRows:
     """Up to `count` misclassified images, the one with the highest predicted probability first."""
     wrong = np.flatnonzero(labels != probabilities.argmax(axis=1))
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:count]
 
 
-def least_sure(probabilities: NDArray[np.float32], count: int) -> Rows:
+def least_sure(probabilities: NDArray[np.float32], count: int) -> ImageRows:
     """The `count` images whose two most probable classes are closest, the closest first."""
     second, first = np.sort(probabilities, axis=1)[:, -2:].T
     return np.argsort(first - second, kind="stable")[:count]
 
 
-def clearest(labels: NDArray[np.int32], probabilities: NDArray[np.float32]) -> Rows:
+def clearest(labels: NDArray[np.int32], probabilities: NDArray[np.float32]) -> ImageRows:
     """For each class that has images the one with the highest probability of it; classes in order."""
     rows = []
     for label in np.unique(labels):

@@ -15,7 +15,7 @@ from harness.training.state import State
 Row = dict[str, Any]
 """One line of metrics.jsonl: {"step", "split", "loss", "accuracy", …}, or gradient norms under "noise_scale"."""
 
-Values = Mapping[str, float | str | NDArray[np.uint8]]
+Returned = Mapping[str, float | str | NDArray[np.uint8]]
 """By name: numbers, texts, and images (height, width[, channels]) uint8."""
 
 
@@ -37,7 +37,7 @@ class Callback:
     """How often, as durations stand in a config; `every` there takes precedence. None: between all chunks of steps,
     about every two seconds, and once after the test, when what it returns is discarded."""
 
-    def __call__(self, step: int, state: State, rows: Sequence[Row]) -> Values | None:
+    def __call__(self, step: int, state: State, rows: Sequence[Row]) -> Returned | None:
         """Look at the state after `step` steps.
 
         Args:

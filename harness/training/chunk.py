@@ -9,7 +9,7 @@ from harness.cluster.strategy import Cluster
 from harness.training.source import Source
 from harness.training.state import State
 from harness.training.step import Step
-from harness.training.values import Progress, Values
+from harness.training.values import ChunkProgress, Values
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Steps(Protocol):
     def compile(self, values: Values) -> None:
         """Compile what takes the steps, and take none."""
 
-    def take(self, values: Values, steps: int) -> tuple[Values, Progress, Any]:
+    def take(self, values: Values, steps: int) -> tuple[Values, ChunkProgress, Any]:
         """The state `steps` later, how they fared, and what each measured of the noise scale, (steps, numbers)."""
 
 
@@ -64,7 +64,7 @@ class Chunk:
         values, progress = self._cluster.strategy.experimental_local_results((values, progress))[0]
         return self._result(values, progress, record)
 
-    def _result(self, values: Values, progress: Progress, record: Any) -> ChunkResult:
+    def _result(self, values: Values, progress: ChunkProgress, record: Any) -> ChunkResult:
         steps, (loss, *metrics, norm, updates) = int(progress.steps), progress.sums.numpy()
         examples = max(steps, 1) * self._step.train.global_batch
         return ChunkResult(

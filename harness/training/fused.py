@@ -9,7 +9,7 @@ from harness.cluster.strategy import Cluster
 from harness.data.pipeline import Batch, Rows
 from harness.training.source import Source, batch_of
 from harness.training.step import Step
-from harness.training.values import Progress, Values
+from harness.training.values import ChunkProgress, Values
 
 
 class Fused:
@@ -39,7 +39,7 @@ class Fused:
     def compile(self, values: Values) -> None:
         self._run(values, self.started(), 0, 0)
 
-    def take(self, values: Values, steps: int) -> tuple[Values, Progress, Any]:
+    def take(self, values: Values, steps: int) -> tuple[Values, ChunkProgress, Any]:
         progress, records = self.started(), [np.zeros([0, self._step.numbers_measured])]
         while steps:
             if self._taken == self._steps:
@@ -52,20 +52,22 @@ class Fused:
             self._taken = end
         return values, progress, np.concatenate(records)
 
-    def started(self) -> Progress:
+    def started(self) -> ChunkProgress:
         """How a chunk fares that has taken no step."""
-        progress: Progress = self._strategy.run(self._step.started)
+        progress: ChunkProgress = self._strategy.run(self._step.started)
         return progress
 
-    def _run(self, values: Values, progress: Progress, begin: int, end: int) -> tuple[Values, Progress, tf.Tensor]:
+    def _run(
+        self, values: Values, progress: ChunkProgress, begin: int, end: int
+    ) -> tuple[Values, ChunkProgress, tf.Tensor]:
         with tf.device("CPU"):
             wanted = tf.constant([begin, end])
         given = (values, progress, self.source.data, self._block, wanted)
         return self._strategy.run(self.program, args=given)  # type: ignore[no-any-return]
 
     def _of_block(
-        self, values: Values, progress: Progress, data: Any, block: Batch | Rows, wanted: tf.Tensor
-    ) -> tuple[Values, Progress, tf.Tensor]:
+        self, values: Values, progress: ChunkProgress, data: Any, block: Batch | Rows, wanted: tf.Tensor
+    ) -> tuple[Values, ChunkProgress, tf.Tensor]:
         micro_batches = self.source.plan.micro_batches
 
         def micro_batch(step: tf.Tensor, index: Any) -> Batch:
@@ -84,7 +86,7 @@ class Fused:
             )
             return share, other
 
-        def take(step: tf.Tensor, values: Values, progress: Progress, record: tf.TensorArray) -> Any:
+        def take(step: tf.Tensor, values: Values, progress: ChunkProgress, record: tf.TensorArray) -> Any:
             share, other = gradients(step, values)
             live = (step >= wanted[0]) & (step < wanted[1])
             values, progress, measured = self._step.update(values, other, progress, share, live)

@@ -26,7 +26,7 @@ from harness.training.metrics import Measures
 from harness.training.optimizer import UpdateRule, clip
 from harness.training.packing import Packing
 from harness.training.pooling import strided_max_pool
-from harness.training.values import Progress, Values, floats
+from harness.training.values import ChunkProgress, Values, floats
 
 _FIRST_STREAM, _STREAMS_A_LAYER = 1000, 1000
 """Of the run's random numbers, those that layers draw."""
@@ -111,9 +111,9 @@ class Step:
         """Σ loss and Σ of each metric, which ride behind the gradient."""
         return 1 + len(self.measures.metrics)
 
-    def started(self) -> Progress:
+    def started(self) -> ChunkProgress:
         """How a chunk fares that has taken no step."""
-        return Progress.start(self._sums)
+        return ChunkProgress.start(self._sums)
 
     def zeros(self, values: Values) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """What `gradients` would give of no examples, for adding up micro-batches."""
@@ -126,8 +126,8 @@ class Step:
         return share(values, self.augment(batch))
 
     def update(
-        self, values: Values, other: list[tf.Tensor], progress: Progress, reduced: tf.Tensor, live: tf.Tensor
-    ) -> tuple[Values, Progress, tf.Tensor]:
+        self, values: Values, other: list[tf.Tensor], progress: ChunkProgress, reduced: tf.Tensor, live: tf.Tensor
+    ) -> tuple[Values, ChunkProgress, tf.Tensor]:
         """The state after the step, and what it measured of the gradient noise scale, in a vector.
 
         Args:
@@ -159,7 +159,7 @@ class Step:
         counted = tf.stack([*[is_taken] * self._sums, is_updated, is_updated])
         return (
             after,
-            Progress(
+            ChunkProgress(
                 progress.healthy & (is_taken | ~live),
                 progress.steps + tf.cast(is_taken, tf.int64),
                 progress.sums + tf.cast(tf.where(counted, counts, tf.zeros_like(counts)), tf.float64),

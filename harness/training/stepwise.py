@@ -10,7 +10,7 @@ from harness.data.pipeline import Batch, Rows
 from harness.training.optimizer import all_reduce
 from harness.training.source import Source, batch_of
 from harness.training.step import Step
-from harness.training.values import Progress, Values
+from harness.training.values import ChunkProgress, Values
 
 # There is no Python control flow to convert in a step, and looking for some takes longer than tracing it.
 _plain = tf.autograph.experimental.do_not_convert
@@ -38,14 +38,14 @@ class Stepwise:
         stream = self.source.batches() if self._rehearsed else self.batches
         self.compiled(stream, self.source.data, values, tf.constant(self._rehearsed), tf.constant(False))
 
-    def take(self, values: Values, steps: int) -> tuple[Values, Progress, Any]:
+    def take(self, values: Values, steps: int) -> tuple[Values, ChunkProgress, Any]:
         given = (self.batches, self.source.data, values, tf.constant(steps), tf.constant(True))
         values, progress, record = self.compiled(*given)
         return values, progress, record.numpy()
 
     def _loop(
         self, batches: Iterator[Any], data: Any, values: Values, steps: tf.Tensor, live: tf.Tensor
-    ) -> tuple[Values, Progress, tf.Tensor]:
+    ) -> tuple[Values, ChunkProgress, tf.Tensor]:
         run, micro_batches = self._cluster.strategy.run, self.source.plan.micro_batches
         progress = run(_plain(self._step.started))
         record = tf.TensorArray(self._step.packing.dtype, size=steps, element_shape=[self._step.numbers_measured])
@@ -70,9 +70,9 @@ class Stepwise:
         return share + more, other
 
     def _updated(
-        self, values: Values, other: Any, progress: Progress, share: tf.Tensor, live: tf.Tensor
-    ) -> tuple[Values, Progress, tf.Tensor]:
-        after: tuple[Values, Progress, tf.Tensor] = self._update(values, other, progress, all_reduce(share), live)
+        self, values: Values, other: Any, progress: ChunkProgress, share: tf.Tensor, live: tf.Tensor
+    ) -> tuple[Values, ChunkProgress, tf.Tensor]:
+        after: tuple[Values, ChunkProgress, tf.Tensor] = self._update(values, other, progress, all_reduce(share), live)
         return after
 
 

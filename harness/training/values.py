@@ -26,7 +26,7 @@ def floats(other: list[tf.Tensor]) -> list[tf.Tensor]:
     return [value for value in other if value.dtype.is_floating]
 
 
-class Progress(NamedTuple):
+class ChunkProgress(NamedTuple):
     """How a chunk fares. It stands still from the first step that fails on."""
 
     healthy: tf.Tensor  # () bool, whether no step has failed
@@ -34,5 +34,5 @@ class Progress(NamedTuple):
     sums: tf.Tensor  # (sums + 2,) float64: Σ loss, Σ of each metric, Σ gradient norm, updates
 
     @classmethod
-    def start(cls, sums: int) -> "Progress":
+    def start(cls, sums: int) -> "ChunkProgress":
         return cls(tf.constant(True), tf.constant(0, tf.int64), tf.zeros([sums + 2], tf.float64))

@@ -16,7 +16,7 @@ from harness.config import load
 from harness.errors import DeviceError
 from harness.gpu_check import measuring
 from harness.gpu_check.check import check
-from harness.gpu_check.plan import Machine, Plan, Precision, Seconds, Setting, precisions
+from harness.gpu_check.plan import Machine, Plan, Precision, Seconds, SpeedSetting, precisions
 from harness.gpu_check.report import Report
 from harness.gpu_check.speed import python_with
 
@@ -32,7 +32,7 @@ def tiny(config: Path, **changed: Any) -> Plan:
         "replicas": (2,),
         "scaling": (),
         "batches": (16, 32),
-        "speed": (Setting(16, UNKNOWN, "off"), Setting(32, FLOAT32, "off")),
+        "speed": (SpeedSetting(16, UNKNOWN, "off"), SpeedSetting(32, FLOAT32, "off")),
         "jit": "off",
         "weak_batch": 16,
         "strong_batch": 32,
@@ -113,7 +113,7 @@ def test_several_devices_are_measured_and_have_their_efficiency(
     small_config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plan = tiny(small_config, scaling=(2,))
-    settings = [Setting(16, FLOAT32, "off"), Setting(32, FLOAT32, "off"), Setting(32, FLOAT32, "off", 2)]
+    settings = [SpeedSetting(16, FLOAT32, "off"), SpeedSetting(32, FLOAT32, "off"), SpeedSetting(32, FLOAT32, "off", 2)]
     assignments = [setting.assignments(plan.machine) for setting in settings]
     config = {"config": str(small_config), "seconds": 1e9, "repeats": 1, "chunk_seconds": 0.01}
     measuring.main(config | {"settings": assignments[1:]})
@@ -121,7 +121,7 @@ def test_several_devices_are_measured_and_have_their_efficiency(
     assert (one["replicas"], two["replicas"]) == (1, 2)
     assert one["images_per_second"]["median"] > 0 < two["images_per_second"]["median"]
 
-    def row(setting: Setting, speed: float) -> dict[str, Any]:
+    def row(setting: SpeedSetting, speed: float) -> dict[str, Any]:
         numbers = {"step_seconds": {"median": 1.0}, "compile_seconds": 1.0, "peak_memory_bytes": 1}
         found = {"replicas": setting.replicas, "global_batch": setting.global_batch, "precision": "float32"}
         spread = {"median": speed, "min": speed, "max": speed}

@@ -9,7 +9,7 @@ import pytest
 from harness.config import load
 from harness.config.train import TrainSection
 from harness.errors import DeviceError
-from harness.gpu_check.plan import TF32, Machine, Setting, plan, powers_of_two, precisions, this_machine
+from harness.gpu_check.plan import TF32, Machine, SpeedSetting, plan, powers_of_two, precisions, this_machine
 
 
 @pytest.mark.parametrize(("quick", "seconds"), [(False, 300), (True, 90)])
@@ -70,7 +70,7 @@ def test_powers_of_two_end_with_the_number_itself() -> None:
 )
 def test_a_setting_is_a_config_on_so_many_devices(machine: Machine, count: int, devices: dict[str, object]) -> None:
     for precision in precisions():
-        config = load("mnist", Setting(256, precision, "off", count).assignments(machine))
+        config = load("mnist", SpeedSetting(256, precision, "off", count).assignments(machine))
         section = config.cluster.model_dump()
         assert {key: section[key] for key in devices} == devices
         assert (config.train.global_batch, config.train.jit) == (256, "off")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.data.images import Rows, Stored
+from harness.data.images import RowNumbers, Stored
 from harness.data.sources import Split
 from harness.insight.map_groups import mean_map
 from harness.insight.saliency import METHODS
@@ -60,7 +60,7 @@ def test_an_image_that_was_trained_on_is_its_own_nearest_neighbour(evaluated: Ev
 def test_neighbours_are_sought_among_no_more_images_than_memory_bears(evaluated: EvaluatedModel) -> None:
     asked: list[int] = []
 
-    def read(rows: Rows) -> NDArray[np.uint8]:
+    def read(rows: RowNumbers) -> NDArray[np.uint8]:
         asked.append(len(rows))
         return np.zeros((len(rows), 28, 28, 1), np.uint8)
 

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.data import sources
-from harness.data.images import Rows, Stored
+from harness.data.images import RowNumbers, Stored
 from harness.report.prediction import unlike
 
 
@@ -37,7 +37,7 @@ def test_where_the_data_hold_everything_nothing_is_odd(value: int) -> None:
 def test_of_large_images_no_more_are_read_than_memory_bears() -> None:
     asked: list[int] = []
 
-    def read(rows: Rows) -> NDArray[np.uint8]:
+    def read(rows: RowNumbers) -> NDArray[np.uint8]:
         asked.append(len(rows))
         return np.zeros((len(rows), 1, 1, 3), np.uint8)
 

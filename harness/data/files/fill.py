@@ -23,7 +23,7 @@ from harness.data.files.cache_key import key_of
 from harness.data.files.decode import Decoding
 from harness.data.files.listing import Listing, in_short, one_a_line
 from harness.data.files.pool import answers
-from harness.data.files.progress import Progress
+from harness.data.files.progress import DecodingProgress
 from harness.data.problems import Problems
 from harness.errors import DataError, WriteFailed
 from harness.runs.paths import write_atomically
@@ -126,7 +126,7 @@ def _fill(entry: _Unfilled, listing: Listing, decoding: Decoding, say: Callable[
     what = f"decoding {len(listing.references):,} images into the cache ({count * row_bytes / 1e6:,.0f} MB)"
     with (
         (folder / cache.DONE).open("a", encoding="utf-8") as done,
-        Progress(what, count, ready, say) as progress,
+        DecodingProgress(what, count, ready, say) as progress,
         partial.open("rb") as file,
         closing(answers(jobs)) as answered,
     ):
@@ -186,7 +186,7 @@ def _shape(listing: Listing, decoding: Decoding, say: Callable[[str], None]) -> 
     example: dict[int, str] = {}
     unreadable: dict[int, str] = {}
     what = f"looking at the sizes of {len(listing.references):,} images"
-    with Progress(what, len(listing.references), 0, say) as progress, closing(answers(jobs)) as answered:
+    with DecodingProgress(what, len(listing.references), 0, say) as progress, closing(answers(jobs)) as answered:
         for number, answer in answered:
             unreadable |= {starts[number] + index: reason for index, reason in answer["unreadable"]}
             for index, shape in enumerate(answer["shapes"]):

@@ -17,7 +17,7 @@ _SHORT = 1.0
 """What takes no longer is not worth a line."""
 
 
-class Progress:
+class DecodingProgress:
     """Tells how many of `total` images are done, how many a second, and how long the others will take."""
 
     def __init__(self, what: str, total: int, done: int, say: Callable[[str], None]) -> None:

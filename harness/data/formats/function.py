@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness.data.digest import sampled_sha256
 from harness.data.formats.given import ARRAYS, Found, Given
-from harness.data.images import Rows, Stored, is_mapped
+from harness.data.images import RowNumbers, Stored, is_mapped
 from harness.data.npz import arrays_sha256
 from harness.data.scale import Scale
 from harness.errors import DataError
@@ -65,7 +65,7 @@ def _stored(given: Any, source: str, scale: Scale | None) -> Stored:
     what = f"data.source: {source}: {type(given).__name__}.read"
     lock = threading.Lock()  # the pipeline reads from several threads, which the object need not expect
 
-    def called(rows: Rows) -> NDArray[Any]:
+    def called(rows: RowNumbers) -> NDArray[Any]:
         try:
             with lock:
                 return np.asarray(given.read(rows))
@@ -81,7 +81,7 @@ def _stored(given: Any, source: str, scale: Scale | None) -> Stored:
         )
     height, width, channels = (*first.shape[1:], 1)[:3]
 
-    def read(rows: Rows) -> NDArray[np.uint8]:
+    def read(rows: RowNumbers) -> NDArray[np.uint8]:
         images = called(rows)
         if images.shape != (len(rows), *first.shape[1:]) or images.dtype != first.dtype:
             raise DataError(

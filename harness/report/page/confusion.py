@@ -30,7 +30,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Confusion:
+class ConfusionMatrix:
     """The matrix of a few classes, or the most frequent mistakes among many."""
 
     title: str
@@ -46,7 +46,7 @@ class Confusion:
 
 def confusion(
     labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int, names: Sequence[str] = ()
-) -> Confusion:
+) -> ConfusionMatrix:
     """The matrix of up to 20 classes, or the 40 most frequent mistakes among more; `names` by label, if there are."""
     # Only what occurs is counted: a matrix of a hundred thousand classes fits in no memory.
     places, counted = np.unique(labels.astype(np.int64) * classes + predicted, return_counts=True)
@@ -65,6 +65,6 @@ def confusion(
     note = "Select a number to see the maps of its images below; select it again to see all maps."
     if classes <= _LARGEST_GRID:
         grid = [[cell(label, guess) for guess in range(classes)] for label in range(classes)]
-        return Confusion("Confusion matrix", note, grid, [], [called(label, names) for label in range(classes)])
+        return ConfusionMatrix("Confusion matrix", note, grid, [], [called(label, names) for label in range(classes)])
     pairs = [cell(*pair) for _, pair in mistakes[:_MOST_PAIRS]]
-    return Confusion("The most frequent mistakes", note, [], [pair for pair in pairs if pair], [])
+    return ConfusionMatrix("The most frequent mistakes", note, [], [pair for pair in pairs if pair], [])
