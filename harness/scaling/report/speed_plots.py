@@ -30,12 +30,12 @@ from harness.scaling.report.plot import (
     pitch,
 )
 from harness.scaling.tables.measurements import Throughput
+from harness.scaling.tables.table import Row
 
 _MOST_LINES = 6
 _LINE = 0.045  # the height of a line of text, as a share of a panel's
 _LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#8E4585", "^"), ("#666666", "v"), ("#1a1a1a", "P"))
 _CROWDED = f"more replicas than cores: {CORRECTNESS}"
-Row = dict[str, Any]
 
 
 def seconds_plot(throughput: Sequence[Throughput], results: dict[str, Any]) -> Picture:
