@@ -61,15 +61,20 @@ def run(
         sweep.estimate(experiment, data, terminal)
         terminal.line("dry run: nothing trained, nothing written")
         return
-    local = Local(max_parallel or 1) if executor == "local" else None
-    if local is None:
+    workers: Local | Slurm
+    if executor == "slurm":
         Slurm.check()
-    elif local.gpus and local.capacity > (count := len({gpu for gpus in local.gpus for gpu in gpus})):
-        shared = "one GPU" if count == 1 else f"{count} GPUs"
-        terminal.line(f"gpus      {local.capacity} trials at a time share {shared}; throughput is measured alone")
+        workers = Slurm(folder.path / "slurm", experiment.scale.slurm, max_parallel)
+    else:
+        workers = Local(max_parallel or 1)
+        gpus = {gpu for shared in workers.gpus or () for gpu in shared}
+        if workers.capacity > len(gpus) > 0:
+            shared = "one GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+            terminal.line(f"gpus      {workers.capacity} trials at a time share {shared}; throughput is measured alone")
     with folder.held(experiment):
-        workers = local or Slurm(folder.path / "slurm", experiment.scale.slurm, max_parallel)
-        result = sweep.run(experiment, folder, workers, terminal, data_changed)
+        if isinstance(workers, Slurm):
+            workers.clear_queue()
+        result = sweep.run(experiment, data, folder, workers, terminal, data_changed)
     terminal.line(as_text(result))
     terminal.line(f"report    {folder.report_file}")
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def visualize(
             return _write_own(run, study, request.files[0], head, progress)
         pictures = [curves_picture(rows, smoothing_of(config.loss), list(config.metrics))]
         curves = Section("Training", ["How loss and accuracy developed."], pictures=pictures)
-        classified, config_text = _Classified(evaluated), run.config_file.read_text()
+        classified, config_text = _Classified.of(evaluated), run.config_file.read_text()
 
         def write(filters: Filters) -> None:
             pictures = [*curves.pictures, *classified.pictures, *study.pictures(filters)]
@@ -129,7 +129,7 @@ def visualize_model(
         print_predictions(evaluated, request, terminal)
         known = known_times(out / "insight.json", evaluated)
         study = study_maps(evaluated, asked, 0, request, known, progress)
-        classified = _Classified(evaluated)
+        classified = _Classified.of(evaluated)
         head = head_of_model(
             evaluated.name, readable(data_file.name), evaluated.logits.count_params(), _accuracy(evaluated)
         )
@@ -190,21 +190,27 @@ def _write_twice(
         write(filters)
 
 
+@dataclass(frozen=True)
 class _Classified:
     """Which test images are classified correctly, and how sure the model is: what the page, the figures and
     insight.json hold of it."""
 
-    def __init__(self, evaluated: EvaluatedModel) -> None:
+    pictures: list[Picture]
+    sections: list[Section]
+    as_json: dict[str, Any]
+
+    @classmethod
+    def of(cls, evaluated: EvaluatedModel) -> "_Classified":
         scores = class_scores(evaluated.labels, evaluated.predicted)
         calibration = Calibration.of(evaluated.probabilities, evaluated.labels)
         reliability = reliability_picture(calibration)
-        self.pictures = [*_matrix(evaluated), reliability]
-        self.sections = [
+        sections = [
             _mistakes(evaluated),
             classes_section(scores, evaluated.class_names),
             Section("Calibration", ["Whether the model is right as often as it says."], pictures=[reliability]),
         ]
-        self.as_json = {"classes": [score.as_json() for score in scores], "calibration": calibration.as_json()}
+        as_json = {"classes": [score.as_json() for score in scores], "calibration": calibration.as_json()}
+        return cls([*_matrix(evaluated), reliability], sections, as_json)
 
 
 def _accuracy(evaluated: EvaluatedModel) -> float:

@@ -117,22 +117,16 @@ class Slurm:
     seconds_between_looks = 2.0
 
     def __init__(self, folder: Path, options: Mapping[str, str | int], max_parallel: int | None = None) -> None:
-        """Cancel what is left in the queue of an earlier, killed experiment in `folder`.
-
-        Args:
-            folder: for submitit's files.
-            options: of sbatch, by their long names.
-            max_parallel: how many tasks there are in the queue at a time; None for all that are wanted.
+        """Args:
+        folder: for submitit's files.
+        options: of sbatch, by their long names.
+        max_parallel: how many tasks there are in the queue at a time; None for all that are wanted.
         """
         import submitit
 
         self.capacity = max_parallel or _MOST_AT_A_TIME
         self._jobs_file = folder / "jobs.txt"
         self._running: dict[str, Task] = {}
-        folder.mkdir(parents=True, exist_ok=True)
-        if self._jobs_file.exists():
-            self._cancel(self._jobs_file.read_text().split())  # whose runs must be free before they resume
-            self._jobs_file.unlink()
         self._executor = submitit.SlurmExecutor(folder, python=shlex.join(PYTHON))
         self._executor.update_parameters(
             job_name=_JOB_NAME,
@@ -149,6 +143,12 @@ class Slurm:
             raise UserError(f"--executor slurm needs submitit: {install_slurm()}")
         if any(shutil.which(name) is None for name in ("sbatch", "squeue", "scancel", "srun")):
             raise DeviceError("--executor slurm: there is no Slurm here (sbatch, squeue, scancel, srun)")
+
+    def clear_queue(self) -> None:
+        """Cancel what is left there of an earlier, killed experiment in the same folder."""
+        if self._jobs_file.exists():
+            self._cancel(self._jobs_file.read_text().split())  # whose runs must be free before they resume
+            self._jobs_file.unlink()
 
     def for_timing(self) -> "Slurm":
         self._executor.update_parameters(exclusive=True)

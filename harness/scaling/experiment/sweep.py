@@ -32,16 +32,23 @@ _MOST_IDLE_STARTS = 3
 
 
 def run(
-    experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal, data_changed: bool = False
+    experiment: Experiment,
+    data: DataSet,
+    folder: ExperimentDir,
+    executor: Executor,
+    terminal: Terminal,
+    data_changed: bool = False,
 ) -> dict[str, Any]:
     """Run what is missing of an experiment, then write its tables, plots and page; what scaling.json then holds.
 
-    With `data_changed`, stopped trials resume even if their data have changed.
+    Args:
+        data: the experiment's, from `check`.
+        data_changed: stopped trials resume even if their data have changed.
 
     Raises Stopped after a signal, with everything saved: the same call resumes. DataError where the trials say too
     little for a fit; trials.csv and the trials are kept.
     """
-    sweep = Sweep(experiment, folder, executor, terminal, data_changed)
+    sweep = Sweep(experiment, data, folder, executor, terminal, data_changed)
     sweep.run()
     from harness.scaling.report import output  # the libraries that fit and draw need not be loaded before
 
@@ -73,14 +80,18 @@ class Sweep:
     """Runs what an experiment lacks. All state is in the directory, from which a killed experiment resumes."""
 
     def __init__(
-        self, experiment: Experiment, folder: ExperimentDir, executor: Executor, terminal: Terminal, data_changed: bool
+        self,
+        experiment: Experiment,
+        data: DataSet,
+        folder: ExperimentDir,
+        executor: Executor,
+        terminal: Terminal,
+        data_changed: bool,
     ) -> None:
-        """Raises ConfigError and DataError if the data lack what the experiment asks for."""
         self._experiment = experiment
         self._folder = folder
         self._executor = executor
         self._terminal = terminal
-        data = check(experiment)
         self._classes, self._data_sha256 = data.classes, data.sha256
         self._data_changed = data_changed
         self._signals = StopSignals()
