@@ -1,11 +1,10 @@
-"""A Functional model in which models stand like layers → one in which their layers stand."""
+"""A model → a copy with its weights; a Functional model in which models stand like layers → one in which their layers
+stand."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import keras
-
-from harness.models.cloning import cloned
 
 _CONVERSION = "ConvertToTensor"
 """The class's name: the class itself isn't public."""
@@ -29,6 +28,16 @@ def flattened(model: keras.Model) -> keras.Model:
     while any(_is_dissolved(operation) for operation in flat.operations):
         flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=_call)
     return flat
+
+
+def cloned(model: keras.Model, **how: Any) -> keras.Model:
+    """A copy with the model's weights, made as keras.models.clone_model does with the arguments `how`."""
+    copy = keras.models.clone_model(model, **how)
+    copy.set_weights(model.get_weights())
+    for layer in copy.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # what it normalizes by is worked out from its weights, once
+    return copy
 
 
 def is_graph(operation: keras.Operation) -> bool:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import RunError
 from harness.keras_internals import last_operation
-from harness.models.cloning import cloned
-from harness.models.flatten import flattened, is_graph
+from harness.models.flatten import cloned, flattened, is_graph
 
 _HALVES = {-0.5: "against", 0.5: "for"}
 """Of a single logit: the two that are made of it."""

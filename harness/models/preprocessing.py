@@ -11,8 +11,7 @@ from keras import layers
 
 from harness.config.model import InputSection
 from harness.errors import ConfigError
-from harness.models.cloning import cloned
-from harness.models.flatten import Renaming, flattened
+from harness.models.flatten import Renaming, cloned, flattened
 
 _CHANNELS = {"grey": 1, "rgb": 3}
 

@@ -20,6 +20,7 @@ from harness.page.picture import Picture
 from harness.python_objects import with_data
 from harness.report.calibration import Calibration, reliability_picture
 from harness.report.class_scores import class_scores, classes_section
+from harness.report.confusion_figure import MOST_DRAWN, confusion_matrix, confusion_picture, occurring
 from harness.report.evaluated_model import EvaluatedModel, of_files, of_run
 from harness.report.explanation import Request
 from harness.report.filter_sections import Filters
@@ -30,7 +31,7 @@ from harness.report.page.confusion import confusion
 from harness.report.page.facts import Head, head_of_model, head_of_run
 from harness.report.prediction import print_predictions
 from harness.report.times import known_times
-from harness.report.training_figures import MOST_DRAWN, confusion_matrix, confusion_picture, curves_picture, occurring
+from harness.report.training_figures import curves_picture
 from harness.runs.paths import check_out
 from harness.runs.run_dir import RunDir
 

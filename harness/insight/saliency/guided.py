@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from harness.errors import UserError
 from harness.insight.layers import operations
-from harness.models.cloning import cloned
+from harness.models.flatten import cloned
 
 _RELUS = (keras.activations.relu, keras.activations.relu6)
 _RELU_OPERATIONS = ("Relu", "Relu6")
