@@ -22,13 +22,14 @@ def fits_on_device(config: Config, train: Split) -> bool:
     names = visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
     used = config.cluster.gpus or range(len(names))
     free = [_free(name) for index, name in enumerate(names) if index in used]
-    return is_small(train.images.nbytes, free, config) and can_be_read(train.images, _host_memory())
+    replicas = config.cluster.logical_gpus or 1
+    return is_small(train.images.nbytes, free, replicas) and can_be_read(train.images, _host_memory())
 
 
-def is_small(size: int, free: list[int | None], config: Config) -> bool:
-    """Whether so many bytes are less than a quarter of what each GPU has free for a replica; unknown is not enough."""
-    share = config.cluster.logical_gpus or 1
-    return bool(free) and all(each is not None and size < each / share / 4 for each in free)
+def is_small(size: int, free: list[int | None], replicas: int) -> bool:
+    """Whether so many bytes are less than a quarter of what each GPU has free for each of its replicas; unknown is not
+    enough."""
+    return bool(free) and all(each is not None and size < each / replicas / 4 for each in free)
 
 
 def can_be_read(images: Images, memory: int) -> bool:

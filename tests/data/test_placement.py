@@ -11,23 +11,20 @@ GIB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("free", "logical_gpus", "small"),
+    ("free", "replicas", "small"),
     [
-        ([8 * GIB], None, True),
-        ([4 * GIB], None, False),  # just a quarter
-        ([8 * GIB, 3 * GIB], None, False),  # the fullest decides
+        ([8 * GIB], 1, True),
+        ([4 * GIB], 1, False),  # just a quarter
+        ([8 * GIB, 3 * GIB], 1, False),  # the fullest decides
         ([16 * GIB], 4, False),
         ([17 * GIB], 4, True),
-        ([None], None, False),
-        ([8 * GIB, None], None, False),
-        ([], None, False),
+        ([None], 1, False),
+        ([8 * GIB, None], 1, False),
+        ([], 1, False),
     ],
 )
-def test_a_quarter_of_what_a_replica_has_free_is_too_much(
-    free: list[int | None], logical_gpus: int | None, small: bool
-) -> None:
-    config = resolve({"cluster": {"logical_gpus": logical_gpus}})
-    assert is_small(GIB, free, config) == small
+def test_a_quarter_of_what_a_replica_has_free_is_too_much(free: list[int | None], replicas: int, small: bool) -> None:
+    assert is_small(GIB, free, replicas) == small
 
 
 def test_what_is_not_in_memory_must_fit_there_twice_to_go_to_the_device() -> None:
