@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -46,7 +47,9 @@ def load_object(path: str, key: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise ConfigError(f"{key}: the module {module_name} has no {name}") from None
+            close = get_close_matches(part, dir(found), n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigError(f"{key}: the module {module_name} has no {name}{hint}") from None
     return found
 
 

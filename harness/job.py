@@ -15,6 +15,7 @@ from harness.cluster.environment import is_chief
 from harness.cluster.strategy import connect
 from harness.config import Config
 from harness.config.cluster import ClusterSection
+from harness.console.tensorflow_lines import without_tracing_warnings
 from harness.console.terminal import Terminal
 from harness.data import sources
 from harness.errors import ConfigError, DataError, UserError
@@ -31,6 +32,7 @@ from harness.training.evaluate import Evaluator
 
 
 @keras_settings.pinned()
+@without_tracing_warnings()
 def train(
     config: Config | Mapping[str, Any] | str | Path,
     run_dir: str | Path | None = None,
@@ -131,6 +133,7 @@ def _train(
 
 
 @keras_settings.pinned()
+@without_tracing_warnings()
 def evaluate(
     run: RunDir | str | Path, split: str = "test", warn: Callable[[str], None] = warnings.warn, *, data: Any = None
 ) -> dict[str, Any]:

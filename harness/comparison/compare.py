@@ -21,6 +21,7 @@ from harness.comparison.speed import Quantity, speeds
 from harness.config.differences import Difference
 from harness.config.insight import InsightSection
 from harness.console.progress import Progress
+from harness.console.tensorflow_lines import without_tracing_warnings
 from harness.console.terminal import Terminal
 from harness.data.sources import check_rows
 from harness.errors import UserError
@@ -57,6 +58,7 @@ class Comparison:
 
 
 @keras_settings.pinned()
+@without_tracing_warnings()
 def compare(
     run_a: RunDir | str | Path,
     run_b: RunDir | str | Path,

@@ -13,7 +13,8 @@ from harness.config.yaml_text import described
 
 def first_mistake(error: ValidationError, kind: type[Config]) -> str:
     """The first mistake in a config of that kind, and how many more there are: `seed: must be an integer, got 'x'`."""
-    problems = error.errors(include_url=False)
+    # What lacks a key is often no more than misspelt: the key that is there says it.
+    problems = sorted(error.errors(include_url=False), key=lambda each: each["type"] == "missing")
     first = problems[0]
     location = [str(part) for part in first["loc"]]
     rest = len(problems) - 1

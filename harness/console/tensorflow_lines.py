@@ -94,5 +94,21 @@ def kept_out() -> Iterator[None]:
             before.writelines(line for line in buffer if failed or not _THEIRS.match(line))
 
 
+@contextmanager
+def without_tracing_warnings() -> Iterator[None]:
+    """Keep TensorFlow from warning of functions that are traced often: it adds up what all models of a process trace,
+    and a program may train one after the other."""
+
+    def is_another(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(is_another)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_another)
+
+
 def _is_held() -> bool:
     return _buffer is not None and os.path.sameopenfile(_buffer, 2)

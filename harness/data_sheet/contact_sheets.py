@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
+from matplotlib.font_manager import findfont
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -21,7 +22,7 @@ def contact_sheet(title: str, images: NDArray[np.uint8], captions: Sequence[str]
     tiles = [_tile(image) for image in images]
     width, height = tiles[0].width + _GAP, tiles[0].height + _LINE + _GAP
     rows = -(-len(tiles) // columns)
-    font = ImageFont.load_default(11)
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 11)  # which, unlike Pillow's own, has more than ASCII
     across = max(columns * width + _GAP, int(font.getlength(title)) + 2 * _GAP)
     sheet = Image.new(tiles[0].mode, (across, _LINE + _GAP + rows * height), _GROUND)
     draw = ImageDraw.Draw(sheet)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -76,9 +77,7 @@ def _build(config: Config, image_shape: tuple[int, int, int], classes: int, dtyp
 def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
     path = config.model.name
     assert path is not None
-    function = load_object(path, "model.name")
-    if is_application(path):
-        function = partial(of_pixels, function, scales=config.model.input.normalize is None)
+    function = _function(path, config.model.input.normalize is None)
     with _seeded(config.seed), _policy(f"mixed_{dtype}" if dtype in ("bfloat16", "float16") else dtype):
         try:
             model = function(image_shape, classes, **config.model.arguments)
@@ -107,6 +106,16 @@ def _own(config: Config, image_shape: tuple[int, int, int], classes: int, dtype:
     if (last := ending(last_operation(model))) is not None:
         raise ConfigError(f"model.name: {path} returned a model that ends in a {last}: {wanted}, before any {last}")
     return model
+
+
+def _function(path: str, scales: bool) -> Callable[..., Any]:
+    """What builds the model; `scales`: whether one of keras.applications scales the pixels itself."""
+    found: Any = load_object(path, "model.name")
+    if not callable(found):
+        raise ConfigError(
+            f"model.name: {path} is a {type(found).__name__}: it must be a function (image_shape, classes) → keras.Model"
+        )
+    return partial(of_pixels, found, scales=scales) if is_application(path) else found
 
 
 def _of_file(file: str, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:

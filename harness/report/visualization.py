@@ -12,6 +12,7 @@ from harness import keras_settings
 from harness.config.insight import InsightSection
 from harness.config.loss import smoothing_of
 from harness.console.progress import Progress
+from harness.console.tensorflow_lines import without_tracing_warnings
 from harness.console.terminal import Terminal
 from harness.data.own_files import readable
 from harness.errors import RunError, UserError
@@ -39,6 +40,7 @@ _NOTHING_MORE = Request()
 
 
 @keras_settings.pinned()
+@without_tracing_warnings()
 def visualize(
     run: RunDir | str | Path,
     terminal: Terminal | None = None,
