@@ -20,15 +20,11 @@ class Heard(logging.Handler):
 
 @pytest.mark.slow
 def test_tensorflow_does_not_complain_that_each_is_traced(small_config: Path, tiny_model: str, tmp_path: Path) -> None:
-    config = load(
-        small_config, [tiny_model, "train.length=4 steps", "schedule.warmup=0 steps", "insight.filters=false"]
-    )
+    config = load(small_config, [tiny_model, "train.length=4 steps", "schedule.warmup=0 steps"])
     logger, heard = logging.getLogger("tensorflow"), Heard()
     logger.addHandler(heard)
     for number in range(7):
-        run = harness.train(config, tmp_path / str(number), quiet=True)
-        assert run is not None
-        assert run.report_file.exists()
+        assert harness.train(config, tmp_path / str(number), quiet=True, with_report=False) is not None
     logger.removeHandler(heard)
     assert heard.lines == []
     assert logger.filters == []

@@ -113,7 +113,7 @@ def _function(path: str, scales: bool) -> Callable[..., Any]:
     found: Any = load_object(path, "model.name")
     if not callable(found):
         raise ConfigError(
-            f"model.name: {path} is a {type(found).__name__}: it must be a function (image_shape, classes) → keras.Model"
+            f"model.name: {path} is a {type(found).__name__}: it must be a function (image_shape, classes) → Model"
         )
     return partial(of_pixels, found, scales=scales) if is_application(path) else found
 
