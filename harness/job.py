@@ -23,6 +23,7 @@ from harness.imports import handed
 from harness.main_job import MainJob, Until
 from harness.models.build import trained
 from harness.models.export import logits_of
+from harness.models.logits import takes
 from harness.preparation import prepare
 from harness.python_objects import Named, as_config, with_data
 from harness.runs.run_dir import RunDir, find_run
@@ -155,9 +156,11 @@ def evaluate(
         model = logits_of(trained(run))
     with with_data(config, data) as config:
         found = sources.load(config.data).for_outputs(model.output_shape[-1])
-    run.check_same_classes(found.class_names)
+    run.check_same_classes(found.class_names, config.data.source)
     found.check_outputs(model.output_shape[-1])
-    if change := run.change_of_data(found.sha256):
+    if not takes(model, found.image_shape):
+        raise DataError(f"{run.path} takes images of shape {model.input_shape[1:]}, not {found.image_shape}")
+    if change := run.change_of_data(found.sha256, config.data.source):
         warn(change)
     _, validation, test = found.split_for(config)
     rows = {"validation": validation, "test": test}[split]

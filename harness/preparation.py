@@ -4,6 +4,7 @@ import math
 import os
 
 import keras
+import numpy as np
 
 from harness.cluster.batch import BatchPlan
 from harness.cluster.environment import membership
@@ -43,10 +44,12 @@ def prepare(config: Config) -> Setup:
 def check(config: Config, data: DataSet) -> Setup:
     """The config with that data. Raises UserError where they don't go together."""
     train, validation, test = data.split_for(config)
-    if data.classes == 1:
+    occurring = {*np.unique(data.y_train).tolist(), *np.unique(data.y_test).tolist()}
+    if len(occurring) == 1:
+        only = called(occurring.pop(), data.class_names)
         raise DataError(
-            f"data.source: {config.data.source}: all rows are of one class, {called(0, data.class_names)}: there is "
-            "nothing for a model to tell apart"
+            f"data.source: {config.data.source}: all rows are of one class, {only}: there is nothing for a model to "
+            "tell apart"
         )
     optimizer.check(config.optimizer)
     augment.check(config.data, data.image_shape)

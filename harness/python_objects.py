@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.config import Config, read, resolve
+from harness.config.data import FILES, OF_FILES, DataSection, split_source
 from harness.errors import ConfigError
 from harness.imports import handed, is_importable, path_of
 
@@ -155,8 +156,11 @@ def with_data(config: Config, data: Any) -> Iterator[Config]:
     """The config of a run with `data`, as `harness.train` takes them, in place of its own, for as long as it is
     entered; the config as it is where they are None."""
     named = Named(data=data)
+    changes, source = named.sections, named.sections.get("data.source")
+    if source is not None and split_source(source)[0] not in FILES:  # the keys of files would be refused
+        changes |= {f"data.{key}": DataSection.model_fields[key].default for key in OF_FILES}
     with handed(named.objects):
-        yield as_config(config, named.sections)
+        yield as_config(config, changes)
 
 
 def _plain(value: Any) -> Any:

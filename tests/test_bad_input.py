@@ -138,6 +138,8 @@ WRONG = [
     ("lenght: 3 steps", "lenght: unknown key", "did you mean 'train.length'"),
     ("data: {source: 'FOLDER:a/b'}", "data.source", "no kind of source FOLDER:", "did you mean 'folder'"),
     ("data: {source: 'npz:a/b.npz'}", "data.source", "leave npz: out"),
+    ("data: {source: 's3://a/b.npz'}", "data.source", "is an address"),
+    ("data: {source: 'mnist:/a'}", "data.source", "mnist takes no path"),
     ("optimizer: {name: adma}", "optimizer", "'adma'", "adam, adamw, sgd", "did you mean 'adam'"),
     ("optimizer: {name: 3}", "optimizer", "3", "adam, adamw, sgd"),
     ("optimizer: {name: [a]}", "optimizer", "adam, adamw, sgd"),
@@ -653,6 +655,7 @@ class TestData:
             ("callbacks=[{name: 'harness.training.callback:Callback'}]", "has no __call__"),
             ("callbacks=[{name: 'math:hypot2'}]", "has no hypot2"),
             ("callbacks=[{name: 'parts_of_test:look', width: 3}]", "'width'"),
+            ("callbacks=[{name: 'parts_of_test:Short'}]", "Short.__call__ with (step, state, rows): too many"),
             ("data.augment=[{name: 'parts_of_test:unit'}]", "values from 0"),
         ],
     )
@@ -667,9 +670,16 @@ class TestData:
         options: tuple[str, ...],
     ) -> None:
         (tmp_path / "parts_of_test.py").write_text(
-            "def look(step, state, rows):\n    pass\n\ndef unit(images, random):\n    return images / 255\n"
+            "def look(step, state, rows):\n    pass\n\ndef unit(images, random):\n    return images / 255\n\n"
+            "class Short:\n    def __call__(self, step):\n        pass\n"
         )
         assert named in refused("train", small_config, "--set", setting, *options)
+
+    def test_a_file_with_a_colon_in_its_path_is_no_kind_of_source(
+        self, refused: Callable[..., str], small_config: Path
+    ) -> None:
+        said = refused("train", small_config, "--set", "data.source='a:b/c.npz'")
+        assert "a:b/c.npz can't be read: No such file" in said
 
     @pytest.mark.slow
     def test_what_the_first_run_of_chaos_refuses(

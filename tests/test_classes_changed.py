@@ -1,7 +1,9 @@
 """A model's outputs mean the classes that it was trained on, whatever its data have since become."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import harness
@@ -58,6 +60,30 @@ def test_labels_beyond_the_outputs_are_refused(run: RunDir) -> None:
     images(run.path.parent / "images", ("cat", "dog", "emu", "frog", "gnu"))
     with pytest.raises(DataError, match="label 4 is not one of the model's 3 classes"):
         harness.evaluate(run, warn=lambda line: None)
+    (run.path / "kept").rename(run.classes_file)
+    for name in ("emu", "gnu"):
+        shutil.rmtree(run.path.parent / "images" / name)
+
+
+@pytest.mark.slow
+def test_other_data_are_called_so(run: RunDir) -> None:
+    random = np.random.default_rng(0)
+    names = np.array(["cat", "dog", "frog"])[np.arange(6) % 3]
+    arrays = random.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8), names
+    with pytest.warns(UserWarning, match="these are other data than those it was trained on, folder:"):
+        assert harness.evaluate(run, data=(arrays, arrays))["examples"] == 6
+    with pytest.raises(RunError, match="these data have classes without names"):
+        harness.evaluate(run, data=((arrays[0], np.arange(6) % 3), (arrays[0], np.arange(6) % 3)))
+    larger = random.integers(0, 256, (6, 9, 9, 3), dtype=np.uint8), names
+    with pytest.raises(DataError, match=r"takes images of shape \(8, 8, 3\), not \(9, 9, 3\)"):
+        harness.evaluate(run, data=(larger, larger))
+
+
+@pytest.mark.parametrize("label", [0, 3])
+def test_one_label_alone_is_refused(small_config: Path, tmp_path: Path, label: int) -> None:
+    arrays = np.zeros((40, 8, 8), np.uint8), np.full(40, label)
+    with pytest.raises(DataError, match=f"all rows are of one class, {label}"):
+        harness.train(load(small_config, SETTINGS[1:]), tmp_path / "run", data=(arrays, arrays))
 
 
 def test_one_class_alone_is_refused(small_config: Path, tmp_path: Path) -> None:

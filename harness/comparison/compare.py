@@ -154,7 +154,7 @@ def compare_sides(a: Side, b: Side, insight: InsightSection, rows: Sequence[int]
 def _doubt(a: Side, b: Side, environment: Sequence[Difference]) -> str | None:
     if any(each.key == "data_sha256" for each in environment):
         return "A and B were trained on different data, which may be why they differ"
-    changes = (side.run.change_of_data(side.data.sha256) for side in (a, b))
+    changes = (side.run.change_of_data(side.data.sha256, side.config.data.source) for side in (a, b))
     return next(filter(None, changes), None)
 
 

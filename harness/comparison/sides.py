@@ -76,7 +76,7 @@ def _side(run: RunDir, checkpoint: Path | None, own_data: Any, other: Side | Non
     with with_data(run.read_config(), own_data) as config:
         same_data = other is not None and other.config.data == config.data
         data = other.data if other is not None and same_data else sources.load(config.data)
-    run.check_same_classes(data.class_names)
+    run.check_same_classes(data.class_names, config.data.source)
     name, rows = run.path.resolve().name, run.read_metrics()
     if checkpoint is not None:
         name = f"{name}-{checkpoint.stem}"

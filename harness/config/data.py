@@ -16,7 +16,7 @@ NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 PATHS = ("fashion_mnist", "cifar10", "cifar100", "idx", "npy", "folder", "csv", "tfrecord", "tfds")
 """What may stand before a path, `idx:FOLDER`: the kind of what lies there."""
 
-_FILES = ("folder", "csv", "tfrecord", "tfds")
+FILES = ("folder", "csv", "tfrecord", "tfds")
 """The kinds of sources that are image files."""
 OF_FILES = ("size", "resize", "channels", "test", "split_seed", "image_feature", "label_feature")
 """The keys that say what to make of image files."""
@@ -60,8 +60,14 @@ def _absolute(source: str) -> str:
     is_path = "/" in source or source.lower().endswith(".npz") or os.path.isfile(source)
     before, colon, _ = source.partition(":")
     if is_path and colon and "/" not in before and not os.path.exists(source):
+        if "://" in source:
+            raise ValueError("is an address, and data are read from this machine: copy them here, and name their path")
         if before.lower() == "npz":
             raise ValueError("an .npz file is named by its path alone: leave npz: out")
+        if source.lower().endswith(".npz"):
+            return os.path.abspath(source)
+        if before in NAMES:
+            raise ValueError(f"{before} takes no path: name it alone")
         hint = did_you_mean(before.lower(), PATHS) or f"; known: {', '.join(f'{kind}:' for kind in PATHS)}"
         raise ValueError(f"there is no kind of source {before}:{hint}")
     return os.path.abspath(source) if is_path else source
@@ -169,12 +175,12 @@ class DataSection(Section):
         key, source = str(info.field_name), info.data.get("source", "")
         kind, _ = split_source(source)
         of_records = key in ("image_feature", "label_feature")
-        is_used = kind == "tfrecord" if of_records else kind in _FILES
+        is_used = kind == "tfrecord" if of_records else kind in FILES
         if not is_used and source and value != cls.model_fields[key].default:
             if not kind and os.path.exists(source) and not source.lower().endswith(".npz"):
                 meant = "folder" if os.path.isdir(source) else "csv" if source.lower().endswith(".csv") else "tfrecord"
                 raise ValueError(f"is for image files: if {source} holds or names some, write {meant}:{source}")
-            files = "TFRecord files (tfrecord)" if of_records else f"image files ({', '.join(_FILES)})"
+            files = "TFRecord files (tfrecord)" if of_records else f"image files ({', '.join(FILES)})"
             raise ValueError(f"is for {files}, and data.source is {source}: {_FIXES.get(key, 'leave it out')}")
         return value
 

@@ -60,8 +60,9 @@ def tag_of(section: Any, default: str | None = None) -> str | None:
 def did_you_mean(given: str, names: Iterable[str]) -> str:
     """A hint for a message, where one of `names`, or its last part, is close to what was given."""
     alike = [name for name in names if re.sub(r"\D", "", name) == re.sub(r"\D", "", given)]  # float16 isn't float64
-    by_end: dict[str, str] = {}
-    for name in alike:
-        by_end.setdefault(name.rpartition(".")[2], name)
-    close = difflib.get_close_matches(given, [*alike, *by_end], n=1)
+    ends = [name.rpartition(".")[2] for name in alike]
+    # One of several that end so, or whose end holds it, would be a guess.
+    clear = [name for name, end in zip(alike, ends, strict=True) if sum(end in other for other in ends) == 1]
+    by_end = {name.rpartition(".")[2]: name for name in clear}
+    close = difflib.get_close_matches(given, by_end, n=1, cutoff=0.8) or difflib.get_close_matches(given, alike, n=1)
     return f"; did you mean '{by_end.get(close[0], close[0])}'?" if close else ""

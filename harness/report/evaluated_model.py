@@ -64,8 +64,8 @@ def of_run(
     Raises RunError and DataError if model or data are missing or do not fit, or one of `rows` is not a test image.
     """
     data = sources.load(config.data)
-    run.check_same_classes(data.class_names)
-    if change := run.change_of_data(data.sha256):
+    run.check_same_classes(data.class_names, config.data.source)
+    if change := run.change_of_data(data.sha256, config.data.source):
         warn(change)
     check_rows(rows, len(data.y_test))
     evaluated = of_model(run.path.resolve().name, trained(run.with_model()), data)

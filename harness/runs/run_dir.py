@@ -121,28 +121,34 @@ class RunDir:
                 )
             raise RunError(f"can't resume {self.path} with another config: {changes}; start a new run for that")
 
-    def change_of_data(self, sha256: str) -> str | None:
-        """That the data of the run's config, now with that digest, have changed since it was trained, if they have.
+    def change_of_data(self, sha256: str, source: str | None = None) -> str | None:
+        """That the data of the run's config, now with that digest, have changed since it was trained, if they have; or
+        that those of another `source` are others.
 
         None too where the run doesn't know what they were, as one of version 0.1.0.
         """
         if self.read_summary().get("data_sha256") in (None, "", sha256):
             return None
-        return f"{self.path}: the content of {self.read_config().data.source} has changed since this run trained on it"
+        own = self.read_config().data.source
+        if source not in (None, own):
+            return f"{self.path}: these are other data than those it was trained on, {own}"
+        return f"{self.path}: the content of {own} has changed since this run trained on it"
 
     def check_same_data(self, sha256: str) -> None:
         """Raise RunError where the data have changed since the run trained on them."""
         if change := self.change_of_data(sha256):
             raise RunError(f"{change}: restore it, start a new run, or accept the new data with --data-changed")
 
-    def check_same_classes(self, names: Sequence[str]) -> None:
-        """Raise RunError where the data's classes are no longer those that the run was trained to tell apart."""
-        own = self.read_class_names()
+    def check_same_classes(self, names: Sequence[str], source: str | None = None) -> None:
+        """Raise RunError where the classes of the run's data, or of those of another `source`, are not those that it
+        was trained to tell apart."""
+        own, own_source = self.read_class_names(), self.read_config().data.source
         if own and tuple(names) != own:
-            source = self.read_config().data.source
+            trained = f"{self.path} was trained on {_classes(own)}"
+            if source not in (None, own_source):
+                raise RunError(f"{trained}, and these data have {_classes(names)}")
             raise RunError(
-                f"{self.path} was trained on {_classes(own)}, and {source} now has {_classes(names)}: restore those "
-                "classes, or start a new run"
+                f"{trained}, and {own_source} now has {_classes(names)}: restore those classes, or start a new run"
             )
 
     def is_complete(self, config: Config, with_report: bool = True) -> bool:
@@ -245,7 +251,9 @@ def _is_no_shorter(config: Config, own: Config, epoch_examples: int | None) -> b
 
 def _classes(names: Sequence[str]) -> str:
     shown = ", ".join(names[:10])
-    return f"{len(names):,} classes ({shown}{', …' if len(names) > 10 else ''})" if names else "classes without names"
+    if not names:
+        return "classes without names"
+    return f"{len(names):,} class{'es' if len(names) > 1 else ''} ({shown}{', …' if len(names) > 10 else ''})"
 
 
 def find_run(config: Config, run_dir: str | Path | None, resume: str | Path | None) -> RunDir:

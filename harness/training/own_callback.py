@@ -17,6 +17,8 @@ from harness.training.rows import CALLBACK, without_images
 from harness.training.state import State
 
 _RESERVED = {"step", "split", "name"}
+_GIVEN = ("step", "state", "rows")
+"""What stands for the arguments that a callback is called with."""
 
 
 class OwnCallback(Callback):
@@ -70,13 +72,20 @@ def check(section: CallbackSection) -> None:
     called = next((kind for kind in (found if is_class else type(found)).__mro__ if "__call__" in vars(kind)), Callback)
     if called is Callback:
         raise ConfigError(f"callbacks: {section.name} has no __call__(self, step, state, rows)")
-    given = [] if is_class else ["step", "state", "rows"]
+    if is_class:
+        _check_call(f"callbacks: {section.name} can't be created", found, (), section.arguments)
+        _check_call(f"callbacks: {section.name}.__call__", found.__call__, (None, *_GIVEN), {})
+    else:
+        _check_call(f"callbacks: {section.name} can't be called", found, _GIVEN, section.arguments)
+
+
+def _check_call(failure: str, call: Callable[..., Any], given: Sequence[Any], arguments: Mapping[str, Any]) -> None:
     try:
         with suppress(ValueError):  # what is written in C may tell nothing of its arguments
-            inspect.signature(found).bind(*given, **section.arguments)
+            inspect.signature(call, follow_wrapped=False).bind(*given, **arguments)
     except TypeError as error:
-        how = "created" if is_class else "called with (step, state, rows) and its arguments"
-        raise ConfigError(f"callbacks: {section.name} can't be {how}: {error}") from None
+        how = " with (step, state, rows)" if given else ""
+        raise ConfigError(f"{failure}{how}: {error}") from None
 
 
 def own_callbacks(sections: Sequence[CallbackSection]) -> list[OwnCallback]:

@@ -1,5 +1,6 @@
 """Callbacks of the user's own: when they are called, what of them is kept, and how they fail."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import harness
+from harness.config.callbacks import CallbackSection
 from harness.errors import CallbackFailed, ConfigError
-from harness.training.own_callback import OwnCallback
+from harness.imports import handed
+from harness.training.own_callback import OwnCallback, check
 
 SETTINGS: dict[str, Any] = {"train.length": "12 steps", "evaluate.every": "6 steps", "train.global_batch": 16}
 
@@ -181,6 +184,25 @@ class Odd(harness.Callback):
 
     def __call__(self, step: int, state: Any, rows: Any) -> None:
         pass
+
+
+def with_a_log(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def called(step: int, state: Any, rows: Any) -> Any:
+        return call(step, state, rows, log=print)
+
+    return called
+
+
+@with_a_log
+def decorated(step: int, state: Any, rows: Any, log: Any) -> dict[str, float]:
+    return {"step_seen": float(step)}
+
+
+@pytest.mark.parametrize("entry", [decorated, functools.partial(decorated), functools.lru_cache(decorated)])
+def test_what_can_be_called_is_a_callback(entry: Any) -> None:
+    with handed({"own:callback": entry}):
+        check(CallbackSection(name="own:callback", every=None))
 
 
 @pytest.mark.parametrize(

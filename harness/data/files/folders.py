@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -102,9 +102,10 @@ def _splits(source: str, root: Path) -> dict[int, Path]:
 
     Raises DataError where there are some but none to train on, or two for one.
     """
-    named = [path for path in sorted(root.iterdir()) if path.name.lower() in _SPLIT_OF and path.is_dir()]
+    _check_links([path for path in root.iterdir() if path.name.lower() in _SPLIT_OF])
+    named = [path for path in sorted(root.iterdir()) if path.is_dir() and _is_of_a_split(path)]
     has_train = any(_SPLIT_OF[path.name.lower()] == 0 for path in named)
-    if not has_train:  # then "valid" may be a class, and "invalid" another
+    if not has_train:  # then "valid" may be a class beside "invalid"
         if named := [path for path in named if path.name in SPLITS]:
             raise DataError(
                 f"data.source: {source} has {' and '.join(f'{path.name}/' for path in named)} but no train/: add it, "
@@ -121,11 +122,22 @@ def _splits(source: str, root: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def _is_of_a_split(folder: Path) -> bool:
+    """Whether it has the name of a split, and, where a class may be called so too, class folders inside."""
+    return folder.name in SPLITS or (folder.name.lower() in _SPLIT_OF and bool(_class_folders(folder)))
+
+
 def _class_folders(top: Path) -> list[str]:
-    entries = [entry for entry in os.scandir(top) if not entry.name.startswith(".")]
-    if broken := [entry.path for entry in entries if entry.is_symlink() and not os.path.exists(entry.path)]:
-        raise DataError(f"data.source: {min(broken)} is a link to {os.readlink(min(broken))}, where nothing is")
-    return sorted(entry.name for entry in entries if entry.is_dir())
+    entries = [path for path in sorted(top.iterdir()) if not path.name.startswith(".")]
+    _check_links([path for path in entries if not path.suffix])  # of a file's name it would only be left out
+    return [path.name for path in entries if path.is_dir()]
+
+
+def _check_links(paths: Iterable[Path]) -> None:
+    """Raise DataError where a folder would be missed, such as one on a disk that isn't there."""
+    for path in sorted(paths):
+        if path.is_symlink() and not path.exists():
+            raise DataError(f"data.source: {path} is a link to {os.readlink(path)}, where nothing is")
 
 
 def _left_out(others: list[str], root: Path) -> str:
@@ -142,7 +154,7 @@ def _left_beside(root: Path, tops: Sequence[Path]) -> str:
     """What lies where class folders are looked for, or folders of splits, and is neither."""
     strays = [
         path
-        for top in tops
+        for top in dict.fromkeys([root, *tops])
         for path in sorted(top.iterdir())
         if path.name.lower().endswith(_SUFFIXES) and not path.name.startswith(".") and path.is_file()
     ]

@@ -108,6 +108,8 @@ def _feature(example: memoryview, name: str) -> tuple[int, Any]:
 def _first(kind: int, values: memoryview) -> Any:
     for _, value in _fields(values):
         if kind != _INT64_LIST:
+            if isinstance(value, int):
+                raise TypeError(value)
             return value
         number = value if isinstance(value, int) else _varint(value, 0)[0]  # alone, or packed with others
         return number - (1 << 64) if number >> 63 else number

@@ -13,8 +13,8 @@ from harness.data.problems import Problems
 from harness.errors import DataError
 
 _NEEDED = ("path", "label")
-_TOO_MUCH = ""
-"""The key of fields beyond the columns."""
+_TOO_MUCH = "\0"
+"""The key of fields beyond the columns, which no column can have."""
 
 
 def listing(source: str) -> Listing:
@@ -80,7 +80,7 @@ def _rows(source: str, file: Path) -> tuple[list[int], list[dict[str, str]]]:
                 raise DataError(f"data.source: {source}: the first line names the column {twice[0]} twice")
             reader.fieldnames = columns
             for row in reader:
-                if row.get(_TOO_MUCH):
+                if any(row.get(_TOO_MUCH, ())):  # a comma at the end alone is no harm
                     raise DataError(
                         f"data.source: {source}: line {reader.line_num:,} has more fields than the first one has "
                         "columns: put a text with a comma in quotes"

@@ -146,7 +146,7 @@ class Cam:
 
     def views(self, logits: keras.Model, images: NDArray[Any], labels: NDArray[Any]) -> "Views":
         cells, grid = cam_cells(self.name, logits, images, labels, layer=self.layer), cam_grid(logits, self.layer)
-        return Views(grid.on_pixels(cells), grid.reached(cells))
+        return Views(_finite(grid.on_pixels(cells)), _finite(grid.reached(cells)))
 
 
 class Views(NamedTuple):
@@ -163,7 +163,7 @@ def views(method: Explain, logits: keras.Model, images: NDArray[Any], labels: ND
     """Explain images (n, height, width, channels) and labels (n,), for a comparison of the maps."""
     if isinstance(method, Cam):
         return method.views(logits, images, labels)
-    maps = method(logits, images, labels)
+    maps = _finite(method(logits, images, labels))
     return Views(maps, maps)
 
 
@@ -176,4 +176,9 @@ def in_parts(method: Explain, at_a_time: int, logits: keras.Model, images: NDArr
     for first in range(0, len(images), at_a_time):
         rows = np.minimum(np.arange(first, first + at_a_time), len(images) - 1)
         maps[rows] = method(logits, images[rows], labels[rows])
-    return maps
+    return _finite(maps)
+
+
+def _finite(maps: Maps) -> Maps:
+    """With 0 for what is not finite: where a gradient is no number, a map says nothing."""
+    return np.where(np.isfinite(maps), maps, np.float32(0))

@@ -81,18 +81,24 @@ def test_valid_may_be_a_class_and_two_folders_for_one_split_are_refused(
     for number in range(12):
         save(tmp_path / "kept" / ("valid", "invalid")[number % 2] / f"{number}.png", picture(number))
         save(tmp_path / "split" / ("train", "val", "valid")[number % 3] / "a" / f"{number}.png", picture(number))
+        save(tmp_path / "vehicles" / ("Bus", "Train")[number % 2] / f"{number}.png", picture(number))
     assert load_files(f"folder:{tmp_path / 'kept'}").class_names == ("invalid", "valid")
+    assert load_files(f"folder:{tmp_path / 'vehicles'}").class_names == ("Bus", "Train")
     assert "val/ and valid/ are for the same" in refusal(f"folder:{tmp_path / 'split'}")
 
 
-def test_what_lies_beside_the_class_folders_is_told(folder: Path, load_files: Load) -> None:
+def test_what_lies_beside_the_class_folders_is_told(folder: Path, load_files: Load, refusal: Refusal) -> None:
+    (folder / "notes.txt").symlink_to("nowhere.txt")
     save(folder / "1.png", picture(20))
     assert "1 that are in no class folder are left out: 1.png" in load_files(f"folder:{folder}").left_out
     (folder / "1.png").unlink()
     whole = folder.rename(folder.parent / "train")
     (folder / "unlabelled").mkdir(parents=True)
     whole.rename(folder / "train")
-    assert "left out: unlabelled/" in load_files(f"folder:{folder}").left_out
+    save(folder / "2.png", picture(20))
+    assert "left out: 2.png; unlabelled/" in load_files(f"folder:{folder}").left_out
+    (folder / "test").symlink_to("nowhere")
+    assert f"{folder / 'test'} is a link to nowhere" in refusal(f"folder:{folder}")
 
 
 def test_what_can_not_be_read_is_told_in_one_list(folder: Path, refusal: Refusal) -> None:

@@ -116,6 +116,11 @@ def test_a_table_whose_columns_do_not_fit_is_refused(table: Path, refusal: Refus
     assert "the column label twice" in refusal(f"csv:{table}")
     table.write_text(whole.replace(",5,x", ",red, or so,x", 1))
     assert "line 2 has more fields" in refusal(f"csv:{table}")
+    table.write_text(whole.replace(",x", ",x,"))  # a comma at the end of each line
+    assert len(load_files(f"csv:{table}").labels) == 12
+    head, *lines = whole.splitlines()
+    table.write_text("\n".join([f",{head}", *(f"{number},{line}" for number, line in enumerate(lines))]))
+    assert len(load_files(f"csv:{table}").labels) == 12  # as pandas writes it with its index
     table.write_text(whole.replace("files/3.png", '"files/3.png'))
     with pytest.raises(DataError, match="line 13") as refused:
         load_files(f"csv:{table}")
