@@ -19,6 +19,7 @@ from harness.errors import HarnessError, UserError
 from harness.imports import reason
 from harness.keras_internals import graph_layers
 from harness.models.build import trained
+from harness.models.logits import takes
 from harness.runs.run_dir import RunDir
 
 TOLERANCE = 1e-4
@@ -43,6 +44,8 @@ def export(run: RunDir, form: str, path: Path) -> tuple[float, int]:
     model = trained(run)
     _check_precision(model, form)
     test = sources.load(run.read_config().data).x_test
+    if not takes(model, test.shape[1:]):
+        raise UserError(f"{run.path} takes images of shape {model.input_shape[1:]}, not {test.shape[1:]}")
     images = test[evenly(len(test), _IMAGES)].astype(model.input.dtype)  # the first may all be of one class
     write, probabilities = {
         "savedmodel": (_write_savedmodel, _of_savedmodel),

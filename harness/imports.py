@@ -125,7 +125,7 @@ def import_modules(names: Sequence[str]) -> None:
             raise UserError(f"--import {name}: {error}") from None
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What went wrong in the user's own code, in one line, and where."""
     package = os.path.dirname(__file__)
     frames = [

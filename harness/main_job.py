@@ -24,6 +24,7 @@ from harness.errors import (
 )
 from harness.models.build import builder
 from harness.models.export import export
+from harness.page.wording import counted
 from harness.preparation import check_model, describe
 from harness.recording import Recording, Scheduled, chief_callbacks, summary
 from harness.runs.run_dir import RunDir
@@ -181,6 +182,8 @@ class MainJob:
             for name in EXPORTS.values():
                 if (run.path / name).exists():
                     terminal.warning(f"{run.path / name} is of the previous model: remove it, and export again")
+        if why := _why_early(trainer):
+            terminal.line(f"ended     at step {trainer.step:,} of {trainer.setup.events.total_steps:,}: {why}")
         noise = noise_scale.report(run.read_metrics())
         run.write_summary(summary(trainer, "completed", noise))
         if trainer.setup.events.noise_scale:
@@ -189,6 +192,20 @@ class MainJob:
             terminal.line(f"model     {run.model_file}")
         if self._until == "pictured":
             _picture(run, terminal)
+
+
+def _why_early(trainer: Trainer) -> str | None:
+    """What ended training before its length, if something did."""
+    train = trainer.setup.config.train
+    match trainer.ended_by():
+        case "target":
+            return f"{train.target} is reached"
+        case "early_stop" if train.early_stop:
+            evaluations = counted(train.early_stop.patience, "evaluation")
+            return f"{train.early_stop.metric} has not improved in {evaluations}"
+        case "max_seconds":
+            return f"train.max_seconds, {train.max_seconds:g}, are over"
+    return None
 
 
 def _picture(run: RunDir, terminal: Terminal) -> None:

@@ -103,6 +103,11 @@ def describe(setup: Setup, cluster: Cluster, replicas: int, terminal: Terminal) 
                     f"callback {section.name} is first due at step {every.next_after(0):,}, and so is never called: "
                     "give it a shorter every"
                 )
+        if events.noise_scale is not None and events.noise_scale >= events.total_steps:
+            terminal.warning(
+                f"train.noise_scale: {config.train.noise_scale} is no less than the whole training, so nothing is "
+                "measured: make it shorter"
+            )
         if (bound := config.train.micro_batch or 0) > plan.global_batch:
             terminal.warning(
                 f"train.micro_batch: {bound:,} is more than the {plan.global_batch:,} examples of a global batch, and "

@@ -50,6 +50,12 @@ def test_training_ends_at_the_first_evaluation_that_reaches_the_target(reached: 
 
 
 @pytest.mark.slow
+def test_what_ended_training_early_is_a_line(reached: RunDir) -> None:
+    steps = reached.read_summary()["steps"]
+    assert f"ended     at step {steps} of 200: validation.accuracy ≥ 0.6 is reached\n" in reached.log_file.read_text()
+
+
+@pytest.mark.slow
 def test_only_training_leaves_test_model_and_pictures_to_a_resume(reached: RunDir, tmp_path: Path) -> None:
     assert reached.read_summary()["test"] is None
     assert not reached.model_file.exists()

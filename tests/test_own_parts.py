@@ -184,13 +184,13 @@ def test_a_wrong_value_is_told_with_its_key_and_no_word_of_the_command_line(
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (3, "must return"),
+        (3, "the data must be"),
         (lambda: 1 // 0, "ZeroDivisionError"),
         ({**arrays(), "y_train": ["a"] * 100}, "integers"),
         ({**arrays(), "y_train": [None] * 100}, "numbers"),
         ({**arrays(), "y_train": np.eye(3)[np.arange(100) % 3]}, "one-hot"),
         ({**arrays(), "x_train": np.zeros((100, 10, 10))}, "data.scale"),
-        ({"x_train": 3}, "must return"),
+        ({"x_train": 3}, "the data must be"),
     ],
 )
 def test_what_is_no_data_is_refused(here: Path, data: Any, told: str) -> None:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from harness.data.problems import places
 from harness.data.sources import Split
 
+_SEVERAL = 10
+"""Rows that a class should have in a split by its share of training, from which on none is no chance."""
 _FAR_APART = 0.25
 """Half the summed difference of the classes' shares, from which on validation is another data set than training."""
 
@@ -39,8 +41,8 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
         missing = _of_classes((train == 0) & (validation + test > 0), names)
         found.append(f"no training row has {missing}, but {' and '.join(unseen)} do{_remedy(train, validation)}")
     else:
-        held_out = ("validation", validation, _remedy(train, validation)), ("test", test, "")
-        found += [_in_other_proportions(train, *of, names) for of in held_out if _is_far_apart(train, of[1])]
+        found.append(_unlike(train, "validation", validation, _remedy(train, validation), names))
+        found.append(_unlike(train, "test", test, "", names))
     nowhere = (train + validation + test) == 0
     if nowhere.any():
         used = np.flatnonzero(~nowhere)
@@ -48,22 +50,20 @@ def doubts(splits: tuple[Split, Split, Split], classes: int) -> list[str]:
             f"no row has {_of_classes(nowhere, names)}: labels count from 0, so these, from {used[0]:,} to "
             f"{used[-1]:,}, make {classes:,} classes, of which {len(used):,} occur"
         )
-    return found
+    return [doubt for doubt in found if doubt]
 
 
-def _is_far_apart(train: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
+def _unlike(train: NDArray[np.intp], split: str, rows: NDArray[np.intp], remedy: str, names: Sequence[str]) -> str:
+    """That a split has the classes in other proportions, or lacks some of which it should have several."""
     by_chance = 0.5 * np.sqrt((train > 0).sum() / max(rows.sum(), 1))
-    return bool(_distance(train, rows) > _FAR_APART + by_chance)
-
-
-def _in_other_proportions(
-    train: NDArray[np.intp], split: str, rows: NDArray[np.intp], remedy: str, names: Sequence[str]
-) -> str:
-    worst = int(np.argmax(np.abs(_shares(train) - _shares(rows))))
-    return (
-        f"{split} has the classes in other proportions than training: class {called(worst, names)} is "
-        f"{_shares(rows)[worst]:.0%} of {split} and {_shares(train)[worst]:.0%} of training{remedy}"
-    )
+    if _distance(train, rows) > _FAR_APART + by_chance:
+        worst = int(np.argmax(np.abs(_shares(train) - _shares(rows))))
+        return (
+            f"{split} has the classes in other proportions than training: class {called(worst, names)} is "
+            f"{_shares(rows)[worst]:.0%} of {split} and {_shares(train)[worst]:.0%} of training{remedy}"
+        )
+    lacks = (rows == 0) & (_shares(train) * rows.sum() >= _SEVERAL)
+    return f"{split} has no row of {_of_classes(lacks, names)}, which training has" if lacks.any() else ""
 
 
 def _remedy(train: NDArray[np.intp], validation: NDArray[np.intp]) -> str:

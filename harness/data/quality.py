@@ -45,7 +45,7 @@ def doubts(data: DataSet, splits: tuple[Split, Split, Split], scans: tuple[Scan,
             _Images.of("test", data, test, scans, 1),
         ]
         found += [_flat(images) for images in looked_at]
-        found.append(_contradicted(looked_at[0], train.labels))
+        found += [_contradicted(images, split) for images, split in zip(looked_at, splits, strict=True)]
         found += [_shared(images, looked_at[0]) for images in looked_at[1:]]
     return [doubt for doubt in found if doubt]
 
@@ -82,17 +82,21 @@ def _transposed(data: DataSet) -> str | None:
     )
 
 
-def _contradicted(train: _Images, labels: NDArray[np.int32]) -> str | None:
-    _, image = np.unique(train.scan.digests, return_inverse=True)
-    least, most = np.full(image.max() + 1, labels.max()), np.zeros(image.max() + 1, labels.dtype)
-    np.minimum.at(least, image, labels)
-    np.maximum.at(most, image, labels)
-    rows = np.flatnonzero(least[image] != most[image]).tolist()
-    if not rows:
+def _contradicted(images: _Images, split: Split) -> str | None:
+    if not len(split):
         return None
+    _, image = np.unique(images.scan.digests, return_inverse=True)
+    least, most = np.full(image.max() + 1, split.labels.max()), np.zeros(image.max() + 1, split.labels.dtype)
+    np.minimum.at(least, image, split.labels)
+    np.maximum.at(most, image, split.labels)
+    rows = np.flatnonzero(least[image] != most[image])
+    if not len(rows):
+        return None
+    together = rows[np.argsort(image[rows], kind="stable")].tolist()
+    named = [f"{images.called(row)} as {called(int(split.labels[row]), split.class_names)}" for row in together]
     return (
-        f"{len(rows):,} of {len(labels):,} training images are there with another label too, pixel for pixel: "
-        f"{places([train.called(row) for row in rows])}"
+        f"{len(rows):,} of {len(split):,} {images.split} images are there with another label too, pixel for pixel: "
+        f"{places(named)}"
     )
 
 

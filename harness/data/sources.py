@@ -240,7 +240,13 @@ def _images(source: str, found: Found, scale: Scale | None) -> Images:
     if isinstance(found, Stored):
         return found
     is_number = found.dtype.kind in "biuf"
-    if found.ndim not in (3, 4) or not found.size or (found.dtype != np.uint8 and (scale is None or not is_number)):
+    if found.ndim in (3, 4) and not found.size:
+        raise DataError(f"data.source: {source}: there are no images: {found.dtype} {found.shape}")
+    if found.ndim == 4 and found.shape[1] in (1, 3, 4) and 4 < found.shape[2] == found.shape[3]:
+        raise DataError(
+            f"data.source: {source}: images {found.shape} have their channels first: give np.moveaxis(x, 1, 3)"
+        )
+    if found.ndim not in (3, 4) or (found.dtype != np.uint8 and (scale is None or not is_number)):
         how = ""
         if is_number and found.dtype != np.uint8:
             how = ": say with data.scale which of their values are black and white, such as [0, 1] or [0, 65535]"

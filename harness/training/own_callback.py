@@ -45,7 +45,7 @@ class OwnCallback(Callback):
     def _call_user(self, failure: str, call: Callable[..., Any], *given: Any) -> Any:
         try:
             return call(*given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # with the latter a run that is not complete would end as if it were
             raise CallbackFailed(f"callback {self._name} {failure}: {reason(error)}") from error
 
 

@@ -59,6 +59,15 @@ def test_a_test_split_of_other_proportions_is_told() -> None:
     assert not told(data([0, 1, 2] * 200, [0, 1] * 30 + [2] * 10), 60)
 
 
+def test_a_class_that_a_split_lacks_is_told_where_that_is_no_chance() -> None:
+    few, many = data([0, 1, 2] * 100, [0, 1] * 10), data([0, 1, 2] * 100, [0, 1] * 20)
+    assert not told(few, 0)
+    assert "test has no row of class 2, which training has" in told(many, 0)[-1]
+    held_out = data([0, 1, 2] * 100 + [0, 1] * 20, [0, 1, 2] * 10)
+    (said,) = told(held_out, 40)
+    assert "validation has" in said
+
+
 def test_classes_that_training_never_sees_are_counted() -> None:
     (said,) = told(data([0] * 300 + [1] * 300 + [2] * 60, [0, 1, 2, 2]), 60)
     for fact in ("no training row has class 2,", "60 of 60 validation rows", "2 of 4 test rows"):

@@ -268,7 +268,7 @@ def test_the_digest_of_a_large_file_reads_little_of_it(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(b"\x93NUMPY"), "x_train.npy is not a .npy file"),
         (lambda path: path.write_bytes(b""), "x_train.npy is not a .npy file"),
         (lambda path: np.save(path, np.array([{}])), "x_train.npy is not a .npy file"),
-        (lambda path: np.save(path, X_TRAIN[:0]), "images must be uint8 pixels"),
+        (lambda path: np.save(path, X_TRAIN[:0]), "there are no images"),
         (lambda path: np.save(path, X_TRAIN[:9]), "50 train labels for 9 train images"),
     ],
 )

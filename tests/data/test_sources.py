@@ -165,7 +165,8 @@ def test_objects_are_never_unpickled(write: Write) -> None:
         (np.zeros((12, 28, 28), np.int64), "not int64 (12, 28, 28)"),
         (np.zeros((12, 784), np.uint8), "not uint8 (12, 784)"),
         (np.zeros((12, 28, 28, 1, 1), np.uint8), "not uint8 (12, 28, 28, 1, 1)"),
-        (np.zeros((0, 28, 28), np.uint8), "not uint8 (0, 28, 28)"),
+        (np.zeros((0, 28, 28), np.uint8), "there are no images: uint8 (0, 28, 28)"),
+        (np.zeros((12, 3, 28, 28), np.uint8), "(12, 3, 28, 28) have their channels first: give np.moveaxis(x, 1, 3)"),
     ],
 )
 def test_images_must_be_pixels(write: Write, images: Any, told: str) -> None:

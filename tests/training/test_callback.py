@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,15 +141,26 @@ def test_what_is_not_finite_is_null_and_two_of_one_name_are_told_apart(trained: 
 
 
 def test_one_that_is_never_due_is_told(small_config: Path, call: Callable[..., Any]) -> None:
-    settings = ["--set", "train.length=12 steps", "--set", "callbacks=[{name: 'builtins:print', every: 13 steps}]"]
+    settings = ["--set", "train={length: 12 steps, noise_scale: 12 steps}"]
+    settings += ["--set", "callbacks=[{name: 'builtins:print', every: 13 steps}]"]
     told = call("train", small_config, *settings, "--dry-run")
     assert told.exit_code == 0
     assert "never" in told.stderr
+    assert "train.noise_scale: 12 steps" in told.stderr
     assert "builtins:print" in told.stderr
 
 
 def failing(step: int, state: Any, rows: Any) -> None:
     raise ValueError("no luck\ntoday")
+
+
+def leaving(step: int, state: Any, rows: Any) -> None:
+    sys.exit(0)
+
+
+def test_one_that_exits_fails_as_any_other(trained: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(CallbackFailed, match="leaving failed at step 4: SystemExit"):
+        trained({"name": leaving, "every": "4 steps"}, **{"train.length": "4 steps"})
 
 
 def test_what_fails_ends_the_run_and_names_it(trained: Callable[..., Any], tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def listing(source: str) -> Listing:
         raise DataError(
             f"data.source: {source} has no class folders: put the images of each class into a folder named after it"
         )
+    if without := [top for top in in_splits.values() if not found[top]]:
+        raise DataError(f"data.source: {source}: {without[0].name}/ has no class folders: fill or remove it")
     number = {name: index for index, name in enumerate(class_names)}
     images, empty, others = list[tuple[str, int, int]](), list[str](), list[str]()  # images: path, label, split
     for split, top in tops.items():
@@ -165,7 +167,8 @@ def _left_beside(root: Path, tops: Sequence[Path]) -> str:
     if not strays:
         return ""
     names = in_short([f"{path.relative_to(root)}{'/' if path.is_dir() else ''}" for path in strays])
-    return f"{len(strays):,} that are in no class folder are left out: {names}"
+    left_out = "left out, as it is" if len(strays) == 1 else "left out, as they are"
+    return f"{left_out} in no class folder: {names}"
 
 
 def _by_kind(others: list[str], root: Path) -> str:

@@ -19,6 +19,7 @@ from harness.imports import load_object, reason
 def read(source: str, scale: Scale | None) -> Given:
     """Call what the import path names. Raises DataError where it fails or gives something else."""
     given = load_object(source, "data.source")
+    wanted = f"{source} must return" if callable(given) else "the data must be"
     if callable(given):
         try:
             given = given()
@@ -33,13 +34,13 @@ def read(source: str, scale: Scale | None) -> Given:
         (x_train, y_train), (x_test, y_test) = (_pair(part, source, scale) for part in (train, test))
     except (KeyError, TypeError, ValueError):
         raise DataError(
-            f"data.source: {source} must return {{{', '.join(ARRAYS)}}}, or (train, test), each (images, labels) or an "
+            f"data.source: {wanted} {{{', '.join(ARRAYS)}}}, or (train, test), each (images, labels) or an "
             f"object with __len__, labels and read(rows), not {type(given).__name__}"
         ) from None
     arrays: dict[str, Found] = dict(zip(ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
     in_memory = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     if any(array.dtype.hasobject for array in in_memory.values()):
-        raise DataError(f"data.source: {source} must return arrays of numbers, not of Python objects")
+        raise DataError(f"data.source: {wanted} arrays of numbers, not of Python objects")
     is_whole = len(in_memory) == 4 and not any(map(is_mapped, in_memory.values()))
     digest = arrays_sha256(in_memory) if is_whole else sampled_sha256(arrays)
     names = tuple(map(str, getattr(train, "class_names", ())))

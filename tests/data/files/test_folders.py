@@ -90,13 +90,16 @@ def test_valid_may_be_a_class_and_two_folders_for_one_split_are_refused(
 def test_what_lies_beside_the_class_folders_is_told(folder: Path, load_files: Load, refusal: Refusal) -> None:
     (folder / "notes.txt").symlink_to("nowhere.txt")
     save(folder / "1.png", picture(20))
-    assert "1 that are in no class folder are left out: 1.png" in load_files(f"folder:{folder}").left_out
+    assert "left out, as it is in no class folder: 1.png" in load_files(f"folder:{folder}").left_out
     (folder / "1.png").unlink()
     whole = folder.rename(folder.parent / "train")
     (folder / "unlabelled").mkdir(parents=True)
     whole.rename(folder / "train")
     save(folder / "2.png", picture(20))
-    assert "left out: 2.png; unlabelled/" in load_files(f"folder:{folder}").left_out
+    assert "left out, as they are in no class folder: 2.png; unlabelled/" in load_files(f"folder:{folder}").left_out
+    (folder / "validation").mkdir()
+    assert "validation/ has no class folders" in refusal(f"folder:{folder}")
+    (folder / "validation").rmdir()
     (folder / "test").symlink_to("nowhere")
     assert f"{folder / 'test'} is a link to nowhere" in refusal(f"folder:{folder}")
 
