@@ -157,7 +157,7 @@ def evaluate(
     with with_data(config, data) as config:
         found = sources.load(config.data).for_outputs(model.output_shape[-1])
     run.check_same_classes(found.class_names, config.data.source)
-    found.check_outputs(model.output_shape[-1])
+    sources.check_labels(found.classes - 1, max(model.output_shape[-1], 2))  # one output stands for two classes
     if not takes(model, found.image_shape):
         raise DataError(f"{run.path} takes images of shape {model.input_shape[1:]}, not {found.image_shape}")
     if change := run.change_of_data(found.sha256, config.data.source):

@@ -133,8 +133,7 @@ def chief_callbacks(
         shown = ("validation", setup.validation) if len(setup.validation) else ("training", setup.train)
         scheduled.append((FormingMaps(board, config, *shown), events.maps))
     trackers = [closing.enter_context(mirror) for mirror in tracker_mirrors(config, run, rows, step, terminal)]
-    recorded = len(run.read_metrics())  # the last of `rows` may be from the checkpoint alone
-    metrics_file = closing.enter_context(closed_at_end(MetricsFile(run.metrics_file, recorded)))
+    metrics_file = closing.enter_context(closed_at_end(MetricsFile(run.metrics_file, trainer.recorded)))
     progress = ProgressLines(terminal, step, events.total_steps, steps_per_epoch, len(rows))
     mirrors: list[Callback] = [closing.enter_context(closed_at_end(progress)), metrics_file, board, *trackers]
 

@@ -60,17 +60,13 @@ class CurveComparison:
             text = f"A and B are identical at {common}"
         else:
             a, b = self.first.a, self.first.b
-            losses = f"loss {_precise(a['loss'])} and {_precise(b['loss'])}"
+            losses = f"loss {measured(a['loss'], '.6g')} and {measured(b['loss'], '.6g')}"
             accuracies = f"accuracy {a['accuracy']:.4f} and {b['accuracy']:.4f}"
             text = f"A and B first differ at step {self.first.step:,}: {losses}, {accuracies}"
         if not self.only_a + self.only_b:
             return text
         alone = [f"{_rows(count)} of {side}" for side, count in (("A", self.only_a), ("B", self.only_b)) if count]
         return f"{text}. {' and '.join(alone)} {'has' if self.only_a + self.only_b == 1 else 'have'} no counterpart"
-
-
-def _precise(loss: float | None) -> str:
-    return measured(loss) if loss is None else f"{loss:.6g}"
 
 
 def _rows(count: int) -> str:

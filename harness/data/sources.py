@@ -99,12 +99,6 @@ class DataSet:
             return self
         return replace(self, y_train=self.y_train + 1, y_test=self.y_test + 1, class_names=(), labels_were="")
 
-    def check_outputs(self, outputs: int) -> None:
-        """Raise DataError where a model with so many outputs, of which one stands for two classes, lacks a class."""
-        classes = max(outputs, 2)
-        if self.classes > classes:
-            raise DataError(f"label {self.classes - 1} is not one of the model's {classes} classes, 0 to {classes - 1}")
-
     def split_for(self, config: Config) -> tuple[Split, Split, Split]:
         """Train, validation and test as the config's `data` asks for them. Raises DataError where that can't be."""
         data = config.data
@@ -191,6 +185,12 @@ def check_rows(rows: Sequence[int], count: int) -> None:
     for row in rows:
         if not 0 <= row < count:
             raise DataError(f"--images {row}: there are {count:,} test images, 0 to {count - 1:,}")
+
+
+def check_labels(largest: int, classes: int) -> None:
+    """Raise DataError where a model of so many classes lacks the one of the largest label."""
+    if largest >= classes:
+        raise DataError(f"label {largest} is not one of the model's {classes} classes, 0 to {classes - 1}")
 
 
 def _npz(path: Path, source: str) -> Given:

@@ -20,9 +20,9 @@ def number(value: float) -> str:
     return f"{rounded:,.0f}" if digits <= 0 else f"{rounded:.{digits}g}" if abs(value) < 1e-4 else f"{rounded:.3g}"
 
 
-def measured(value: float | None) -> str:
-    """A loss or a metric with four decimals; None is one that was not finite."""
-    return "not finite" if value is None else f"{value:.4f}"
+def measured(value: float | None, form: str = ".4f") -> str:
+    """A loss or a metric, by default with four decimals; None is one that was not finite."""
+    return "not finite" if value is None else format(value, form)
 
 
 def counted(count: int, noun: str) -> str:

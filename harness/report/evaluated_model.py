@@ -14,7 +14,7 @@ from harness.config import Config
 from harness.data import own_files, sources
 from harness.data.images import Stored
 from harness.data.npz import opened
-from harness.data.sources import DataSet, Split, check_rows
+from harness.data.sources import DataSet, Split, check_labels, check_rows
 from harness.errors import DataError
 from harness.models.build import trained
 from harness.models.export import load
@@ -112,8 +112,7 @@ def outputs_of(logits: keras.Model, images: NDArray[Any] | Stored) -> NDArray[np
 
 def _evaluated(name: str, logits: keras.Model, images: Any, labels: NDArray[Any]) -> EvaluatedModel:
     classes = logits.output_shape[-1]
-    if labels.max() >= classes:
-        raise DataError(f"label {labels.max()} is not one of the model's {classes} classes, 0 to {classes - 1}")
+    check_labels(labels.max(), classes)
     evaluated = EvaluatedModel(name, logits, images, labels.astype(np.int32), outputs_of(logits, images))
     if not np.isfinite(evaluated.probabilities).all():
         row = int(np.argmin(np.isfinite(evaluated.probabilities).all(axis=1)))

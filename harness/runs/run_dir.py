@@ -142,9 +142,9 @@ class RunDir:
     def check_same_classes(self, names: Sequence[str], source: str | None = None) -> None:
         """Raise RunError where the classes of the run's data, or of those of another `source`, are not those that it
         was trained to tell apart."""
-        own, own_source = self.read_class_names(), self.read_config().data.source
+        own = self.read_class_names()
         if own and tuple(names) != own:
-            trained = f"{self.path} was trained on {_classes(own)}"
+            trained, own_source = f"{self.path} was trained on {_classes(own)}", self.read_config().data.source
             if source not in (None, own_source):
                 raise RunError(f"{trained}, and these data have {_classes(names)}")
             raise RunError(

@@ -59,6 +59,8 @@ class Trainer:
         self.skipped = Skipped()
         self.clock = Clock()
         self.rows: list[Row] = []
+        self.recorded = 0
+        """How many of the rows metrics.jsonl held when training was restored."""
         self.patience = Patience(setup.config.train.early_stop)
         self.evaluator = Evaluator(cluster, state.result, setup.config.evaluate.batch, in_evaluation(setup.config))
         self._failure: OSError | CallbackFailed | None = None
@@ -69,7 +71,7 @@ class Trainer:
         Raises RunError where the checkpoint has not the variables of this model and data.
         """
         header: dict[str, Any] = checkpoint.header if checkpoint else {}
-        self.rows = list(rows)
+        self.rows, self.recorded = list(rows), len(rows)
         validation = header.get("validation")
         if validation and validation != newest(rows, "validation"):  # a row may be lost where a checkpoint is not
             self.rows.append(validation)

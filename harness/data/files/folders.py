@@ -104,8 +104,10 @@ def _splits(source: str, root: Path) -> dict[int, Path]:
 
     Raises DataError where there are some but none to train on, or two for one.
     """
-    _check_links([path for path in root.iterdir() if path.name.lower() in _SPLIT_OF])
-    named = [path for path in sorted(root.iterdir()) if path.is_dir() and _is_of_a_split(path)]
+    candidates = [path for path in sorted(root.iterdir()) if path.name.lower() in _SPLIT_OF]
+    _check_links(candidates)
+    # Those of other names than SPLITS may be classes: then there are no class folders inside.
+    named = [path for path in candidates if path.is_dir() and (path.name in SPLITS or _class_folders(path))]
     has_train = any(_SPLIT_OF[path.name.lower()] == 0 for path in named)
     if not has_train:  # then "valid" may be a class beside "invalid"
         if named := [path for path in named if path.name in SPLITS]:
@@ -122,11 +124,6 @@ def _splits(source: str, root: Path) -> dict[int, Path]:
                 f"data.source: {source}: {other.name}/ and {path.name}/ are for the same: leave one of them"
             )
     return dict(sorted(found.items()))
-
-
-def _is_of_a_split(folder: Path) -> bool:
-    """Whether it has the name of a split, and, where a class may be called so too, class folders inside."""
-    return folder.name in SPLITS or (folder.name.lower() in _SPLIT_OF and bool(_class_folders(folder)))
 
 
 def _class_folders(top: Path) -> list[str]:

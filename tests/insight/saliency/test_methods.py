@@ -1,4 +1,3 @@
-import logging
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from harness.console.tensorflow_lines import without_tracing_warnings
 from harness.errors import UserError
 from harness.insight.saliency import METHODS, bound, cam_cells, views
 
@@ -88,14 +88,8 @@ def test_refuses_images_and_models_that_do_not_fit(method: str, model: keras.Mod
 @pytest.fixture
 def without_retracing_warnings() -> Iterator[None]:
     """TensorFlow adds up the tracings of all models explained in a process: the warning says nothing of this one."""
-    logger = logging.getLogger("tensorflow")
-
-    def is_about_another(record: logging.LogRecord) -> bool:
-        return "triggered tf.function retracing" not in record.getMessage()
-
-    logger.addFilter(is_about_another)
-    yield
-    logger.removeFilter(is_about_another)
+    with without_tracing_warnings():
+        yield
 
 
 @pytest.mark.usefixtures("without_retracing_warnings")
